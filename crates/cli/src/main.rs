@@ -1,0 +1,2 @@
+//! drystone.
+fn main() {}
