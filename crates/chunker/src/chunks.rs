@@ -1,0 +1,77 @@
+//! Chunks of any `Read`.
+
+use std::io::{self, Read};
+
+use crate::{Chunking, Cut, Cutter};
+
+/// How much is read at a time beyond the largest chunk, in bytes.
+const READ_BYTES: usize = 256 << 10;
+
+/// Cuts a reader. Holds one buffer of the largest chunk plus 256 KiB, whatever the stream's length.
+///
+/// ```
+/// use drystone_chunker::{ChunkId, Chunking, Chunks};
+///
+/// let text: &[u8] = b"dry stone walls stand without mortar";
+/// let mut chunks = Chunks::new(text, Chunking::fixed(16)?);
+/// let mut lens = Vec::new();
+/// while let Some(chunk) = chunks.next_chunk()? {
+///     println!("{} {}", ChunkId::of(chunk), chunk.len());
+///     lens.push(chunk.len());
+/// }
+/// assert_eq!(lens, [16, 16, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Chunks<R> {
+    reader: R,
+    cutter: Cutter,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    ended: bool,
+}
+
+impl<R: Read> Chunks<R> {
+    /// Cuts what `reader` gives by `chunking`.
+    pub fn new(reader: R, chunking: Chunking) -> Self {
+        let buffer = vec![0; chunking.chunk_bytes_max() + READ_BYTES].into_boxed_slice();
+        Self { reader, cutter: Cutter::new(chunking), buffer, start: 0, end: 0, ended: false }
+    }
+
+    /// The next chunk; `None` at the end of the stream. Short reads and `Interrupted` are handled.
+    ///
+    /// # Errors
+    /// The reader's. Nothing is lost: the next call goes on where the reader failed.
+    pub fn next_chunk(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut scanned = 0;
+        let len = loop {
+            let window = &self.buffer[self.start..self.end];
+            match self.cutter.cut(window, scanned) {
+                Cut::At(len) => break len,
+                Cut::None { .. } if self.ended => break window.len(),
+                Cut::None { scanned: so_far } => scanned = so_far,
+            }
+            self.fill()?;
+        };
+        let chunk = self.start..self.start + len;
+        self.start += len;
+        Ok((len > 0).then(|| &self.buffer[chunk]))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        if self.end == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        loop {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.ended = true,
+                Ok(len) => self.end += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A fixed number of equal buffers, allocated on first use and reused for ever.
+
+use drystone_sync::{Arc, Mutex};
+
+use crate::lease::Memory;
+use crate::{AcquireError, Lease, Owner, Permits, Usage};
+
+/// Buffers of `buffer_bytes` each, never more than `buffers` of them, handed out FIFO-fair (see [`Permits`]).
+#[derive(Clone)]
+pub struct BufferPool {
+    permits: Permits,
+    shelf: Arc<Shelf>,
+}
+
+/// Memory that is not out, most recently used last, because that is the one still in the CPU's cache.
+pub(crate) struct Shelf {
+    /// A leaf lock; never held together with the permits' lock.
+    memories: Mutex<Vec<Memory>>,
+    buffer_bytes: usize,
+}
+
+impl Shelf {
+    pub(crate) fn put(&self, memory: Memory) {
+        self.memories.lock().push(memory);
+    }
+
+    fn take(&self) -> Memory {
+        let shelved = self.memories.lock().pop();
+        shelved.unwrap_or_else(|| Memory::zeroed(self.buffer_bytes))
+    }
+}
+
+impl BufferPool {
+    /// A pool of `buffers` buffers of `buffer_bytes`, of which one owner holds at most `share_max` at a time.
+    pub fn new(buffers: usize, buffer_bytes: usize, share_max: usize) -> Self {
+        let shelf = Shelf { memories: Mutex::new(Vec::with_capacity(buffers)), buffer_bytes };
+        Self { permits: Permits::new(buffers, share_max), shelf: Arc::new(shelf) }
+    }
+
+    /// Registers somebody who will lease buffers, for example one upload.
+    pub fn owner(&self) -> BufferOwner {
+        BufferOwner { owner: self.permits.owner(), shelf: Arc::clone(&self.shelf) }
+    }
+
+    /// The size of every buffer, in bytes.
+    pub fn buffer_bytes(&self) -> usize {
+        self.shelf.buffer_bytes
+    }
+
+    /// Refuses every later request and ends every wait. Leases that are out stay valid.
+    pub fn close(&self) {
+        self.permits.close();
+    }
+
+    /// A reading of the buffers, in buffers.
+    pub fn usage(&self) -> Usage {
+        self.permits.usage()
+    }
+}
+
+/// One claimant of buffers.
+pub struct BufferOwner {
+    owner: Owner,
+    shelf: Arc<Shelf>,
+}
+
+impl BufferOwner {
+    /// Blocks until a buffer is free. Its contents are what its last user left there.
+    ///
+    /// # Errors
+    /// When the pool is closed or this owner is cancelled.
+    pub fn acquire(&self) -> Result<Lease, AcquireError> {
+        let permit = self.owner.acquire()?;
+        Ok(Lease::new(self.shelf.take(), Arc::clone(&self.shelf), permit))
+    }
+
+    /// A buffer if one is free now and the share allows it.
+    ///
+    /// # Errors
+    /// When the pool is closed or this owner is cancelled.
+    pub fn try_acquire(&self) -> Result<Option<Lease>, AcquireError> {
+        let permit = self.owner.try_acquire()?;
+        Ok(permit.map(|permit| Lease::new(self.shelf.take(), Arc::clone(&self.shelf), permit)))
+    }
+
+    /// Ends every wait of this owner, now and later. Any thread may call it.
+    pub fn cancel(&self) {
+        self.owner.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_with_its_last_view() {
+        let pool = BufferPool::new(1, 16, 1);
+        let owner = pool.owner();
+        let mut lease = owner.acquire().unwrap();
+        lease[..4].copy_from_slice(b"abcd");
+        let head = lease.split_to(2).freeze();
+        let tail = lease.freeze();
+        assert_eq!(&*head, b"ab");
+        let part = tail.part(0..2);
+        drop((head, tail));
+        assert!(owner.try_acquire().unwrap().is_none());
+        assert_eq!(&*part, b"cd");
+        drop(part);
+        assert_eq!(&owner.acquire().unwrap()[..4], b"abcd", "the memory is reused, not cleared");
+    }
+
+    #[test]
+    fn neighbours_join_and_strangers_do_not() {
+        let pool = BufferPool::new(2, 8, 2);
+        let owner = pool.owner();
+        let mut lease = owner.acquire().unwrap();
+        lease.copy_from_slice(b"01234567");
+        let (a, b) = (lease.split_to(3).freeze(), lease.freeze());
+        let other = owner.acquire().unwrap().freeze();
+        assert!(b.clone().join(&a).is_err());
+        assert!(a.clone().join(&other).is_err());
+        assert_eq!(&*a.join(&b).unwrap(), b"01234567");
+    }
+}

@@ -1,0 +1,115 @@
+//! A bounded queue between threads: a full queue blocks its producers, a closed one ends its consumers.
+
+use std::collections::VecDeque;
+
+use drystone_sync::{Arc, Condvar, Mutex};
+
+use crate::Usage;
+
+/// The queue was closed; the item comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed<T>(pub T);
+
+/// A first-in, first-out queue of at most `len_max` items, for any number of producers and consumers.
+pub struct Queue<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    /// A leaf lock.
+    state: Mutex<State<T>>,
+    /// Signalled once for each item that came in.
+    filled: Condvar,
+    /// Signalled once for each item that went out.
+    drained: Condvar,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    usage: Usage,
+    closed: bool,
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> Queue<T> {
+    /// A queue that holds at most `len_max` items; at least 1.
+    pub fn new(len_max: usize) -> Self {
+        assert!(len_max > 0, "a queue of no items would block for ever");
+        let state =
+            State { items: VecDeque::with_capacity(len_max), usage: Usage::new(len_max), closed: false };
+        let shared = Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Blocks while the queue is full.
+    ///
+    /// # Errors
+    /// [`Closed`] with the item when the queue is or becomes closed.
+    pub fn push(&self, item: T) -> Result<(), Closed<T>> {
+        let mut state = self.shared.state.lock();
+        let mut waited = false;
+        while !state.closed && state.usage.now == state.usage.ceiling {
+            if !waited {
+                waited = true;
+                state.usage.waits += 1;
+            }
+            state = self.shared.drained.wait(state);
+        }
+        if state.closed {
+            return Err(Closed(item));
+        }
+        state.items.push_back(item);
+        state.usage.take();
+        drop(state);
+        self.shared.filled.notify_one();
+        Ok(())
+    }
+
+    /// Blocks while the queue is empty and open; `None` once it is closed and drained.
+    pub fn pop(&self) -> Option<T> {
+        let mut state = self.shared.state.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                state.usage.give_back();
+                drop(state);
+                self.shared.drained.notify_one();
+                return Some(item);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.shared.filled.wait(state);
+        }
+    }
+
+    /// Refuses later items and wakes everyone. Items inside can still be taken.
+    pub fn close(&self) {
+        self.shared.state.lock().closed = true;
+        self.shared.filled.notify_all();
+        self.shared.drained.notify_all();
+    }
+
+    /// A reading of the queue, in items.
+    pub fn usage(&self) -> Usage {
+        self.shared.state.lock().usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_queue_drains_and_then_ends() {
+        let queue = Queue::new(2);
+        queue.push(1).unwrap();
+        queue.close();
+        assert_eq!(queue.push(2), Err(Closed(2)));
+        assert_eq!((queue.pop(), queue.pop()), (Some(1), None));
+    }
+}

@@ -1,0 +1,182 @@
+//! Single flight by key: one does the work, the others get its outcome.
+//!
+//! A key is claimed by the first who asks. While that [`Flight`] is under way others wait; when it *lands*, its
+//! value stays to be had for as long as somebody keeps a [`Landed`] of it. A flight that is dropped instead
+//! (failure or panic) hands the key over: each waiter asks again, and one of them becomes the next to fly.
+//!
+//! Whoever claims several keys finishes all of its own flights before it waits for anyone else's; otherwise two
+//! claimants could wait for each other.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use drystone_sync::{Arc, Condvar, Mutex};
+
+/// Claims by key. The number of entries is the number of live [`Flight`]s and [`Landed`]s, no more.
+pub struct SingleFlight<K, V> {
+    shared: Arc<Shared<K, V>>,
+}
+
+struct Shared<K, V> {
+    /// A leaf lock.
+    entries: Mutex<HashMap<K, Entry<V>>>,
+    /// Signalled whenever a flight ends, if somebody waits for it.
+    ended: Condvar,
+}
+
+enum Entry<V> {
+    Flying { awaited: bool },
+    Landed { value: V, keepers: usize },
+}
+
+/// What asking for a key gives.
+pub enum Claim<K: Eq + Hash + Clone, V: Clone> {
+    /// The caller does the work.
+    Mine(Flight<K, V>),
+    /// Somebody else is doing it.
+    Theirs(Waiting<K, V>),
+    /// It has been done.
+    Landed(Landed<K, V>),
+}
+
+impl<K, V> Clone for SingleFlight<K, V> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Default for SingleFlight<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
+    /// Nothing is flying.
+    pub fn new() -> Self {
+        let shared = Shared { entries: Mutex::new(HashMap::new()), ended: Condvar::new() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Asks for `key`; never blocks.
+    pub fn claim(&self, key: K) -> Claim<K, V> {
+        let mut entries = self.shared.entries.lock();
+        match entries.get_mut(&key) {
+            None => {
+                entries.insert(key.clone(), Entry::Flying { awaited: false });
+                Claim::Mine(Flight { shared: Arc::clone(&self.shared), key: Some(key) })
+            }
+            Some(Entry::Flying { .. }) => Claim::Theirs(Waiting { flights: self.clone(), key }),
+            Some(Entry::Landed { value, keepers }) => {
+                *keepers += 1;
+                let value = value.clone();
+                Claim::Landed(Landed { shared: Arc::clone(&self.shared), key, value })
+            }
+        }
+    }
+
+    /// The outcome of `work` for `key`, done here or by whoever is at it already. When theirs fails, ours runs.
+    ///
+    /// # Errors
+    /// Those of our own `work`; a failure of somebody else's is theirs alone.
+    pub fn run<E>(&self, key: K, work: impl FnOnce() -> Result<V, E>) -> Result<Landed<K, V>, E> {
+        let mut claim = self.claim(key);
+        loop {
+            match claim {
+                Claim::Mine(flight) => return work().map(|value| flight.land(value)),
+                Claim::Landed(landed) => return Ok(landed),
+                Claim::Theirs(waiting) => claim = waiting.wait(),
+            }
+        }
+    }
+
+    /// How many keys are flying or kept.
+    pub fn len(&self) -> usize {
+        self.shared.entries.lock().len()
+    }
+
+    /// Whether nothing is flying or kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The right and duty to do the work for a key. Dropping it hands the key over.
+pub struct Flight<K: Eq + Hash + Clone, V: Clone> {
+    shared: Arc<Shared<K, V>>,
+    /// `None` once landed.
+    key: Option<K>,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Flight<K, V> {
+    /// Publishes the outcome; it can be had while the returned value or one got from it by a claim lives.
+    pub fn land(mut self, value: V) -> Landed<K, V> {
+        let key = self.key.take().expect("a flight has its key until it lands");
+        let entry = Entry::Landed { value: value.clone(), keepers: 1 };
+        let before = self.shared.entries.lock().insert(key.clone(), entry);
+        if matches!(before, Some(Entry::Flying { awaited: true })) {
+            self.shared.ended.notify_all();
+        }
+        Landed { shared: Arc::clone(&self.shared), key, value }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Drop for Flight<K, V> {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        let before = self.shared.entries.lock().remove(&key);
+        if matches!(before, Some(Entry::Flying { awaited: true })) {
+            self.shared.ended.notify_all();
+        }
+    }
+}
+
+/// A claim on a key that somebody else is at.
+pub struct Waiting<K, V> {
+    flights: SingleFlight<K, V>,
+    key: K,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Waiting<K, V> {
+    /// Blocks until that flight has ended, and claims again.
+    pub fn wait(self) -> Claim<K, V> {
+        let shared = &self.flights.shared;
+        let mut entries = shared.entries.lock();
+        while let Some(Entry::Flying { awaited }) = entries.get_mut(&self.key) {
+            *awaited = true;
+            entries = shared.ended.wait(entries);
+        }
+        drop(entries);
+        self.flights.claim(self.key)
+    }
+}
+
+/// An outcome, and the reason that later claims of its key find it.
+pub struct Landed<K: Eq + Hash + Clone, V: Clone> {
+    shared: Arc<Shared<K, V>>,
+    key: K,
+    value: V,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Landed<K, V> {
+    /// The outcome.
+    pub fn value(&self) -> &V {
+        &self.value
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Drop for Landed<K, V> {
+    fn drop(&mut self) {
+        let mut entries = self.shared.entries.lock();
+        let last = match entries.get_mut(&self.key) {
+            Some(Entry::Landed { keepers, .. }) => {
+                *keepers -= 1;
+                *keepers == 0
+            }
+            _ => false,
+        };
+        if last {
+            entries.remove(&self.key);
+        }
+    }
+}
