@@ -1,1 +1,104 @@
-//! See Cargo.toml.
+//! The embedded backend of a drystone store: one folder with segment files, a SQLite database of records, and a small
+//! file that says how the store was made. `docs/format.md` has the bytes.
+//!
+//! Any number of processes may have a store open. They meet in database transactions only; a segment is appended to by
+//! the one process that holds its `flock`.
+//!
+//! Descriptors, at most: 3 for each database connection, one for each segment that is appended to, and
+//! [`LocalConfig::segment_readers`] for reading. Memory: the database caches.
+
+mod connection;
+mod format;
+mod records;
+mod records_commit;
+mod records_read;
+mod schema;
+mod segment_file;
+mod segments;
+
+use std::path::{Path, PathBuf};
+
+use drystone_chunker::Chunking;
+use drystone_store::SyncPolicy;
+use drystone_sync::PlainArc;
+
+pub use format::{FORMAT_VERSION, OpenError};
+pub use records::SqliteRecords;
+pub use segments::SegmentFiles;
+
+/// What the embedded backend may use; the numbers come from a plan.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// When data is made durable.
+    pub sync: SyncPolicy,
+    /// Database connections that read.
+    pub readers: usize,
+    /// Page cache of a reading connection, in bytes.
+    pub reader_cache_bytes: u64,
+    /// Page cache of the writing connection, in bytes.
+    pub writer_cache_bytes: u64,
+    /// Segment files held open for reading.
+    pub segment_readers: usize,
+    /// A segment is sealed before it passes this length, in bytes.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self {
+            sync: SyncPolicy::Commit,
+            readers: 2,
+            reader_cache_bytes: 2 << 20,
+            writer_cache_bytes: 8 << 20,
+            segment_readers: 8,
+            segment_bytes_max: 512 << 20,
+        }
+    }
+}
+
+/// An opened store folder: what `drystone_store::Store::new` wants.
+pub struct LocalStore {
+    /// The database.
+    pub records: PlainArc<SqliteRecords>,
+    /// The segment files.
+    pub segments: PlainArc<SegmentFiles>,
+    /// How the store cuts.
+    pub chunking: Chunking,
+}
+
+impl LocalStore {
+    /// Makes a new, empty store in `folder`, which must not exist or be empty. Durable when it returns.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. A half-made store of a failed `init` is completed by the next one.
+    pub fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
+        format::init(folder, chunking)
+    }
+
+    /// The chunking that the store in `folder` was made with, without opening it.
+    ///
+    /// # Errors
+    /// When there is no store of a known format.
+    pub fn chunking(folder: &Path) -> Result<Chunking, OpenError> {
+        format::read(folder)
+    }
+
+    /// Opens the store in `folder`.
+    ///
+    /// # Errors
+    /// When it is not a store, of a newer format, or its database is missing or damaged.
+    pub fn open(folder: &Path, config: &LocalConfig) -> Result<Self, OpenError> {
+        let chunking = format::read(folder)?;
+        let records = SqliteRecords::open(&records_path(folder), config)?;
+        let segments = SegmentFiles::new(segments_path(folder), config);
+        Ok(Self { records: PlainArc::new(records), segments: PlainArc::new(segments), chunking })
+    }
+}
+
+fn records_path(folder: &Path) -> PathBuf {
+    folder.join("records.db")
+}
+
+fn segments_path(folder: &Path) -> PathBuf {
+    folder.join("segments")
+}

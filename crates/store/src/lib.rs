@@ -1,1 +1,46 @@
-//! See Cargo.toml.
+//! The drystone protocol: objects cut into deduplicated chunks, kept in append-only segments and named by
+//! transactional records.
+//!
+//! [`Store`] puts and gets over two traits, [`Records`] and [`SegmentStorage`]; nothing in this crate knows what is
+//! behind them, does I/O of its own, reads a clock or names `std::sync`. Everything blocks; call it from threads.
+//!
+//! Where a byte goes: [`Ingest`] reads it into a leased buffer, its cutter thread finds the chunk it belongs to, a
+//! worker hashes that chunk, asks whether it is known and appends it if not, the chunk becomes a manifest entry of
+//! its [`upload`](PendingPut), and a group commit syncs the segments and writes the records of everyone who waits.
+//! On the way back [`ObjectReader`] verifies each chunk before a byte of it leaves.
+//!
+//! Invariants:
+//! - an acknowledged object is durable under [`SyncPolicy::Commit`]; an unacknowledged one is invisible or whole;
+//! - records never name bytes that were not written (and, under `Commit`, synced) before;
+//! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
+
+mod commit;
+mod error;
+mod fetch;
+mod group_commit;
+mod ids;
+mod ingest;
+mod names;
+mod records;
+mod segments;
+mod session;
+mod store;
+mod stream;
+mod upload;
+mod write;
+
+pub use commit::SyncPolicy;
+pub use error::{Result, StoreError};
+pub use fetch::ObjectReader;
+pub use group_commit::{GroupCommit, Ticket};
+pub use ids::{ChunkRef, ContentHash, Epoch, Location, ManifestId, SegmentId, SessionId};
+pub use ingest::{Ingest, PutFailure};
+pub use names::{BucketName, Key, NameError};
+pub use records::{
+    CommitBatch, CommitResult, Complete, Condition, Entry, KnownChunk, ManifestEntry, ManifestRow,
+    ObjectMeta, ObjectRow, Records, SegmentLen, Session, Source, Totals,
+};
+pub use segments::{SegmentStorage, SegmentWriter};
+pub use session::UploadSession;
+pub use store::{PutStats, Store, StoreConfig, StoreUsage};
+pub use upload::{PendingPut, PutTarget, Stored};

@@ -24,6 +24,10 @@ pub use shuttle::sync::Arc;
 #[cfg(not(any(model_loom, model_shuttle)))]
 pub use std::sync::Arc;
 
+/// The standard library's `Arc` under every cfg: for trait objects and error sources, which the models' own `Arc` cannot
+/// hold. Whatever is behind one does its own synchronisation through this facade.
+pub use std::sync::Arc as PlainArc;
+
 /// Atomic integers. Every use states, where it stands, which access its ordering pairs with.
 pub mod atomic {
     #[cfg(model_loom)]

@@ -28,6 +28,12 @@ impl<T> Mutex<T> {
     }
 }
 
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 /// A condition variable for [`Mutex`].
 #[derive(Debug)]
 pub struct Condvar(imp::Condvar);

@@ -1,0 +1,154 @@
+//! `drystone.toml`: what a store was made with and can never change.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use drystone_chunker::Chunking;
+use serde::{Deserialize, Serialize};
+
+use crate::{connection, records_path, segments_path};
+
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FILE: &str = "drystone.toml";
+const HASH: &str = "blake3-256";
+/// Far more than the file ever has; a longer one is not ours.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a store could not be opened or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no store.
+    #[error("{} is not a drystone store: it has no drystone.toml; make one with `drystone --store {} init`", .0.display(), .0.display())]
+    NotAStore(PathBuf),
+    /// There is a store already.
+    #[error("{} is a drystone store already", .0.display())]
+    Exists(PathBuf),
+    /// The folder holds something else.
+    #[error("{} is not empty and not a drystone store; choose an empty or new folder", .0.display())]
+    NotEmpty(PathBuf),
+    /// The store was made by a later version.
+    #[error("the store has format {found}, this drystone reads up to {FORMAT_VERSION}: use a newer drystone")]
+    NewerFormat {
+        /// The store's format.
+        found: u64,
+    },
+    /// `drystone.toml` does not say what it must.
+    #[error("{}: {detail}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The database is gone.
+    #[error("{} is missing: without it the segments cannot be read; put a backup of it back", .0.display())]
+    NoRecords(PathBuf),
+    /// The database is not one of ours or is damaged.
+    #[error("{} is damaged or not a drystone database ({detail}); the segments are untouched, put a backup of it back", .path.display())]
+    DamagedRecords {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {what} {}", .path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Its answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// For `map_err`: an operation on a path failed.
+pub(crate) fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> OpenError + 'a {
+    move |source| OpenError::Io { what, path: path.to_owned(), source }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Described {
+    format: u64,
+    hash: String,
+    chunking: String,
+}
+
+pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
+    let file = folder.join(FILE);
+    if file.exists() {
+        return Err(OpenError::Exists(folder.to_owned()));
+    }
+    fs::create_dir_all(folder).map_err(failed("create", folder))?;
+    for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
+        // What a killed `init` leaves behind is ours to finish.
+        let name = entry.map_err(failed("list", folder))?.file_name();
+        let name = name.to_string_lossy();
+        if !(name.starts_with("records.db") || name == "segments" || name == "drystone.toml.new") {
+            return Err(OpenError::NotEmpty(folder.to_owned()));
+        }
+    }
+    let segments = segments_path(folder);
+    fs::create_dir_all(&segments).map_err(failed("create", &segments))?;
+    connection::create(&records_path(folder))?;
+    let described =
+        Described { format: FORMAT_VERSION.into(), hash: HASH.into(), chunking: chunking.to_string() };
+    let text = format!(
+        "# A drystone store. Do not edit: every chunk in it was cut and named like this.\n\
+         format = {}\nhash = \"{}\"\nchunking = \"{}\"\n",
+        described.format, described.hash, described.chunking
+    );
+    let new = folder.join("drystone.toml.new");
+    let mut out = File::create(&new).map_err(failed("create", &new))?;
+    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
+    // Last, because its presence says that everything else is there.
+    fs::rename(&new, &file).map_err(failed("rename", &new))?;
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(failed("sync", folder))
+}
+
+pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {
+    let path = folder.join(FILE);
+    let mut text = String::new();
+    match File::open(&path) {
+        Ok(file) => file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed("read", &path))?,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(OpenError::NotAStore(folder.to_owned()));
+        }
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    parse(&text).map_err(|error| match error {
+        ParseError::Newer(found) => OpenError::NewerFormat { found },
+        ParseError::Other(detail) => OpenError::Damaged { path, detail },
+    })
+}
+
+enum ParseError {
+    Newer(u64),
+    Other(String),
+}
+
+fn parse(text: &str) -> Result<Chunking, ParseError> {
+    // The version first: a later format may describe itself in ways that this one does not know.
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| ParseError::Other(error.message().into()))?;
+    match table.get("format").and_then(toml::Value::as_integer).map(u64::try_from) {
+        Some(Ok(found)) if found > FORMAT_VERSION.into() => return Err(ParseError::Newer(found)),
+        Some(Ok(1..)) => {}
+        _ => return Err(ParseError::Other("`format` is not a positive number".into())),
+    }
+    let described: Described =
+        table.try_into().map_err(|error: toml::de::Error| ParseError::Other(error.message().into()))?;
+    if described.hash != HASH {
+        return Err(ParseError::Other(format!("unknown hash `{}`", described.hash)));
+    }
+    described
+        .chunking
+        .parse()
+        .map_err(|error: drystone_chunker::ParamsError| ParseError::Other(error.to_string()))
+}

@@ -1,0 +1,72 @@
+//! The database's tables; `docs/format.md` explains them.
+
+/// `PRAGMA application_id`: the bytes "DRYS".
+pub(crate) const APPLICATION_ID: i64 = 0x4452_5953;
+
+/// `PRAGMA user_version`: the version of the tables.
+pub(crate) const USER_VERSION: i64 = 1;
+
+/// Makes every table; runs in one transaction and only once.
+pub(crate) const CREATE: &str = "
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('epoch', 0);
+
+CREATE TABLE sessions (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    epoch      INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    dead       INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE segments (
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    bytes  INTEGER NOT NULL DEFAULT 0,
+    sealed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX segments_unsealed ON segments (bytes) WHERE sealed = 0;
+
+CREATE TABLE chunks (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    hash      BLOB NOT NULL UNIQUE,
+    segment   INTEGER NOT NULL REFERENCES segments (id),
+    offset    INTEGER NOT NULL,
+    length    INTEGER NOT NULL,
+    condemned INTEGER
+);
+
+CREATE TABLE manifests (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    session INTEGER
+);
+CREATE INDEX manifests_pending ON manifests (session) WHERE session IS NOT NULL;
+
+CREATE TABLE manifest_chunks (
+    manifest INTEGER NOT NULL REFERENCES manifests (id),
+    offset   INTEGER NOT NULL,
+    chunk    INTEGER NOT NULL REFERENCES chunks (id),
+    PRIMARY KEY (manifest, offset)
+) WITHOUT ROWID;
+CREATE INDEX manifest_chunks_chunk ON manifest_chunks (chunk);
+
+CREATE TABLE buckets (
+    id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE
+);
+
+CREATE TABLE objects (
+    bucket      INTEGER NOT NULL REFERENCES buckets (id),
+    key         TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    content     BLOB NOT NULL,
+    media_type  TEXT,
+    user_meta   TEXT,
+    modified_ns INTEGER NOT NULL,
+    mode        INTEGER,
+    manifest    INTEGER NOT NULL REFERENCES manifests (id),
+    PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+CREATE INDEX objects_manifest ON objects (manifest);
+";

@@ -1,0 +1,140 @@
+//! What a group commit does: sync the segments that its chunks are in, then one records transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use drystone_chunker::ChunkId;
+use drystone_pool::Landed;
+use drystone_sync::{Mutex, PlainArc};
+
+use crate::{
+    CommitBatch, CommitResult, Entry, GroupCommit, Location, Records, Result, SegmentId, SegmentLen,
+    SegmentStorage, Source, StoreError, Ticket,
+};
+
+/// When data is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before it is acknowledged.
+    Commit,
+    /// When the operating system likes. A crash of the machine may lose acknowledged objects; a crash of the process
+    /// does not.
+    Never,
+}
+
+/// A step of an upload on its way into a group, with what keeps its chunks findable until they are in the records.
+pub(crate) struct Step {
+    pub(crate) entry: Entry,
+    pub(crate) written: Vec<Landed<ChunkId, Location>>,
+}
+
+impl Step {
+    /// An estimate of the memory that a queued step holds, in bytes.
+    fn cost(&self) -> usize {
+        let complete = self.entry.complete.as_ref().map_or(0, |complete| {
+            let user: usize = complete.meta.user.iter().map(|(k, v)| k.len() + v.len() + 128).sum();
+            512 + 2 * complete.key.as_str().len() + user
+        });
+        256 + complete + 96 * self.entry.chunks.len() + 160 * self.written.len()
+    }
+}
+
+pub(crate) type CommitTicket = Ticket<Step, CommitResult>;
+
+/// The group commit over a store's records and segments.
+#[derive(Clone)]
+pub(crate) struct Committer {
+    group: GroupCommit<Step, CommitResult>,
+    grown: PlainArc<Grown>,
+}
+
+/// Segments that grew since the records were last told.
+#[derive(Default)]
+struct Grown {
+    /// A leaf lock. The length is the end of the last append, noted before any step that names it is submitted.
+    segments: Mutex<BTreeMap<SegmentId, SegmentLen>>,
+    /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not say so.
+    broken: Mutex<BTreeSet<SegmentId>>,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        records: PlainArc<dyn Records>,
+        segments: PlainArc<dyn SegmentStorage>,
+        policy: SyncPolicy,
+        queue_bytes_max: usize,
+    ) -> Self {
+        let grown = PlainArc::new(Grown::default());
+        let shared = PlainArc::clone(&grown);
+        let commit = move |steps: Vec<Step>| match commit(&*records, &*segments, &shared, policy, &steps) {
+            Ok(results) => results,
+            Err(error) => steps.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let lost = || Err(StoreError::Abandoned("its commit panicked"));
+        Self { group: GroupCommit::new(queue_bytes_max, commit, lost), grown }
+    }
+
+    /// Notes an append, before its location is used in a step.
+    pub(crate) fn segment_grew(&self, segment: SegmentId, bytes: u64, sealed: bool) {
+        self.grown.segments.lock().insert(segment, SegmentLen { segment, bytes, sealed });
+    }
+
+    /// Whether nothing more should be appended to `segment`.
+    pub(crate) fn is_broken(&self, segment: SegmentId) -> bool {
+        self.grown.broken.lock().contains(&segment)
+    }
+
+    pub(crate) fn submit(&self, step: Step) -> CommitTicket {
+        let cost = step.cost();
+        self.group.submit(step, cost)
+    }
+
+    pub(crate) fn groups(&self) -> u64 {
+        self.group.groups()
+    }
+}
+
+fn commit(
+    records: &dyn Records,
+    segments: &dyn SegmentStorage,
+    grown: &Grown,
+    policy: SyncPolicy,
+    steps: &[Step],
+) -> Result<Vec<CommitResult>> {
+    // Take the lengths first: whatever a step of this group names was noted before the step was submitted.
+    let lens: Vec<SegmentLen> = std::mem::take(&mut *grown.segments.lock()).into_values().collect();
+    let mut told = Vec::with_capacity(lens.len());
+    for len in lens {
+        if policy == SyncPolicy::Commit && segments.sync(len.segment).is_err() {
+            grown.broken.lock().insert(len.segment);
+        } else {
+            told.push(len);
+        }
+    }
+    let broken = grown.broken.lock().clone();
+    let refused: Vec<Option<StoreError>> =
+        steps.iter().map(|step| lost_bytes(&step.entry, &broken)).collect();
+    let entries =
+        steps.iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(step, _)| &step.entry).collect();
+    let mut results = records.commit(&CommitBatch { entries, segments: &told })?.into_iter();
+    let answers = refused.into_iter().map(|refused| match refused {
+        Some(error) => Err(error),
+        None => results
+            .next()
+            .unwrap_or_else(|| Err(StoreError::Inconsistent("the records left a commit unanswered".into()))),
+    });
+    Ok(answers.collect())
+}
+
+/// Refuses a step whose bytes may be gone: they lie in a segment that could not be synced.
+fn lost_bytes(entry: &Entry, broken: &BTreeSet<SegmentId>) -> Option<StoreError> {
+    if broken.is_empty() {
+        return None;
+    }
+    entry.chunks.iter().find_map(|chunk| match chunk.source {
+        Source::Written(at) if broken.contains(&at.segment) => {
+            let source = std::io::Error::other("its bytes may not have reached the disk");
+            Some(StoreError::storage(format!("cannot sync segment {}", at.segment), source))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,197 @@
+//! Gets: reads an object's chunks a bounded way ahead, verifies each, and hands them on in order.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::ops::Range;
+
+use drystone_chunker::ChunkId;
+use drystone_pool::{BufferOwner, Lease, Slice};
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+
+use crate::store::Inner;
+use crate::{Key, ManifestRow, ObjectRow, Result, StoreError};
+
+/// Manifest rows read at a time.
+const PAGE_ROWS: usize = 256;
+/// Objects up to this size are read by the caller's own thread: handing them to a worker would cost more than reading.
+const INLINE_BYTES_MAX: u64 = 256 << 10;
+
+/// Reads a range of one object. Every chunk is verified before a byte of it leaves.
+pub struct ObjectReader {
+    inner: PlainArc<Inner>,
+    object: ObjectRow,
+    owner: BufferOwner,
+    /// What is left to hand on.
+    range: Range<u64>,
+    page: VecDeque<ManifestRow>,
+    /// Where the next manifest page begins.
+    page_next: u64,
+    ahead: VecDeque<(ManifestRow, Arc<Slot>)>,
+}
+
+/// A chunk on its way from a worker.
+struct Slot {
+    /// A leaf lock.
+    state: Mutex<Option<Result<Slice>>>,
+    arrived: Condvar,
+}
+
+/// Fills its slot, also when it is dropped without a result.
+struct Delivery(Arc<Slot>);
+
+impl Delivery {
+    fn deliver(&self, result: Result<Slice>) {
+        *self.0.state.lock() = Some(result);
+        self.0.arrived.notify_one();
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.0.state.lock().get_or_insert(Err(StoreError::Closed));
+        self.0.arrived.notify_one();
+    }
+}
+
+impl ObjectReader {
+    pub(crate) fn new(inner: PlainArc<Inner>, object: ObjectRow, range: Range<u64>) -> Self {
+        let end = range.end.min(object.size);
+        let range = range.start.min(end)..end;
+        let owner = inner.buffers.owner();
+        let page_next = range.start;
+        Self { inner, object, owner, range, page: VecDeque::new(), page_next, ahead: VecDeque::new() }
+    }
+
+    /// The object that is read.
+    pub fn object(&self) -> &ObjectRow {
+        &self.object
+    }
+
+    /// The next bytes, in order: one chunk, or the part of one that the range asks for; `None` at the end. Drop a slice
+    /// before asking for the next: it holds a buffer that somebody else may wait for.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for damaged bytes; after an error the reader is of no more use.
+    pub fn next_slice(&mut self) -> Result<Option<Slice>> {
+        if self.range.is_empty() {
+            return Ok(None);
+        }
+        self.read_ahead()?;
+        let Some((row, slot)) = self.ahead.pop_front() else {
+            return Err(StoreError::Inconsistent(format!(
+                "the manifest of `{}` ends early",
+                self.object.key
+            )));
+        };
+        let chunk = slot.take()?;
+        if row.offset > self.range.start {
+            return Err(StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key)));
+        }
+        let from = (self.range.start - row.offset) as usize;
+        let to = ((self.range.end - row.offset).min(chunk.len() as u64)) as usize;
+        self.range.start = row.offset + to as u64;
+        Ok(Some(chunk.part(from..to)))
+    }
+
+    /// Writes the rest of the range to `sink`; returns how many bytes that were.
+    ///
+    /// # Errors
+    /// The outer error is the store's, the inner one the sink's.
+    pub fn copy_to(&mut self, sink: &mut dyn Write) -> Result<io::Result<u64>> {
+        let mut len = 0;
+        while let Some(slice) = self.next_slice()? {
+            if let Err(error) = sink.write_all(&slice) {
+                return Ok(Err(error));
+            }
+            len += slice.len() as u64;
+        }
+        Ok(Ok(len))
+    }
+
+    /// Starts fetching as far ahead as buffers are to be had. Only the first of them is waited for, and only while none
+    /// is held: readers that waited for more while holding some could wait for each other.
+    fn read_ahead(&mut self) -> Result<()> {
+        while self.ahead.len() < self.inner.config.read_ahead_max.max(1) {
+            let Some(row) = self.next_row()? else { return Ok(()) };
+            let lease =
+                if self.ahead.is_empty() { Some(self.owner.acquire()?) } else { self.owner.try_acquire()? };
+            let Some(lease) = lease else { return Ok(()) };
+            self.page.pop_front();
+            self.fetch(row, lease);
+        }
+        Ok(())
+    }
+
+    /// The next row to fetch, without taking it.
+    fn next_row(&mut self) -> Result<Option<ManifestRow>> {
+        if self.page.is_empty() && self.page_next < self.range.end {
+            let rows = self.inner.records.manifest_page(self.object.manifest, self.page_next, PAGE_ROWS)?;
+            self.page = rows.into();
+            match self.page.back() {
+                Some(last) if last.offset + u64::from(last.at.len) > self.page_next => {
+                    self.page_next = last.offset + u64::from(last.at.len);
+                }
+                _ => self.page_next = u64::MAX,
+            }
+        }
+        Ok(self.page.front().copied().filter(|row| row.offset < self.range.end))
+    }
+
+    fn fetch(&mut self, row: ManifestRow, lease: Lease) {
+        let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
+        let delivery = Delivery(Arc::clone(&slot));
+        let inner = PlainArc::clone(&self.inner);
+        self.ahead.push_back((row, slot));
+        if self.object.size <= INLINE_BYTES_MAX {
+            delivery.deliver(read_chunk(&inner, &self.object.key, row, lease));
+            return;
+        }
+        let key = self.object.key.clone();
+        // A closed pool drops the job, and with it the delivery, which says so.
+        let _ = self.inner.workers.submit(move || delivery.deliver(read_chunk(&inner, &key, row, lease)));
+    }
+}
+
+impl Slot {
+    fn take(&self) -> Result<Slice> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(result) = state.take() {
+                return result;
+            }
+            state = self.arrived.wait(state);
+        }
+    }
+}
+
+/// Reads one chunk and verifies it against its name.
+fn read_chunk(inner: &Inner, key: &Key, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
+    let corrupt = |detail: String| StoreError::Corrupt {
+        key: key.clone(),
+        offset: row.offset,
+        chunk: row.chunk,
+        segment: row.at.segment,
+        detail,
+    };
+    let len = row.at.len as usize;
+    if len > lease.len() {
+        return Err(corrupt(format!("{len} bytes are longer than any chunk of this store")));
+    }
+    let mut bytes = lease.split_to(len);
+    drop(lease);
+    match inner.segments.read(row.at, &mut bytes) {
+        Ok(()) => {}
+        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(corrupt(format!("the segment ends before byte {}", row.at.offset + len as u64)));
+        }
+        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(corrupt("the segment is missing".into()));
+        }
+        Err(error) => return Err(error),
+    }
+    let found = ChunkId::of(&bytes);
+    if found != row.chunk {
+        return Err(corrupt(format!("its {len} bytes at {} hash to {found}", row.at.offset)));
+    }
+    Ok(bytes.freeze())
+}

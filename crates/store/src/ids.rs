@@ -1,0 +1,84 @@
+//! Identifiers and places, as types that cannot be swapped for one another.
+
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A segment; handed out by the records, never reused.
+    SegmentId
+);
+number!(
+    /// An upload session.
+    SessionId
+);
+number!(
+    /// A manifest: the ordered chunks of one or more objects.
+    ManifestId
+);
+number!(
+    /// A chunk's row in the records. A chunk that was swept and written again has another.
+    ChunkRef
+);
+number!(
+    /// The collector's clock; it moves forward when a condemning scan has ended.
+    Epoch
+);
+
+/// Where a chunk's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Bytes from the segment's first byte, its header included.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+/// What an object contains: the BLAKE3 hash, in key-derivation mode with the context
+/// `drystone 2026 object content`, of its chunks' (id, length as 8 bytes little-endian) in order. Equal content cut
+/// by the same chunking has the same hash, and no byte is hashed twice to know it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash(pub [u8; 32]);
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContentHash({self})")
+    }
+}
+
+/// Computes a [`ContentHash`] from chunks in order.
+pub(crate) struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    pub(crate) fn new() -> Self {
+        Self(blake3::Hasher::new_derive_key("drystone 2026 object content"))
+    }
+
+    pub(crate) fn chunk(&mut self, id: &drystone_chunker::ChunkId, len: u64) {
+        self.0.update(&id.0).update(&len.to_le_bytes());
+    }
+
+    pub(crate) fn finish(&self) -> ContentHash {
+        ContentHash(*self.0.finalize().as_bytes())
+    }
+}

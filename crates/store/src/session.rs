@@ -1,0 +1,47 @@
+//! Upload sessions: the lease under which chunks are written and found.
+
+use drystone_sync::PlainArc;
+
+use crate::{Epoch, Records, Result, SessionId};
+
+/// A live upload session; dropping it ends it. Somebody outside (who has a clock) calls [`extend`](Self::extend) well
+/// before the lease runs out.
+pub struct UploadSession {
+    records: PlainArc<dyn Records>,
+    id: SessionId,
+    epoch: Epoch,
+    lease_ms: u64,
+}
+
+impl UploadSession {
+    pub(crate) fn begin(records: PlainArc<dyn Records>, lease_ms: u64) -> Result<Self> {
+        let session = records.begin_session(lease_ms)?;
+        Ok(Self { records, id: session.id, epoch: session.epoch, lease_ms })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The epoch it began in.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The heartbeat: renews the lease in full.
+    ///
+    /// # Errors
+    /// [`StoreError::SessionExpired`](crate::StoreError::SessionExpired) when it came too late; uploads of this session
+    /// will be refused at their commit.
+    pub fn extend(&self) -> Result<()> {
+        self.records.extend_session(self.id, self.lease_ms)
+    }
+}
+
+impl Drop for UploadSession {
+    fn drop(&mut self) {
+        // If this fails the lease runs out by itself.
+        let _ = self.records.end_session(self.id);
+    }
+}

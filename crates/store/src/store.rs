@@ -1,0 +1,231 @@
+//! The store: everything that outlives one operation.
+
+use std::ops::Range;
+
+use drystone_chunker::Chunking;
+use drystone_pool::{BufferPool, Owner, Permits, Usage, WorkerPool};
+use drystone_sync::PlainArc;
+
+use crate::commit::{Committer, SyncPolicy};
+use crate::write::Writer;
+use crate::{
+    BucketName, Ingest, Key, ObjectReader, ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
+    UploadSession,
+};
+
+/// What a store may use. The numbers come from a plan; see `drystone plan`.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// How objects are cut; fixed when the store was made.
+    pub chunking: Chunking,
+    /// When data is made durable.
+    pub sync: SyncPolicy,
+    /// Threads that hash and write, or read and verify.
+    pub workers: usize,
+    /// Buffers, at least 2.
+    pub buffers: usize,
+    /// Size of a buffer in bytes: more than the largest chunk, so that an unfinished one can move in front of new bytes.
+    pub buffer_bytes: usize,
+    /// Chunks that one reader fetches ahead.
+    pub read_ahead_max: usize,
+    /// Memory for records that wait for their commit, in bytes.
+    pub commit_queue_bytes: usize,
+}
+
+/// A chunked, deduplicating store of objects. Cheap to clone; shared between threads.
+#[derive(Clone)]
+pub struct Store {
+    inner: PlainArc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: StoreConfig,
+    pub(crate) records: PlainArc<dyn Records>,
+    pub(crate) segments: PlainArc<dyn SegmentStorage>,
+    pub(crate) buffers: BufferPool,
+    pub(crate) workers: PlainArc<WorkerPool>,
+    pub(crate) writer: PlainArc<Writer>,
+    pub(crate) committer: Committer,
+    /// One permit for each pair of buffers.
+    pub(crate) ingests: Owner,
+    ingest_permits: Permits,
+}
+
+/// What has gone into a store since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutStats {
+    /// Bytes hashed.
+    pub bytes: u64,
+    /// Chunks hashed.
+    pub chunks: u64,
+    /// Bytes that were not in the store and have been appended.
+    pub new_bytes: u64,
+    /// Chunks that were not in the store and have been appended.
+    pub new_chunks: u64,
+    /// Groups committed: each is one records transaction and, with [`SyncPolicy::Commit`], one sync of each segment.
+    pub commit_groups: u64,
+}
+
+/// Readings of a store's bounded resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// Buffers.
+    pub buffers: Usage,
+    /// Jobs that wait for a worker.
+    pub jobs: Usage,
+    /// Ingests.
+    pub ingests: Usage,
+}
+
+impl Store {
+    /// A store over `records` and `segments`; starts the workers.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    ///
+    /// # Panics
+    /// When the configuration cannot work: fewer than 2 buffers, no worker, or buffers not larger than the largest chunk.
+    pub fn new(
+        records: PlainArc<dyn Records>,
+        segments: PlainArc<dyn SegmentStorage>,
+        config: StoreConfig,
+    ) -> Result<Self> {
+        assert!(
+            config.buffers >= 2,
+            "an upload needs a buffer to read into while its unfinished chunk is in another"
+        );
+        assert!(
+            config.buffer_bytes > config.chunking.chunk_bytes_max(),
+            "a buffer holds headroom and new bytes"
+        );
+        let workers = WorkerPool::new("drystone-worker", config.workers, config.workers * 2)
+            .map_err(|error| StoreError::storage("cannot start the worker threads", error))?;
+        let committer = Committer::new(
+            PlainArc::clone(&records),
+            PlainArc::clone(&segments),
+            config.sync,
+            config.commit_queue_bytes,
+        );
+        let writer = Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments), committer.clone());
+        let ingest_permits = Permits::new(config.buffers / 2, config.buffers / 2);
+        let inner = Inner {
+            buffers: BufferPool::new(config.buffers, config.buffer_bytes, config.buffers),
+            ingests: ingest_permits.owner(),
+            ingest_permits,
+            workers: PlainArc::new(workers),
+            writer: PlainArc::new(writer),
+            committer,
+            records,
+            segments,
+            config,
+        };
+        Ok(Self { inner: PlainArc::new(inner) })
+    }
+
+    /// Begins to put objects, in an upload session of its own with a lease of `lease_ms`. Waits while as many others are
+    /// putting as there are pairs of buffers.
+    ///
+    /// # Errors
+    /// The records'; or the store is closing.
+    pub fn ingest(&self, lease_ms: u64) -> Result<Ingest> {
+        let session = UploadSession::begin(PlainArc::clone(&self.inner.records), lease_ms)?;
+        Ingest::start(PlainArc::clone(&self.inner), session)
+    }
+
+    /// Looks an object up.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
+    pub fn stat(&self, bucket: &BucketName, key: &Key) -> Result<ObjectRow> {
+        let object = self.inner.records.object(bucket, key)?;
+        object.ok_or_else(|| StoreError::NotFound { bucket: bucket.clone(), key: key.clone() })
+    }
+
+    /// Reads an object, or the part of it inside `range` (bytes).
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
+    pub fn get(&self, bucket: &BucketName, key: &Key, range: Option<Range<u64>>) -> Result<ObjectReader> {
+        let object = self.stat(bucket, key)?;
+        Ok(self.read(object, range))
+    }
+
+    /// Reads an object that was looked up or listed before.
+    pub fn read(&self, object: ObjectRow, range: Option<Range<u64>>) -> ObjectReader {
+        let range = range.unwrap_or(0..object.size);
+        ObjectReader::new(PlainArc::clone(&self.inner), object, range)
+    }
+
+    /// One page of objects in the order of their keys' bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub fn list(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>> {
+        self.inner.records.list(bucket, prefix, after, limit)
+    }
+
+    /// Removes an object; its space comes back with a collect. Returns whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
+        self.inner.records.delete(bucket, key)
+    }
+
+    /// Makes a bucket; fine if it exists. Returns whether it is new.
+    ///
+    /// # Errors
+    /// The records'.
+    pub fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+        self.inner.records.create_bucket(bucket)
+    }
+
+    /// One page of buckets by name.
+    ///
+    /// # Errors
+    /// The records'.
+    pub fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketName>> {
+        self.inner.records.buckets(after, limit)
+    }
+
+    /// Counts over the whole store; reads every row of two tables.
+    ///
+    /// # Errors
+    /// The records'.
+    pub fn totals(&self) -> Result<Totals> {
+        self.inner.records.totals()
+    }
+
+    /// What has gone in since the store was opened.
+    pub fn put_stats(&self) -> PutStats {
+        let stats = self.inner.writer.stats();
+        PutStats {
+            bytes: stats.bytes,
+            chunks: stats.chunks,
+            new_bytes: stats.new_bytes,
+            new_chunks: stats.new_chunks,
+            commit_groups: self.inner.committer.groups(),
+        }
+    }
+
+    /// Readings of the bounded resources.
+    pub fn usage(&self) -> StoreUsage {
+        StoreUsage {
+            buffers: self.inner.buffers.usage(),
+            jobs: self.inner.workers.usage(),
+            ingests: self.inner.ingest_permits.usage(),
+        }
+    }
+
+    /// Ends every wait for a buffer and refuses new work; operations under way fail with [`StoreError::Closed`].
+    pub fn close(&self) {
+        self.inner.ingest_permits.close();
+        self.inner.buffers.close();
+    }
+}

@@ -1,0 +1,157 @@
+//! The cutter's side of an ingest: joins the bytes of one upload across buffers, cuts them, and hands runs of chunks to
+//! the workers.
+
+use drystone_chunker::{Cut, Cutter};
+use drystone_pool::{Lease, Queue, Slice, WorkerPool};
+use drystone_sync::{Arc, PlainArc};
+
+use crate::StoreError;
+use crate::upload::{Piece, Upload};
+use crate::write::Writer;
+
+/// Chunks that one job takes at the most. Small chunks are worth a job only together; the bound keeps a job short.
+const RUN_CHUNKS_MAX: usize = 64;
+/// Bytes after which a run of chunks is handed on.
+const RUN_BYTES: usize = 1 << 20;
+
+/// What the reading side tells the cutter.
+pub(crate) enum Message {
+    /// The next bytes of an upload.
+    Data {
+        /// Whose they are.
+        upload: Arc<Upload>,
+        /// The part of the buffer just before `bytes`, when they are in another buffer than the upload's bytes before them.
+        headroom: Option<Lease>,
+        /// The bytes.
+        bytes: Slice,
+    },
+    /// An upload has no more bytes.
+    End(End),
+}
+
+/// The end of an upload. Dropped undelivered, it fails the upload: its cutter is gone.
+pub(crate) struct End(Option<Arc<Upload>>);
+
+impl End {
+    pub(crate) fn of(upload: Arc<Upload>) -> Self {
+        Self(Some(upload))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.take() {
+            upload.fail(StoreError::Abandoned("its cutter died"));
+        }
+    }
+}
+
+/// Cuts the uploads of one ingest, one after the other.
+pub(crate) struct Stream {
+    cutter: Cutter,
+    workers: PlainArc<WorkerPool>,
+    writer: PlainArc<Writer>,
+    /// The unfinished chunk of the current upload.
+    tail: Option<Slice>,
+    /// How much of the tail is known to hold no cut.
+    scanned: usize,
+    offset: u64,
+    number: u64,
+    run: Vec<Piece>,
+    run_bytes: usize,
+}
+
+impl Stream {
+    pub(crate) fn new(cutter: Cutter, workers: PlainArc<WorkerPool>, writer: PlainArc<Writer>) -> Self {
+        Self {
+            cutter,
+            workers,
+            writer,
+            tail: None,
+            scanned: 0,
+            offset: 0,
+            number: 0,
+            run: Vec::new(),
+            run_bytes: 0,
+        }
+    }
+
+    /// Runs until the queue is closed and drained.
+    pub(crate) fn run(mut self, messages: &Queue<Vec<Message>>) {
+        while let Some(batch) = messages.pop() {
+            for message in batch {
+                match message {
+                    Message::Data { upload, headroom, bytes } => self.data(&upload, headroom, &bytes),
+                    Message::End(end) => self.end(end),
+                }
+            }
+            // The reading side sends a batch before it may have to wait for a buffer, and this side then holds nothing
+            // back but the tail: that is what makes two buffers enough.
+            self.flush();
+        }
+    }
+
+    fn data(&mut self, upload: &Arc<Upload>, headroom: Option<Lease>, bytes: &Slice) {
+        let mut window = match self.tail.take() {
+            Some(tail) => joined(tail, headroom, bytes),
+            None => bytes.clone(),
+        };
+        loop {
+            match self.cutter.cut(&window, self.scanned) {
+                Cut::At(len) => {
+                    self.scanned = 0;
+                    let rest = window.part(len..window.len());
+                    self.piece(upload, window.part(0..len));
+                    window = rest;
+                }
+                Cut::None { scanned } => {
+                    self.scanned = scanned;
+                    break;
+                }
+            }
+        }
+        self.tail = (!window.is_empty()).then_some(window);
+    }
+
+    fn end(&mut self, mut end: End) {
+        let Some(upload) = end.0.take() else { return };
+        if let Some(tail) = self.tail.take() {
+            self.piece(&upload, tail);
+        }
+        upload.cut_to_end(self.number);
+        (self.scanned, self.offset, self.number) = (0, 0, 0);
+    }
+
+    fn piece(&mut self, upload: &Arc<Upload>, bytes: Slice) {
+        let len = bytes.len();
+        self.run.push(Piece::new(Arc::clone(upload), self.number, self.offset, bytes));
+        self.number += 1;
+        self.offset += len as u64;
+        self.run_bytes += len;
+        if self.run_bytes >= RUN_BYTES || self.run.len() >= RUN_CHUNKS_MAX {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.run.is_empty() {
+            return;
+        }
+        self.run_bytes = 0;
+        let run = std::mem::take(&mut self.run);
+        let writer = PlainArc::clone(&self.writer);
+        // A closed pool drops the run, which fails its uploads.
+        let _ = self.workers.submit(move || writer.write(run));
+    }
+}
+
+/// One view of the unfinished chunk and the bytes that follow it: they are neighbours, or the chunk's beginning moves to
+/// the headroom in front of them. That is the only copy on the way in.
+fn joined(tail: Slice, headroom: Option<Lease>, bytes: &Slice) -> Slice {
+    let Some(mut headroom) = headroom else {
+        return tail.join(bytes).expect("without headroom the bytes follow in the same buffer");
+    };
+    let _unused = headroom.split_to(headroom.len() - tail.len());
+    headroom.copy_from_slice(&tail);
+    headroom.freeze().join(bytes).expect("the headroom ends where the bytes begin")
+}

@@ -1,0 +1,294 @@
+//! One upload: chunks arrive from the workers in any order and become a manifest in order.
+
+use std::collections::BTreeMap;
+
+use drystone_chunker::ChunkId;
+use drystone_pool::{Landed, Slice};
+use drystone_sync::{Arc, Condvar, Mutex};
+
+use crate::commit::{CommitTicket, Committer, Step};
+use crate::ids::ContentHasher;
+use crate::{
+    BucketName, Complete, Condition, ContentHash, Entry, Ingest, Key, Location, ManifestEntry, ManifestId,
+    ObjectMeta, Result, SessionId, Source, StoreError,
+};
+
+/// Manifest entries that are written as one pending step of a large object: about a gigabyte's worth by default, and
+/// about 200 KiB of memory.
+const STEP_CHUNKS_MAX: usize = 1024;
+
+/// Where an upload goes.
+#[derive(Clone, Debug)]
+pub struct PutTarget {
+    /// The bucket, which must exist.
+    pub bucket: BucketName,
+    /// The object's name.
+    pub key: Key,
+    /// Everything else about it.
+    pub meta: ObjectMeta,
+    /// When it may be stored.
+    pub condition: Condition,
+}
+
+/// A committed object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it contains.
+    pub content: ContentHash,
+    /// Its chunks.
+    pub manifest: ManifestId,
+    /// Bytes of it that the store did not have before.
+    pub new_bytes: u64,
+}
+
+/// A chunk of an upload, on its way to a worker. One that is dropped undone, because its job panicked or was never run,
+/// fails its upload: nobody waits for a chunk that will not come.
+pub(crate) struct Piece {
+    upload: Arc<Upload>,
+    /// Counts the upload's chunks from 0.
+    number: u64,
+    offset: u64,
+    /// `None` once done.
+    bytes: Option<Slice>,
+}
+
+impl Piece {
+    pub(crate) fn new(upload: Arc<Upload>, number: u64, offset: u64, bytes: Slice) -> Self {
+        Self { upload, number, offset, bytes: Some(bytes) }
+    }
+
+    pub(crate) fn upload(&self) -> &Upload {
+        &self.upload
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
+
+    /// Hands the piece's fate to its upload. The buffer goes back first, so that reading goes on while a commit that may
+    /// follow runs.
+    pub(crate) fn done(mut self, done: Done) {
+        drop(self.bytes.take());
+        self.upload.piece_done(self.number, self.offset, done);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if self.bytes.take().is_some() {
+            self.upload.fail(StoreError::Abandoned("a worker died"));
+        }
+    }
+}
+
+/// A piece that has been dealt with.
+pub(crate) struct Done {
+    pub(crate) id: ChunkId,
+    pub(crate) len: u32,
+    pub(crate) source: Source,
+    pub(crate) written: Option<Landed<ChunkId, Location>>,
+    /// Whether this very piece was appended, rather than found.
+    pub(crate) appended: bool,
+}
+
+/// The state of one upload, shared between its cutter, the workers and whoever waits for it.
+pub(crate) struct Upload {
+    pub(crate) session: SessionId,
+    committer: Committer,
+    /// Taken before the group commit's locks; a step is submitted under it, so that steps keep their order.
+    state: Mutex<State>,
+    /// Signalled when `outcome` is set.
+    decided: Condvar,
+}
+
+struct State {
+    target: Option<PutTarget>,
+    content: ContentHasher,
+    /// Chunks before this one are in `pending` or in an earlier step.
+    next: u64,
+    /// Chunks that came before their predecessors: as many as are in flight, so bounded by the worker queue.
+    early: BTreeMap<u64, (u64, Done)>,
+    pending: Vec<ManifestEntry>,
+    written: Vec<Landed<ChunkId, Location>>,
+    size: u64,
+    new_bytes: u64,
+    /// How many chunks there are, once the cutter has seen the end.
+    chunks: Option<u64>,
+    manifest: Option<ManifestId>,
+    /// The last pending step, not yet known to be committed.
+    step: Option<CommitTicket>,
+    outcome: Option<Result<CommitTicket>>,
+    finished: bool,
+}
+
+impl Upload {
+    pub(crate) fn new(target: PutTarget, session: SessionId, committer: Committer) -> Self {
+        let state = State {
+            target: Some(target),
+            content: ContentHasher::new(),
+            next: 0,
+            early: BTreeMap::new(),
+            pending: Vec::new(),
+            written: Vec::new(),
+            size: 0,
+            new_bytes: 0,
+            chunks: None,
+            manifest: None,
+            step: None,
+            outcome: None,
+            finished: false,
+        };
+        Self { session, committer, state: Mutex::new(state), decided: Condvar::new() }
+    }
+
+    /// Whether the upload has failed, so that further work on it is wasted.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().finished
+    }
+
+    /// Ends the upload with an error, unless it is decided already. Nothing of it becomes visible.
+    pub(crate) fn fail(&self, error: StoreError) {
+        self.fail_locked(&mut self.state.lock(), error);
+    }
+
+    fn fail_locked(&self, state: &mut State, error: StoreError) {
+        if state.finished {
+            return;
+        }
+        state.finished = true;
+        state.early.clear();
+        state.pending = Vec::new();
+        state.written = Vec::new();
+        state.outcome = Some(Err(error));
+        self.decided.notify_all();
+    }
+
+    /// Takes in a piece that a worker has dealt with.
+    pub(crate) fn piece_done(&self, number: u64, offset: u64, done: Done) {
+        let mut state = self.state.lock();
+        if state.finished {
+            return;
+        }
+        if number != state.next {
+            state.early.insert(number, (offset, done));
+            return;
+        }
+        state.take_in(offset, done);
+        while let Some((offset, done)) = state.next_early() {
+            state.take_in(offset, done);
+        }
+        self.advance(&mut state);
+    }
+
+    /// The cutter has seen the end: the upload has `chunks` chunks and no more.
+    pub(crate) fn cut_to_end(&self, chunks: u64) {
+        let mut state = self.state.lock();
+        state.chunks = Some(chunks);
+        self.advance(&mut state);
+    }
+
+    /// Submits a step if there is one to submit.
+    fn advance(&self, state: &mut State) {
+        if state.finished {
+            return;
+        }
+        let last = state.chunks == Some(state.next);
+        if !last && state.pending.len() < STEP_CHUNKS_MAX {
+            return;
+        }
+        // The manifest gets its id in the first step. Waiting here is the back-pressure of the records on one large
+        // upload: it is never more than one step ahead.
+        if let Some(step) = state.step.take() {
+            match step.wait() {
+                Ok(manifest) => state.manifest = Some(manifest),
+                Err(error) => return self.fail_locked(state, error),
+            }
+        }
+        let complete = if last { state.complete() } else { None };
+        let chunks = std::mem::take(&mut state.pending);
+        let entry = Entry { session: self.session, manifest: state.manifest, chunks, complete };
+        let step = Step { entry, written: std::mem::take(&mut state.written) };
+        let ticket = self.committer.submit(step);
+        if last {
+            state.finished = true;
+            state.outcome = Some(Ok(ticket));
+            self.decided.notify_all();
+        } else {
+            state.step = Some(ticket);
+        }
+    }
+
+    /// Why the upload failed, if it has.
+    pub(crate) fn failure(&self) -> Option<StoreError> {
+        self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
+    }
+
+    fn outcome(&self) -> (Result<CommitTicket>, u64, ContentHash, u64) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return (outcome, state.size, state.content.finish(), state.new_bytes);
+            }
+            state = self.decided.wait(state);
+        }
+    }
+}
+
+impl State {
+    fn next_early(&mut self) -> Option<(u64, Done)> {
+        self.early.remove(&self.next)
+    }
+
+    fn take_in(&mut self, offset: u64, done: Done) {
+        assert_eq!(offset, self.size, "chunks of an upload have no gaps");
+        self.content.chunk(&done.id, u64::from(done.len));
+        self.size += u64::from(done.len);
+        if done.appended {
+            self.new_bytes += u64::from(done.len);
+        }
+        self.pending.push(ManifestEntry { offset, id: done.id, source: done.source });
+        self.written.extend(done.written);
+        self.next += 1;
+    }
+
+    fn complete(&mut self) -> Option<Complete> {
+        let target = self.target.take()?;
+        Some(Complete {
+            bucket: target.bucket,
+            key: target.key,
+            size: self.size,
+            content: self.content.finish(),
+            meta: target.meta,
+            condition: target.condition,
+        })
+    }
+}
+
+/// An upload whose bytes have been read and that is being hashed, written and committed.
+#[must_use = "an upload is acknowledged only by `wait`"]
+pub struct PendingPut {
+    pub(crate) upload: Arc<Upload>,
+}
+
+impl PendingPut {
+    /// Whether [`wait`](Self::wait) has no more to wait for than the group commit.
+    pub fn is_written(&self) -> bool {
+        self.upload.is_over()
+    }
+
+    /// Blocks until the object is committed: durable as the store's policy says, and visible. `ingest` is the one that
+    /// read it; what it has read and not passed on yet goes first.
+    ///
+    /// # Errors
+    /// Why it was not stored; then nothing of it is visible.
+    pub fn wait(self, ingest: &mut Ingest) -> Result<Stored> {
+        if !self.is_written() {
+            ingest.flush()?;
+        }
+        let (outcome, size, content, new_bytes) = self.upload.outcome();
+        let manifest = outcome?.wait()?;
+        Ok(Stored { size, content, manifest, new_bytes })
+    }
+}

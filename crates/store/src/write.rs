@@ -1,0 +1,231 @@
+//! What a worker does with pieces: hash, ask whether they are known, append the ones that are not.
+
+use drystone_chunker::ChunkId;
+use drystone_pool::{Claim, Flight, Landed, SingleFlight, Waiting};
+use drystone_sync::{Mutex, PlainArc};
+
+use crate::commit::Committer;
+use crate::upload::{Done, Piece};
+use crate::{Location, Records, Result, SegmentStorage, SegmentWriter, Source, StoreError};
+
+/// Counts of what went through the writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteStats {
+    pub(crate) bytes: u64,
+    pub(crate) chunks: u64,
+    pub(crate) new_bytes: u64,
+    pub(crate) new_chunks: u64,
+}
+
+/// The deduplicating writer of a store; called by its worker threads.
+pub(crate) struct Writer {
+    records: PlainArc<dyn Records>,
+    segments: PlainArc<dyn SegmentStorage>,
+    committer: Committer,
+    /// Chunks being written, and chunks written whose rows are not committed yet.
+    flights: SingleFlight<ChunkId, Location>,
+    /// Segments nobody is appending to. A leaf lock; at most one writer for each worker exists.
+    idle: Mutex<Vec<Box<dyn SegmentWriter>>>,
+    stats: Mutex<WriteStats>,
+}
+
+/// A piece between hashing and its end.
+enum State {
+    Claimed(Flight<ChunkId, Location>),
+    Elsewhere(Waiting<ChunkId, Location>),
+    Done(Done),
+}
+
+impl Writer {
+    pub(crate) fn new(
+        records: PlainArc<dyn Records>,
+        segments: PlainArc<dyn SegmentStorage>,
+        committer: Committer,
+    ) -> Self {
+        Self {
+            records,
+            segments,
+            committer,
+            flights: SingleFlight::new(),
+            idle: Mutex::new(Vec::new()),
+            stats: Mutex::new(WriteStats::default()),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> WriteStats {
+        *self.stats.lock()
+    }
+
+    /// Deals with pieces that lie one behind the other, mostly. Every piece's upload is told how it went.
+    pub(crate) fn write(&self, pieces: Vec<Piece>) {
+        let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| !piece.upload().is_over()).collect();
+        let ids: Vec<ChunkId> = pieces.iter().map(|piece| ChunkId::of(piece.bytes())).collect();
+        match self.settle(&pieces, &ids) {
+            Ok(dones) => {
+                let mut stats = self.stats.lock();
+                for done in &dones {
+                    stats.chunks += 1;
+                    stats.bytes += u64::from(done.len);
+                    stats.new_chunks += u64::from(done.appended);
+                    stats.new_bytes += if done.appended { u64::from(done.len) } else { 0 };
+                }
+                drop(stats);
+                for (piece, done) in pieces.into_iter().zip(dones) {
+                    piece.done(done);
+                }
+            }
+            Err(error) => pieces.iter().for_each(|piece| piece.upload().fail(error.clone())),
+        }
+    }
+
+    fn settle(&self, pieces: &[Piece], ids: &[ChunkId]) -> Result<Vec<Done>> {
+        let mut states: Vec<State> = pieces
+            .iter()
+            .zip(ids)
+            .map(|(piece, id)| match self.flights.claim(*id) {
+                Claim::Mine(flight) => State::Claimed(flight),
+                Claim::Theirs(waiting) => State::Elsewhere(waiting),
+                Claim::Landed(landed) => State::Done(found(piece, *id, landed)),
+            })
+            .collect();
+        // Our own flights end here, one way or the other, before we wait for anybody else's: a piece may even be
+        // waiting for its twin in this very batch.
+        self.fly(pieces, ids, &mut states)?;
+        let mut dones = Vec::with_capacity(pieces.len());
+        for ((piece, id), state) in pieces.iter().zip(ids).zip(states) {
+            dones.push(match state {
+                State::Done(done) => done,
+                State::Claimed(_) => {
+                    return Err(StoreError::Inconsistent("a claimed chunk was left behind".into()));
+                }
+                State::Elsewhere(waiting) => self.await_other(piece, *id, waiting)?,
+            });
+        }
+        Ok(dones)
+    }
+
+    /// Settles every claimed piece.
+    fn fly(&self, pieces: &[Piece], ids: &[ChunkId], states: &mut [State]) -> Result<()> {
+        let claimed: Vec<usize> =
+            (0..states.len()).filter(|&at| matches!(states[at], State::Claimed(_))).collect();
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<ChunkId> = claimed.iter().map(|&at| ids[at]).collect();
+        let known = self.records.find_chunks(&asked)?;
+        let mut missing = Vec::with_capacity(claimed.len());
+        for (&at, known) in claimed.iter().zip(known) {
+            let piece = &pieces[at];
+            match known {
+                Some(row)
+                    if !row.condemned || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
+                {
+                    let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(row.chunk));
+                    // Replacing the claim drops the flight: whoever waits for it asks the records, as we did.
+                    states[at] = State::Done(Done { id, len, source, written: None, appended: false });
+                }
+                _ => missing.push(at),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let parts: Vec<&[u8]> = missing.iter().map(|&at| pieces[at].bytes()).collect();
+        let mut at_location = self.append(&parts)?;
+        for &at in &missing {
+            let len = chunk_len(&pieces[at]);
+            let location = Location { len, ..at_location };
+            at_location.offset += u64::from(len);
+            let State::Claimed(flight) = std::mem::replace(
+                &mut states[at],
+                State::Done(Done {
+                    id: ids[at],
+                    len,
+                    source: Source::Written(location),
+                    written: None,
+                    appended: true,
+                }),
+            ) else {
+                continue;
+            };
+            if let State::Done(done) = &mut states[at] {
+                done.written = Some(flight.land(location));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for another worker's flight; when that one failed, flies ourselves.
+    fn await_other(&self, piece: &Piece, id: ChunkId, waiting: Waiting<ChunkId, Location>) -> Result<Done> {
+        let mut claim = waiting.wait();
+        loop {
+            match claim {
+                Claim::Landed(landed) => return Ok(found(piece, id, landed)),
+                Claim::Theirs(waiting) => claim = waiting.wait(),
+                Claim::Mine(flight) => {
+                    let mut states = [State::Claimed(flight)];
+                    self.fly(std::slice::from_ref(piece), &[id], &mut states)?;
+                    let [State::Done(done)] = states else {
+                        return Err(StoreError::Inconsistent("a claimed chunk was left behind".into()));
+                    };
+                    return Ok(done);
+                }
+            }
+        }
+    }
+
+    /// Appends to a segment of ours; the location is the first part's, its length that of all parts.
+    fn append(&self, parts: &[&[u8]]) -> Result<Location> {
+        let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut writer = self.writer(bytes)?;
+        let offset = writer.append(parts);
+        let segment = writer.id();
+        if offset.is_ok() {
+            self.committer.segment_grew(segment, writer.len(), false);
+        }
+        self.idle.lock().push(writer);
+        Ok(Location { segment, offset: offset?, len: 0 })
+    }
+
+    /// A segment with room for `bytes` that nobody else appends to.
+    fn writer(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
+        loop {
+            let idle = self.idle.lock().pop();
+            let Some(writer) = idle else { break };
+            if self.committer.is_broken(writer.id()) {
+                continue;
+            }
+            if !writer.is_full(bytes) {
+                return Ok(writer);
+            }
+            self.committer.segment_grew(writer.id(), writer.len(), true);
+        }
+        self.adopt(bytes)
+    }
+
+    /// Takes over a segment that an earlier process left open, or makes one.
+    fn adopt(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
+        const CANDIDATES_MAX: usize = 8;
+        for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
+            let Some(mut writer) = self.segments.adopt(id)? else { continue };
+            // Its last owner may have committed until the moment we became the owner, so the length is read now.
+            let Some(len) = self.records.segment_len(id)?.filter(|len| !len.sealed) else { continue };
+            writer.rewind(len.bytes)?;
+            if !writer.is_full(bytes) {
+                return Ok(writer);
+            }
+        }
+        self.segments.create(self.records.create_segment()?)
+    }
+}
+
+fn chunk_len(piece: &Piece) -> u32 {
+    u32::try_from(piece.bytes().len()).expect("a chunk is at most 1 GiB")
+}
+
+/// A chunk whose bytes are written but whose row may not be committed: this upload carries the row along, so it does
+/// not depend on the other's success.
+fn found(piece: &Piece, id: ChunkId, landed: Landed<ChunkId, Location>) -> Done {
+    let source = Source::Written(*landed.value());
+    Done { id, len: chunk_len(piece), source, written: Some(landed), appended: false }
+}
