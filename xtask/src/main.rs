@@ -1,2 +1,62 @@
-//! xtask.
-fn main() {}
+//! Developer commands of drystone: `cargo xtask verify` and its companions.
+//!
+//! Entry points: [`verify`] runs the stages that [`stage`] lists; [`process`] is the only module that starts a
+//! child, always with a wall-clock limit. Nothing here is shipped.
+
+mod cargo_stages;
+mod deny;
+mod fuzz;
+mod models;
+mod process;
+mod report;
+mod scratch;
+mod seeded;
+mod stage;
+mod tidy;
+mod tools;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::Talk;
+use crate::stage::{Context, Mode};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of drystone")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check and close with one table
+    Verify(verify::Args),
+    /// Check the rules of this repository that neither rustc nor clippy knows
+    Tidy,
+    /// Fuzz one target and minimise its corpus; without a target, list them
+    Fuzz(fuzz::Args),
+    /// Install the pinned tools that the full verification uses
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Verify(args) => verify::run(&args),
+        Command::Tidy => tidy::run(&Context::new(Mode::Quick, Talk::Stdout)?),
+        Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
+    }
+}

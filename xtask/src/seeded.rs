@@ -1,0 +1,192 @@
+//! The seeded stage: known bugs are put into a copy of the shipping source, and each must be found.
+//!
+//! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
+//! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
+//! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
+//! copy with one target directory, so only what changed is rebuilt. The same scenarios run on the unedited copy
+//! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
+
+mod judge;
+mod mutant;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use self::judge::{Found, judge, judge_control};
+use self::mutant::{Mutant, apply, load};
+use crate::models::Checker;
+use crate::process::{Finished, Log, tail};
+use crate::scratch::{Sources, read_sources, write_sources};
+use crate::stage::{Context, Mode, Outcome, minutes};
+
+const TAIL_LINES: usize = 25;
+
+pub(crate) fn stage(context: &Context) -> Result<Outcome> {
+    let mutants = load(&context.root.join("models/seeded"))?;
+    if mutants.is_empty() {
+        return Ok(Outcome::failed("no seeded bug in models/seeded: nothing was checked"));
+    }
+    let sources = read_sources(&context.root)?;
+    let (tried, left_out): (Vec<_>, Vec<_>) =
+        mutants.into_iter().partition(|mutant| context.mode == Mode::Full || !mutant.full_only);
+
+    let mut tally = Tally::default();
+    for checker in [Checker::Loom, Checker::Shuttle, Checker::Stress] {
+        let mutants: Vec<&Mutant> = tried.iter().filter(|mutant| mutant.checker == checker).collect();
+        if !mutants.is_empty() {
+            Workshop::new(context, checker, &sources).try_all(&mutants, &mut tally)?;
+        }
+    }
+    Ok(tally.outcome(tried.len(), left_out.len()))
+}
+
+#[derive(Default)]
+struct Tally {
+    found: u64,
+    failures: Vec<String>,
+    details: Vec<String>,
+}
+
+impl Tally {
+    fn outcome(self, tried: usize, left_out: usize) -> Outcome {
+        let mut counted = format!("{} of {tried} bugs found", self.found);
+        if left_out > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(counted, ", {left_out} full-only");
+        }
+        let failed = u64::try_from(self.failures.len()).unwrap_or(u64::MAX);
+        let outcome = Outcome { passed: self.found, failed, details: self.details, ..Outcome::ok(counted) };
+        match self.failures.first() {
+            None if tried == 0 => outcome.fail("every seeded bug is full_only: nothing was checked"),
+            None => outcome,
+            Some(_) => outcome.fail(self.failures.join("; ")),
+        }
+    }
+}
+
+enum Build {
+    Fresh,
+    /// The copy changed and cargo did not compile the models anew. Of no concern to the control: what changed
+    /// since the last verification may be a crate that the models do not use.
+    Stale,
+}
+
+/// One checker's scratch copy and target directory.
+struct Workshop<'a> {
+    context: &'a Context,
+    checker: Checker,
+    pristine: &'a Sources,
+    source: PathBuf,
+    target: PathBuf,
+}
+
+impl<'a> Workshop<'a> {
+    fn new(context: &'a Context, checker: Checker, pristine: &'a Sources) -> Self {
+        let home = context.target.join("seeded").join(checker.name());
+        Self { context, checker, pristine, source: home.join("src"), target: home.join("build") }
+    }
+
+    fn try_all(&self, mutants: &[&Mutant], tally: &mut Tally) -> Result<()> {
+        let scenarios: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.scenario.as_str()).collect();
+        if !self.control("control-first", &scenarios, tally)? {
+            let untried =
+                mutants.iter().map(|mutant| format!("{} not tried, its control failed", mutant.name));
+            tally.failures.extend(untried);
+            return Ok(());
+        }
+        let mut last = None;
+        for mutant in mutants {
+            self.try_one(mutant, tally)?;
+            last = Some(mutant.scenario.as_str());
+        }
+        self.control("control-last", &last.into_iter().collect(), tally)?;
+        Ok(())
+    }
+
+    /// The unedited copy: its scenarios must all exist and pass.
+    fn control(&self, name: &str, scenarios: &BTreeSet<&str>, tally: &mut Tally) -> Result<bool> {
+        let log = self.log(&format!("{name}-{}", self.checker.name()))?;
+        let verdict = match self.build(self.pristine, &log)? {
+            Err(reason) => Err(reason),
+            Ok(_) => judge_control(&self.run(scenarios, &log, minutes(10))?, scenarios),
+        };
+        let result = match &verdict {
+            Ok(seconds) => format!("{} scenarios pass without a bug ({seconds:.1} s)", scenarios.len()),
+            Err(reason) => format!("FAILED: {reason}"),
+        };
+        self.say(name, &result, verdict.is_err().then_some(&log), tally);
+        if let Err(reason) = &verdict {
+            tally.failures.push(format!("{name} under {}: {reason}", self.checker.name()));
+        }
+        Ok(verdict.is_ok())
+    }
+
+    fn try_one(&self, mutant: &Mutant, tally: &mut Tally) -> Result<()> {
+        let log = self.log(&mutant.name)?;
+        let verdict = self.verdict(mutant, &log)?;
+        let result = match &verdict {
+            Ok(found) => format!("found after {} schedules ({:.1} s)", found.schedules, found.seconds),
+            Err(reason) => format!("FAILED: {reason}"),
+        };
+        self.say(&mutant.name, &result, verdict.is_err().then_some(&log), tally);
+        match verdict {
+            Ok(_) => tally.found += 1,
+            Err(reason) => tally.failures.push(format!("{}: {reason}", mutant.name)),
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, mutant: &Mutant, log: &Log) -> Result<Result<Found, String>> {
+        let edited = match apply(mutant, self.pristine) {
+            Ok(edited) => edited,
+            Err(error) => return Ok(Err(format!("{error:#}"))),
+        };
+        match self.build(&edited, log)? {
+            Err(reason) => return Ok(Err(reason)),
+            Ok(Build::Stale) => return Ok(Err("cargo did not rebuild the models after the edit".to_owned())),
+            Ok(Build::Fresh) => {}
+        }
+        let limit = Duration::from_secs(mutant.timeout_seconds);
+        let done = self.run(&BTreeSet::from([mutant.scenario.as_str()]), log, limit)?;
+        Ok(judge(mutant, &done))
+    }
+
+    /// Makes the copy hold `sources` and builds it, or says why that failed.
+    fn build(&self, sources: &Sources, log: &Log) -> Result<Result<Build, String>> {
+        let is_changed = write_sources(&self.source, sources)?;
+        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        command.arg("--no-run");
+        let done = self.context.runner.run(command, log, minutes(20))?;
+        Ok(match done.reason() {
+            Some(how) => Err(format!("it does not build ({how}): not a finding")),
+            None if is_changed && !done.output.contains("Compiling drystone-models ") => Ok(Build::Stale),
+            None => Ok(Build::Fresh),
+        })
+    }
+
+    fn run(&self, scenarios: &BTreeSet<&str>, log: &Log, limit: Duration) -> Result<Finished> {
+        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        command.args(["--", "--exact", "--nocapture"]).args(scenarios);
+        self.context.runner.run(command, log, limit)
+    }
+
+    fn log(&self, name: &str) -> Result<Log> {
+        Log::create(&self.context.target.join("verify/seeded"), name)
+    }
+
+    fn say(&self, name: &str, result: &str, failed: Option<&Log>, tally: &mut Tally) {
+        let line = format!("{name:32} {:8} {result}", self.checker.name());
+        self.context.talk.line(format!("    {line}"));
+        let end = failed.map(|log| tail(log.path(), TAIL_LINES)).unwrap_or_default();
+        if let Some(log) = failed.filter(|_| !end.is_empty()) {
+            self.context.talk.line(format!("---- the end of {}:", log.path().display()));
+            self.context.talk.line(end);
+            self.context.talk.line("----");
+        }
+        tally.details.push(line);
+    }
+}

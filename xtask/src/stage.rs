@@ -1,0 +1,176 @@
+//! What a stage of `cargo xtask verify` is, and the list of them in the order they run.
+//!
+//! To add a stage: write a function `fn(&Context) -> Result<Outcome>` and add a line to [`STAGES`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::process::{Log, Runner, Talk};
+use crate::{cargo_stages, deny, fuzz, models, seeded, tidy};
+
+/// One stage of the verification.
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    /// What it does, for the live line.
+    pub(crate) about: &'static str,
+    /// Whether this checkout has anything for the stage; a stage asked for by name runs regardless.
+    pub(crate) listed: fn(&Context) -> bool,
+    pub(crate) run: fn(&Context) -> Result<Outcome>,
+}
+
+/// All stages, cheap ones first.
+pub(crate) const STAGES: &[Stage] = &[
+    Stage { name: "fmt", about: "formatting", listed: always, run: cargo_stages::fmt },
+    Stage { name: "clippy", about: "lints", listed: always, run: cargo_stages::clippy },
+    Stage { name: "tidy", about: "rules of this repository", listed: always, run: tidy::stage },
+    Stage { name: "test", about: "tests of the workspace", listed: always, run: cargo_stages::test },
+    Stage { name: "doc", about: "documentation", listed: always, run: cargo_stages::doc },
+    Stage { name: "deny", about: "licences, bans, sources, advisories", listed: always, run: deny::stage },
+    Stage { name: "loom", about: "models, exhaustive", listed: always, run: models::loom },
+    Stage { name: "shuttle", about: "models, random schedules", listed: always, run: models::shuttle },
+    Stage { name: "seeded", about: "seeded bugs must be found", listed: always, run: seeded::stage },
+    Stage { name: "fuzz", about: "corpus replay and smoke", listed: fuzz::has_targets, run: fuzz::stage },
+];
+
+fn always(_: &Context) -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Quick,
+    Full,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What every stage is given.
+pub(crate) struct Context {
+    pub(crate) root: PathBuf,
+    /// `target/`, or wherever the caller's `CARGO_TARGET_DIR` points.
+    pub(crate) target: PathBuf,
+    pub(crate) mode: Mode,
+    pub(crate) talk: Talk,
+    pub(crate) runner: Runner,
+    /// Stages that were asked for by name.
+    pub(crate) asked: BTreeSet<String>,
+}
+
+impl Context {
+    pub(crate) fn new(mode: Mode, talk: Talk) -> Result<Self> {
+        let root = workspace_root()?;
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        Ok(Self { root, target, mode, talk, runner: Runner::new(talk)?, asked: BTreeSet::new() })
+    }
+
+    pub(crate) fn is_asked(&self, stage: &str) -> bool {
+        self.asked.contains(stage)
+    }
+
+    pub(crate) fn log(&self, stage: &str) -> Result<Log> {
+        Log::create(&self.target.join("verify"), stage)
+    }
+
+    /// `cargo` in the workspace root, without what the outer `cargo run` says about xtask itself.
+    pub(crate) fn cargo<const N: usize>(&self, args: [&str; N]) -> Command {
+        let mut command = Command::new("cargo");
+        command.current_dir(&self.root).args(args).env("CARGO_TERM_COLOR", "never");
+        command.env("CARGO_TARGET_DIR", &self.target).env_remove("LD_LIBRARY_PATH");
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
+        command
+    }
+}
+
+fn workspace_root() -> Result<PathBuf> {
+    if let Some(manifest) = std::env::var_os("CARGO_MANIFEST_DIR")
+        && let Some(root) = Path::new(&manifest).parent()
+        && is_root(root)
+    {
+        return Ok(root.to_owned());
+    }
+    let here = std::env::current_dir().context("find the current directory")?;
+    let root = here.ancestors().find(|directory| is_root(directory));
+    Ok(root.context("not inside the drystone workspace: change into it first")?.to_owned())
+}
+
+fn is_root(directory: &Path) -> bool {
+    directory.join("xtask/Cargo.toml").is_file() && directory.join("Cargo.toml").is_file()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", content = "reason", rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Ok,
+    Failed(String),
+    Skipped(String),
+}
+
+/// What a stage has to say for itself.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outcome {
+    #[serde(flatten)]
+    pub(crate) verdict: Verdict,
+    /// What it counted, with the unit: `41 files`, `7 scenarios, 81230 schedules`.
+    pub(crate) counted: String,
+    /// Tests and scenarios, the terms of the last line's sums.
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    /// Lines for the reader and the report.
+    pub(crate) notes: Vec<String>,
+    /// Lines that were printed as they happened: only for the report.
+    pub(crate) details: Vec<String>,
+}
+
+impl Outcome {
+    pub(crate) fn ok(counted: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Ok,
+            counted: counted.into(),
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            notes: Vec::new(),
+            details: Vec::new(),
+        }
+    }
+
+    pub(crate) fn failed(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Failed(reason.into()), failed: 1, ..Self::ok("-") }
+    }
+
+    pub(crate) fn skipped(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped(reason.into()), skipped: 1, ..Self::ok("-") }
+    }
+
+    /// Turns the outcome into a failure; a failed stage counts at least one failed test.
+    pub(crate) fn fail(mut self, reason: impl Into<String>) -> Self {
+        self.verdict = Verdict::Failed(reason.into());
+        self.failed = self.failed.max(1);
+        self
+    }
+}
+
+/// A limit in minutes: every child that xtask starts has one.
+pub(crate) const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(count * 60)
+}

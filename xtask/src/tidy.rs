@@ -1,0 +1,112 @@
+//! The rules of this repository that neither rustc nor clippy knows.
+//!
+//! [`source`] turns Rust text into tokens and comments, so that a rule never trips over a string or a doc
+//! example; [`rules`] judges one Rust file, [`dependencies`] the manifests, [`docs`] the pages and their links.
+
+mod dependencies;
+mod docs;
+mod items;
+mod rules;
+mod source;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::scratch::files_below;
+use crate::stage::{Context, Outcome};
+
+/// Where Rust files are looked for.
+const RUST_ROOTS: [&str; 4] = ["crates", "models", "xtask", "fuzz"];
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    file: PathBuf,
+    /// From 1; 0 when the whole file is meant.
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(file: &Path, line: usize, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, message: message.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file.display(), self.message),
+            line => write!(f, "{}:{line}: {}", self.file.display(), self.message),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tidied {
+    files: usize,
+    findings: Vec<Finding>,
+    /// Worth a look, not a failure.
+    reports: Vec<Finding>,
+}
+
+fn tidy(root: &Path) -> Result<Tidied> {
+    let mut tidied = Tidied::default();
+    let mut texts = Vec::new();
+    for top in RUST_ROOTS {
+        for path in files_below(&root.join(top))? {
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).context("a file outside the workspace")?.to_owned();
+                texts.push((name, read(&path)?));
+            }
+        }
+    }
+    tidied.files += texts.len();
+    let files: Vec<rules::RustFile> =
+        texts.iter().map(|(name, text)| rules::RustFile::new(name, text)).collect();
+    let test_files: Vec<PathBuf> = files.iter().flat_map(rules::RustFile::test_modules).collect();
+    for file in &files {
+        let is_test = test_files
+            .iter()
+            .any(|test| file.path.starts_with(test.with_extension("")) || file.path == *test);
+        file.check(is_test, &mut tidied.findings);
+        file.check_length(&mut tidied.findings, &mut tidied.reports);
+    }
+    dependencies::check(root, &mut tidied)?;
+    docs::check(root, &mut tidied)?;
+    Ok(tidied)
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}
+
+pub(crate) fn stage(context: &Context) -> Result<Outcome> {
+    let tidied = tidy(&context.root)?;
+    let mut outcome = Outcome::ok(format!("{} files", tidied.files));
+    outcome.notes.extend(tidied.reports.iter().map(|report| format!("note: {report}")));
+    outcome.notes.extend(tidied.findings.iter().map(ToString::to_string));
+    if tidied.files == 0 {
+        return Ok(outcome.fail("no file was found to check"));
+    }
+    Ok(match tidied.findings.len() {
+        0 => outcome,
+        count => outcome.fail(format!("{count} findings")),
+    })
+}
+
+/// `cargo xtask tidy`.
+pub(crate) fn run(context: &Context) -> Result<ExitCode> {
+    let tidied = tidy(&context.root)?;
+    for report in &tidied.reports {
+        context.talk.line(format!("note: {report}"));
+    }
+    for finding in &tidied.findings {
+        context.talk.line(finding);
+    }
+    context.talk.line(format!("{} files, {} findings", tidied.files, tidied.findings.len()));
+    Ok(if tidied.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
