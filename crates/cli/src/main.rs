@@ -1,2 +1,63 @@
-//! drystone.
-fn main() {}
+//! The `drystone` binary: parses, calls the library, maps errors to exit codes.
+
+mod args;
+mod bench;
+mod cat;
+mod commands;
+mod counting_alloc;
+mod exit;
+mod get;
+mod heartbeat;
+mod interrupt;
+mod open;
+mod output;
+mod progress;
+mod put;
+mod restore;
+mod settings;
+mod walk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Outcome};
+use crate::output::Output;
+use crate::settings::Settings;
+
+#[global_allocator]
+static ALLOCATOR: counting_alloc::Counting = counting_alloc::Counting;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(&cli.global);
+    let exit = match run(cli, &output) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = Exit::of(&error);
+            if exit != Exit::Success {
+                output.error(&error);
+            }
+            exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: Cli, output: &Output) -> Outcome {
+    let settings = Settings::resolve(&cli.global)?;
+    match cli.command {
+        Command::Init(args) => commands::init(&settings, &args, output),
+        Command::Put(args) => put::run(&settings, &args, output),
+        Command::Get(args) => get::run(&settings, &args, output),
+        Command::Cat(args) => cat::run(&settings, &args),
+        Command::Ls(args) => commands::ls(&settings, &args, output),
+        Command::Rm(args) => commands::rm(&settings, &args, output),
+        Command::Stat(args) => commands::stat(&settings, &args, output),
+        Command::Plan(args) => commands::plan(&settings, &args, output),
+        Command::Bench(args) => bench::run(&settings, &args, output),
+        Command::Completions { shell } => commands::completions(shell),
+        Command::Man { folder } => commands::man(&folder),
+    }
+}

@@ -107,9 +107,9 @@ impl<T, R> Ticket<T, R> {
         }
     }
 
-    /// The result, if the group has been committed already.
-    pub fn try_take(&self) -> Option<R> {
-        self.slot.lock().take()
+    /// Whether [`wait`](Self::wait) returns at once.
+    pub fn is_decided(&self) -> bool {
+        self.slot.lock().is_some()
     }
 }
 

@@ -41,6 +41,6 @@ pub use records::{
     ObjectMeta, ObjectRow, Records, SegmentLen, Session, Source, Totals,
 };
 pub use segments::{SegmentStorage, SegmentWriter};
-pub use session::UploadSession;
+pub use session::{SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};
 pub use upload::{PendingPut, PutTarget, Stored};

@@ -4,24 +4,30 @@ use drystone_sync::PlainArc;
 
 use crate::{Epoch, Records, Result, SessionId};
 
-/// A live upload session; dropping it ends it. Somebody outside (who has a clock) calls [`extend`](Self::extend) well
+/// A live upload session; dropping it ends it. Somebody outside (who has a clock) calls [`SessionHandle::extend`] well
 /// before the lease runs out.
 pub struct UploadSession {
+    handle: SessionHandle,
+    epoch: Epoch,
+}
+
+/// Extends an upload session's lease, from another thread for as long as that one uploads.
+#[derive(Clone)]
+pub struct SessionHandle {
     records: PlainArc<dyn Records>,
     id: SessionId,
-    epoch: Epoch,
     lease_ms: u64,
 }
 
 impl UploadSession {
     pub(crate) fn begin(records: PlainArc<dyn Records>, lease_ms: u64) -> Result<Self> {
         let session = records.begin_session(lease_ms)?;
-        Ok(Self { records, id: session.id, epoch: session.epoch, lease_ms })
+        Ok(Self { handle: SessionHandle { records, id: session.id, lease_ms }, epoch: session.epoch })
     }
 
     /// Its id.
     pub fn id(&self) -> SessionId {
-        self.id
+        self.handle.id
     }
 
     /// The epoch it began in.
@@ -29,6 +35,13 @@ impl UploadSession {
         self.epoch
     }
 
+    /// What a heartbeat needs.
+    pub fn handle(&self) -> SessionHandle {
+        self.handle.clone()
+    }
+}
+
+impl SessionHandle {
     /// The heartbeat: renews the lease in full.
     ///
     /// # Errors
@@ -42,6 +55,6 @@ impl UploadSession {
 impl Drop for UploadSession {
     fn drop(&mut self) {
         // If this fails the lease runs out by itself.
-        let _ = self.records.end_session(self.id);
+        let _ = self.handle.records.end_session(self.handle.id);
     }
 }

@@ -278,6 +278,15 @@ impl PendingPut {
         self.upload.is_over()
     }
 
+    /// Whether [`wait`](Self::wait) returns at once.
+    pub fn is_committed(&self) -> bool {
+        match self.upload.state.lock().outcome.as_ref() {
+            Some(Ok(ticket)) => ticket.is_decided(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+
     /// Blocks until the object is committed: durable as the store's policy says, and visible. `ingest` is the one that
     /// read it; what it has read and not passed on yet goes first.
     ///

@@ -1,0 +1,215 @@
+//! The short commands.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use drystone_local::LocalStore;
+use drystone_store::{Key, ObjectRow, StoreError};
+use serde::Serialize;
+
+use crate::args::{Cli, InitArgs, LsArgs, PlanArgs, RmArgs, StatArgs};
+use crate::exit::{Exit, Outcome, Usage};
+use crate::open::{self, open};
+use crate::output::{Output, size, utc};
+use crate::settings::Settings;
+
+/// Rows listed at a time.
+const PAGE: usize = 1000;
+
+pub(crate) fn init(settings: &Settings, args: &InitArgs, output: &Output) -> Outcome {
+    let folder = settings.store()?;
+    let chunking = args.chunk.or(settings.chunk).unwrap_or_default();
+    // Refuses now rather than at the first put what this machine could never open.
+    open::plan(settings, chunking)?;
+    LocalStore::init(folder, chunking)?;
+    if output.json {
+        output.json(&serde_json::json!({ "store": folder, "chunking": chunking.to_string() }))?;
+    } else {
+        output.note(format!("made a store in {} ({chunking})", folder.display()));
+    }
+    Ok(Exit::Success)
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    key: &'a str,
+    size: u64,
+    modified_ns: i64,
+    mode: Option<u32>,
+    media_type: Option<&'a str>,
+    content: String,
+}
+
+impl<'a> Listed<'a> {
+    fn new(object: &'a ObjectRow) -> Self {
+        Self {
+            key: object.key.as_str(),
+            size: object.size,
+            modified_ns: object.meta.modified_ns,
+            mode: object.meta.mode,
+            media_type: object.meta.media_type.as_deref(),
+            content: object.content.to_string(),
+        }
+    }
+}
+
+pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome {
+    let open = open(settings)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    if args.buckets {
+        let mut after = None;
+        loop {
+            let page = open.store.buckets(after.as_ref(), PAGE)?;
+            for bucket in page.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                if output.json {
+                    serde_json::to_writer(&mut out, &serde_json::json!({ "bucket": bucket.as_str() }))?;
+                    writeln!(out)?;
+                } else {
+                    writeln!(out, "{bucket}")?;
+                }
+            }
+            left = left.saturating_sub(page.len() as u64);
+            after = page.last().cloned();
+            if page.len() < PAGE || left == 0 {
+                break;
+            }
+        }
+        out.flush()?;
+        return Ok(Exit::Success);
+    }
+    let bucket = settings.bucket(&args.bucket)?;
+    let mut after = args.after.clone();
+    while left > 0 {
+        let want = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let page = open.store.list(&bucket, &args.prefix, after.as_deref(), want)?;
+        for object in &page {
+            if output.json {
+                serde_json::to_writer(&mut out, &Listed::new(object))?;
+                writeln!(out)?;
+            } else if args.long {
+                writeln!(out, "{:>14}  {}  {}", object.size, utc(object.meta.modified_ns), object.key)?;
+            } else {
+                writeln!(out, "{}", object.key)?;
+            }
+        }
+        left -= page.len() as u64;
+        after = page.last().map(|object| object.key.as_str().to_owned());
+        if page.len() < want {
+            break;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome {
+    let open = open(settings)?;
+    let bucket = settings.bucket(&args.bucket)?;
+    let (mut removed, mut missing) = (0_u64, 0_u64);
+    for name in &args.names {
+        let before = removed;
+        if !name.ends_with('/') {
+            let key = Key::new(name.as_str()).map_err(StoreError::Name)?;
+            removed += u64::from(open.store.delete(&bucket, &key)?);
+        }
+        if args.recursive {
+            let prefix = format!("{}/", name.trim_end_matches('/'));
+            loop {
+                let page = open.store.list(&bucket, &prefix, None, PAGE)?;
+                for object in &page {
+                    removed += u64::from(open.store.delete(&bucket, &object.key)?);
+                }
+                if page.len() < PAGE {
+                    break;
+                }
+            }
+        }
+        if removed == before {
+            missing += 1;
+            let hint = if args.recursive { "" } else { "; a folder needs --recursive" };
+            let error = anyhow::anyhow!("no such object in bucket `{bucket}`{hint}");
+            output.problem(Some(name), &error);
+        }
+    }
+    if output.json {
+        output.json(&serde_json::json!({ "removed": removed, "missing": missing }))?;
+    } else {
+        output.note(format!("removed {removed} objects; their space comes back with a collect"));
+    }
+    Ok(if missing > 0 { Exit::NotFound } else { Exit::Success })
+}
+
+pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Outcome {
+    let open = open(settings)?;
+    let mut out = io::stdout().lock();
+    let Some(name) = &args.name else {
+        let totals = open.store.totals()?;
+        let chunking = LocalStore::chunking(settings.store()?)?.to_string();
+        if output.json {
+            output.json(&serde_json::json!({
+                "objects": totals.objects, "object_bytes": totals.object_bytes,
+                "chunks": totals.chunks, "chunk_bytes": totals.chunk_bytes, "chunking": chunking,
+            }))?;
+        } else {
+            writeln!(out, "objects   {} ({})", totals.objects, size(totals.object_bytes))?;
+            writeln!(out, "chunks    {} ({})", totals.chunks, size(totals.chunk_bytes))?;
+            writeln!(out, "chunking  {chunking}")?;
+        }
+        return Ok(Exit::Success);
+    };
+    let bucket = settings.bucket(&args.bucket)?;
+    let key = Key::new(name.as_str()).map_err(StoreError::Name)?;
+    let object = open.store.stat(&bucket, &key)?;
+    if output.json {
+        drop(out);
+        output.json(&Listed::new(&object))?;
+        return Ok(Exit::Success);
+    }
+    writeln!(out, "key       {}", object.key)?;
+    writeln!(out, "bucket    {bucket}")?;
+    writeln!(out, "size      {} ({})", object.size, size(object.size))?;
+    writeln!(out, "modified  {} UTC", utc(object.meta.modified_ns))?;
+    if let Some(mode) = object.meta.mode {
+        writeln!(out, "mode      {mode:04o}")?;
+    }
+    if let Some(media_type) = &object.meta.media_type {
+        writeln!(out, "type      {media_type}")?;
+    }
+    writeln!(out, "content   {}", object.content)?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Outcome {
+    let chunking = match (&settings.store, args.chunk) {
+        (_, Some(chunking)) => chunking,
+        (Some(folder), None) => LocalStore::chunking(folder)?,
+        (None, None) => settings.chunk.unwrap_or_default(),
+    };
+    let plan = open::plan(settings, chunking)?;
+    if output.json {
+        output.json(&plan)?;
+    } else {
+        write!(io::stdout().lock(), "{plan}")?;
+    }
+    Ok(Exit::Success)
+}
+
+pub(crate) fn completions(shell: Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "drystone", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn man(folder: &Path) -> Outcome {
+    if !folder.is_dir() {
+        return Err(Usage(format!("{} is not a folder", folder.display())).into());
+    }
+    clap_mangen::generate_to(Cli::command(), folder)
+        .with_context(|| format!("cannot write the pages into {}", folder.display()))?;
+    Ok(Exit::Success)
+}

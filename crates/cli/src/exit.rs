@@ -1,0 +1,84 @@
+//! Exit codes, and which error becomes which.
+
+use drystone_limits::PlanError;
+use drystone_local::OpenError;
+use drystone_store::StoreError;
+
+/// How a command ended; documented in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success = 0,
+    Failed = 1,
+    Usage = 2,
+    Partial = 3,
+    NotFound = 4,
+    Damaged = 5,
+    DoesNotFit = 6,
+    DiskFull = 7,
+    Interrupted = 130,
+}
+
+pub(crate) type Outcome = anyhow::Result<Exit>;
+
+/// The user asked for something that makes no sense; exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// SIGINT or SIGTERM; exit code 130.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted; what was not acknowledged is not stored")]
+pub(crate) struct Interrupted;
+
+impl Exit {
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        for cause in error.chain() {
+            if let Some(error) = cause.downcast_ref::<StoreError>() {
+                return Self::of_store(error);
+            }
+            if let Some(error) = cause.downcast_ref::<OpenError>() {
+                return Self::of_open(error);
+            }
+            if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+                return match error.kind() {
+                    std::io::ErrorKind::BrokenPipe => Self::Success,
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+                    _ => Self::Failed,
+                };
+            }
+            if cause.is::<PlanError>() {
+                return Self::DoesNotFit;
+            }
+            if cause.is::<Usage>() {
+                return Self::Usage;
+            }
+            if cause.is::<Interrupted>() {
+                return Self::Interrupted;
+            }
+        }
+        Self::Failed
+    }
+
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => Self::NotFound,
+            StoreError::Corrupt { .. } | StoreError::Inconsistent(_) => Self::Damaged,
+            StoreError::Name(_) => Self::Usage,
+            error if error.is_full() => Self::DiskFull,
+            _ => Self::Failed,
+        }
+    }
+
+    fn of_open(error: &OpenError) -> Self {
+        match error {
+            OpenError::NotAStore(_) => Self::NotFound,
+            OpenError::NoRecords(_) | OpenError::DamagedRecords { .. } | OpenError::Damaged { .. } => {
+                Self::Damaged
+            }
+            OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::DiskFull
+            }
+            _ => Self::Failed,
+        }
+    }
+}

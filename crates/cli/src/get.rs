@@ -1,0 +1,247 @@
+//! `get`: objects become files again.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use drystone_pool::{Order, WorkerPool};
+use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
+use serde::Serialize;
+
+use crate::args::GetArgs;
+use crate::exit::{Exit, Outcome, Usage};
+use crate::interrupt::Interrupt;
+use crate::open::open;
+use crate::output::{Output, size};
+use crate::progress::Progress;
+use crate::restore::{Destination, RestoreError, single};
+use crate::settings::Settings;
+
+/// Objects listed at a time.
+const PAGE_OBJECTS: usize = 512;
+/// Objects handed to a restoring thread at a time; small files are not worth a hand-over each.
+const BATCH_OBJECTS: usize = 16;
+/// A batch ends early when its objects have this many bytes, so that the last one does not leave a thread idle.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Threads that write files. Making files is bound by the file system's locks; more do not help.
+const RESTORERS: usize = 2;
+
+pub(crate) fn run(settings: &Settings, args: &GetArgs, output: &Output) -> Outcome {
+    let bucket = settings.bucket(&args.bucket)?;
+    let interrupt = Interrupt::catch()?;
+    let open = open(settings)?;
+    let progress = Progress::new(output, None);
+    let mut get = Get {
+        store: &open.store,
+        bucket,
+        interrupt,
+        progress,
+        output,
+        summary: Summary::default(),
+        worst: Exit::Partial,
+    };
+    get.run(args)?;
+    get.finish()
+}
+
+#[derive(Default, Serialize)]
+struct Summary {
+    objects: u64,
+    bytes: u64,
+    failed: u64,
+    seconds: f64,
+}
+
+struct Get<'a> {
+    store: &'a Store,
+    bucket: BucketName,
+    interrupt: Interrupt,
+    progress: Progress,
+    output: &'a Output,
+    summary: Summary,
+    /// `Partial` unless something worse happened.
+    worst: Exit,
+}
+
+/// What came of one object.
+type Restored = (ObjectRow, Result<u64, RestoreError>);
+
+impl Get<'_> {
+    fn run(&mut self, args: &GetArgs) -> anyhow::Result<()> {
+        let as_file = args.names.len() == 1
+            && !args.dest.is_dir()
+            && !args.dest.as_os_str().to_string_lossy().ends_with('/');
+        if as_file && let Some(object) = self.object(&args.names[0])? {
+            let reader = self.store.read(object.clone(), None);
+            let result = single(&args.dest, args.force, reader);
+            return self.note((object, result));
+        }
+        let destination = Destination::open(&args.dest, args.force)
+            .with_context(|| format!("cannot open the folder {}", args.dest.display()))?;
+        let destination = Arc::new(destination);
+        let restorers = WorkerPool::new("drystone-restorer", RESTORERS, RESTORERS * 2)?;
+        for name in &args.names {
+            match self.object(name)? {
+                Some(object) => {
+                    let file = object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+                    let reader = self.store.read(object.clone(), None);
+                    let result = destination.file(&file, reader);
+                    self.note((object, result))?;
+                }
+                None => self.folder(name, &destination, &restorers)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The object of exactly this name; a name that ends with `/` is a folder's.
+    fn object(&self, name: &str) -> anyhow::Result<Option<ObjectRow>> {
+        if name.ends_with('/') {
+            return Ok(None);
+        }
+        match self.store.stat(&self.bucket, &Key::new(name).map_err(StoreError::Name)?) {
+            Ok(object) => Ok(Some(object)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Restores what is below `name/`, under the last part of `name`.
+    fn folder(
+        &mut self,
+        name: &str,
+        destination: &Arc<Destination>,
+        restorers: &WorkerPool,
+    ) -> anyhow::Result<()> {
+        let name = name.trim_end_matches('/');
+        if name.is_empty() {
+            return Err(Usage("NAME is empty; `ls` shows what there is".into()).into());
+        }
+        let prefix = format!("{name}/");
+        let cut = name.rfind('/').map_or(0, |slash| slash + 1);
+        let before = self.summary.objects + self.summary.failed;
+        let bucket = self.bucket.clone();
+        let batches = Batches::new(self.store, &bucket, &prefix);
+        let (store, target) = (self.store.clone(), Arc::clone(destination));
+        let restored = restorers.map(batches, RESTORERS * 2, Order::Completion, move |batch| {
+            let batch: Vec<ObjectRow> = batch?;
+            let restore = |object: ObjectRow| {
+                let path = &object.key.as_str()[cut..];
+                let result = if path.ends_with('/') && object.size == 0 {
+                    target.empty_folder(path).map(|()| 0)
+                } else {
+                    target.file(path, store.read(object.clone(), None))
+                };
+                (object, result)
+            };
+            Ok::<Vec<Restored>, StoreError>(batch.into_iter().map(restore).collect())
+        });
+        for batch in restored {
+            self.interrupt.check()?;
+            for restored in batch.context("a restoring thread died; this is a bug")?? {
+                self.note(restored)?;
+            }
+        }
+        if self.summary.objects + self.summary.failed == before {
+            let key = Key::new(name).map_err(StoreError::Name)?;
+            return Err(StoreError::NotFound { bucket: self.bucket.clone(), key }.into());
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, (object, result): Restored) -> anyhow::Result<()> {
+        match result {
+            Ok(bytes) => {
+                self.summary.objects += 1;
+                self.summary.bytes += bytes;
+                self.progress.advance(bytes);
+                if self.output.json {
+                    #[derive(Serialize)]
+                    struct Line<'a> {
+                        key: &'a str,
+                        size: u64,
+                    }
+                    self.output.json(&Line { key: object.key.as_str(), size: bytes })?;
+                }
+            }
+            Err(error) => {
+                self.summary.failed += 1;
+                let error = anyhow::Error::new(error);
+                // The exit code says the worst that happened, where it has a number of its own.
+                match Exit::of(&error) {
+                    worse @ (Exit::Damaged | Exit::DiskFull) => self.worst = worse,
+                    _ => {}
+                }
+                self.progress.suspend(|| self.output.problem(Some(object.key.as_str()), &error));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<Exit> {
+        self.summary.seconds = self.progress.elapsed().as_secs_f64();
+        self.progress.finish();
+        let Summary { objects, bytes, failed, seconds } = self.summary;
+        if self.output.json {
+            #[derive(Serialize)]
+            struct Line {
+                summary: Summary,
+            }
+            self.output.json(&Line { summary: self.summary })?;
+        } else {
+            let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };
+            let failures = if failed > 0 { format!("; {failed} failed") } else { String::new() };
+            let (bytes, rate) = (size(bytes), size(rate as u64));
+            self.output
+                .note(format!("restored {objects} objects, {bytes} in {seconds:.1} s ({rate}/s){failures}"));
+        }
+        Ok(if failed > 0 { self.worst } else { Exit::Success })
+    }
+}
+
+/// Objects below a prefix, in batches; one page of the listing in memory.
+struct Batches<'a> {
+    store: &'a Store,
+    bucket: &'a BucketName,
+    prefix: &'a str,
+    page: std::vec::IntoIter<ObjectRow>,
+    after: Option<String>,
+    ended: bool,
+}
+
+impl<'a> Batches<'a> {
+    fn new(store: &'a Store, bucket: &'a BucketName, prefix: &'a str) -> Self {
+        Self { store, bucket, prefix, page: Vec::new().into_iter(), after: None, ended: false }
+    }
+
+    fn next_page(&mut self) -> Result<(), StoreError> {
+        let page = self.store.list(self.bucket, self.prefix, self.after.as_deref(), PAGE_OBJECTS)?;
+        self.ended = page.len() < PAGE_OBJECTS;
+        self.after = page.last().map(|object| object.key.as_str().to_owned());
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Vec<ObjectRow>, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH_OBJECTS && bytes < BATCH_BYTES {
+            match self.page.next() {
+                Some(object) => {
+                    bytes += object.size;
+                    batch.push(object);
+                }
+                None if self.ended => break,
+                None => {
+                    if let Err(error) = self.next_page() {
+                        self.ended = true;
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+        (!batch.is_empty()).then_some(Ok(batch))
+    }
+}

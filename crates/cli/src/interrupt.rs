@@ -1,0 +1,58 @@
+//! SIGINT and SIGTERM: finish cleanly; the second one, or two seconds, ends the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::exit::{Exit, Interrupted};
+
+/// Time to notice the first signal. A read that blocks (standard input, a hung file system) would never notice it.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Set by a signal, asked by the loops that do the work.
+#[derive(Clone)]
+pub(crate) struct Interrupt {
+    /// Release when a signal came, acquire where it is asked; nothing else is passed with it.
+    flag: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Catches the signals from now on, on a thread of its own (the plan counts it).
+    pub(crate) fn catch() -> anyhow::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
+        let seen = Arc::clone(&flag);
+        std::thread::Builder::new()
+            .name("drystone-signal".into())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    if seen.swap(true, Ordering::Release) {
+                        quit();
+                    }
+                    // The store is crash-safe, so ending in the middle costs nothing that was acknowledged.
+                    let patience = std::thread::Builder::new().spawn(|| {
+                        std::thread::sleep(GRACE);
+                        quit();
+                    });
+                    if patience.is_err() {
+                        quit();
+                    }
+                }
+            })
+            .context("cannot start the signal thread")?;
+        Ok(Self { flag })
+    }
+
+    /// Fails once a signal has come.
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+        if self.flag.load(Ordering::Acquire) { Err(Interrupted) } else { Ok(()) }
+    }
+}
+
+fn quit() -> ! {
+    std::process::exit(Exit::Interrupted as i32)
+}

@@ -1,0 +1,111 @@
+//! Settings from flags, environment and one TOML file: the first that says something wins.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use drystone_chunker::Chunking;
+use drystone_store::{BucketName, SyncPolicy};
+use serde::Deserialize;
+
+use crate::args::{BucketArg, Global, Sync};
+use crate::exit::Usage;
+
+const BUCKET_DEFAULT: &str = "default";
+/// A settings file has a dozen lines.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a command runs with, before the plan.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) chunk: Option<Chunking>,
+    bucket: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    store: Option<PathBuf>,
+    memory: Option<String>,
+    workers: Option<u16>,
+    sync: Option<Sync>,
+    bucket: Option<String>,
+    chunk: Option<String>,
+}
+
+impl Settings {
+    pub(crate) fn resolve(global: &Global) -> anyhow::Result<Self> {
+        let file = File::read(global)?;
+        let memory = match (global.memory, &file.memory) {
+            (Some(bytes), _) => Some(bytes),
+            (None, Some(text)) => {
+                Some(drystone_limits::parse_bytes(text).map_err(|error| Usage(format!("memory: {error}")))?)
+            }
+            (None, None) => None,
+        };
+        let chunk = file.chunk.map(|text| text.parse::<Chunking>()).transpose();
+        if matches!(file.workers, Some(workers) if !(1..=64).contains(&workers)) {
+            return Err(Usage("workers: must be between 1 and 64".into()).into());
+        }
+        Ok(Self {
+            store: global.store.clone().or(file.store),
+            memory,
+            workers: global.workers.or(file.workers).map(usize::from),
+            sync: match global.sync.or(file.sync).unwrap_or(Sync::Commit) {
+                Sync::Commit => SyncPolicy::Commit,
+                Sync::Never => SyncPolicy::Never,
+            },
+            chunk: chunk.map_err(|error| Usage(format!("chunk: {error}")))?,
+            bucket: file.bucket,
+        })
+    }
+
+    pub(crate) fn bucket(&self, arg: &BucketArg) -> anyhow::Result<BucketName> {
+        let name = arg.bucket.as_deref().or(self.bucket.as_deref()).unwrap_or(BUCKET_DEFAULT);
+        Ok(BucketName::new(name).map_err(drystone_store::StoreError::Name)?)
+    }
+
+    pub(crate) fn store(&self) -> anyhow::Result<&PathBuf> {
+        self.store.as_ref().ok_or_else(|| {
+            Usage("no store given: use --store DIR, set DRYSTONE_STORE, or write `store = \"DIR\"` into the configuration file".into()).into()
+        })
+    }
+}
+
+impl File {
+    fn read(global: &Global) -> anyhow::Result<Self> {
+        let (path, asked_for) = match &global.config {
+            Some(path) => (path.clone(), true),
+            None => match default_path() {
+                Some(path) => (path, false),
+                None => return Ok(Self::default()),
+            },
+        };
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.len() > FILE_BYTES_MAX => {
+                return Err(
+                    Usage(format!("{} is not a settings file: it is too large", path.display())).into()
+                );
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+        }
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+    }
+}
+
+fn default_path() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")))?;
+    Some(base.join("drystone").join("config.toml"))
+}

@@ -1,0 +1,212 @@
+//! Walks a folder with few descriptors and constant memory, however wide or deep it is.
+//!
+//! Each level of the way down is one open folder, up to a ceiling; past it the uppermost open one is closed and, on the way
+//! back, opened again at the position where it was left. Nothing is sorted and no list of names is kept.
+
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
+
+/// Folders deeper than this are refused: a path has at most 4096 bytes.
+const DEPTH_MAX: usize = 2048;
+
+/// What the walk came upon.
+pub(crate) enum Found {
+    /// A regular file, by the folder's word; it may be something else by the time it is opened.
+    File(PathBuf),
+    /// A folder with nothing in it.
+    EmptyFolder(PathBuf),
+    /// A symbolic link, socket, device or the like.
+    Other(PathBuf, &'static str),
+    /// A folder that cannot be read.
+    Unreadable(PathBuf, io::Error),
+}
+
+pub(crate) struct Walk {
+    root: PathBuf,
+    /// From the root down.
+    levels: Vec<Level>,
+    open: usize,
+    open_max: usize,
+    /// The path of the lowest level, below the root.
+    below: PathBuf,
+}
+
+struct Level {
+    /// `None` while closed to save a descriptor.
+    dir: Option<Dir>,
+    /// Where to go on when it is opened again.
+    position: i64,
+    empty: bool,
+}
+
+enum Step {
+    Enter(PathBuf),
+    Leave,
+    Found(Found),
+    Again,
+}
+
+impl Walk {
+    /// Walks below `root` with at most `open_max` (at least 1) folders open at a time.
+    pub(crate) fn new(root: &Path, open_max: usize) -> Self {
+        let mut walk = Self {
+            root: root.to_owned(),
+            levels: Vec::new(),
+            open: 0,
+            open_max: open_max.max(1),
+            below: PathBuf::new(),
+        };
+        walk.levels.push(Level { dir: None, position: 0, empty: true });
+        walk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.join(&self.below)
+    }
+
+    /// Makes sure that the lowest level is open.
+    fn open_lowest(&mut self) -> io::Result<()> {
+        if self.levels.last().is_none_or(|level| level.dir.is_some()) {
+            return Ok(());
+        }
+        if self.open == self.open_max
+            && let Some(level) = self.levels.iter_mut().find(|level| level.dir.is_some())
+        {
+            level.dir = None;
+            self.open -= 1;
+        }
+        // The root itself may be a link, because the user named it; nothing below it is followed.
+        let follow = if self.levels.len() == 1 { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
+        let folder = openat(CWD, &self.path(), flags, Mode::empty())?;
+        let mut dir = Dir::new(folder)?;
+        if let Some(level) = self.levels.last_mut() {
+            if level.position != 0 {
+                dir.seek(level.position)?;
+            }
+            level.dir = Some(dir);
+            self.open += 1;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> io::Result<Step> {
+        self.open_lowest()?;
+        let here = self.path();
+        let Some(Level { dir: Some(dir), position, empty }) = self.levels.last_mut() else {
+            return Ok(Step::Leave);
+        };
+        let Some(entry) = dir.next() else { return Ok(Step::Leave) };
+        let entry = entry?;
+        *position = entry.offset();
+        let name: &CStr = entry.file_name();
+        if name == c"." || name == c".." {
+            return Ok(Step::Again);
+        }
+        *empty = false;
+        let path = here.join(OsStr::from_bytes(name.to_bytes()));
+        let kind = match entry.file_type() {
+            FileType::Unknown => FileType::from_raw_mode(rustix::fs::lstat(&path)?.st_mode),
+            known => known,
+        };
+        Ok(match kind {
+            FileType::RegularFile => Step::Found(Found::File(path)),
+            FileType::Directory => Step::Enter(self.below.join(OsStr::from_bytes(name.to_bytes()))),
+            FileType::Symlink => Step::Found(Found::Other(path, "symbolic link")),
+            FileType::Fifo => Step::Found(Found::Other(path, "FIFO")),
+            FileType::Socket => Step::Found(Found::Other(path, "socket")),
+            _ => Step::Found(Found::Other(path, "device")),
+        })
+    }
+
+    fn leave(&mut self) {
+        if self.levels.pop().is_some_and(|level| level.dir.is_some()) {
+            self.open -= 1;
+        }
+        self.below.pop();
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        while !self.levels.is_empty() {
+            match self.step() {
+                Ok(Step::Again) => {}
+                Ok(Step::Found(found)) => return Some(found),
+                Ok(Step::Enter(below)) if self.levels.len() == DEPTH_MAX => {
+                    return Some(Found::Unreadable(
+                        self.root.join(below),
+                        io::ErrorKind::InvalidFilename.into(),
+                    ));
+                }
+                Ok(Step::Enter(below)) => {
+                    self.below = below;
+                    self.levels.push(Level { dir: None, position: 0, empty: true });
+                }
+                Ok(Step::Leave) => {
+                    let path = self.path();
+                    let empty = self.levels.last().is_some_and(|level| level.empty);
+                    self.leave();
+                    if empty {
+                        return Some(Found::EmptyFolder(path));
+                    }
+                }
+                Err(error) => {
+                    let path = self.path();
+                    self.leave();
+                    return Some(Found::Unreadable(path, error));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn names(root: &Path, open_max: usize) -> Vec<String> {
+        let mut names: Vec<String> = Walk::new(root, open_max)
+            .map(|found| match found {
+                Found::File(path) => path.strip_prefix(root).unwrap().display().to_string(),
+                Found::EmptyFolder(path) => format!("{}/", path.strip_prefix(root).unwrap().display()),
+                Found::Other(path, kind) => format!("{kind} {}", path.strip_prefix(root).unwrap().display()),
+                Found::Unreadable(path, error) => format!("{error} {}", path.display()),
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_deep_and_wide_tree_is_walked_whole_with_one_descriptor() {
+        let root = tempfile::tempdir().unwrap();
+        let mut expected = Vec::new();
+        let mut folder = root.path().to_owned();
+        let mut below = String::new();
+        for depth in 0..12 {
+            for file in 0..30 {
+                fs::write(folder.join(format!("f{file}")), b"x").unwrap();
+                expected.push(format!("{below}f{file}"));
+            }
+            folder = folder.join(format!("d{depth}"));
+            below = format!("{below}d{depth}/");
+            fs::create_dir(&folder).unwrap();
+        }
+        expected.push(below);
+        std::os::unix::fs::symlink("f0", root.path().join("link")).unwrap();
+        expected.push("symbolic link link".into());
+        expected.sort();
+        for open_max in [1, 2, 100] {
+            assert_eq!(names(root.path(), open_max), expected, "{open_max} open");
+        }
+    }
+}
