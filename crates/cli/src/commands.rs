@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use drystone_local::LocalStore;
+use drystone_local::{LocalStore, OpenError};
 use drystone_store::{Key, ObjectRow, StoreError};
 use serde::Serialize;
 
@@ -186,7 +186,11 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
 pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Outcome {
     let chunking = match (&settings.store, args.chunk) {
         (_, Some(chunking)) => chunking,
-        (Some(folder), None) => LocalStore::chunking(folder)?,
+        // A store that is yet to be made will be cut by the default.
+        (Some(folder), None) => match LocalStore::chunking(folder) {
+            Err(OpenError::NotAStore(_)) => settings.chunk.unwrap_or_default(),
+            found => found?,
+        },
         (None, None) => settings.chunk.unwrap_or_default(),
     };
     let plan = open::plan(settings, chunking)?;

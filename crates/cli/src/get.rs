@@ -167,9 +167,8 @@ impl Get<'_> {
                 self.summary.failed += 1;
                 let error = anyhow::Error::new(error);
                 // The exit code says the worst that happened, where it has a number of its own.
-                match Exit::of(&error) {
-                    worse @ (Exit::Damaged | Exit::DiskFull) => self.worst = worse,
-                    _ => {}
+                if let worse @ (Exit::Damaged | Exit::DiskFull) = Exit::of(&error) {
+                    self.worst = worse;
                 }
                 self.progress.suspend(|| self.output.problem(Some(object.key.as_str()), &error));
             }

@@ -82,7 +82,7 @@ impl Walk {
         // The root itself may be a link, because the user named it; nothing below it is followed.
         let follow = if self.levels.len() == 1 { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
-        let folder = openat(CWD, &self.path(), flags, Mode::empty())?;
+        let folder = openat(CWD, self.path(), flags, Mode::empty())?;
         let mut dir = Dir::new(folder)?;
         if let Some(level) = self.levels.last_mut() {
             if level.position != 0 {

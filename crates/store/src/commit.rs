@@ -8,7 +8,7 @@ use drystone_sync::{Mutex, PlainArc};
 
 use crate::{
     CommitBatch, CommitResult, Entry, GroupCommit, Location, Records, Result, SegmentId, SegmentLen,
-    SegmentStorage, Source, StoreError, Ticket,
+    SegmentStorage, SegmentWriter, Source, StoreError, Ticket,
 };
 
 /// When data is made durable.
@@ -45,6 +45,9 @@ pub(crate) type CommitTicket = Ticket<Step, CommitResult>;
 pub(crate) struct Committer {
     group: GroupCommit<Step, CommitResult>,
     grown: PlainArc<Grown>,
+    records: PlainArc<dyn Records>,
+    segments: PlainArc<dyn SegmentStorage>,
+    policy: SyncPolicy,
 }
 
 /// Segments that grew since the records were last told.
@@ -56,6 +59,24 @@ struct Grown {
     broken: Mutex<BTreeSet<SegmentId>>,
 }
 
+impl Grown {
+    /// Notes a length; a longer one noted meanwhile stays.
+    fn note(&self, len: SegmentLen) {
+        let mut segments = self.segments.lock();
+        let noted = segments.entry(len.segment).or_insert(len);
+        noted.bytes = noted.bytes.max(len.bytes);
+    }
+
+    fn sync(&self, segments: &dyn SegmentStorage, policy: SyncPolicy, segment: SegmentId) -> Result<()> {
+        if policy == SyncPolicy::Never {
+            return Ok(());
+        }
+        segments.sync(segment).inspect_err(|_| {
+            self.broken.lock().insert(segment);
+        })
+    }
+}
+
 impl Committer {
     pub(crate) fn new(
         records: PlainArc<dyn Records>,
@@ -64,18 +85,31 @@ impl Committer {
         queue_bytes_max: usize,
     ) -> Self {
         let grown = PlainArc::new(Grown::default());
-        let shared = PlainArc::clone(&grown);
-        let commit = move |steps: Vec<Step>| match commit(&*records, &*segments, &shared, policy, &steps) {
-            Ok(results) => results,
-            Err(error) => steps.iter().map(|_| Err(error.clone())).collect(),
+        let commit = {
+            let (records, segments, grown) =
+                (PlainArc::clone(&records), PlainArc::clone(&segments), PlainArc::clone(&grown));
+            move |steps: Vec<Step>| match commit(&*records, &*segments, &grown, policy, &steps) {
+                Ok(results) => results,
+                Err(error) => steps.iter().map(|_| Err(error.clone())).collect(),
+            }
         };
         let lost = || Err(StoreError::Abandoned("its commit panicked"));
-        Self { group: GroupCommit::new(queue_bytes_max, commit, lost), grown }
+        Self { group: GroupCommit::new(queue_bytes_max, commit, lost), grown, records, segments, policy }
     }
 
     /// Notes an append, before its location is used in a step.
-    pub(crate) fn segment_grew(&self, segment: SegmentId, bytes: u64, sealed: bool) {
-        self.grown.segments.lock().insert(segment, SegmentLen { segment, bytes, sealed });
+    pub(crate) fn segment_grew(&self, segment: SegmentId, bytes: u64) {
+        self.grown.note(SegmentLen { segment, bytes, sealed: false });
+    }
+
+    /// Syncs a full segment and seals it in the records. Its writer may be dropped afterwards, not before.
+    pub(crate) fn seal(&self, writer: &dyn SegmentWriter) -> Result<()> {
+        let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: true };
+        self.grown.sync(&*self.segments, self.policy, len.segment)?;
+        self.records.commit(&CommitBatch { entries: Vec::new(), segments: &[len] })?;
+        // Only now need no group sync it any more.
+        self.grown.segments.lock().remove(&len.segment);
+        Ok(())
     }
 
     /// Whether nothing more should be appended to `segment`.

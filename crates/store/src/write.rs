@@ -181,7 +181,7 @@ impl Writer {
         let offset = writer.append(parts);
         let segment = writer.id();
         if offset.is_ok() {
-            self.committer.segment_grew(segment, writer.len(), false);
+            self.committer.segment_grew(segment, writer.len());
         }
         self.idle.lock().push(writer);
         Ok(Location { segment, offset: offset?, len: 0 })
@@ -198,7 +198,9 @@ impl Writer {
             if !writer.is_full(bytes) {
                 return Ok(writer);
             }
-            self.committer.segment_grew(writer.id(), writer.len(), true);
+            // Sealed in the records before it is let go of: an unsealed segment without an owner is anybody's to adopt, and
+            // adopting cuts off what is not committed.
+            self.committer.seal(&*writer)?;
         }
         self.adopt(bytes)
     }
@@ -207,6 +209,9 @@ impl Writer {
     fn adopt(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
         const CANDIDATES_MAX: usize = 8;
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
+            if self.committer.is_broken(id) {
+                continue;
+            }
             let Some(mut writer) = self.segments.adopt(id)? else { continue };
             // Its last owner may have committed until the moment we became the owner, so the length is read now.
             let Some(len) = self.records.segment_len(id)?.filter(|len| !len.sealed) else { continue };
