@@ -15,7 +15,7 @@ const BUCKET_DEFAULT: &str = "default";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a command runs with, before the plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) store: Option<PathBuf>,
     pub(crate) memory: Option<u64>,
