@@ -4,6 +4,7 @@
 //! child, always with a wall-clock limit. Nothing here is shipped.
 
 mod cargo_stages;
+mod demo;
 mod deny;
 mod fuzz;
 mod models;
@@ -38,6 +39,8 @@ enum Command {
     Tidy,
     /// Fuzz one target and minimise its corpus; without a target, list them
     Fuzz(fuzz::Args),
+    /// Store a real tree, restore it and compare every byte
+    Demo(demo::Args),
     /// Install the pinned tools that the full verification uses
     Setup,
 }
@@ -57,6 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(&args),
         Command::Tidy => tidy::run(&Context::new(Mode::Quick, Talk::Stdout)?),
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Demo(args) => demo::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }
 }

@@ -47,6 +47,11 @@ pub(crate) fn int(value: u64) -> i64 {
     i64::try_from(value).expect("ids, offsets and lengths are below 2^63")
 }
 
+/// A caller's limit; one beyond what SQLite counts to is none.
+pub(crate) fn limit_of(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
 /// An unsigned number read from the database; a damaged one must not panic.
 pub(crate) fn uint(value: i64) -> rusqlite::Result<u64> {
     u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
@@ -153,7 +158,7 @@ impl Records for SqliteRecords {
         self.read("cannot list segments", |db| {
             let sql = "SELECT id FROM segments WHERE sealed = 0 ORDER BY bytes DESC LIMIT ?1";
             let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map([int(limit as u64)], |row| uint(row.get(0)?).map(SegmentId))?;
+            let rows = statement.query_map([limit_of(limit)], |row| uint(row.get(0)?).map(SegmentId))?;
             rows.collect()
         })
     }

@@ -10,7 +10,7 @@ use drystone_store::{
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::records::{int, uint};
+use crate::records::{int, limit_of, uint};
 
 const OBJECT_COLUMNS: &str = "key, size, content, media_type, user_meta, modified_ns, mode, manifest";
 
@@ -55,7 +55,7 @@ pub(crate) fn buckets(
     let mut statement =
         db.prepare_cached("SELECT name FROM buckets WHERE name > ?1 ORDER BY name LIMIT ?2")?;
     let after = after.map_or("", BucketName::as_str);
-    let rows = statement.query_map(params![after, int(limit as u64)], |row| {
+    let rows = statement.query_map(params![after, limit_of(limit)], |row| {
         BucketName::new(row.get::<_, String>(0)?).map_err(|error| unreadable(0, error))
     })?;
     rows.collect()
@@ -94,7 +94,7 @@ pub(crate) fn list(
         "SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ?1 AND key >= ?2 AND key > ?3 ORDER BY key LIMIT ?4"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![bucket, prefix.max(after), after, int(limit as u64)])?;
+    let mut rows = statement.query(params![bucket, prefix.max(after), after, limit_of(limit)])?;
     let mut objects = Vec::new();
     while let Some(row) = rows.next()? {
         let object = object_row(row)?;
@@ -120,7 +120,7 @@ pub(crate) fn manifest_page(
          ORDER BY m.offset LIMIT ?3",
     )?;
     let from = i64::try_from(from).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![int(manifest.0), from, int(limit as u64)], |row| {
+    let rows = statement.query_map(params![int(manifest.0), from, limit_of(limit)], |row| {
         let at =
             Location { segment: SegmentId(uint(row.get(2)?)?), offset: uint(row.get(3)?)?, len: row.get(4)? };
         Ok(ManifestRow { offset: uint(row.get(0)?)?, chunk: ChunkId(hash(row, 1)?), at })

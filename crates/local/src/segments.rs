@@ -78,8 +78,14 @@ impl SegmentFiles {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(error),
         };
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        // Owned before it has its name: the records list the segment already, and whoever looks for one to adopt must not get
+        // between the making and the lock.
+        let unnamed = path.with_extension("new");
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&unnamed)?;
         write_all_at(&file, &[&header(id)], 0)?;
+        let owned = self.own(id, path, file)?;
+        let owned = owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
+        fs::rename(&unnamed, path)?;
         if self.sync == SyncPolicy::Commit {
             // The names must be as durable as the bytes that later syncs put below them.
             File::open(folder)?.sync_all()?;
@@ -87,8 +93,7 @@ impl SegmentFiles {
                 File::open(&self.folder)?.sync_all()?;
             }
         }
-        let owned = self.own(id, path, file)?;
-        owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))
+        Ok(owned)
     }
 
     fn reader(&self, id: SegmentId) -> io::Result<PlainArc<File>> {

@@ -1,0 +1,166 @@
+//! What drystone does with its budget: pure arithmetic, from ceilings to numbers that the caller obeys.
+//!
+//! The sum of every section is at most its ceiling, or there is no plan. Constants are in `constants`, memory and
+//! descriptors have a file each, and `table` prints.
+
+pub mod constants;
+mod descriptors;
+mod error;
+mod memory;
+mod spend;
+mod table;
+
+use serde::Serialize;
+
+use self::constants::*;
+use self::descriptors::DescriptorPlan;
+use self::memory::MemoryPlan;
+use crate::{Budget, Limit, format_bytes};
+
+pub use self::error::PlanError;
+pub use self::spend::{Ceiling, Resource, Spend};
+
+/// What the caller wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// `--memory`: the most to use, if less than the budget; 256 MiB if not given.
+    pub memory_bytes: Option<u64>,
+    /// `--workers`: as many as CPUs if not given. Kept between 1 and 64.
+    pub workers: Option<usize>,
+    /// The largest chunk that the store's chunker cuts.
+    pub chunk_bytes_max: u64,
+    /// What the user calls that chunker, for messages: the value of `--chunk`.
+    pub chunk_name: String,
+}
+
+impl Ask {
+    /// The defaults, for a store whose chunks have up to `chunk_bytes_max` bytes.
+    pub fn new(chunk_bytes_max: u64, chunk_name: impl Into<String>) -> Self {
+        Self { memory_bytes: None, workers: None, chunk_bytes_max, chunk_name: chunk_name.into() }
+    }
+}
+
+/// What is done with the budget. The fields are what the caller builds; `ceilings` and `spends` explain them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Worker threads, which hash, look up and append chunks.
+    pub workers: usize,
+    /// Buffers in the pool.
+    pub buffers: usize,
+    /// Size of one buffer: headroom, then the data part.
+    pub buffer_bytes: u64,
+    /// The front of each buffer, where the unfinished tail of the one before is moved to: the largest chunk.
+    pub headroom_bytes: u64,
+    /// Reading database connections.
+    pub readers: usize,
+    /// Page cache of each reading connection.
+    pub reader_cache_bytes: u64,
+    /// Page cache of the one writing connection.
+    pub writer_cache_bytes: u64,
+    /// Room for rows that wait for the group commit.
+    pub commit_queue_bytes: u64,
+    /// Segments open for appending: one for each worker.
+    pub segment_writers: usize,
+    /// Segments that are kept open for reading.
+    pub segment_readers: usize,
+    /// Directories that a folder walk may hold open.
+    pub walk_depth_max: usize,
+    /// Threads, the main one included.
+    pub threads: usize,
+    /// Sum of the memory rows; at most `memory_ceiling`.
+    pub memory_total_bytes: u64,
+    /// Memory ceiling in bytes.
+    pub memory_ceiling: u64,
+    /// Sum of the descriptor rows; at most `descriptors_ceiling`.
+    pub descriptors_total: u64,
+    /// Descriptors that may be open; `u64::MAX` if there is no limit.
+    pub descriptors_ceiling: u64,
+    /// Each ceiling with its source.
+    pub ceilings: Vec<Ceiling>,
+    /// How each ceiling is spent, row by row.
+    pub spends: Vec<Spend>,
+}
+
+impl Plan {
+    /// Spends the budget, or says what to change. A function of its arguments: reads nothing, changes nothing.
+    pub fn new(ask: &Ask, budget: &Budget) -> Result<Self, PlanError> {
+        let workers = worker_count(ask, budget);
+        // Descriptors first: they bound the database connections, and each connection has a cache.
+        let descriptors = DescriptorPlan::fit(workers, &budget.descriptors)?;
+        let readers = descriptors.readers;
+        let memory_ceiling = memory::ceiling(ask, budget);
+        let memory = MemoryPlan::fit(workers, readers, ask.chunk_bytes_max, memory_ceiling.value)
+            .ok_or_else(|| memory::too_small(ask, budget, workers, readers))?;
+
+        let mut spends = memory.spends();
+        spends.extend(descriptors.spends());
+        spends.extend(thread_spends(workers));
+        spends.push(Spend::new(Resource::Children, "none are started", 0, 1));
+        let plan = Self {
+            workers: small(workers),
+            buffers: small(memory.buffers),
+            buffer_bytes: memory.buffer_bytes(),
+            headroom_bytes: memory.headroom_bytes,
+            readers: small(readers),
+            reader_cache_bytes: READER_CACHE_BYTES,
+            writer_cache_bytes: memory.writer_cache_bytes,
+            commit_queue_bytes: COMMIT_QUEUE_BYTES,
+            segment_writers: small(descriptors.segment_writers),
+            segment_readers: small(descriptors.segment_readers),
+            walk_depth_max: small(descriptors.walk_depth),
+            threads: small(spend::total(&spends, Resource::Threads)),
+            memory_total_bytes: spend::total(&spends, Resource::Memory),
+            memory_ceiling: memory_ceiling.value,
+            descriptors_total: spend::total(&spends, Resource::Descriptors),
+            descriptors_ceiling: budget.descriptors.value,
+            ceilings: ceilings(budget, memory_ceiling),
+            spends,
+        };
+        assert!(plan.memory_total_bytes <= plan.memory_ceiling, "a plan that passes its memory ceiling");
+        assert!(plan.descriptors_total <= plan.descriptors_ceiling, "a plan that passes its descriptors");
+        Ok(plan)
+    }
+}
+
+fn worker_count(ask: &Ask, budget: &Budget) -> u64 {
+    let wanted = ask.workers.map_or(budget.cpus.value, |workers| workers as u64);
+    wanted.clamp(1, WORKERS_MAX as u64)
+}
+
+fn readers_wanted(workers: u64) -> u64 {
+    (workers + READERS_BEYOND_WORKERS).min(READERS_MAX)
+}
+
+fn threads_total(workers: u64) -> u64 {
+    spend::total(&thread_spends(workers), Resource::Threads)
+}
+
+fn thread_spends(workers: u64) -> Vec<Spend> {
+    let threads = |use_: &str, count| Spend::new(Resource::Threads, use_, count, 1);
+    vec![
+        threads("reader (the main thread)", THREADS_READER),
+        threads("cutter", THREADS_CUTTER),
+        threads("workers", workers),
+        threads("signals and heartbeat", THREADS_SIGNAL_AND_HEARTBEAT),
+    ]
+}
+
+/// A memory ceiling that is an ask also says how far the ask could be raised.
+fn ceilings(budget: &Budget, mut memory: Limit) -> Vec<Ceiling> {
+    if memory.source != budget.memory_bytes.source {
+        let Limit { value, source } = &budget.memory_bytes;
+        memory.source = format!("{}; at most {}: {source}", memory.source, format_bytes(*value));
+    }
+    let ceiling = |resource, Limit { value, source }| Ceiling { resource, value, source };
+    vec![
+        ceiling(Resource::Cpus, budget.cpus.clone()),
+        ceiling(Resource::Memory, memory),
+        ceiling(Resource::Descriptors, budget.descriptors.clone()),
+    ]
+}
+
+/// Counts here are bounded by the constants, at most a few hundred.
+fn small(count: u64) -> usize {
+    usize::try_from(count).expect("counts of a plan are bounded by small constants")
+}

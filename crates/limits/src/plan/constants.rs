@@ -1,0 +1,72 @@
+//! What one unit of each thing costs, and how many of it are wanted. Every number of the plan is here.
+
+/// 1,024 bytes.
+pub const KIB: u64 = 1 << 10;
+/// 1,024 KiB.
+pub const MIB: u64 = 1 << 20;
+/// 1,024 MiB.
+pub const GIB: u64 = 1 << 30;
+/// 1,024 GiB.
+pub const TIB: u64 = 1 << 40;
+
+/// Memory that is taken without being asked to, also on a big machine: enough for full speed on a few CPUs, and
+/// little enough to go unnoticed.
+pub const MEMORY_ASK_DEFAULT_BYTES: u64 = 256 * MIB;
+
+/// Program text, allocator, libc, SQLite's own structures: what a process that stores nothing has resident, with
+/// a reserve.
+pub const FIXED_BYTES: u64 = 20 * MIB;
+/// Resident share of one thread's stack. The stack is larger, but only pages that were touched count.
+pub const THREAD_STACK_BYTES: u64 = 256 * KIB;
+/// Rows that wait for the group commit.
+pub const COMMIT_QUEUE_BYTES: u64 = 4 * MIB;
+/// Page cache of a reading database connection: SQLite's own default.
+pub const READER_CACHE_BYTES: u64 = 2 * MIB;
+/// Page cache of the writing database connection: the pages that one group commit dirties.
+pub const WRITER_CACHE_BYTES: u64 = 8 * MIB;
+/// With less, a group commit spills to disk before it ends.
+pub const WRITER_CACHE_BYTES_MIN: u64 = 2 * MIB;
+
+/// Data part of a buffer: large enough that reading ahead hides the disk and moving the tail costs little.
+pub const BUFFER_DATA_BYTES: u64 = 8 * MIB;
+/// Below this, system calls and moved tails begin to show.
+pub const BUFFER_DATA_BYTES_MIN: u64 = MIB;
+/// Data parts are a multiple of this, the page size of nearly every machine.
+pub const BUFFER_ALIGN_BYTES: u64 = 4 * KIB;
+/// One buffer is filled while the chunks of the other are hashed; with one, reader and workers take turns.
+pub const BUFFERS_MIN: u64 = 2;
+/// Beyond one buffer for each worker: one that is being filled and one that is being cut.
+pub const BUFFERS_BEYOND_WORKERS: u64 = 2;
+
+/// No machine that drystone is made for hashes faster than its disks with more.
+pub const WORKERS_MAX: usize = 64;
+/// The thread that reads the input: the main thread.
+pub const THREADS_READER: u64 = 1;
+/// The thread that cuts chunks.
+pub const THREADS_CUTTER: u64 = 1;
+/// One thread waits for signals, one extends leases.
+pub const THREADS_SIGNAL_AND_HEARTBEAT: u64 = 2;
+
+/// Reading connections beyond one for each worker: one for the main thread.
+pub const READERS_BEYOND_WORKERS: u64 = 1;
+/// More readers than this wait for each other inside SQLite.
+pub const READERS_MAX: u64 = 8;
+/// Everything still works with one, in turn.
+pub const READERS_MIN: u64 = 1;
+
+/// Standard input, output and error.
+pub const DESCRIPTORS_STANDARD: u64 = 3;
+/// A connection in WAL mode holds the database, its log and the shared index.
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 3;
+/// The file that is read or written for the user, and its temporary twin or its directory.
+pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
+/// Handles of the store's directories, and a spare for what libraries open for a moment.
+pub const DESCRIPTORS_SPARE: u64 = 4;
+/// Segments that are kept open for reading: the chunks of one object lie in few segments.
+pub const SEGMENT_READERS: u64 = 8;
+/// One that is read and one that is read ahead.
+pub const SEGMENT_READERS_MIN: u64 = 2;
+/// Directories that a folder walk holds open, one for each level; deeper ones are opened again.
+pub const WALK_DEPTH: u64 = 8;
+/// The directory that is listed and its parent.
+pub const WALK_DEPTH_MIN: u64 = 2;

@@ -1,0 +1,139 @@
+//! How memory is spent.
+//!
+//! What gives way first when it is short: the data part of the buffers (a little more copying), then the writer's
+//! cache (a few more page reads), then the number of buffers (idle workers). Then the plan is refused.
+
+use super::constants::*;
+use super::descriptors::DescriptorPlan;
+use super::{Ask, PlanError, Resource, Spend, threads_total};
+use crate::{Budget, Limit, PHYSICAL_MEMORY_SOURCE};
+
+/// Memory in numbers. Sums saturate, and a saturated sum never fits: an absurd chunk size is refused like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MemoryPlan {
+    pub(super) buffers: u64,
+    pub(super) headroom_bytes: u64,
+    pub(super) data_bytes: u64,
+    pub(super) readers: u64,
+    pub(super) writer_cache_bytes: u64,
+    pub(super) threads: u64,
+}
+
+impl MemoryPlan {
+    /// The least that works.
+    fn least(workers: u64, readers: u64, chunk_bytes_max: u64) -> Self {
+        Self {
+            buffers: BUFFERS_MIN,
+            headroom_bytes: chunk_bytes_max,
+            data_bytes: data_bytes(BUFFER_DATA_BYTES_MIN, chunk_bytes_max),
+            readers,
+            writer_cache_bytes: WRITER_CACHE_BYTES_MIN,
+            threads: threads_total(workers),
+        }
+    }
+
+    /// The best that fits below the ceiling.
+    pub(super) fn fit(workers: u64, readers: u64, chunk_bytes_max: u64, ceiling_bytes: u64) -> Option<Self> {
+        let least = Self::least(workers, readers, chunk_bytes_max);
+        let data_bytes_wanted = data_bytes(BUFFER_DATA_BYTES, chunk_bytes_max);
+        let buffers_wanted = (workers + BUFFERS_BEYOND_WORKERS).max(BUFFERS_MIN);
+        (BUFFERS_MIN..=buffers_wanted)
+            .rev()
+            .find_map(|buffers| Self { buffers, ..least }.grown(data_bytes_wanted, ceiling_bytes))
+    }
+
+    /// This least plan, with what remains below the ceiling given to the writer's cache first, then to the data parts.
+    fn grown(self, data_bytes_wanted: u64, ceiling_bytes: u64) -> Option<Self> {
+        let total = Some(self.total_bytes()).filter(|&total| total < u64::MAX);
+        let remains = ceiling_bytes.checked_sub(total?)?;
+        let cache = aligned_down(remains).min(WRITER_CACHE_BYTES - self.writer_cache_bytes);
+        let data = aligned_down((remains - cache) / self.buffers).min(data_bytes_wanted - self.data_bytes);
+        Some(Self {
+            writer_cache_bytes: self.writer_cache_bytes + cache,
+            data_bytes: self.data_bytes + data,
+            ..self
+        })
+    }
+
+    pub(super) fn buffer_bytes(&self) -> u64 {
+        self.headroom_bytes.saturating_add(self.data_bytes)
+    }
+
+    pub(super) fn total_bytes(&self) -> u64 {
+        super::spend::total(&self.spends(), Resource::Memory)
+    }
+
+    pub(super) fn spends(&self) -> Vec<Spend> {
+        let row = |use_: &str, count, unit| Spend::new(Resource::Memory, use_, count, unit);
+        vec![
+            row("buffers (headroom for a tail, then data)", self.buffers, self.buffer_bytes()),
+            row("database cache, readers", self.readers, READER_CACHE_BYTES),
+            row("database cache, writer", 1, self.writer_cache_bytes),
+            row("commit queue", 1, COMMIT_QUEUE_BYTES),
+            row("thread stacks (resident part)", self.threads, THREAD_STACK_BYTES),
+            row("program, allocator, libc, SQLite", 1, FIXED_BYTES),
+        ]
+    }
+}
+
+/// The data part must hold a whole chunk, whatever is wanted otherwise.
+fn data_bytes(wanted: u64, chunk_bytes_max: u64) -> u64 {
+    wanted.max(chunk_bytes_max).checked_next_multiple_of(BUFFER_ALIGN_BYTES).unwrap_or(u64::MAX)
+}
+
+fn aligned_down(bytes: u64) -> u64 {
+    bytes - bytes % BUFFER_ALIGN_BYTES
+}
+
+/// The lower of what was asked for and what there is.
+pub(super) fn ceiling(ask: &Ask, budget: &Budget) -> Limit {
+    let asked = match ask.memory_bytes {
+        Some(bytes) => Limit::new(bytes, "--memory"),
+        None => Limit::new(MEMORY_ASK_DEFAULT_BYTES, "the default of --memory"),
+    };
+    if budget.memory_bytes.value < asked.value { budget.memory_bytes.clone() } else { asked }
+}
+
+/// The refusal, with what to change: each remedy it names is one that is enough.
+pub(super) fn too_small(ask: &Ask, budget: &Budget, workers: u64, readers: u64) -> PlanError {
+    let ceiling = ceiling(ask, budget);
+    let least =
+        |workers, readers, chunk_bytes| MemoryPlan::least(workers, readers, chunk_bytes).total_bytes();
+    let needed_bytes = least(workers, readers, ask.chunk_bytes_max);
+    let needed = format!("{}MiB", needed_bytes.div_ceil(MIB));
+
+    let mut remedies = Vec::new();
+    let budget_fits = budget.memory_bytes.value >= needed_bytes;
+    let ask_fits = ask.memory_bytes.unwrap_or(MEMORY_ASK_DEFAULT_BYTES) >= needed_bytes;
+    let source = &budget.memory_bytes.source;
+    match (budget_fits, ask_fits) {
+        (true, _) => remedies.push(format!("--memory {needed}")),
+        (false, _) if source == PHYSICAL_MEMORY_SOURCE => {}
+        (false, true) => remedies.push(format!("raise the memory limit of the group ({source}) to {needed}")),
+        (false, false) => remedies.push(format!(
+            "--memory {needed} and raise the memory limit of the group ({source}) to {needed}"
+        )),
+    }
+    // Fewer workers leave more descriptors for readers, which have a cache each.
+    let fits_with = |workers: &u64| {
+        DescriptorPlan::fit(*workers, &budget.descriptors)
+            .is_ok_and(|plan| least(*workers, plan.readers, ask.chunk_bytes_max) <= ceiling.value)
+    };
+    if let Some(fewer) = (1..workers).rev().find(fits_with) {
+        remedies.push(format!("--workers {fewer}"));
+    }
+    if least(workers, readers, ask.chunk_bytes_max.min(BUFFER_ALIGN_BYTES)) <= ceiling.value {
+        remedies.push(format!("a store with a smaller --chunk (this one: {})", ask.chunk_name));
+    }
+    let hint = if remedies.is_empty() {
+        format!("this machine is too small: {needed} are needed")
+    } else {
+        format!("try {}", remedies.join(", or "))
+    };
+    PlanError::MemoryTooSmall {
+        needed_bytes,
+        ceiling_bytes: ceiling.value,
+        ceiling_source: ceiling.source,
+        hint,
+    }
+}
