@@ -105,7 +105,7 @@ impl Plan {
             readers: small(readers),
             reader_cache_bytes: READER_CACHE_BYTES,
             writer_cache_bytes: memory.writer_cache_bytes,
-            commit_queue_bytes: COMMIT_QUEUE_BYTES,
+            commit_queue_bytes: memory.commit_queue_bytes,
             segment_writers: small(descriptors.segment_writers),
             segment_readers: small(descriptors.segment_readers),
             walk_depth_max: small(descriptors.walk_depth),

@@ -105,7 +105,9 @@ fn more_memory_never_gives_less_and_little_is_left_unused() {
                     // Another buffer of the least size, with the least cache, would not have fitted.
                     let least = chunk + MIB.max(chunk).next_multiple_of(4 * KIB);
                     let could_be =
-                        plan.buffers as u64 * (plan.buffer_bytes - least) + plan.writer_cache_bytes - 2 * MIB;
+                        plan.buffers as u64 * (plan.buffer_bytes - least) + plan.writer_cache_bytes - 2 * MIB
+                            + plan.commit_queue_bytes
+                            - 4 * MIB;
                     assert!(remains + could_be < least, "{plan}");
                 } else if plan.buffer_bytes - chunk < BUFFER_DATA_BYTES.max(chunk) {
                     assert!(remains < (plan.buffers as u64 + 1) * 4 * KIB, "{plan}");
@@ -122,25 +124,27 @@ fn with_plenty_everything_is_as_wanted() {
     assert_eq!((plan.buffers, plan.buffer_bytes), (4, 9 * MIB));
     assert_eq!((plan.readers, plan.writer_cache_bytes), (3, WRITER_CACHE_BYTES));
     assert_eq!((plan.segment_readers, plan.walk_depth_max), (8, 8));
-    // 4 × 9 buffers, 3 × 2 + 8 caches, 4 queue, 6 × ¼ stacks, 20 fixed
-    assert_eq!(plan.memory_total_bytes, (36 + 6 + 8 + 4 + 20) * MIB + 6 * 256 * KIB);
+    // 4 × 9 buffers, 3 × 2 + 8 caches, 16 queue, 6 × ¼ stacks, 20 fixed
+    assert_eq!(plan.memory_total_bytes, (36 + 6 + 8 + 16 + 20) * MIB + 6 * 256 * KIB);
 }
 
 #[test]
-fn the_data_part_shrinks_before_the_cache_and_the_cache_before_the_number_of_buffers() {
-    // 2 workers, 1 MiB chunks: 31.5 MiB besides buffers and the writer's cache.
-    let besides = 31 * MIB + 512 * KIB;
+fn the_data_part_shrinks_first_then_the_queue_the_cache_and_the_number_of_buffers() {
+    // 2 workers, 1 MiB chunks: 27.5 MiB besides buffers, the writer's cache and the commit queue.
+    let besides = 27 * MIB + 512 * KIB;
     let shape = |memory| {
         let plan = plan(2, memory, MIB).unwrap();
-        (plan.buffers, plan.buffer_bytes, plan.writer_cache_bytes)
+        (plan.buffers, plan.buffer_bytes, plan.commit_queue_bytes, plan.writer_cache_bytes)
     };
-    assert_eq!(shape(besides + 8 * MIB + 36 * MIB), (4, 9 * MIB, 8 * MIB));
-    assert_eq!(shape(besides + 8 * MIB + 36 * MIB - 1), (4, 9 * MIB - 4 * KIB, 8 * MIB));
-    assert_eq!(shape(besides + 8 * MIB + 8 * MIB), (4, 2 * MIB, 8 * MIB));
-    assert_eq!(shape(besides + 8 * MIB + 8 * MIB - 1), (4, 2 * MIB, 8 * MIB - 4 * KIB));
-    assert_eq!(shape(besides + 2 * MIB + 8 * MIB), (4, 2 * MIB, 2 * MIB));
-    assert_eq!(shape(besides + 2 * MIB + 8 * MIB - 1).0, 3);
-    assert_eq!(shape(besides + 2 * MIB + 4 * MIB), (2, 2 * MIB, 2 * MIB));
+    assert_eq!(shape(besides + 24 * MIB + 36 * MIB), (4, 9 * MIB, 16 * MIB, 8 * MIB));
+    assert_eq!(shape(besides + 24 * MIB + 36 * MIB - 1), (4, 9 * MIB - 4 * KIB, 16 * MIB, 8 * MIB));
+    assert_eq!(shape(besides + 24 * MIB + 8 * MIB), (4, 2 * MIB, 16 * MIB, 8 * MIB));
+    assert_eq!(shape(besides + 24 * MIB + 8 * MIB - 1), (4, 2 * MIB, 16 * MIB - 4 * KIB, 8 * MIB));
+    assert_eq!(shape(besides + 12 * MIB + 8 * MIB), (4, 2 * MIB, 4 * MIB, 8 * MIB));
+    assert_eq!(shape(besides + 12 * MIB + 8 * MIB - 1), (4, 2 * MIB, 4 * MIB, 8 * MIB - 4 * KIB));
+    assert_eq!(shape(besides + 6 * MIB + 8 * MIB), (4, 2 * MIB, 4 * MIB, 2 * MIB));
+    assert_eq!(shape(besides + 6 * MIB + 8 * MIB - 1).0, 3);
+    assert_eq!(shape(besides + 6 * MIB + 4 * MIB), (2, 2 * MIB, 4 * MIB, 2 * MIB));
 }
 
 #[test]

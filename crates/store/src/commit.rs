@@ -32,9 +32,9 @@ impl Step {
     fn cost(&self) -> usize {
         let complete = self.entry.complete.as_ref().map_or(0, |complete| {
             let user: usize = complete.meta.user.iter().map(|(k, v)| k.len() + v.len() + 128).sum();
-            512 + 2 * complete.key.as_str().len() + user
+            256 + 2 * complete.key.as_str().len() + user
         });
-        256 + complete + 96 * self.entry.chunks.len() + 160 * self.written.len()
+        256 + complete + 96 * self.entry.chunks.len() + 144 * self.written.len()
     }
 }
 
@@ -94,7 +94,9 @@ impl Committer {
             }
         };
         let lost = || Err(StoreError::Abandoned("its commit panicked"));
-        Self { group: GroupCommit::new(queue_bytes_max, commit, lost), grown, records, segments, policy }
+        // One half fills while the other is being committed.
+        let group = GroupCommit::new(queue_bytes_max / 2, commit, lost);
+        Self { group, grown, records, segments, policy }
     }
 
     /// Notes an append, before its location is used in a step.
@@ -138,9 +140,9 @@ fn commit(
     let lens: Vec<SegmentLen> = std::mem::take(&mut *grown.segments.lock()).into_values().collect();
     let mut told = Vec::with_capacity(lens.len());
     for len in lens {
-        if policy == SyncPolicy::Commit && segments.sync(len.segment).is_err() {
-            grown.broken.lock().insert(len.segment);
-        } else {
+        // A later sync of a broken segment may well succeed; it does not bring back what the failed one has lost.
+        let is_broken = grown.broken.lock().contains(&len.segment);
+        if !is_broken && grown.sync(segments, policy, len.segment).is_ok() {
             told.push(len);
         }
     }
@@ -149,7 +151,12 @@ fn commit(
         steps.iter().map(|step| lost_bytes(&step.entry, &broken)).collect();
     let entries =
         steps.iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(step, _)| &step.entry).collect();
-    let mut results = records.commit(&CommitBatch { entries, segments: &told })?.into_iter();
+    let committed = records.commit(&CommitBatch { entries, segments: &told });
+    if committed.is_err() {
+        // Steps of a later group may name bytes that this group was the first to hear of.
+        told.into_iter().for_each(|len| grown.note(len));
+    }
+    let mut results = committed?.into_iter();
     let answers = refused.into_iter().map(|refused| match refused {
         Some(error) => Err(error),
         None => results

@@ -105,7 +105,8 @@ pub(crate) struct Upload {
 
 struct State {
     target: Option<PutTarget>,
-    content: ContentHasher,
+    /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their commit; `None` once finished.
+    content: Option<Box<ContentHasher>>,
     /// Chunks before this one are in `pending` or in an earlier step.
     next: u64,
     /// Chunks that came before their predecessors: as many as are in flight, so bounded by the worker queue.
@@ -119,15 +120,24 @@ struct State {
     manifest: Option<ManifestId>,
     /// The last pending step, not yet known to be committed.
     step: Option<CommitTicket>,
-    outcome: Option<Result<CommitTicket>>,
+    outcome: Option<Result<Submitted>>,
     finished: bool,
+}
+
+/// An upload whose last step is in a group's queue.
+struct Submitted {
+    ticket: CommitTicket,
+    size: u64,
+    content: ContentHash,
+    new_bytes: u64,
 }
 
 impl Upload {
     pub(crate) fn new(target: PutTarget, session: SessionId, committer: Committer) -> Self {
         let state = State {
             target: Some(target),
-            content: ContentHasher::new(),
+            content: Some(Box::new(ContentHasher::new())),
+
             next: 0,
             early: BTreeMap::new(),
             pending: Vec::new(),
@@ -158,6 +168,7 @@ impl Upload {
             return;
         }
         state.finished = true;
+        (state.target, state.content) = (None, None);
         state.early.clear();
         state.pending = Vec::new();
         state.written = Vec::new();
@@ -207,13 +218,15 @@ impl Upload {
             }
         }
         let complete = if last { state.complete() } else { None };
+        let content = complete.as_ref().map(|complete| complete.content);
         let chunks = std::mem::take(&mut state.pending);
         let entry = Entry { session: self.session, manifest: state.manifest, chunks, complete };
         let step = Step { entry, written: std::mem::take(&mut state.written) };
         let ticket = self.committer.submit(step);
-        if last {
+        if let Some(content) = content {
             state.finished = true;
-            state.outcome = Some(Ok(ticket));
+            let (size, new_bytes) = (state.size, state.new_bytes);
+            state.outcome = Some(Ok(Submitted { ticket, size, content, new_bytes }));
             self.decided.notify_all();
         } else {
             state.step = Some(ticket);
@@ -225,11 +238,12 @@ impl Upload {
         self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
     }
 
-    fn outcome(&self) -> (Result<CommitTicket>, u64, ContentHash, u64) {
+    /// Blocks until the last step is submitted.
+    fn outcome(&self) -> Result<Submitted> {
         let mut state = self.state.lock();
         loop {
             if let Some(outcome) = state.outcome.take() {
-                return (outcome, state.size, state.content.finish(), state.new_bytes);
+                return outcome;
             }
             state = self.decided.wait(state);
         }
@@ -243,10 +257,17 @@ impl State {
 
     fn take_in(&mut self, offset: u64, done: Done) {
         assert_eq!(offset, self.size, "chunks of an upload have no gaps");
-        self.content.chunk(&done.id, u64::from(done.len));
+        if let Some(content) = &mut self.content {
+            content.chunk(&done.id, u64::from(done.len));
+        }
         self.size += u64::from(done.len);
         if done.appended {
             self.new_bytes += u64::from(done.len);
+        }
+        // Most uploads have one chunk; a vector would make room for four.
+        if self.pending.is_empty() {
+            self.pending.reserve_exact(1);
+            self.written.reserve_exact(1);
         }
         self.pending.push(ManifestEntry { offset, id: done.id, source: done.source });
         self.written.extend(done.written);
@@ -254,12 +275,12 @@ impl State {
     }
 
     fn complete(&mut self) -> Option<Complete> {
-        let target = self.target.take()?;
+        let (target, content) = (self.target.take()?, self.content.take()?.finish());
         Some(Complete {
             bucket: target.bucket,
             key: target.key,
             size: self.size,
-            content: self.content.finish(),
+            content,
             meta: target.meta,
             condition: target.condition,
         })
@@ -281,7 +302,7 @@ impl PendingPut {
     /// Whether [`wait`](Self::wait) returns at once.
     pub fn is_committed(&self) -> bool {
         match self.upload.state.lock().outcome.as_ref() {
-            Some(Ok(ticket)) => ticket.is_decided(),
+            Some(Ok(submitted)) => submitted.ticket.is_decided(),
             Some(Err(_)) => true,
             None => false,
         }
@@ -296,8 +317,7 @@ impl PendingPut {
         if !self.is_written() {
             ingest.flush()?;
         }
-        let (outcome, size, content, new_bytes) = self.upload.outcome();
-        let manifest = outcome?.wait()?;
-        Ok(Stored { size, content, manifest, new_bytes })
+        let Submitted { ticket, size, content, new_bytes } = self.upload.outcome()?;
+        Ok(Stored { size, content, manifest: ticket.wait()?, new_bytes })
     }
 }

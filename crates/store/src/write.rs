@@ -200,7 +200,10 @@ impl Writer {
             }
             // Sealed in the records before it is let go of: an unsealed segment without an owner is anybody's to adopt, and
             // adopting cuts off what is not committed.
-            self.committer.seal(&*writer)?;
+            if let Err(error) = self.committer.seal(&*writer) {
+                self.idle.lock().push(writer);
+                return Err(error);
+            }
         }
         self.adopt(bytes)
     }

@@ -18,8 +18,11 @@ pub const MEMORY_ASK_DEFAULT_BYTES: u64 = 256 * MIB;
 pub const FIXED_BYTES: u64 = 20 * MIB;
 /// Resident share of one thread's stack. The stack is larger, but only pages that were touched count.
 pub const THREAD_STACK_BYTES: u64 = 256 * KIB;
-/// Rows that wait for the group commit.
-pub const COMMIT_QUEUE_BYTES: u64 = 4 * MIB;
+/// Objects that wait for the group commit: half of it fills while the other half is committed, about ten thousand small
+/// files each, so that a folder of them costs few syncs.
+pub const COMMIT_QUEUE_BYTES: u64 = 16 * MIB;
+/// With less, small files are synced in groups of hundreds instead of thousands.
+pub const COMMIT_QUEUE_BYTES_MIN: u64 = 4 * MIB;
 /// Page cache of a reading database connection: SQLite's own default.
 pub const READER_CACHE_BYTES: u64 = 2 * MIB;
 /// Page cache of the writing database connection: the pages that one group commit dirties.

@@ -1,7 +1,7 @@
 //! How memory is spent.
 //!
-//! What gives way first when it is short: the data part of the buffers (a little more copying), then the writer's
-//! cache (a few more page reads), then the number of buffers (idle workers). Then the plan is refused.
+//! What gives way first when it is short: the data part of the buffers (a little more copying), then the
+//! commit queue (more syncs), then the writer's cache (a few more page reads), then the number of buffers (idle workers). Then the plan is refused.
 
 use super::constants::*;
 use super::descriptors::DescriptorPlan;
@@ -16,6 +16,7 @@ pub(super) struct MemoryPlan {
     pub(super) data_bytes: u64,
     pub(super) readers: u64,
     pub(super) writer_cache_bytes: u64,
+    pub(super) commit_queue_bytes: u64,
     pub(super) threads: u64,
 }
 
@@ -28,6 +29,7 @@ impl MemoryPlan {
             data_bytes: data_bytes(BUFFER_DATA_BYTES_MIN, chunk_bytes_max),
             readers,
             writer_cache_bytes: WRITER_CACHE_BYTES_MIN,
+            commit_queue_bytes: COMMIT_QUEUE_BYTES_MIN,
             threads: threads_total(workers),
         }
     }
@@ -42,14 +44,18 @@ impl MemoryPlan {
             .find_map(|buffers| Self { buffers, ..least }.grown(data_bytes_wanted, ceiling_bytes))
     }
 
-    /// This least plan, with what remains below the ceiling given to the writer's cache first, then to the data parts.
+    /// This least plan, with what remains below the ceiling given to the writer's cache first, then to the commit
+    /// queue, then to the data parts.
     fn grown(self, data_bytes_wanted: u64, ceiling_bytes: u64) -> Option<Self> {
         let total = Some(self.total_bytes()).filter(|&total| total < u64::MAX);
         let remains = ceiling_bytes.checked_sub(total?)?;
         let cache = aligned_down(remains).min(WRITER_CACHE_BYTES - self.writer_cache_bytes);
-        let data = aligned_down((remains - cache) / self.buffers).min(data_bytes_wanted - self.data_bytes);
+        let queue = aligned_down(remains - cache).min(COMMIT_QUEUE_BYTES - self.commit_queue_bytes);
+        let data =
+            aligned_down((remains - cache - queue) / self.buffers).min(data_bytes_wanted - self.data_bytes);
         Some(Self {
             writer_cache_bytes: self.writer_cache_bytes + cache,
+            commit_queue_bytes: self.commit_queue_bytes + queue,
             data_bytes: self.data_bytes + data,
             ..self
         })
@@ -69,7 +75,7 @@ impl MemoryPlan {
             row("buffers (headroom for a tail, then data)", self.buffers, self.buffer_bytes()),
             row("database cache, readers", self.readers, READER_CACHE_BYTES),
             row("database cache, writer", 1, self.writer_cache_bytes),
-            row("commit queue", 1, COMMIT_QUEUE_BYTES),
+            row("commit queue", 1, self.commit_queue_bytes),
             row("thread stacks (resident part)", self.threads, THREAD_STACK_BYTES),
             row("program, allocator, libc, SQLite", 1, FIXED_BYTES),
         ]
