@@ -15,6 +15,9 @@ use drystone_sync::Arc;
 use crate::Permit;
 use crate::buffer::Shelf;
 
+/// Buffers from this size on ask for huge pages.
+const HUGE_FROM_BYTES: usize = 4 << 20;
+
 /// The memory of one buffer. `Box<[u8]>` taken apart, so that disjoint parts can be lent mutably.
 pub(crate) struct Memory {
     start: *mut u8,
@@ -25,7 +28,25 @@ impl Memory {
     /// Zeroed pages that the kernel has not backed yet: they cost memory when they are first written.
     pub(crate) fn zeroed(len: usize) -> Self {
         let start = Box::into_raw(vec![0u8; len].into_boxed_slice()).cast::<u8>();
-        Self { start, len }
+        let memory = Self { start, len };
+        memory.prefer_huge_pages();
+        memory
+    }
+
+    /// Asks for 2 MiB pages where there is room for several: a fresh buffer of small ones costs a fault every 4 KiB, and
+    /// every copy through it the address translations.
+    fn prefer_huge_pages(&self) {
+        const PAGE_BYTES: usize = 4096;
+        if self.len < HUGE_FROM_BYTES {
+            return;
+        }
+        let skipped = self.start.align_offset(PAGE_BYTES);
+        let len = (self.len - skipped) / PAGE_BYTES * PAGE_BYTES;
+        // SAFETY: the range lies inside this allocation (`skipped` is less than a page, the allocation has many). The
+        // advice changes how the kernel backs it, not what it contains. A refusal costs speed only.
+        let _ = unsafe {
+            rustix::mm::madvise(self.start.add(skipped).cast(), len, rustix::mm::Advice::LinuxHugepage)
+        };
     }
 }
 

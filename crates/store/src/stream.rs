@@ -1,7 +1,7 @@
 //! The cutter's side of an ingest: joins the bytes of one upload across buffers, cuts them, and hands runs of chunks to
 //! the workers.
 
-use drystone_chunker::{Cut, Cutter};
+use drystone_chunker::{ChunkHasher, Chunking, Cut, Cutter};
 use drystone_pool::{Lease, Queue, Slice, WorkerPool};
 use drystone_sync::{Arc, PlainArc};
 
@@ -55,6 +55,10 @@ pub(crate) struct Stream {
     tail: Option<Slice>,
     /// How much of the tail is known to hold no cut.
     scanned: usize,
+    /// The unfinished chunk's hash so far. With fixed sizes cutting costs nothing, so this thread has time to hash, and it
+    /// sees the bytes when they have just been read: a chunk of many megabytes would have left the cache before a worker
+    /// gets it. Content-defined cutting keeps this thread busy, and its chunks are smaller; there the workers hash.
+    hasher: Option<ChunkHasher>,
     offset: u64,
     number: u64,
     run: Vec<Piece>,
@@ -63,7 +67,9 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(cutter: Cutter, workers: PlainArc<WorkerPool>, writer: PlainArc<Writer>) -> Self {
+        let hasher = matches!(cutter.chunking(), Chunking::Fixed(_)).then(ChunkHasher::new);
         Self {
+            hasher,
             cutter,
             workers,
             writer,
@@ -99,12 +105,14 @@ impl Stream {
         loop {
             match self.cutter.cut(&window, self.scanned) {
                 Cut::At(len) => {
+                    self.hash(&window[self.scanned..len]);
                     self.scanned = 0;
                     let rest = window.part(len..window.len());
                     self.piece(upload, window.part(0..len));
                     window = rest;
                 }
                 Cut::None { scanned } => {
+                    self.hash(&window[self.scanned..scanned]);
                     self.scanned = scanned;
                     break;
                 }
@@ -122,9 +130,16 @@ impl Stream {
         (self.scanned, self.offset, self.number) = (0, 0, 0);
     }
 
+    fn hash(&mut self, bytes: &[u8]) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+    }
+
     fn piece(&mut self, upload: &Arc<Upload>, bytes: Slice) {
         let len = bytes.len();
-        self.run.push(Piece::new(Arc::clone(upload), self.number, self.offset, bytes));
+        let id = self.hasher.as_mut().map(|hasher| std::mem::take(hasher).finish());
+        self.run.push(Piece::new(Arc::clone(upload), self.number, self.offset, id, bytes));
         self.number += 1;
         self.offset += len as u64;
         self.run_bytes += len;

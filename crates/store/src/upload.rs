@@ -50,13 +50,21 @@ pub(crate) struct Piece {
     /// Counts the upload's chunks from 0.
     number: u64,
     offset: u64,
+    /// Its name, when the cutter has hashed it already.
+    pub(crate) id: Option<ChunkId>,
     /// `None` once done.
     bytes: Option<Slice>,
 }
 
 impl Piece {
-    pub(crate) fn new(upload: Arc<Upload>, number: u64, offset: u64, bytes: Slice) -> Self {
-        Self { upload, number, offset, bytes: Some(bytes) }
+    pub(crate) fn new(
+        upload: Arc<Upload>,
+        number: u64,
+        offset: u64,
+        id: Option<ChunkId>,
+        bytes: Slice,
+    ) -> Self {
+        Self { upload, number, offset, id, bytes: Some(bytes) }
     }
 
     pub(crate) fn upload(&self) -> &Upload {

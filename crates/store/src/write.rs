@@ -59,7 +59,8 @@ impl Writer {
     /// Deals with pieces that lie one behind the other, mostly. Every piece's upload is told how it went.
     pub(crate) fn write(&self, pieces: Vec<Piece>) {
         let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| !piece.upload().is_over()).collect();
-        let ids: Vec<ChunkId> = pieces.iter().map(|piece| ChunkId::of(piece.bytes())).collect();
+        let ids: Vec<ChunkId> =
+            pieces.iter().map(|piece| piece.id.unwrap_or_else(|| ChunkId::of(piece.bytes()))).collect();
         match self.settle(&pieces, &ids) {
             Ok(dones) => {
                 let mut stats = self.stats.lock();
