@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod models;
+mod peers;
 mod process;
 mod report;
 mod scratch;
@@ -41,6 +42,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Store a real tree, restore it and compare every byte
     Demo(demo::Args),
+    /// Measure drystone beside cp, borg and restic
+    Peers(peers::Args),
     /// Install the pinned tools that the full verification uses
     Setup,
 }
@@ -61,6 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tidy => tidy::run(&Context::new(Mode::Quick, Talk::Stdout)?),
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Demo(args) => demo::run(&args),
+        Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }
 }
