@@ -141,7 +141,7 @@ pub(crate) struct CatArgs {
     #[command(flatten)]
     pub(crate) bucket: BucketArg,
     /// Only these bytes: `FROM-TO` (TO included), `FROM-` or `-LAST`
-    #[arg(long, value_name = "RANGE")]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     pub(crate) range: Option<String>,
 }
 

@@ -1,8 +1,12 @@
 //! Exit codes, and which error becomes which.
 
+use std::io;
+
 use drystone_limits::PlanError;
 use drystone_local::OpenError;
 use drystone_store::StoreError;
+
+use crate::restore::RestoreError;
 
 /// How a command ended; documented in `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +43,16 @@ impl Exit {
             if let Some(error) = cause.downcast_ref::<OpenError>() {
                 return Self::of_open(error);
             }
-            if let Some(error) = cause.downcast_ref::<std::io::Error>() {
-                return match error.kind() {
-                    std::io::ErrorKind::BrokenPipe => Self::Success,
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
-                    _ => Self::Failed,
-                };
+            // It is transparent: what it holds is not a cause of its own.
+            if let Some(RestoreError::Store(error)) = cause.downcast_ref() {
+                return Self::of_store(error);
+            }
+            if let Some(error) = cause.downcast_ref::<io::Error>() {
+                return Self::of_io(error.kind());
+            }
+            // It does not give the error of its writer as its cause.
+            if let Some(kind) = cause.downcast_ref().and_then(serde_json::Error::io_error_kind) {
+                return Self::of_io(kind);
             }
             if cause.is::<PlanError>() {
                 return Self::DoesNotFit;
@@ -57,6 +65,14 @@ impl Exit {
             }
         }
         Self::Failed
+    }
+
+    fn of_io(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::BrokenPipe => Self::Success,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Failed,
+        }
     }
 
     pub(crate) fn of_store(error: &StoreError) -> Self {
@@ -75,7 +91,7 @@ impl Exit {
             OpenError::NoRecords(_) | OpenError::DamagedRecords { .. } | OpenError::Damaged { .. } => {
                 Self::Damaged
             }
-            OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::DiskFull
             }
             _ => Self::Failed,

@@ -72,10 +72,10 @@ impl Get<'_> {
             && !args.dest.as_os_str().to_string_lossy().ends_with('/');
         if as_file && let Some(object) = self.object(&args.names[0])? {
             let reader = self.store.read(object.clone(), None);
-            let result = single(&args.dest, args.force, reader);
+            let result = single(&args.dest, args.force, self.interrupt.clone(), reader);
             return self.note((object, result));
         }
-        let destination = Destination::open(&args.dest, args.force)
+        let destination = Destination::open(&args.dest, args.force, self.interrupt.clone())
             .with_context(|| format!("cannot open the folder {}", args.dest.display()))?;
         let destination = Arc::new(destination);
         let restorers = WorkerPool::new("drystone-restorer", RESTORERS, RESTORERS * 2)?;
@@ -160,10 +160,11 @@ impl Get<'_> {
                         key: &'a str,
                         size: u64,
                     }
-                    self.output.json(&Line { key: object.key.as_str(), size: bytes })?;
+                    self.output.report(&Line { key: object.key.as_str(), size: bytes })?;
                 }
             }
             Err(error) => {
+                self.interrupt.check()?;
                 self.summary.failed += 1;
                 let error = anyhow::Error::new(error);
                 // The exit code says the worst that happened, where it has a number of its own.
@@ -185,7 +186,7 @@ impl Get<'_> {
             struct Line {
                 summary: Summary,
             }
-            self.output.json(&Line { summary: self.summary })?;
+            self.output.report(&Line { summary: self.summary })?;
         } else {
             let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };
             let failures = if failed > 0 { format!("; {failed} failed") } else { String::new() };

@@ -30,6 +30,14 @@ impl Output {
         out.write_all(b"\n")
     }
 
+    /// The same for a command whose work matters more than what it says of it: a reader that left does not end it.
+    pub(crate) fn report(&self, value: &impl Serialize) -> io::Result<()> {
+        match self.json(value) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
     /// A line on standard error that a person may like to know.
     pub(crate) fn note(&self, line: impl Display) {
         if !self.quiet {

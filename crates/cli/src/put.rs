@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings, args: &PutArgs, output: &Output) -> Outco
     open.store.create_bucket(&bucket)?;
     let ingest = open.store.ingest(LEASE_MS)?;
     let heartbeat = Heartbeat::start(ingest.session().handle())?;
-    let walk_depth_max = open.plan.walk_depth_max;
+    let (walk_depth_max, store_folder) = (open.plan.walk_depth_max, settings.store()?);
     let progress = Progress::new(output, None);
     let progress =
         if progress.is_hidden() { progress } else { Progress::new(output, total(args, walk_depth_max)) };
@@ -49,8 +49,9 @@ pub(crate) fn run(settings: &Settings, args: &PutArgs, output: &Output) -> Outco
         output,
         summary: Summary::default(),
     };
+    let walk = |root: &Path| Walk::new(root, walk_depth_max).skipping(store_folder);
     for source in &args.sources {
-        put.source(source, args, walk_depth_max)?;
+        put.source(source, args, &walk)?;
     }
     while !put.unacknowledged.is_empty() {
         put.acknowledge_oldest()?;
@@ -130,7 +131,7 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    fn source(&mut self, source: &Path, args: &PutArgs, walk_depth_max: usize) -> anyhow::Result<()> {
+    fn source(&mut self, source: &Path, args: &PutArgs, walk: &dyn Fn(&Path) -> Walk) -> anyhow::Result<()> {
         let prefix = args.prefix.as_str();
         if is_stdin(source) {
             let key = format!("{prefix}{}", args.name.as_deref().unwrap_or_default());
@@ -145,12 +146,16 @@ impl Put<'_> {
         };
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => own_name(source)?,
+            None => match own_name(source) {
+                Ok(name) => name,
+                Err(error) if error.is::<Usage>() => return Err(error),
+                Err(error) => return self.failed(source, error),
+            },
         };
         if !meta.is_dir() {
             return self.file(source, &format!("{prefix}{name}"));
         }
-        for found in Walk::new(source, walk_depth_max) {
+        for found in walk(source) {
             self.interrupt.check()?;
             match found {
                 Found::File(path) => match key_below(prefix, &name, source, &path) {
@@ -163,7 +168,7 @@ impl Put<'_> {
                 },
                 Found::Other(path, kind) => {
                     self.summary.skipped += 1;
-                    let line = format!("drystone: {}: skipped, it is a {kind}", shown(&path));
+                    let line = format!("drystone: {}: skipped, it is {kind}", shown(&path));
                     self.progress.suspend(|| self.output.note(line));
                 }
                 Found::Unreadable(path, error) => {
@@ -191,7 +196,9 @@ impl Put<'_> {
             ..ObjectMeta::default()
         };
         let failed = self.summary.failed;
-        self.object(key, meta, Some(before.len()), &mut &file)?;
+        // A file that grows as fast as it is read would never end. Files that the kernel makes up say that they are empty.
+        let len_max = if before.len() == 0 { u64::MAX } else { before.len() };
+        self.object(key, meta, Some(before.len()), &mut (&file).take(len_max))?;
         if self.summary.failed == failed && has_changed(&file, &before) {
             self.summary.changed += 1;
             let line = format!("drystone: {}: changed while it was read; stored as it was read", shown(path));
@@ -224,7 +231,7 @@ impl Put<'_> {
     ) -> anyhow::Result<()> {
         let target = match Key::new(key) {
             Ok(key) => PutTarget { bucket: self.bucket.clone(), key, meta, condition: Condition::Always },
-            Err(error) => return self.failed(Path::new(key), StoreError::Name(error).into()),
+            Err(error) => return self.failed(Path::new(key), StoreError::Name(error)),
         };
         while self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
             self.acknowledge_oldest()?;
@@ -266,13 +273,15 @@ impl Put<'_> {
                 content: String,
             }
             let content = stored.content.to_string();
-            self.output.json(&Line { key: &key, size: stored.size, new_bytes: stored.new_bytes, content })?;
+            let line = Line { key: &key, size: stored.size, new_bytes: stored.new_bytes, content };
+            self.output.report(&line)?;
         }
         Ok(())
     }
 
     /// One source could not be stored; the others go on.
-    fn failed(&mut self, path: &Path, error: anyhow::Error) -> anyhow::Result<()> {
+    fn failed(&mut self, path: &Path, error: impl Into<anyhow::Error>) -> anyhow::Result<()> {
+        let error = error.into();
         self.interrupt.check()?;
         self.summary.failed += 1;
         self.progress.suspend(|| self.output.problem(Some(&path.to_string_lossy()), &error));
@@ -305,7 +314,7 @@ impl Put<'_> {
             struct Line<'a> {
                 summary: &'a Summary,
             }
-            self.output.json(&Line { summary: &self.summary })?;
+            self.output.report(&Line { summary: &self.summary })?;
         } else {
             self.output.note(self.summary.line());
         }
@@ -376,9 +385,9 @@ fn own_name(source: &Path) -> anyhow::Result<String> {
         Some(name) => name,
         None => {
             canonical = source.canonicalize().with_context(|| format!("cannot read {}", source.display()))?;
-            canonical.file_name().ok_or_else(|| {
-                Usage("the root folder has no name: name the folders below it, or use --prefix".into())
-            })?
+            canonical
+                .file_name()
+                .ok_or_else(|| Usage("the root folder has no name: name the folders below it".into()))?
         }
     };
     utf8(name)

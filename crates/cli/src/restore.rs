@@ -15,6 +15,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::interrupt::Interrupt;
+
 /// Permission bits that a file gets back. Not set-user-id and the like: a store is no place to get privileges from.
 const MODE_MASK: u32 = 0o777;
 const MODE_DEFAULT: u32 = 0o666;
@@ -44,6 +46,7 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> RestoreError {
 pub(crate) struct Destination {
     root: OwnedFd,
     force: bool,
+    interrupt: Interrupt,
     umask: u32,
     /// The folder used last: the next file is mostly in the same one.
     last: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
@@ -53,7 +56,7 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Opens `folder`, making it if it is missing.
-    pub(crate) fn open(folder: &Path, force: bool) -> io::Result<Self> {
+    pub(crate) fn open(folder: &Path, force: bool, interrupt: Interrupt) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let root = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         // The only way to read the mask is to set it; no other thread runs that makes files.
@@ -62,6 +65,7 @@ impl Destination {
         Ok(Self {
             root,
             force,
+            interrupt,
             umask: umask.bits(),
             last: Mutex::new(None),
             temporary: AtomicU64::new(u64::from(std::process::id()) << 32),
@@ -97,14 +101,13 @@ impl Destination {
 
     fn fill(
         &self,
-        mut file: File,
+        file: File,
         mode: u32,
         meta: &ObjectMeta,
         reader: &mut ObjectReader,
     ) -> Result<u64, RestoreError> {
         let len = reader
-            .copy_to(&mut file)?
-            .and_then(|len| file.flush().map(|()| len))
+            .copy_to(&mut Interruptible { file: &file, interrupt: &self.interrupt })?
             .map_err(|source| RestoreError::Io { what: "write the file", source })?;
         if mode & self.umask != 0 {
             fchmod(&file, Mode::from_raw_mode(mode)).map_err(failed("set the file's mode"))?;
@@ -158,7 +161,12 @@ impl Destination {
 }
 
 /// Restores one object as exactly this file; its folder must exist.
-pub(crate) fn single(path: &Path, force: bool, reader: ObjectReader) -> Result<u64, RestoreError> {
+pub(crate) fn single(
+    path: &Path,
+    force: bool,
+    interrupt: Interrupt,
+    reader: ObjectReader,
+) -> Result<u64, RestoreError> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -170,9 +178,26 @@ pub(crate) fn single(path: &Path, force: bool, reader: ObjectReader) -> Result<u
             source: io::ErrorKind::NotFound.into(),
         });
     }
-    let destination = Destination::open(folder, force)
+    let destination = Destination::open(folder, force, interrupt)
         .map_err(|source| RestoreError::Io { what: "open the folder", source })?;
     destination.file(name, reader)
+}
+
+/// A file that notices interrupts while it is written, so that its temporary name goes away.
+struct Interruptible<'a> {
+    file: &'a File,
+    interrupt: &'a Interrupt,
+}
+
+impl Write for Interruptible<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.interrupt.check().map_err(io::Error::other)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Folder and name of a path; every segment must be one.

@@ -1,5 +1,6 @@
 //! Settings from flags, environment and one TOML file: the first that says something wins.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -84,8 +85,12 @@ impl File {
                 None => return Ok(Self::default()),
             },
         };
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.len() > FILE_BYTES_MAX => {
+        let mut text = String::new();
+        // Not more than that, whatever its length is said to be: a device has none and no end.
+        let read =
+            std::fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+        match read {
+            Ok(len) if len as u64 > FILE_BYTES_MAX => {
                 return Err(
                     Usage(format!("{} is not a settings file: it is too large", path.display())).into()
                 );
@@ -96,8 +101,6 @@ impl File {
             }
             Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
         }
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
     }
 }

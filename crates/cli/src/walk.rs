@@ -33,6 +33,8 @@ pub(crate) struct Walk {
     open_max: usize,
     /// The path of the lowest level, below the root.
     below: PathBuf,
+    /// A folder that is passed over: device and inode.
+    skip: Option<(u64, u64)>,
 }
 
 struct Level {
@@ -46,6 +48,7 @@ struct Level {
 enum Step {
     Enter(PathBuf),
     Leave,
+    Skip,
     Found(Found),
     Again,
 }
@@ -59,19 +62,26 @@ impl Walk {
             open: 0,
             open_max: open_max.max(1),
             below: PathBuf::new(),
+            skip: None,
         };
         walk.levels.push(Level { dir: None, position: 0, empty: true });
         walk
+    }
+
+    /// Passes over `folder`, wherever it is met: a store inside the tree that is put into it would grow while it is read.
+    pub(crate) fn skipping(mut self, folder: &Path) -> Self {
+        self.skip = rustix::fs::stat(folder).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        self
     }
 
     fn path(&self) -> PathBuf {
         self.root.join(&self.below)
     }
 
-    /// Makes sure that the lowest level is open.
-    fn open_lowest(&mut self) -> io::Result<()> {
+    /// Makes sure that the lowest level is open; `false` when it is the one to be passed over.
+    fn open_lowest(&mut self) -> io::Result<bool> {
         if self.levels.last().is_none_or(|level| level.dir.is_some()) {
-            return Ok(());
+            return Ok(true);
         }
         if self.open == self.open_max
             && let Some(level) = self.levels.iter_mut().find(|level| level.dir.is_some())
@@ -83,6 +93,12 @@ impl Walk {
         let follow = if self.levels.len() == 1 { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
         let folder = openat(CWD, self.path(), flags, Mode::empty())?;
+        if let Some(skip) = self.skip {
+            let stat = rustix::fs::fstat(&folder)?;
+            if (stat.st_dev, stat.st_ino) == skip {
+                return Ok(false);
+            }
+        }
         let mut dir = Dir::new(folder)?;
         if let Some(level) = self.levels.last_mut() {
             if level.position != 0 {
@@ -91,11 +107,13 @@ impl Walk {
             level.dir = Some(dir);
             self.open += 1;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn step(&mut self) -> io::Result<Step> {
-        self.open_lowest()?;
+        if !self.open_lowest()? {
+            return Ok(Step::Skip);
+        }
         let here = self.path();
         let Some(Level { dir: Some(dir), position, empty }) = self.levels.last_mut() else {
             return Ok(Step::Leave);
@@ -116,10 +134,10 @@ impl Walk {
         Ok(match kind {
             FileType::RegularFile => Step::Found(Found::File(path)),
             FileType::Directory => Step::Enter(self.below.join(OsStr::from_bytes(name.to_bytes()))),
-            FileType::Symlink => Step::Found(Found::Other(path, "symbolic link")),
-            FileType::Fifo => Step::Found(Found::Other(path, "FIFO")),
-            FileType::Socket => Step::Found(Found::Other(path, "socket")),
-            _ => Step::Found(Found::Other(path, "device")),
+            FileType::Symlink => Step::Found(Found::Other(path, "a symbolic link")),
+            FileType::Fifo => Step::Found(Found::Other(path, "a FIFO")),
+            FileType::Socket => Step::Found(Found::Other(path, "a socket")),
+            _ => Step::Found(Found::Other(path, "a device")),
         })
     }
 
@@ -148,6 +166,11 @@ impl Iterator for Walk {
                 Ok(Step::Enter(below)) => {
                     self.below = below;
                     self.levels.push(Level { dir: None, position: 0, empty: true });
+                }
+                Ok(Step::Skip) => {
+                    let path = self.path();
+                    self.leave();
+                    return Some(Found::Other(path, "the store itself"));
                 }
                 Ok(Step::Leave) => {
                     let path = self.path();
@@ -187,6 +210,27 @@ mod tests {
     }
 
     #[test]
+    fn the_folder_to_skip_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("a/store/segments")).unwrap();
+        fs::write(root.path().join("a/store/records.db"), b"x").unwrap();
+        fs::write(root.path().join("a/f"), b"x").unwrap();
+        let found: Vec<String> = Walk::new(root.path(), 2)
+            .skipping(&root.path().join("a/store"))
+            .map(|found| match found {
+                Found::File(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
+                Found::Other(_, kind) => kind.to_owned(),
+                _ => "?".to_owned(),
+            })
+            .collect();
+        assert_eq!(found.len(), 2);
+        assert!(
+            found.contains(&"f".to_owned()) && found.contains(&"the store itself".to_owned()),
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn a_deep_and_wide_tree_is_walked_whole_with_one_descriptor() {
         let root = tempfile::tempdir().unwrap();
         let mut expected = Vec::new();
@@ -203,7 +247,7 @@ mod tests {
         }
         expected.push(below);
         std::os::unix::fs::symlink("f0", root.path().join("link")).unwrap();
-        expected.push("symbolic link link".into());
+        expected.push("a symbolic link link".into());
         expected.sort();
         for open_max in [1, 2, 100] {
             assert_eq!(names(root.path(), open_max), expected, "{open_max} open");

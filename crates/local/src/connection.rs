@@ -96,9 +96,19 @@ fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
+fn is_wrong_value(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    )
+}
+
 /// For `map_err`: a statement failed.
 pub(crate) fn refused(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
+        // A column holds what was never written into it.
+        None if is_wrong_value(&error) => StoreError::Inconsistent(format!("{what}: {error}")),
         Some(ErrorCode::DiskFull) => {
             StoreError::records(what, io::Error::new(io::ErrorKind::StorageFull, error.to_string()))
         }
@@ -106,10 +116,9 @@ pub(crate) fn refused(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Sto
             let detail = "another process has held the database for a minute";
             StoreError::records(what, io::Error::new(io::ErrorKind::TimedOut, detail))
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::records(
-            format!("{what}: records.db is damaged; the segments are untouched, put a backup of it back"),
-            error,
-        ),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Inconsistent(format!(
+            "{what}: records.db is damaged ({error}); the segments are untouched, put a backup of it back"
+        )),
         _ => StoreError::records(what, error),
     }
 }

@@ -116,7 +116,12 @@ pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {
     let path = folder.join(FILE);
     let mut text = String::new();
     match File::open(&path) {
-        Ok(file) => file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed("read", &path))?,
+        Ok(file) => match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(OpenError::Damaged { path, detail: "it is not text".into() });
+            }
+            read => read.map_err(failed("read", &path))?,
+        },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(OpenError::NotAStore(folder.to_owned()));
         }

@@ -9,7 +9,7 @@ use drystone_pool::{BufferOwner, Lease, Slice};
 use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
 
 use crate::store::Inner;
-use crate::{Key, ManifestRow, ObjectRow, Result, StoreError};
+use crate::{Key, ManifestRow, ObjectRow, Result, SegmentStorage, StoreError};
 
 /// Manifest rows read at a time.
 const PAGE_ROWS: usize = 256;
@@ -84,7 +84,8 @@ impl ObjectReader {
             )));
         };
         let chunk = slot.take()?;
-        if row.offset > self.range.start {
+        let chunk_end = row.offset + chunk.len() as u64;
+        if !(row.offset..chunk_end).contains(&self.range.start) {
             return Err(StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key)));
         }
         let from = (self.range.start - row.offset) as usize;
@@ -140,15 +141,16 @@ impl ObjectReader {
     fn fetch(&mut self, row: ManifestRow, lease: Lease) {
         let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
         let delivery = Delivery(Arc::clone(&slot));
-        let inner = PlainArc::clone(&self.inner);
         self.ahead.push_back((row, slot));
         if self.object.size <= INLINE_BYTES_MAX {
-            delivery.deliver(read_chunk(&inner, &self.object.key, row, lease));
+            delivery.deliver(read_chunk(&*self.inner.segments, &self.object.key, row, lease));
             return;
         }
+        // Not the whole store: a worker that is the last to hold it would end the workers and wait for itself.
+        let segments = PlainArc::clone(&self.inner.segments);
         let key = self.object.key.clone();
         // A closed pool drops the job, and with it the delivery, which says so.
-        let _ = self.inner.workers.submit(move || delivery.deliver(read_chunk(&inner, &key, row, lease)));
+        let _ = self.inner.workers.submit(move || delivery.deliver(read_chunk(&*segments, &key, row, lease)));
     }
 }
 
@@ -165,7 +167,7 @@ impl Slot {
 }
 
 /// Reads one chunk and verifies it against its name.
-fn read_chunk(inner: &Inner, key: &Key, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
+fn read_chunk(segments: &dyn SegmentStorage, key: &Key, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
     let corrupt = |detail: String| StoreError::Corrupt {
         key: key.clone(),
         offset: row.offset,
@@ -179,7 +181,7 @@ fn read_chunk(inner: &Inner, key: &Key, row: ManifestRow, mut lease: Lease) -> R
     }
     let mut bytes = lease.split_to(len);
     drop(lease);
-    match inner.segments.read(row.at, &mut bytes) {
+    match segments.read(row.at, &mut bytes) {
         Ok(()) => {}
         Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
             return Err(corrupt(format!("the segment ends before byte {}", row.at.offset + len as u64)));

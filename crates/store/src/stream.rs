@@ -105,14 +105,14 @@ impl Stream {
         loop {
             match self.cutter.cut(&window, self.scanned) {
                 Cut::At(len) => {
-                    self.hash(&window[self.scanned..len]);
+                    self.hash(&window, len);
                     self.scanned = 0;
                     let rest = window.part(len..window.len());
                     self.piece(upload, window.part(0..len));
                     window = rest;
                 }
                 Cut::None { scanned } => {
-                    self.hash(&window[self.scanned..scanned]);
+                    self.hash(&window, scanned);
                     self.scanned = scanned;
                     break;
                 }
@@ -130,9 +130,11 @@ impl Stream {
         (self.scanned, self.offset, self.number) = (0, 0, 0);
     }
 
-    fn hash(&mut self, bytes: &[u8]) {
+    /// Hashes what was scanned since the last time, up to `end`. Only where there is a hasher: a cut by content may lie before
+    /// the end of an earlier scan, which ran on to the end of its window.
+    fn hash(&mut self, window: &[u8], end: usize) {
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
+            hasher.update(&window[self.scanned..end]);
         }
     }
 

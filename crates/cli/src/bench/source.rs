@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// Bytes in all.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.end
     }
 
@@ -85,7 +85,7 @@ mod tests {
         let source = Source::new(BenchData::Unique, (NOISE_BYTES + 20_000) as u64);
         let mut whole = Vec::new();
         source.clone().read_to_end(&mut whole).unwrap();
-        assert_eq!(whole.len() as u64, source.bytes());
+        assert_eq!(whole.len() as u64, source.len());
         let from = NOISE_BYTES - 8192;
         let mut part = Vec::new();
         source.part(from as u64, 16_384).read_to_end(&mut part).unwrap();

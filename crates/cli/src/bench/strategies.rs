@@ -109,7 +109,7 @@ fn raw(
     file_per_chunk: bool,
     begin: &mut dyn FnMut(),
 ) -> anyhow::Result<()> {
-    let share = (source.bytes() / threads as u64).next_multiple_of(CHUNK_BYTES as u64);
+    let share = (source.len() / threads as u64).next_multiple_of(CHUNK_BYTES as u64);
     let mut buffers: Vec<Vec<u8>> = (0..threads).map(|_| vec![1; CHUNK_BYTES]).collect();
     begin();
     std::thread::scope(|scope| {
