@@ -1,0 +1,109 @@
+//! The segments half: each method is one system call. What was not synced goes with the power.
+
+use drystone_chunker::ChunkId;
+use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError};
+
+use super::{Memory, Op, Segment};
+
+/// A segment takes this much, so that a few chunks fill one.
+const SEGMENT_BYTES_MAX: u64 = 32;
+
+impl SegmentStorage for Memory {
+    fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
+        let segment = Segment { is_owned: true, ..Segment::default() };
+        self.shared.disk.lock().segments.insert(id, segment);
+        Ok(Box::new(Appender { memory: self.clone(), id, len: 0 }))
+    }
+
+    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
+        let mut disk = self.shared.disk.lock();
+        let Some(segment) = disk.segments.get_mut(&id).filter(|segment| !segment.is_owned) else {
+            return Ok(None);
+        };
+        segment.is_owned = true;
+        Ok(Some(Box::new(Appender { memory: self.clone(), id, len: 0 })))
+    }
+
+    fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
+        let disk = self.shared.disk.lock();
+        let from = at.offset as usize;
+        let bytes =
+            disk.segments.get(&at.segment).and_then(|segment| segment.bytes.get(from..from + into.len()));
+        let Some(bytes) = bytes else {
+            let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            return Err(StoreError::storage("cannot read a segment", source));
+        };
+        into.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&self, id: SegmentId) -> Result<()> {
+        let failed = self.call(Op::Sync, "sync");
+        let mut disk = self.shared.disk.lock();
+        let Some(segment) = disk.segments.get_mut(&id) else { return failed };
+        match &failed {
+            Ok(()) => segment.synced = segment.bytes.len(),
+            // The dirty pages are dropped: a later sync succeeds, and says nothing about them.
+            Err(_) => {
+                segment.lost_from = Some(segment.lost_from.unwrap_or(segment.synced).min(segment.synced));
+            }
+        }
+        failed
+    }
+}
+
+/// The owner of a segment.
+struct Appender {
+    memory: Memory,
+    id: SegmentId,
+    len: u64,
+}
+
+impl SegmentWriter for Appender {
+    fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn rewind(&mut self, bytes: u64) -> Result<()> {
+        let mut disk = self.memory.shared.disk.lock();
+        if let Some(segment) = disk.segments.get_mut(&self.id) {
+            segment.bytes.truncate(bytes as usize);
+            segment.synced = segment.synced.min(bytes as usize);
+        }
+        self.len = bytes;
+        Ok(())
+    }
+
+    fn append(&mut self, parts: &[&[u8]]) -> Result<u64> {
+        self.memory.call(Op::Append, "append")?;
+        let mut disk = self.memory.shared.disk.lock();
+        disk.appends.extend(parts.iter().map(|part| ChunkId::of(part)));
+        let offset = self.len;
+        let Some(segment) = disk.segments.get_mut(&self.id) else {
+            return Err(StoreError::Inconsistent("an appender without a segment".into()));
+        };
+        parts.iter().for_each(|part| segment.bytes.extend_from_slice(part));
+        self.len = segment.bytes.len() as u64;
+        Ok(offset)
+    }
+
+    fn is_full(&self, bytes: u64) -> bool {
+        self.len > 0 && self.len + bytes > SEGMENT_BYTES_MAX
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        if let Some(segment) = self.memory.shared.disk.lock().segments.get_mut(&self.id) {
+            segment.is_owned = false;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The scenarios, one file per subject. A scenario's name is its property, and the test's.
+
+mod buffers;
+mod flights;
+mod group_commit;
+mod groups;
+mod map;
+mod permits;
+mod queue;
+mod workers;
+
+// Four threads and more for each store: beyond what loom can explore.
+#[cfg(not(model_loom))]
+mod damage;
+#[cfg(not(model_loom))]
+mod rig;
+#[cfg(not(model_loom))]
+mod store;

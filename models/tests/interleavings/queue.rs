@@ -1,0 +1,91 @@
+//! The bounded queue: nothing lost, nothing past the bound, nobody left asleep.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use drystone_models::explore::{Scope, check, finish, start};
+use drystone_pool::{Closed, Queue};
+use drystone_sync::PlainArc;
+
+#[test]
+fn nothing_is_lost_and_the_order_is_kept() {
+    check(Scope::SMALL, || {
+        let queue = Queue::new(1);
+        let producer = queue.clone();
+        let produces = start(move || {
+            for item in 0..3 {
+                producer.push(item).expect("nobody else closes");
+            }
+            producer.close();
+        });
+        let items: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
+        finish(produces);
+        assert_eq!(items, [0, 1, 2], "an item was lost or out of order");
+    });
+}
+
+#[test]
+fn the_bound_is_never_passed() {
+    check(Scope::SMALL, || {
+        let queue = Queue::new(1);
+        let inside = PlainArc::new(AtomicUsize::new(0));
+        let producers = [1, 2].map(|item| {
+            let (queue, inside) = (queue.clone(), PlainArc::clone(&inside));
+            start(move || {
+                queue.push(item).expect("nobody closes");
+                inside.fetch_add(1, Ordering::SeqCst);
+            })
+        });
+        let sum: u32 = [(); 2].map(|()| queue.pop().expect("two items come")).iter().sum();
+        producers.into_iter().for_each(finish);
+        assert_eq!((sum, inside.load(Ordering::SeqCst)), (3, 2), "an item was lost");
+        assert!(queue.usage().high_water <= 1, "the queue went past the ceiling");
+    });
+}
+
+#[test]
+fn two_producers_and_two_consumers_exchange_everything() {
+    check(Scope::SMALL.loom(2, 25_000), || {
+        let queue = Queue::new(1);
+        let producers = [1u32, 10].map(|item| {
+            let queue = queue.clone();
+            start(move || {
+                queue.push(item).expect("nobody closes");
+                queue.push(item).expect("nobody closes");
+            })
+        });
+        let consumer = queue.clone();
+        let consumes = start(move || [consumer.pop(), consumer.pop()]);
+        let here = [queue.pop(), queue.pop()];
+        let there = finish(consumes);
+        producers.into_iter().for_each(finish);
+        assert_eq!(here.iter().chain(&there).flatten().sum::<u32>(), 22, "an item was lost");
+    });
+}
+
+#[test]
+fn close_ends_every_consumer() {
+    check(Scope::SMALL, || {
+        let queue: Queue<u32> = Queue::new(1);
+        let consumers = [(); 2].map(|()| {
+            let queue = queue.clone();
+            start(move || assert_eq!(queue.pop(), None))
+        });
+        queue.close();
+        consumers.into_iter().for_each(finish);
+    });
+}
+
+#[test]
+fn close_ends_every_producer_and_gives_items_back() {
+    check(Scope::SMALL, || {
+        let queue = Queue::new(1);
+        queue.push(0).expect("it is empty");
+        let producers = [1, 2].map(|item| {
+            let queue = queue.clone();
+            start(move || assert_eq!(queue.push(item), Err(Closed(item))))
+        });
+        queue.close();
+        producers.into_iter().for_each(finish);
+        assert_eq!((queue.pop(), queue.pop()), (Some(0), None), "what was inside can still be taken");
+    });
+}

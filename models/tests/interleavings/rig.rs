@@ -1,0 +1,136 @@
+//! A whole store over memory, with the smallest of everything.
+
+use std::io::Read;
+
+use drystone_chunker::Chunking;
+use drystone_models::explore::{finish, start};
+use drystone_models::memory::{Fault, Memory};
+use drystone_store::{
+    BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
+    StoreError, Stored, SyncPolicy,
+};
+use drystone_sync::PlainArc;
+use drystone_sync::thread::JoinHandle;
+
+pub(crate) const CHUNK_BYTES: u64 = 4;
+/// No multiple of the chunks, so that unfinished ones move from buffer to buffer.
+pub(crate) const BUFFER_BYTES: usize = 17;
+
+pub(crate) type PutResult = std::result::Result<Stored, PutFailure>;
+
+/// A store and what is behind it.
+#[derive(Clone)]
+pub(crate) struct Rig {
+    pub(crate) memory: Memory,
+    pub(crate) store: Store,
+}
+
+/// Two buffers, two workers, chunks of four bytes.
+pub(crate) fn config() -> StoreConfig {
+    StoreConfig {
+        chunking: Chunking::fixed(CHUNK_BYTES).expect("a valid size"),
+        sync: SyncPolicy::Commit,
+        workers: 2,
+        buffers: 2,
+        buffer_bytes: BUFFER_BYTES,
+        read_ahead_max: 2,
+        commit_queue_bytes: 1 << 20,
+    }
+}
+
+impl Rig {
+    pub(crate) fn new(config: StoreConfig, faults: &[Fault]) -> Self {
+        let memory = Memory::new(faults);
+        let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
+        let store = Store::new(records, segments, config).expect("threads are to be had");
+        Self { memory, store }
+    }
+
+    pub(crate) fn with_buffers(buffers: usize) -> Self {
+        Self::new(StoreConfig { buffers, ..config() }, &[])
+    }
+
+    pub(crate) fn ingest(&self) -> Result<Ingest> {
+        self.store.ingest(1000)
+    }
+
+    pub(crate) fn put(&self, name: &str, mut bytes: &[u8]) -> PutResult {
+        self.ingest()?.put_now(target(name), &mut bytes)
+    }
+
+    /// Puts from another thread.
+    pub(crate) fn start_put(&self, name: &'static str, bytes: &'static [u8]) -> JoinHandle<PutResult> {
+        let rig = self.clone();
+        start(move || rig.put(name, bytes))
+    }
+
+    /// `None` when there is no such object.
+    pub(crate) fn get(&self, name: &str) -> Option<Vec<u8>> {
+        let mut reader = match self.store.get(&bucket(), &key(name), None) {
+            Ok(reader) => reader,
+            Err(StoreError::NotFound { .. }) => return None,
+            Err(error) => panic!("a lookup failed: {error}"),
+        };
+        let mut bytes = Vec::new();
+        let copied = reader
+            .copy_to(&mut bytes)
+            .unwrap_or_else(|error| panic!("a visible object is not whole: {error}"));
+        assert_eq!(copied.ok(), Some(bytes.len() as u64));
+        Some(bytes)
+    }
+
+    pub(crate) fn delete(&self, name: &str) -> bool {
+        self.store.delete(&bucket(), &key(name)).expect("the records are well")
+    }
+
+    /// What an acknowledged put promises, and a refused one.
+    pub(crate) fn assert_fate(&self, name: &str, bytes: &[u8], outcome: &PutResult) {
+        match outcome {
+            Ok(_) => {
+                assert_eq!(self.get(name).as_deref(), Some(bytes), "an acknowledged object is not there");
+            }
+            Err(_) => assert_eq!(self.get(name), None, "a refused object is visible"),
+        }
+    }
+
+    /// For the end of a scenario in which nothing is left under way.
+    pub(crate) fn finish(self) {
+        let usage = self.store.usage();
+        assert_eq!(usage.buffers.now, 0, "a lease did not come back");
+        assert_eq!(usage.ingests.now, 0, "an ingest's permit did not come back");
+        self.memory.verify();
+    }
+}
+
+/// Both must succeed.
+pub(crate) fn expect_stored<const N: usize>(puts: [JoinHandle<PutResult>; N]) {
+    for put in puts {
+        if let Err(failure) = finish(put) {
+            panic!("a put failed: {failure}");
+        }
+    }
+}
+
+pub(crate) fn bucket() -> BucketName {
+    BucketName::new("wall").expect("a valid name")
+}
+
+pub(crate) fn key(name: &str) -> Key {
+    Key::new(name).expect("a valid key")
+}
+
+pub(crate) fn target(name: &str) -> PutTarget {
+    PutTarget { bucket: bucket(), key: key(name), meta: ObjectMeta::default(), condition: Condition::Always }
+}
+
+/// A source that breaks off.
+pub(crate) struct Broken<'a>(pub(crate) &'a [u8]);
+
+impl Read for Broken<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.is_empty() {
+            return Err(std::io::Error::other("the line went dead"));
+        }
+        self.0.read(into)
+    }
+}

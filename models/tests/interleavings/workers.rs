@@ -1,0 +1,120 @@
+//! The worker pool: every job that was taken runs once, and ending it never hangs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
+use drystone_pool::WorkerPool;
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+
+fn pool(threads: usize, queue_len_max: usize) -> WorkerPool {
+    WorkerPool::new("worker", threads, queue_len_max).expect("threads are to be had")
+}
+
+#[derive(Clone, Default)]
+struct Count(PlainArc<AtomicUsize>);
+
+impl Count {
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn every_job_runs_once() {
+    check(Scope::WORKERS, || {
+        let pool = pool(2, 1);
+        let ran = [(); 3].map(|()| Count::default());
+        for count in &ran {
+            let count = count.clone();
+            pool.submit(move || count.add()).expect("the pool is open");
+        }
+        pool.shutdown();
+        assert_eq!(ran.map(|count| count.get()), [1; 3], "a job was lost or ran twice");
+    });
+}
+
+#[test]
+fn a_panicking_job_costs_only_itself() {
+    check(Scope::WORKERS, || {
+        let pool = pool(1, 1);
+        let ran = Count::default();
+        pool.submit(|| plotted_panic("this job only")).expect("the pool is open");
+        let count = ran.clone();
+        pool.submit(move || count.add()).expect("the pool is open");
+        pool.shutdown();
+        assert_eq!((ran.get(), pool.panics()), (1, 1), "a panic took another job along");
+    });
+}
+
+#[test]
+fn shutdown_with_a_full_queue_joins() {
+    check(Scope::WORKERS, || {
+        let pool = Arc::new(pool(1, 1));
+        let ran = Count::default();
+        let (submitter, count) = (Arc::clone(&pool), ran.clone());
+        let submits = start(move || {
+            let taken = (0..3).filter(|_| {
+                let count = count.clone();
+                submitter.submit(move || count.add()).is_ok()
+            });
+            taken.count()
+        });
+        pool.shutdown();
+        let taken = finish(submits);
+        assert_eq!(ran.get(), taken, "a job that was taken did not run, or one that was refused did");
+    });
+}
+
+/// Closed until somebody opens it.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.0.lock() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut open = self.0.0.lock();
+        while !*open {
+            open = self.0.1.wait(open);
+        }
+    }
+}
+
+/// The story of the lock that was held while something else was waited for.
+#[test]
+fn a_running_job_holds_no_lock_of_the_pool() {
+    check(Scope::WORKERS, || {
+        let pool = pool(1, 1);
+        let gate = Gate::default();
+        let inside = gate.clone();
+        pool.submit(move || inside.wait()).expect("the pool is open");
+        assert_eq!((pool.panics(), pool.usage().ceiling), (0, 1));
+        pool.submit(|| ()).expect("the pool is open");
+        gate.open();
+        pool.shutdown();
+    });
+}
+
+#[test]
+fn jobs_that_wait_for_each_other_run_side_by_side() {
+    check(Scope::WORKERS, || {
+        let pool = pool(2, 2);
+        let gates = [Gate::default(), Gate::default()];
+        for (mine, other) in [(0, 1), (1, 0)] {
+            let (mine, other) = (gates[mine].clone(), gates[other].clone());
+            let job = move || {
+                mine.open();
+                other.wait();
+            };
+            pool.submit(job).expect("the pool is open");
+        }
+        pool.shutdown();
+    });
+}
