@@ -1,0 +1,90 @@
+//! What every backend must do: one check for each behaviour, run over a [`Fixture`].
+//!
+//! The checks speak to [`Records`] and [`SegmentStorage`] directly and keep the protocol's own rules (bytes are written and
+//! synced before a commit names them, manifests have no gaps), so that the memory backend's contract holds in them, too.
+
+mod bench;
+mod chunks;
+mod manifests;
+mod names;
+mod objects;
+mod segments;
+mod sessions;
+
+use drystone_chunker::ChunkId;
+use drystone_store::{Records, SegmentStorage};
+use drystone_sync::PlainArc;
+
+/// A store that is open in one process.
+pub struct Opened {
+    /// Its records.
+    pub records: PlainArc<dyn Records>,
+    /// Its segments.
+    pub segments: PlainArc<dyn SegmentStorage>,
+}
+
+/// An empty store of some backend.
+pub trait Fixture {
+    /// Opens the store once more, as another process would; what was opened before stays open.
+    fn open(&self) -> Opened;
+
+    /// Does to a chunk what a collector does that finds it unreferenced.
+    fn condemn(&self, id: &ChunkId);
+
+    /// Panics when the backend saw its contract broken.
+    fn finish(&self) {}
+}
+
+/// One behaviour.
+pub type Check = fn(&dyn Fixture);
+
+/// Every check, by its name.
+pub const CHECKS: &[(&str, Check)] = &[
+    ("a_session_lives_until_it_is_ended", sessions::a_session_lives_until_it_is_ended),
+    ("expiry_is_for_ever", sessions::expiry_is_for_ever),
+    ("a_heartbeat_keeps_a_session_alive", sessions::a_heartbeat_keeps_a_session_alive),
+    ("a_dead_session_commits_nothing", sessions::a_dead_session_commits_nothing),
+    ("one_refused_entry_leaves_the_others", sessions::one_refused_entry_leaves_the_others),
+    ("chunks_are_found_in_the_order_asked", chunks::chunks_are_found_in_the_order_asked),
+    ("the_first_row_of_a_chunk_stays", chunks::the_first_row_of_a_chunk_stays),
+    ("a_vanished_chunk_is_refused", chunks::a_vanished_chunk_is_refused),
+    ("a_condemned_chunk_is_revived", chunks::a_condemned_chunk_is_revived),
+    ("writing_a_condemned_chunk_again_revives_it", chunks::writing_a_condemned_chunk_again_revives_it),
+    ("totals_add_up", chunks::totals_add_up),
+    ("an_object_is_what_was_put", objects::an_object_is_what_was_put),
+    ("a_put_replaces", objects::a_put_replaces),
+    ("conditions_are_held", objects::conditions_are_held),
+    ("conditions_see_their_own_batch", objects::conditions_see_their_own_batch),
+    ("a_missing_bucket_is_an_error", objects::a_missing_bucket_is_an_error),
+    ("a_deleted_object_is_gone", objects::a_deleted_object_is_gone),
+    ("objects_are_listed_in_byte_order", names::objects_are_listed_in_byte_order),
+    ("a_listing_can_be_paged", names::a_listing_can_be_paged),
+    ("buckets_are_made_once_and_listed", names::buckets_are_made_once_and_listed),
+    ("huge_limits_mean_everything", names::huge_limits_mean_everything),
+    ("a_manifest_is_paged_from_any_byte", manifests::a_manifest_is_paged_from_any_byte),
+    ("an_empty_object_has_an_empty_manifest", manifests::an_empty_object_has_an_empty_manifest),
+    ("a_pending_manifest_becomes_an_object", manifests::a_pending_manifest_becomes_an_object),
+    ("a_pending_manifest_is_invisible", manifests::a_pending_manifest_is_invisible),
+    ("appended_bytes_read_back", segments::appended_bytes_read_back),
+    ("reads_beyond_the_end_say_so", segments::reads_beyond_the_end_say_so),
+    ("an_owned_segment_is_not_adopted", segments::an_owned_segment_is_not_adopted),
+    ("a_new_owner_reads_the_length_again", segments::a_new_owner_reads_the_length_again),
+    ("a_rewind_drops_what_was_not_committed", segments::a_rewind_drops_what_was_not_committed),
+    ("a_rewind_beyond_the_end_is_refused", segments::a_rewind_beyond_the_end_is_refused),
+    ("the_fullest_open_segment_comes_first", segments::the_fullest_open_segment_comes_first),
+    ("a_committed_length_never_shrinks", segments::a_committed_length_never_shrinks),
+    ("a_segment_is_full_at_its_limit", segments::a_segment_is_full_at_its_limit),
+];
+
+/// Runs every check over a fixture of its own.
+///
+/// # Panics
+/// When a check fails; its name is printed before.
+pub fn run(mut make: impl FnMut() -> Box<dyn Fixture>) {
+    for (name, check) in CHECKS {
+        println!("conformance: {name}");
+        let fixture = make();
+        check(&*fixture);
+        fixture.finish();
+    }
+}

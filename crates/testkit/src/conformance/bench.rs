@@ -1,0 +1,130 @@
+//! What the checks are written with.
+
+use drystone_chunker::ChunkId;
+use drystone_store::{
+    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, Location,
+    ManifestEntry, ManifestId, ObjectMeta, ObjectRow, Records, SegmentId, SegmentLen, SegmentStorage,
+    SegmentWriter, SessionId, Source, StoreError,
+};
+use drystone_sync::PlainArc;
+
+use super::Fixture;
+
+/// Longer than any test takes, in milliseconds.
+pub(super) const LONG_MS: u64 = 3_600_000;
+
+/// A process with the store open, a live session, a segment of its own and a bucket.
+pub(super) struct Bench {
+    pub(super) records: PlainArc<dyn Records>,
+    pub(super) segments: PlainArc<dyn SegmentStorage>,
+    pub(super) session: SessionId,
+    pub(super) writer: Box<dyn SegmentWriter>,
+}
+
+pub(super) fn key(text: &str) -> Key {
+    Key::new(text).expect("the checks use good keys")
+}
+
+pub(super) fn bucket() -> BucketName {
+    BucketName::new("walls").expect("a good name")
+}
+
+pub(super) fn content(number: u8) -> ContentHash {
+    ContentHash([number; 32])
+}
+
+/// `Ok`, or a panic that says what was being done.
+#[track_caller]
+pub(super) fn ok<T>(result: Result<T, StoreError>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}: {error:?}"))
+}
+
+impl Bench {
+    pub(super) fn new(fixture: &dyn Fixture) -> Self {
+        let opened = fixture.open();
+        let session = ok(opened.records.begin_session(LONG_MS)).id;
+        ok(opened.records.create_bucket(&bucket()));
+        let segment = ok(opened.records.create_segment());
+        let writer = ok(opened.segments.create(segment));
+        Self { records: opened.records, segments: opened.segments, session, writer }
+    }
+
+    /// A session that is dead.
+    pub(super) fn dead_session(&self) -> SessionId {
+        let session = ok(self.records.begin_session(0)).id;
+        // The lease runs out a millisecond later.
+        while ok(self.records.expire_sessions()) == 0 {}
+        session
+    }
+
+    /// Appends a chunk and syncs it.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> ManifestEntry {
+        let offset = ok(self.writer.append(&[bytes]));
+        ok(self.segments.sync(self.writer.id()));
+        let at = Location { segment: self.writer.id(), offset, len: bytes.len() as u32 };
+        ManifestEntry { offset: 0, id: ChunkId::of(bytes), source: Source::Written(at) }
+    }
+
+    /// Appends chunks that follow one another in an object; the length is that of the object.
+    pub(super) fn append_all(&mut self, parts: &[&[u8]]) -> (Vec<ManifestEntry>, u64) {
+        let mut end = 0;
+        let mut chunks = Vec::new();
+        for part in parts {
+            chunks.push(ManifestEntry { offset: end, ..self.append(part) });
+            end += part.len() as u64;
+        }
+        (chunks, end)
+    }
+
+    pub(super) fn entry(&self, chunks: Vec<ManifestEntry>, complete: Option<Complete>) -> Entry {
+        Entry { session: self.session, manifest: None, chunks, complete }
+    }
+
+    pub(super) fn own_len(&self) -> SegmentLen {
+        SegmentLen { segment: self.writer.id(), bytes: self.writer.len(), sealed: false }
+    }
+
+    pub(super) fn commit(&self, entries: &[Entry]) -> Vec<CommitResult> {
+        ok(self.segments.sync(self.writer.id()));
+        let batch = CommitBatch { entries: entries.iter().collect(), segments: &[self.own_len()] };
+        let results = ok(self.records.commit(&batch));
+        assert_eq!(results.len(), entries.len(), "a commit answers every entry");
+        results
+    }
+
+    pub(super) fn commit_one(&self, entry: Entry) -> CommitResult {
+        self.commit(&[entry]).pop().expect("one answer for one entry")
+    }
+
+    /// Puts an object of these chunks.
+    pub(super) fn put(&mut self, name: &str, parts: &[&[u8]]) -> ManifestId {
+        let (chunks, size) = self.append_all(parts);
+        let complete = complete(name, size, content(parts.len() as u8));
+        ok(self.commit_one(self.entry(chunks, Some(complete))))
+    }
+
+    pub(super) fn stat(&self, name: &str) -> Option<ObjectRow> {
+        ok(self.records.object(&bucket(), &key(name)))
+    }
+
+    pub(super) fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let rows = ok(self.records.list(&bucket(), prefix, after, limit));
+        rows.into_iter().map(|row| row.key.as_str().to_owned()).collect()
+    }
+
+    pub(super) fn committed_len(&self, segment: SegmentId) -> u64 {
+        ok(self.records.segment_len(segment)).expect("the segment is registered").bytes
+    }
+}
+
+/// The last step of a put without conditions.
+pub(super) fn complete(name: &str, size: u64, content: ContentHash) -> Complete {
+    Complete {
+        bucket: bucket(),
+        key: key(name),
+        size,
+        content,
+        meta: ObjectMeta::default(),
+        condition: Condition::Always,
+    }
+}

@@ -1,0 +1,152 @@
+//! Cutting under arbitrary readers.
+
+use std::io::{self, Read};
+
+use arbitrary::{Arbitrary, Unstructured};
+use drystone_chunker::{Chunking, Chunks, Cut, Cutter};
+
+use crate::noise::Noise;
+use crate::reference::cut_lens;
+
+#[derive(Debug, Arbitrary)]
+struct Plan {
+    params: Params,
+    /// What each read does, again and again.
+    reads: Vec<Step>,
+    /// Repeats the input, so that few bytes of fuzz input make many chunks.
+    repeats: u8,
+    /// Noise that is put behind the input, in bytes.
+    noise_bytes: u16,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Params {
+    Fixed(u16),
+    Content { min: u16, avg: u16, max: u16 },
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Step {
+    Full,
+    Short(u16),
+    Interrupted,
+    Fails,
+}
+
+impl Params {
+    fn chunking(&self) -> Option<Chunking> {
+        match *self {
+            Self::Fixed(bytes) => Chunking::fixed(bytes.into()).ok(),
+            Self::Content { min, avg, max } => {
+                Chunking::fast_cdc(64 + u64::from(min) % 512, 256 + u64::from(avg) % 2048, max.into()).ok()
+            }
+        }
+    }
+}
+
+/// Gives its bytes as the steps say; `Ok(0)` at the end only.
+struct Stepping<'a> {
+    bytes: &'a [u8],
+    steps: &'a [Step],
+    at: usize,
+}
+
+impl Read for Stepping<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        // After a round of nothing but errors, something must come.
+        let round = self.at.checked_div(self.steps.len()).unwrap_or(2);
+        let step = if round >= 2 { Step::Full } else { self.steps[self.at % self.steps.len()] };
+        self.at += 1;
+        let most = match step {
+            Step::Full => usize::MAX,
+            Step::Short(len) => usize::from(len).max(1),
+            Step::Interrupted => return Err(io::ErrorKind::Interrupted.into()),
+            Step::Fails => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        let len = most.min(into.len()).min(self.bytes.len());
+        let (now, later) = self.bytes.split_at(len);
+        into[..len].copy_from_slice(now);
+        self.bytes = later;
+        Ok(len)
+    }
+}
+
+/// Chunks joined are the input, each is within its limits, and where they end depends on the bytes alone: not on how the
+/// reader gave them, and not on how a window grew.
+///
+/// # Panics
+/// When that does not hold.
+pub fn chunker(data: &[u8]) {
+    let mut source = Unstructured::new(data);
+    let Ok(plan) = Plan::arbitrary(&mut source) else { return };
+    let Some(chunking) = plan.params.chunking() else { return };
+    let rest = source.take_rest();
+    let mut input = rest.repeat(1 + usize::from(plan.repeats % 4));
+    input.extend(Noise::new(plan.repeats.into()).bytes(usize::from(plan.noise_bytes) % 3000));
+
+    let cutter = Cutter::new(chunking);
+    let expected = cut_lens(&cutter, &input);
+    check_limits(chunking, &expected);
+    check_reader(chunking, &plan.reads, &input, &expected);
+    check_windows(&cutter, &plan.reads, &input, &expected);
+}
+
+fn check_limits(chunking: Chunking, lens: &[usize]) {
+    let Some((last, others)) = lens.split_last() else { return };
+    let (least, most) = match chunking {
+        Chunking::Fixed(bytes) => (bytes as usize, bytes as usize),
+        // The scan looks at pairs of bytes, so an odd minimum counts as the even one below it.
+        Chunking::FastCdc { min, max, .. } => (min as usize & !1, max as usize),
+        _ => (1, chunking.chunk_bytes_max()),
+    };
+    for len in others {
+        assert!(
+            (least..=most).contains(len),
+            "{chunking}: a chunk of {len} bytes, {least} to {most} are allowed"
+        );
+    }
+    assert!((1..=most).contains(last), "{chunking}: a last chunk of {last} bytes");
+}
+
+fn check_reader(chunking: Chunking, steps: &[Step], input: &[u8], expected: &[usize]) {
+    let mut chunks = Chunks::new(Stepping { bytes: input, steps, at: 0 }, chunking);
+    let mut rest = input;
+    let mut lens = Vec::with_capacity(expected.len());
+    loop {
+        match chunks.next_chunk() {
+            Ok(Some(chunk)) => {
+                let (now, later) = rest.split_at(chunk.len());
+                assert_eq!(chunk, now, "a chunk is not what was read");
+                lens.push(chunk.len());
+                rest = later;
+            }
+            Ok(None) => break,
+            // Nothing is lost by an error: the next call goes on.
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
+        }
+    }
+    assert!(rest.is_empty(), "the end is missing");
+    assert_eq!(lens, expected, "{chunking}: the cuts depend on the reads");
+}
+
+/// The cutter as the store uses it: a window that grows by what comes.
+fn check_windows(cutter: &Cutter, steps: &[Step], input: &[u8], expected: &[usize]) {
+    let mut growths = steps.iter().cycle().map(|step| match step {
+        Step::Short(len) => usize::from(*len).max(1),
+        _ => 700,
+    });
+    let mut start = 0;
+    for &expected in expected {
+        let (mut len, mut scanned) = (0, 0);
+        let found = loop {
+            len = (len + growths.next().unwrap_or(1000)).min(input.len() - start);
+            match cutter.cut(&input[start..start + len], scanned) {
+                Cut::At(found) => break found,
+                Cut::None { .. } if start + len == input.len() => break len,
+                Cut::None { scanned: so_far } => scanned = so_far,
+            }
+        };
+        assert_eq!(found, expected, "the cut at {start} depends on how its window grew");
+        start += found;
+    }
+}

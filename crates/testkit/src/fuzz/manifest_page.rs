@@ -1,0 +1,125 @@
+//! Manifests read in pages, from anywhere.
+
+use arbitrary::{Arbitrary, Unstructured};
+use drystone_chunker::ChunkId;
+use drystone_store::{
+    BucketName, CommitBatch, Complete, Condition, ContentHash, Entry, Key, Location, ManifestEntry,
+    ManifestId, ObjectMeta, ObjectRow, Records, SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
+};
+
+use crate::memory::{Memory, MemoryConfig};
+use crate::noise::Noise;
+use crate::reference::{CutBy, Setup};
+
+/// Longer than any chunk here; nothing is cut, so the store's own chunking only sizes the buffers.
+const CHUNK_BYTES_MAX: usize = 100;
+
+#[derive(Debug, Arbitrary)]
+struct Plan {
+    /// Seed and length of each chunk; the seeds repeat, so chunks do.
+    chunks: Vec<(u8, u8)>,
+    /// Chunks in one step.
+    step: u8,
+    ranges: Vec<(u16, u16)>,
+    pages: Vec<(u16, u8)>,
+}
+
+/// Any range of an object is the slice of its bytes, and any page of a manifest the rows from the chunk that holds its byte.
+///
+/// # Panics
+/// When that does not hold.
+pub fn manifest_page(data: &[u8]) {
+    let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) else { return };
+    let chunks: Vec<Vec<u8>> = plan
+        .chunks
+        .iter()
+        .take(600)
+        .map(|(seed, len)| Noise::new(u64::from(seed % 5)).bytes(1 + usize::from(*len) % CHUNK_BYTES_MAX))
+        .collect();
+    let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
+    let (records, segments) = memory.open();
+    let manifest = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
+    assert_eq!(memory.violations(), [""; 0]);
+    check_pages(&*records, manifest, &chunks, &plan.pages);
+
+    let bytes = chunks.concat();
+    let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
+    let store =
+        Store::new(records, segments, setup.config(SyncPolicy::Commit)).expect("threads can be started");
+    let object = ObjectRow {
+        key: Key::new("wall").expect("a good key"),
+        size: bytes.len() as u64,
+        content: ContentHash([0; 32]),
+        meta: ObjectMeta::default(),
+        manifest,
+    };
+    let whole = (0, u16::MAX);
+    for &(from, len) in plan.ranges.iter().take(40).chain([&whole]) {
+        let (from, end) = (u64::from(from), u64::from(from) + u64::from(len));
+        let mut found = Vec::new();
+        let copied = store.read(object.clone(), Some(from..end)).copy_to(&mut found);
+        copied.expect("nothing is damaged").expect("a vector takes everything");
+        let end = (end as usize).min(bytes.len());
+        assert_eq!(found, bytes[(from as usize).min(end)..end], "{from}..{end}");
+    }
+}
+
+fn insert(
+    records: &dyn Records,
+    segments: &dyn SegmentStorage,
+    chunks: &[Vec<u8>],
+    step: usize,
+) -> ManifestId {
+    let sound = "nothing fails without a fault";
+    let bucket = BucketName::new("walls").expect("a good name");
+    records.create_bucket(&bucket).expect(sound);
+    let session = records.begin_session(1000).expect(sound).id;
+    let mut writer = segments.create(records.create_segment().expect(sound)).expect(sound);
+    let (mut end, mut manifest) = (0, None);
+    let mut commit = |chunks: &[Vec<u8>], last: bool| {
+        let mut rows = Vec::new();
+        for bytes in chunks {
+            let offset = writer.append(&[bytes]).expect(sound);
+            let at = Location { segment: writer.id(), offset, len: bytes.len() as u32 };
+            rows.push(ManifestEntry { offset: end, id: ChunkId::of(bytes), source: Source::Written(at) });
+            end += bytes.len() as u64;
+        }
+        segments.sync(writer.id()).expect(sound);
+        let complete = last.then(|| Complete {
+            bucket: bucket.clone(),
+            key: Key::new("wall").expect("a good key"),
+            size: end,
+            content: ContentHash([0; 32]),
+            meta: ObjectMeta::default(),
+            condition: Condition::Always,
+        });
+        let entry = Entry { session, manifest, chunks: rows, complete };
+        let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: false };
+        let batch = CommitBatch { entries: vec![&entry], segments: &[len] };
+        let result = records.commit(&batch).expect(sound).pop().expect("one answer for one entry");
+        manifest = Some(result.expect("the session lives"));
+        manifest.expect("it was just set")
+    };
+    for part in chunks.chunks(step) {
+        commit(part, false);
+    }
+    commit(&[], true)
+}
+
+fn check_pages(records: &dyn Records, manifest: ManifestId, chunks: &[Vec<u8>], pages: &[(u16, u8)]) {
+    let mut end = 0;
+    let rows: Vec<(u64, ChunkId)> = chunks
+        .iter()
+        .map(|bytes| {
+            end += bytes.len() as u64;
+            (end - bytes.len() as u64, ChunkId::of(bytes))
+        })
+        .collect();
+    for &(from, limit) in pages.iter().take(40) {
+        let page = records.manifest_page(manifest, from.into(), limit.into()).expect("nothing fails");
+        let found: Vec<_> = page.iter().map(|row| (row.offset, row.chunk)).collect();
+        let first = rows.iter().rposition(|row| row.0 <= u64::from(from)).unwrap_or(0);
+        let expected: Vec<_> = rows.iter().skip(first).take(limit.into()).copied().collect();
+        assert_eq!(found, expected, "from {from} limit {limit}");
+    }
+}

@@ -1,0 +1,152 @@
+//! A backend in memory: [`Records`](drystone_store::Records) and [`SegmentStorage`](drystone_store::SegmentStorage) whose
+//! disk loses what was not synced.
+//!
+//! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has the store open; any
+//! number may at once. [`Memory::crash`] cuts the power: every process is dead (all its I/O fails from then on, nothing takes
+//! effect), un-synced segment bytes are lost, torn or garbled, committed transactions stay. [`Memory::arm`] makes one I/O go
+//! wrong.
+//!
+//! It also watches the protocol and keeps a list of [violations](Memory::violations): a commit that names bytes that were
+//! not written, do not hash to their name, are not synced (under `SyncPolicy::Commit`) or lie beyond the committed length of
+//! their segment; a pending manifest of another session; a manifest with gaps; an append before the rewind. They are kept
+//! rather than panicked, because a worker's panic is contained by the store.
+//!
+//! One lock holds everything: each call is atomic, which is what the traits promise of the records anyway.
+
+mod commit;
+mod disk;
+mod faults;
+mod records;
+mod segments;
+mod tables;
+
+use drystone_chunker::ChunkId;
+use drystone_store::{SegmentId, SyncPolicy};
+use drystone_sync::{Mutex, PlainArc};
+
+pub use faults::{Fault, FaultPlan, Io};
+pub use records::MemoryRecords;
+pub use segments::MemorySegments;
+
+use disk::Disk;
+use faults::Faults;
+use tables::Tables;
+
+/// How the memory backend behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryConfig {
+    /// Whether commits must name synced bytes only.
+    pub sync: SyncPolicy,
+    /// A segment is full beyond this length, in bytes.
+    pub segment_bytes_max: u64,
+}
+
+/// The machine: a disk and a database that outlive the processes. Cheap to clone.
+#[derive(Clone)]
+pub struct Memory {
+    shared: PlainArc<Mutex<State>>,
+}
+
+struct State {
+    config: MemoryConfig,
+    tables: Tables,
+    disk: Disk,
+    faults: Faults,
+    violations: Vec<String>,
+}
+
+impl Memory {
+    /// A machine with an empty store.
+    pub fn new(config: MemoryConfig) -> Self {
+        let state = State {
+            config,
+            tables: Tables::default(),
+            disk: Disk::default(),
+            faults: Faults::default(),
+            violations: Vec::new(),
+        };
+        Self { shared: PlainArc::new(Mutex::new(state)) }
+    }
+
+    /// A process that opens the store; after a power cut, the machine is up again.
+    pub fn open(&self) -> (PlainArc<MemoryRecords>, PlainArc<MemorySegments>) {
+        let process = self.shared.lock().faults.open();
+        let records = MemoryRecords::new(PlainArc::clone(&self.shared), process);
+        let segments = MemorySegments::new(PlainArc::clone(&self.shared), process);
+        (PlainArc::new(records), PlainArc::new(segments))
+    }
+
+    /// Makes one coming I/O go wrong; replaces what was armed before.
+    pub fn arm(&self, plan: FaultPlan) {
+        self.shared.lock().faults.arm(plan);
+    }
+
+    /// Takes back what was armed and has not happened.
+    pub fn disarm(&self) {
+        self.shared.lock().faults.disarm();
+    }
+
+    /// Whether a fault is still to come.
+    pub fn is_armed(&self) -> bool {
+        self.shared.lock().faults.is_armed()
+    }
+
+    /// How many I/Os went wrong on demand so far, also those of dead processes.
+    pub fn faults_fired(&self) -> u64 {
+        self.shared.lock().faults.fired()
+    }
+
+    /// Whether the power was cut since the last [`open`](Self::open).
+    pub fn is_off(&self) -> bool {
+        self.shared.lock().faults.is_off()
+    }
+
+    /// Every process is dead from now on. What it had written stays as it is: by itself this is a SIGKILL.
+    pub fn power_off(&self) {
+        self.shared.lock().faults.power_off();
+    }
+
+    /// Cuts the power: [`power_off`](Self::power_off), and what was not synced is lost as `seed` says.
+    pub fn crash(&self, seed: u64) {
+        let mut state = self.shared.lock();
+        state.faults.power_off();
+        state.disk.crash(seed);
+    }
+
+    /// What a collector does with a chunk that it finds unreferenced. Returns whether there is such a chunk.
+    pub fn condemn(&self, id: &ChunkId) -> bool {
+        self.shared.lock().tables.condemn(id)
+    }
+
+    /// What the store did that it must never do, in order.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.lock().violations.clone()
+    }
+
+    /// Length of a segment as a process sees it, in bytes, with what was appended and never committed.
+    pub fn segment_file_len(&self, segment: SegmentId) -> Option<u64> {
+        self.shared.lock().disk.file(segment).map(disk::SegmentFile::len)
+    }
+}
+
+impl State {
+    fn violate(&mut self, what: String) {
+        self.violations.push(what);
+    }
+}
+
+impl crate::conformance::Fixture for Memory {
+    fn open(&self) -> crate::conformance::Opened {
+        let (records, segments) = Memory::open(self);
+        crate::conformance::Opened { records, segments }
+    }
+
+    fn condemn(&self, id: &ChunkId) {
+        assert!(Memory::condemn(self, id), "there is no chunk {id}");
+    }
+
+    fn finish(&self) {
+        let violations = self.violations();
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
+    }
+}

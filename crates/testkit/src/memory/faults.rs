@@ -1,0 +1,145 @@
+//! Which I/O goes wrong, and how.
+
+use std::io;
+
+/// Kinds of I/O that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub enum Io {
+    /// Segment bytes are read.
+    Read,
+    /// A segment is made or adopted.
+    Open,
+    /// A segment is rewound.
+    Rewind,
+    /// Bytes are appended.
+    Append,
+    /// A segment is synced.
+    Sync,
+    /// The records are asked.
+    Query,
+    /// A records transaction that is not a commit.
+    Transaction,
+    /// [`Records::commit`](drystone_store::Records::commit).
+    Commit,
+}
+
+/// What happens to the chosen I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails. An append may have written a part; a sync has lost what was not synced.
+    Fail(io::ErrorKind),
+    /// It fails after it has taken effect, as a commit does whose answer is lost. A query just fails.
+    FailLate(io::ErrorKind),
+    /// A read gives wrong bytes; anything else goes well.
+    Garble,
+    /// The power is cut before it takes effect.
+    PowerCut,
+    /// The power is cut after it took effect and before anybody heard.
+    PowerCutLate,
+}
+
+/// One I/O to go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultPlan {
+    /// Of this kind; `None` for any.
+    pub io: Option<Io>,
+    /// So many of its kind go well before.
+    pub after: u32,
+    /// How it goes wrong.
+    pub fault: Fault,
+}
+
+/// What the gate says to an I/O that may take effect.
+#[derive(Debug)]
+pub(super) enum Pass {
+    Well,
+    Garbled,
+    /// Do it, then give this error.
+    Late(io::Error),
+}
+
+impl Pass {
+    /// What to answer once the effect has taken place.
+    pub(super) fn done(self) -> io::Result<()> {
+        match self {
+            Self::Late(error) => Err(error),
+            Self::Well | Self::Garbled => Ok(()),
+        }
+    }
+}
+
+/// Gives each process a number; only the newest ones' I/O is let through after a power cut.
+#[derive(Default)]
+pub(super) struct Faults {
+    armed: Option<FaultPlan>,
+    fired: u64,
+    processes: u64,
+    /// Processes with this number or a lower one are dead.
+    dead_to: u64,
+}
+
+impl Faults {
+    pub(super) fn open(&mut self) -> u64 {
+        self.processes += 1;
+        self.processes
+    }
+
+    pub(super) fn arm(&mut self, plan: FaultPlan) {
+        self.armed = Some(plan);
+    }
+
+    pub(super) fn disarm(&mut self) {
+        self.armed = None;
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        self.armed.is_some()
+    }
+
+    pub(super) fn fired(&self) -> u64 {
+        self.fired
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.processes > 0 && self.processes == self.dead_to
+    }
+
+    pub(super) fn power_off(&mut self) {
+        self.dead_to = self.processes;
+    }
+
+    pub(super) fn is_dead(&self, process: u64) -> bool {
+        process <= self.dead_to
+    }
+
+    /// To be asked before every I/O. An error means: fail with it, without effect (or with part of it).
+    pub(super) fn gate(&mut self, process: u64, io: Io) -> io::Result<Pass> {
+        if self.is_dead(process) {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the power is off"));
+        }
+        let Some(plan) = &mut self.armed else { return Ok(Pass::Well) };
+        if plan.io.is_some_and(|kind| kind != io) {
+            return Ok(Pass::Well);
+        }
+        if plan.after > 0 {
+            plan.after -= 1;
+            return Ok(Pass::Well);
+        }
+        let fault = plan.fault;
+        self.armed = None;
+        self.fired += 1;
+        match fault {
+            Fault::Fail(kind) => Err(kind.into()),
+            Fault::FailLate(kind) => Ok(Pass::Late(kind.into())),
+            Fault::Garble => Ok(if io == Io::Read { Pass::Garbled } else { Pass::Well }),
+            Fault::PowerCut => {
+                self.power_off();
+                Err(io::Error::new(io::ErrorKind::BrokenPipe, "the power went off"))
+            }
+            Fault::PowerCutLate => {
+                self.power_off();
+                Ok(Pass::Late(io::Error::new(io::ErrorKind::BrokenPipe, "the power went off")))
+            }
+        }
+    }
+}

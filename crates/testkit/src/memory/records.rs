@@ -1,0 +1,162 @@
+//! [`Records`] over the tables: each call is one transaction.
+
+use std::io;
+
+use drystone_chunker::ChunkId;
+use drystone_store::{
+    BucketName, ChunkRef, CommitBatch, CommitResult, Epoch, Key, KnownChunk, ManifestId, ManifestRow,
+    ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals,
+};
+use drystone_sync::{Mutex, PlainArc};
+
+use super::tables::{SessionRow, Tables};
+use super::{Io, State, commit};
+
+/// One process's view of the records.
+pub struct MemoryRecords {
+    shared: PlainArc<Mutex<State>>,
+    process: u64,
+}
+
+fn failed(error: io::Error) -> StoreError {
+    StoreError::records("the records failed", error)
+}
+
+impl MemoryRecords {
+    pub(super) fn new(shared: PlainArc<Mutex<State>>, process: u64) -> Self {
+        Self { shared, process }
+    }
+
+    fn query<T>(&self, body: impl FnOnce(&Tables) -> Result<T>) -> Result<T> {
+        let mut state = self.shared.lock();
+        let pass = state.faults.gate(self.process, Io::Query).map_err(failed)?;
+        let answer = body(&state.tables)?;
+        pass.done().map_err(failed)?;
+        Ok(answer)
+    }
+
+    fn transact<T>(&self, body: impl FnOnce(&mut Tables) -> Result<T>) -> Result<T> {
+        let mut state = self.shared.lock();
+        let pass = state.faults.gate(self.process, Io::Transaction).map_err(failed)?;
+        state.tables.now_ms += 1;
+        let answer = body(&mut state.tables)?;
+        pass.done().map_err(failed)?;
+        Ok(answer)
+    }
+}
+
+fn in_bucket<'a>(tables: &'a Tables, bucket: &BucketName) -> Result<&'a Tables> {
+    if tables.buckets.contains(bucket) { Ok(tables) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
+}
+
+impl Records for MemoryRecords {
+    fn begin_session(&self, lease_ms: u64) -> Result<Session> {
+        self.transact(|tables| {
+            let id = SessionId(tables.next_id());
+            let expires_ms = tables.now_ms.saturating_add(lease_ms);
+            tables.sessions.insert(id, SessionRow { expires_ms, dead: false });
+            Ok(Session { id, epoch: Epoch(tables.epoch) })
+        })
+    }
+
+    fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
+        self.transact(|tables| {
+            let expires_ms = tables.now_ms.saturating_add(lease_ms);
+            let row = tables.sessions.get_mut(&session).filter(|row| !row.dead);
+            row.map(|row| row.expires_ms = expires_ms).ok_or(StoreError::SessionExpired)
+        })
+    }
+
+    fn end_session(&self, session: SessionId) -> Result<()> {
+        self.transact(|tables| {
+            tables.sessions.remove(&session);
+            Ok(())
+        })
+    }
+
+    fn expire_sessions(&self) -> Result<u64> {
+        self.transact(|tables| {
+            let now_ms = tables.now_ms;
+            let late = tables.sessions.values_mut().filter(|row| !row.dead && row.expires_ms < now_ms);
+            Ok(late.map(|row| row.dead = true).count() as u64)
+        })
+    }
+
+    fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
+        self.query(|tables| Ok(ids.iter().map(|id| tables.find(id)).collect()))
+    }
+
+    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
+        self.transact(|tables| {
+            if !tables.is_alive(session) {
+                return Err(StoreError::SessionExpired);
+            }
+            Ok(tables.chunks.get_mut(&chunk).map(|row| row.condemned = None).is_some())
+        })
+    }
+
+    fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
+        let mut state = self.shared.lock();
+        let pass = state.faults.gate(self.process, Io::Commit).map_err(failed)?;
+        state.tables.now_ms += 1;
+        let results = commit::apply(&mut state, batch);
+        pass.done().map_err(failed)?;
+        Ok(results)
+    }
+
+    fn create_segment(&self) -> Result<SegmentId> {
+        self.transact(|tables| {
+            let segment = SegmentId(tables.next_id());
+            tables.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
+            Ok(segment)
+        })
+    }
+
+    fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>> {
+        self.query(|tables| Ok(tables.unsealed(limit)))
+    }
+
+    fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
+        self.query(|tables| Ok(tables.segments.get(&segment).copied()))
+    }
+
+    fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+        self.transact(|tables| Ok(tables.buckets.insert(bucket.clone())))
+    }
+
+    fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketName>> {
+        self.query(|tables| {
+            let later = tables.buckets.iter().filter(|name| after.is_none_or(|after| *name > after));
+            Ok(later.take(limit).cloned().collect())
+        })
+    }
+
+    fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
+        self.query(|tables| Ok(in_bucket(tables, bucket)?.object(bucket, key).cloned()))
+    }
+
+    fn list(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>> {
+        self.query(|tables| Ok(in_bucket(tables, bucket)?.list(bucket, prefix, after, limit)))
+    }
+
+    fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
+        self.query(|tables| Ok(tables.manifest_page(manifest, from, limit)))
+    }
+
+    fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
+        self.transact(|tables| {
+            in_bucket(tables, bucket)?;
+            Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
+        })
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        self.query(|tables| Ok(tables.totals()))
+    }
+}

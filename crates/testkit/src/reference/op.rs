@@ -1,0 +1,136 @@
+//! The alphabet.
+
+use super::{Body, Manner, Mishap, Setup, Size};
+
+/// A store and what is done to it.
+#[derive(Clone, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub struct Script {
+    /// The store.
+    pub setup: Setup,
+    /// The operations, one after the other.
+    pub ops: Vec<Op>,
+}
+
+/// One of a few names in one of two buckets, so that operations meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, arbitrary::Arbitrary)]
+pub struct Place {
+    /// The second bucket.
+    pub second_bucket: bool,
+    /// Which key.
+    pub key: Name,
+}
+
+/// The keys: prefixes of each other, neighbours in byte order, a multibyte one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, arbitrary::Arbitrary)]
+pub enum Name {
+    /// `a`
+    A,
+    /// `a/b`
+    AB,
+    /// `a0`
+    A0,
+    /// `a/ä`
+    AUmlaut,
+    /// `z`
+    Z,
+}
+
+impl Name {
+    /// The key.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::AB => "a/b",
+            Self::A0 => "a0",
+            Self::AUmlaut => "a/\u{e4}",
+            Self::Z => "z",
+        }
+    }
+}
+
+/// A put's condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub enum When {
+    /// None.
+    Always,
+    /// The key is free.
+    Absent,
+    /// The key has what it has (by the model).
+    Same,
+    /// The key has something that nothing has.
+    Other,
+}
+
+/// How a put comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub enum Kind {
+    /// The source is read to its end.
+    Whole,
+    /// The source fails after so many 256ths of the body.
+    SourceFails(u8),
+    /// The session's lease runs out after so many 256ths of the body.
+    Expires(u8),
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+pub enum Op {
+    /// Puts an object and waits for it.
+    Put {
+        /// Where.
+        place: Place,
+        /// What.
+        body: Body,
+        /// If.
+        when: When,
+        /// How the source is read.
+        manner: Manner,
+        /// How it ends.
+        kind: Kind,
+    },
+    /// Puts objects one behind the other and then waits for each.
+    PutMany {
+        /// Where and what.
+        puts: Vec<(Place, Body)>,
+        /// How the sources are read.
+        manner: Manner,
+        /// Which of them fails half-way, if there are so many.
+        failing: u8,
+    },
+    /// Reads an object.
+    Get(Place),
+    /// Reads a part of an object.
+    Range {
+        /// Which object.
+        place: Place,
+        /// From where.
+        from: Size,
+        /// How many bytes.
+        len: Size,
+    },
+    /// Looks an object up.
+    Stat(Place),
+    /// Removes an object.
+    Delete(Place),
+    /// Lists a bucket.
+    List {
+        /// Which bucket.
+        second_bucket: bool,
+        /// The first bytes of this name are the prefix.
+        prefix: Name,
+        /// So many of them.
+        prefix_bytes: u8,
+        /// After this name.
+        after: Option<Name>,
+        /// At most so many; 0 means all.
+        limit: u8,
+    },
+    /// Closes the store and opens it again.
+    Reopen,
+    /// The power is cut while nothing is under way.
+    Crash(u16),
+    /// An I/O to come goes wrong.
+    Mishap(Mishap),
+    /// Whatever of [`Mishap`] has not come yet will not come.
+    Calm,
+}

@@ -1,0 +1,149 @@
+//! Scripts for proptest: weighted so that most sequences put, look and fail, and long objects stay rare.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+
+use crate::memory::Io;
+
+use super::setup::CutBy;
+use super::{
+    Anchor, Body, Delta, ErrorKind, Flavour, How, Kind, Manner, Mishap, Name, Op, Place, Script, Setup, Size,
+    When,
+};
+
+/// Scripts of 1 to `ops_max` operations.
+pub fn script(ops_max: usize) -> impl Strategy<Value = Script> {
+    (setup(), vec(op(), 1..=ops_max)).prop_map(|(setup, ops)| Script { setup, ops })
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    let cut = prop_oneof![
+        Just(CutBy::Fixed100),
+        Just(CutBy::Content),
+        Just(CutBy::Fixed16),
+        Just(CutBy::Fixed4096)
+    ];
+    (cut, any::<bool>(), any::<bool>()).prop_map(|(cut, two_workers, tiny_queue)| Setup {
+        cut,
+        two_workers,
+        tiny_queue,
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (place(), body(), when(), manner(), kind())
+            .prop_map(|(place, body, when, manner, kind)| Op::Put { place, body, when, manner, kind }),
+        4 => (vec((place(), body()), 1..5), manner(), 0..8_u8)
+            .prop_map(|(puts, manner, failing)| Op::PutMany { puts, manner, failing }),
+        3 => place().prop_map(Op::Get),
+        3 => (place(), size(), size()).prop_map(|(place, from, len)| Op::Range { place, from, len }),
+        1 => place().prop_map(Op::Stat),
+        2 => place().prop_map(Op::Delete),
+        2 => (any::<bool>(), name(), 0..5_u8, option::of(name()), 0..8_u8).prop_map(
+            |(second_bucket, prefix, prefix_bytes, after, limit)| Op::List {
+                second_bucket,
+                prefix,
+                prefix_bytes,
+                after,
+                limit
+            }
+        ),
+        2 => Just(Op::Reopen),
+        2 => any::<u16>().prop_map(Op::Crash),
+        6 => mishap().prop_map(Op::Mishap),
+        1 => Just(Op::Calm),
+    ]
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    prop_oneof![Just(Name::A), Just(Name::AB), Just(Name::A0), Just(Name::AUmlaut), Just(Name::Z)]
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    (proptest::bool::weighted(0.2), name()).prop_map(|(second_bucket, key)| Place { second_bucket, key })
+}
+
+fn size() -> impl Strategy<Value = Size> {
+    let anchor = prop_oneof![
+        2 => Just(Anchor::Zero),
+        3 => Just(Anchor::ChunkMin),
+        4 => Just(Anchor::ChunkMax),
+        4 => Just(Anchor::Chunks),
+        4 => Just(Anchor::Buffer),
+        4 => Just(Anchor::Buffers),
+        4 => Just(Anchor::Segment),
+        1 => prop_oneof![5 => Just(Anchor::Chunks), 1 => Just(Anchor::Step), 1 => Just(Anchor::Inline)],
+    ];
+    let delta = prop_oneof![Just(Delta::At), Just(Delta::Below), Just(Delta::Above)];
+    (anchor, delta).prop_map(|(anchor, delta)| Size { anchor, delta })
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let flavour = prop_oneof![
+        Just(Flavour::Noise),
+        Just(Flavour::Zeros),
+        Just(Flavour::OtherNoise),
+        Just(Flavour::Shifted)
+    ];
+    (flavour, size()).prop_map(|(flavour, size)| Body { flavour, size })
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![5 => Just(When::Always), 2 => Just(When::Absent), 1 => Just(When::Same), 1 => Just(When::Other)]
+}
+
+fn manner() -> impl Strategy<Value = Manner> {
+    prop_oneof![4 => Just(Manner::Whole), 1 => Just(Manner::Bytes), 3 => any::<u8>().prop_map(Manner::Uneven)]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        6 => Just(Kind::Whole),
+        1 => any::<u8>().prop_map(Kind::SourceFails),
+        1 => any::<u8>().prop_map(Kind::Expires),
+    ]
+}
+
+fn mishap() -> impl Strategy<Value = Mishap> {
+    let io = prop_oneof![
+        Just(None),
+        prop_oneof![
+            Just(Io::Read),
+            Just(Io::Open),
+            Just(Io::Rewind),
+            Just(Io::Append),
+            Just(Io::Sync),
+            Just(Io::Query),
+            Just(Io::Transaction),
+            Just(Io::Commit),
+        ]
+        .prop_map(Some),
+    ];
+    (io, prop_oneof![3 => 0..3_u8, 1 => any::<u8>()], how()).prop_map(|(io, after, how)| Mishap {
+        io,
+        after,
+        how,
+    })
+}
+
+fn how() -> impl Strategy<Value = How> {
+    let error = || {
+        prop_oneof![
+            Just(ErrorKind::Other),
+            Just(ErrorKind::Full),
+            Just(ErrorKind::Denied),
+            Just(ErrorKind::Eof),
+            Just(ErrorKind::Missing),
+            Just(ErrorKind::Interrupted),
+        ]
+    };
+    prop_oneof![
+        error().prop_map(How::Fails),
+        error().prop_map(How::FailsLate),
+        Just(How::Garbles),
+        Just(How::PowerCut),
+        Just(How::PowerCutLate),
+    ]
+}
