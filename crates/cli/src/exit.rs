@@ -91,9 +91,7 @@ impl Exit {
             OpenError::NoRecords(_) | OpenError::DamagedRecords { .. } | OpenError::Damaged { .. } => {
                 Self::Damaged
             }
-            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Self::DiskFull
-            }
+            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Self::DiskFull,
             _ => Self::Failed,
         }
     }

@@ -85,7 +85,7 @@ impl Destination {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&*folder, &temporary, flags, Mode::from_raw_mode(mode))
             .map_err(failed("create the file"))?;
-        let written = self.fill(File::from(file), mode, &meta, &mut reader).and_then(|len| {
+        let written = self.fill(&File::from(file), mode, &meta, &mut reader).and_then(|len| {
             let flags = if self.force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
             match renameat_with(&*folder, &temporary, &*folder, name, flags) {
                 Ok(()) => Ok(len),
@@ -101,18 +101,18 @@ impl Destination {
 
     fn fill(
         &self,
-        file: File,
+        file: &File,
         mode: u32,
         meta: &ObjectMeta,
         reader: &mut ObjectReader,
     ) -> Result<u64, RestoreError> {
         let len = reader
-            .copy_to(&mut Interruptible { file: &file, interrupt: &self.interrupt })?
+            .copy_to(&mut Interruptible { file, interrupt: &self.interrupt })?
             .map_err(|source| RestoreError::Io { what: "write the file", source })?;
         if mode & self.umask != 0 {
-            fchmod(&file, Mode::from_raw_mode(mode)).map_err(failed("set the file's mode"))?;
+            fchmod(file, Mode::from_raw_mode(mode)).map_err(failed("set the file's mode"))?;
         }
-        futimens(&file, &times(meta)).map_err(failed("set the file's time"))?;
+        futimens(file, &times(meta)).map_err(failed("set the file's time"))?;
         Ok(len)
     }
 

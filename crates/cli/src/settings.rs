@@ -87,8 +87,8 @@ impl File {
         };
         let mut text = String::new();
         // Not more than that, whatever its length is said to be: a device has none and no end.
-        let read =
-            std::fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
         match read {
             Ok(len) if len as u64 > FILE_BYTES_MAX => {
                 return Err(

@@ -18,8 +18,8 @@ fn acknowledged(lines: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill().expect("a child that nobody waited for");
+    child.wait().expect("its end");
 }
 
 /// All that is visible below `name` is whole, and all that was acknowledged is visible.

@@ -73,11 +73,10 @@ impl SegmentFiles {
 
     fn make(&self, id: SegmentId, path: &Path) -> io::Result<SegmentFile> {
         let folder = path.parent().unwrap_or(&self.folder);
-        let new_folder = match fs::create_dir(folder) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(error) => return Err(error),
-        };
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         // Owned before it has its name: the records list the segment already, and whoever looks for one to adopt must not get
         // between the making and the lock.
         let unnamed = path.with_extension("new");
@@ -87,11 +86,10 @@ impl SegmentFiles {
         let owned = owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
         fs::rename(&unnamed, path)?;
         if self.sync == SyncPolicy::Commit {
-            // The names must be as durable as the bytes that later syncs put below them.
+            // The names must be as durable as the bytes that later syncs put below them; also the folder's, which somebody
+            // else may have made a moment ago and not synced yet.
             File::open(folder)?.sync_all()?;
-            if new_folder {
-                File::open(&self.folder)?.sync_all()?;
-            }
+            File::open(&self.folder)?.sync_all()?;
         }
         Ok(owned)
     }

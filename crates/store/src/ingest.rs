@@ -237,5 +237,7 @@ struct CloseOnDrop<T>(Queue<T>);
 impl<T> Drop for CloseOnDrop<T> {
     fn drop(&mut self) {
         self.0.close();
+        // What is left inside holds buffers that the reading side may be waiting for.
+        while self.0.pop().is_some() {}
     }
 }

@@ -216,13 +216,18 @@ impl Writer {
             if self.committer.is_broken(id) {
                 continue;
             }
-            let Some(mut writer) = self.segments.adopt(id)? else { continue };
+            // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its reads will say so.
+            let Ok(Some(mut writer)) = self.segments.adopt(id) else { continue };
             // Its last owner may have committed until the moment we became the owner, so the length is read now.
             let Some(len) = self.records.segment_len(id)?.filter(|len| !len.sealed) else { continue };
-            writer.rewind(len.bytes)?;
+            if writer.rewind(len.bytes).is_err() {
+                continue;
+            }
             if !writer.is_full(bytes) {
                 return Ok(writer);
             }
+            // Nothing as large as this will fit any more; sealed, it is not tried again and again.
+            self.committer.seal(&*writer)?;
         }
         self.segments.create(self.records.create_segment()?)
     }

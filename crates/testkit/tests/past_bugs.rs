@@ -89,11 +89,10 @@ fn the_lengths_of_a_failed_group_are_told_by_the_next() {
 /// panicked, the cutter thread was gone with buffers in its queue, and the put waited for one for ever.
 #[test]
 fn a_cut_before_the_end_of_an_earlier_scan_is_fine() {
+    // Windows end where buffers do, so only the place of an object in its first buffer and its length make a difference.
+    let small = body(Flavour::Noise, Anchor::ChunkMin, Delta::Below);
     for flavour in [Flavour::Noise, Flavour::OtherNoise, Flavour::Shifted] {
-        for manner in (0..40).map(Manner::Uneven).chain([Manner::Bytes]) {
-            let body = body(flavour, Anchor::Segment, Delta::Above);
-            let put = Op::Put { place: A, body, when: When::Always, manner, kind: Kind::Whole };
-            check(CutBy::Content, false, &[put, Op::Get(A)]);
-        }
+        let long = body(flavour, Anchor::Step, Delta::Above);
+        check(CutBy::Content, false, &[put_many(&[(AB, small), (A, long), (Z, long)]), Op::Get(A)]);
     }
 }
