@@ -33,7 +33,7 @@ fn a_file_without_permission_is_named() {
         tree::file(&sandbox.path(name), 1, 10);
     }
     for name in ["s/closed", "s/closed folder"] {
-        fs::set_permissions(sandbox.path(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(sandbox.path(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let put = sandbox.fails(3, args!["put", "s"]);
     put.says(&["s/closed: cannot open it: Permission denied", "closed folder: cannot read the folder"]);

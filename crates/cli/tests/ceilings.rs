@@ -42,6 +42,7 @@ fn too_few_descriptors_are_refused_with_what_to_change() {
 
 /// Runs to the end and returns the most memory that was resident, in bytes.
 #[allow(unsafe_code)]
+#[allow(clippy::zombie_processes, reason = "it is waited for by `wait4`, which also says what it used")]
 fn peak_bytes(command: &mut Command) -> u64 {
     let child = command.spawn().expect("the binary starts");
     let pid = libc::pid_t::try_from(child.id()).expect("a process id");
@@ -58,9 +59,9 @@ fn peak_bytes(command: &mut Command) -> u64 {
 /// Written piece by piece: a child's peak begins at what its parent had resident, so this process must stay small.
 fn noise_file(path: &Path, seed: u64, mebibytes: usize) {
     let mut noise = Noise::new(seed);
-    let mut file = File::create(path).unwrap();
+    let mut file = File::create(path).expect("a new file");
     for _ in 0..mebibytes {
-        file.write_all(&noise.bytes(1 << 20)).unwrap();
+        file.write_all(&noise.bytes(1 << 20)).expect("room for it");
     }
 }
 

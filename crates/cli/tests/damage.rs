@@ -35,7 +35,7 @@ fn only_b_is_lost(sandbox: &Sandbox, says: &[&str]) {
     sandbox.fails(5, args!["get", "s", into]).says(&["s/b: "]).says(says);
     assert!(tree::read(&into).into_keys().eq(["s/a", "s/c"]));
     for key in ["s/a", "s/c"] {
-        assert!(fs::read(into.join(key)).unwrap() == body(key), "{key}");
+        assert!(fs::read(into.join(key)).expect("a restored file") == body(key), "{key}");
     }
 }
 
@@ -235,11 +235,11 @@ fn contradicting_records(sql: &str, whole: bool) {
     let sandbox = Sandbox::chunked("fixed:1000");
     let bytes = Noise::new(1).bytes(100_000);
     sandbox.put_bytes("s/o", &bytes);
-    let db = rusqlite::Connection::open(sandbox.store().join("records.db")).unwrap();
+    let db = rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
     // Damage asks no leave.
-    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").unwrap();
-    assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
-    db.close().unwrap();
+    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").expect("settings");
+    assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
+    db.close().expect("nothing is prepared any more");
     for (range, from, to) in [("0-", 0, 100_000), ("60500-60600", 60_500, 60_601), ("100-199", 100, 200)] {
         let ran = sandbox.run(args!["cat", "--range", range, "s/o"]);
         match ran.code {
