@@ -11,6 +11,7 @@ use anyhow::Context;
 use drystone_store::{
     BucketName, Condition, Ingest, Key, ObjectMeta, PendingPut, PutFailure, PutTarget, Store, StoreError,
 };
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use crate::args::PutArgs;
@@ -153,13 +154,14 @@ impl Put<'_> {
             },
         };
         if !meta.is_dir() {
-            return self.file(source, &format!("{prefix}{name}"));
+            return self.file(source, &format!("{prefix}{name}"), OFlags::empty());
         }
         for found in walk(source) {
             self.interrupt.check()?;
             match found {
                 Found::File(path) => match key_below(prefix, &name, source, &path) {
-                    Ok(key) => self.file(&path, &key)?,
+                    // A link that took the file's place since the walk saw it is not followed.
+                    Ok(key) => self.file(&path, &key, OFlags::NOFOLLOW)?,
                     Err(error) => self.failed(&path, error)?,
                 },
                 Found::EmptyFolder(path) => match key_below(prefix, &name, source, &path) {
@@ -179,9 +181,9 @@ impl Put<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, key: &str) -> anyhow::Result<()> {
+    fn file(&mut self, path: &Path, key: &str, follow: OFlags) -> anyhow::Result<()> {
         // Not blocking: what the walk took for a file may have become a FIFO.
-        let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits();
         let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
         let (file, before) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
             Ok((_, meta)) if !meta.is_file() => {

@@ -56,7 +56,8 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let policy = match sync {
             SyncPolicy::Commit => "FULL",
-            SyncPolicy::Never => "OFF",
+            // Not OFF: a checkpoint under OFF would also un-sync what another process has acknowledged as durable.
+            SyncPolicy::Never => "NORMAL",
         };
         db.pragma_update(None, "synchronous", policy)?;
         db.pragma_update(None, "foreign_keys", true)?;

@@ -19,7 +19,7 @@ mod segments;
 use std::path::{Path, PathBuf};
 
 use drystone_chunker::Chunking;
-use drystone_store::SyncPolicy;
+use drystone_store::{SegmentStorage, StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
 
 pub use format::{FORMAT_VERSION, OpenError};
@@ -91,7 +91,36 @@ impl LocalStore {
         let chunking = format::read(folder)?;
         let records = SqliteRecords::open(&records_path(folder), config)?;
         let segments = SegmentFiles::new(segments_path(folder), config);
+        if config.sync == SyncPolicy::Commit {
+            sync_leftovers(folder, &records, &segments)?;
+        }
         Ok(Self { records: PlainArc::new(records), segments: PlainArc::new(segments), chunking })
+    }
+}
+
+/// Syncs what was put with [`SyncPolicy::Never`]: from now on a put may find its chunks there and acknowledge them as durable.
+fn sync_leftovers(folder: &Path, records: &SqliteRecords, segments: &SegmentFiles) -> Result<(), OpenError> {
+    let refused = |error: StoreError| match error {
+        StoreError::Inconsistent(detail) => OpenError::DamagedRecords { path: records_path(folder), detail },
+        error => OpenError::Io {
+            what: "sync the segments of",
+            path: folder.to_owned(),
+            source: std::io::Error::other(error),
+        },
+    };
+    loop {
+        let unsynced = records.unsynced_segments().map_err(refused)?;
+        for segment in &unsynced {
+            match segments.sync(*segment) {
+                // Whoever reads from a segment that is gone is told so; there is nothing to sync.
+                Err(StoreError::Storage { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                synced => synced.map_err(refused)?,
+            }
+            records.mark_synced(*segment).map_err(refused)?;
+        }
+        if unsynced.is_empty() {
+            return Ok(());
+        }
     }
 }
 

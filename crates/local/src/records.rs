@@ -6,7 +6,7 @@ use drystone_chunker::ChunkId;
 use drystone_pool::{Owner, Permit, Permits};
 use drystone_store::{
     BucketName, ChunkRef, CommitBatch, CommitResult, Epoch, Key, KnownChunk, ManifestId, ManifestRow,
-    ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals,
+    ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, SyncPolicy, Totals,
 };
 use drystone_sync::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -25,6 +25,7 @@ pub struct SqliteRecords {
     /// Idle reading connections; whoever holds a permit finds one. A leaf lock.
     readers: Mutex<Vec<Connection>>,
     reader_permits: Owner,
+    sync: SyncPolicy,
 }
 
 /// A reading connection that goes back where it came from.
@@ -67,7 +68,28 @@ impl SqliteRecords {
             readers.push(connection::open(path, config.sync, config.reader_cache_bytes)?);
         }
         let reader_permits = Permits::new(count, count).owner();
-        Ok(Self { writer: Mutex::new(writer), readers: Mutex::new(readers), reader_permits })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers: Mutex::new(readers),
+            reader_permits,
+            sync: config.sync,
+        })
+    }
+
+    /// Segments that were written without syncing, at most 256.
+    pub(crate) fn unsynced_segments(&self) -> Result<Vec<SegmentId>> {
+        self.read("cannot list segments", |db| {
+            let mut statement = db.prepare_cached("SELECT id FROM segments WHERE unsynced = 1 LIMIT 256")?;
+            let rows = statement.query_map([], |row| uint(row.get(0)?).map(SegmentId))?;
+            rows.collect()
+        })
+    }
+
+    /// Notes that all of a segment is on the disk.
+    pub(crate) fn mark_synced(&self, segment: SegmentId) -> Result<()> {
+        self.write("cannot note a synced segment", |tx| {
+            tx.execute("UPDATE segments SET unsynced = 0 WHERE id = ?1", [int(segment.0)]).map(drop)
+        })
     }
 
     fn read<T>(
@@ -144,7 +166,7 @@ impl Records for SqliteRecords {
     }
 
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
-        self.write("cannot commit to the records", |tx| records_commit::apply(tx, batch))
+        self.write("cannot commit to the records", |tx| records_commit::apply(tx, batch, self.sync))
     }
 
     fn create_segment(&self) -> Result<SegmentId> {
@@ -164,8 +186,12 @@ impl Records for SqliteRecords {
     }
 
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
-        self.read("cannot look a segment up", |db| {
-            let mut statement = db.prepare_cached("SELECT bytes, sealed FROM segments WHERE id = ?1")?;
+        // A transaction that really writes: its predecessor may have died with a commit in the log that no reader sees but a
+        // recovery would. Ours takes that commit's place in the log, so what we read here is final.
+        self.write("cannot look a segment up", |tx| {
+            let mut statement = tx.prepare_cached(
+                "UPDATE segments SET adoptions = adoptions + 1 WHERE id = ?1 RETURNING bytes, sealed",
+            )?;
             statement
                 .query_row([int(segment.0)], |row| {
                     Ok(SegmentLen { segment, bytes: uint(row.get(0)?)?, sealed: row.get(1)? })

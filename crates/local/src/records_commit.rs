@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use drystone_store::{
     BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, ManifestId, SessionId,
-    Source, StoreError,
+    Source, StoreError, SyncPolicy,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -26,13 +26,18 @@ pub(crate) fn is_alive(tx: &Transaction<'_>, session: SessionId) -> rusqlite::Re
     Ok(statement.query_row([int(session.0)], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
-pub(crate) fn apply(tx: &Transaction<'_>, batch: &CommitBatch<'_>) -> rusqlite::Result<Vec<CommitResult>> {
+pub(crate) fn apply(
+    tx: &Transaction<'_>,
+    batch: &CommitBatch<'_>,
+    sync: SyncPolicy,
+) -> rusqlite::Result<Vec<CommitResult>> {
     for len in batch.segments {
         // `max`: two groups can note the same segment, and a length never goes back.
         tx.prepare_cached(
-            "UPDATE segments SET bytes = max(bytes, ?2), sealed = max(sealed, ?3) WHERE id = ?1",
+            "UPDATE segments SET bytes = max(bytes, ?2), sealed = max(sealed, ?3), unsynced = max(unsynced, ?4)
+             WHERE id = ?1",
         )?
-        .execute(params![int(len.segment.0), int(len.bytes), len.sealed])?;
+        .execute(params![int(len.segment.0), int(len.bytes), len.sealed, sync == SyncPolicy::Never])?;
     }
     let mut seen = Seen::default();
     let mut results = Vec::with_capacity(batch.entries.len());

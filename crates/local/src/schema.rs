@@ -24,8 +24,11 @@ CREATE TABLE sessions (
 CREATE TABLE segments (
     id     INTEGER PRIMARY KEY AUTOINCREMENT,
     bytes  INTEGER NOT NULL DEFAULT 0,
-    sealed INTEGER NOT NULL DEFAULT 0
+    sealed INTEGER NOT NULL DEFAULT 0,
+    adoptions INTEGER NOT NULL DEFAULT 0,
+    unsynced  INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX segments_unsynced ON segments (id) WHERE unsynced = 1;
 CREATE INDEX segments_unsealed ON segments (bytes) WHERE sealed = 0;
 
 CREATE TABLE chunks (

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy};
 use drystone_sync::{Mutex, PlainArc};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
 use crate::LocalConfig;
 use crate::segment_file::{SegmentFile, header, write_all_at};
@@ -84,7 +84,8 @@ impl SegmentFiles {
         write_all_at(&file, &[&header(id)], 0)?;
         let owned = self.own(id, path, file)?;
         let owned = owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
-        fs::rename(&unnamed, path)?;
+        // Never over an existing one: after an old database was put back, ids are handed out again.
+        rustix::fs::renameat_with(CWD, &unnamed, CWD, path, RenameFlags::NOREPLACE)?;
         if self.sync == SyncPolicy::Commit {
             // The names must be as durable as the bytes that later syncs put below them; also the folder's, which somebody
             // else may have made a moment ago and not synced yet.

@@ -82,8 +82,12 @@ impl<E: Send + 'static> JobGroup<E> {
     ) -> Result<(), Closed<()>> {
         self.shared.state.lock().running += 1;
         let place = Place { shared: Arc::clone(&self.shared), result: None };
+        // In this order: a job that is dropped instead of run gives back what it owns before its place says so.
+        let task = (job, place);
         pool.submit(move || {
+            let (job, place) = task;
             if place.shared.state.lock().failed {
+                drop(job);
                 return place.end(Ok(()));
             }
             place.end(match isolate(job) {

@@ -1,6 +1,7 @@
 //! What a group commit does: sync the segments that its chunks are in, then one records transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use drystone_chunker::ChunkId;
 use drystone_pool::Landed;
@@ -57,6 +58,9 @@ struct Grown {
     segments: Mutex<BTreeMap<SegmentId, SegmentLen>>,
     /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not say so.
     broken: Mutex<BTreeSet<SegmentId>>,
+    /// One sync at a time: the kernel reports a write-back error once for each open file, so of two syncs side by side one
+    /// would believe that all is well. Taken before `broken`.
+    syncing: Mutex<()>,
 }
 
 impl Grown {
@@ -70,6 +74,11 @@ impl Grown {
     fn sync(&self, segments: &dyn SegmentStorage, policy: SyncPolicy, segment: SegmentId) -> Result<()> {
         if policy == SyncPolicy::Never {
             return Ok(());
+        }
+        let _one_at_a_time = self.syncing.lock();
+        if self.broken.lock().contains(&segment) {
+            let source = std::io::Error::other("an earlier sync of it failed");
+            return Err(StoreError::storage(format!("cannot sync segment {segment}"), source));
         }
         segments.sync(segment).inspect_err(|_| {
             self.broken.lock().insert(segment);
@@ -151,7 +160,9 @@ fn commit(
         steps.iter().map(|step| lost_bytes(&step.entry, &broken)).collect();
     let entries =
         steps.iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(step, _)| &step.entry).collect();
-    let committed = records.commit(&CommitBatch { entries, segments: &told });
+    let transaction = || records.commit(&CommitBatch { entries, segments: &told });
+    let committed = catch_unwind(AssertUnwindSafe(transaction))
+        .unwrap_or_else(|_| Err(StoreError::Abandoned("its commit panicked")));
     if committed.is_err() {
         // Steps of a later group may name bytes that this group was the first to hear of.
         told.into_iter().for_each(|len| grown.note(len));

@@ -112,7 +112,7 @@ impl ObjectReader {
     /// Starts fetching as far ahead as buffers are to be had. Only the first of them is waited for, and only while none
     /// is held: readers that waited for more while holding some could wait for each other.
     fn read_ahead(&mut self) -> Result<()> {
-        while self.ahead.len() < self.inner.config.read_ahead_max.max(1) {
+        while self.ahead.len() < self.ahead_max() {
             let Some(row) = self.next_row()? else { return Ok(()) };
             let lease =
                 if self.ahead.is_empty() { Some(self.owner.acquire()?) } else { self.owner.try_acquire()? };
@@ -121,6 +121,12 @@ impl ObjectReader {
             self.fetch(row, lease);
         }
         Ok(())
+    }
+
+    /// At most half of the buffers, so that a slow reader leaves some to others.
+    fn ahead_max(&self) -> usize {
+        let config = &self.inner.config;
+        config.read_ahead_max.min(config.buffers / 2).max(1)
     }
 
     /// The next row to fetch, without taking it.

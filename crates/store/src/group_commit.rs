@@ -3,6 +3,8 @@
 //! The queue is bounded by *cost* (bytes, say). A submitter that finds it full does not sleep if nobody is
 //! committing: it becomes the leader. So the queue empties without a thread of its own and without a clock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use drystone_sync::{Arc, Condvar, Mutex};
 
 /// Collects items and has them committed together, in the order in which they were submitted.
@@ -144,7 +146,8 @@ impl<T, R> Shared<T, R> {
         let (items, slots): (Vec<T>, Vec<Slot<R>>) = std::mem::take(&mut state.queue).into_iter().unzip();
         drop(state);
         let term = Term { shared: self, slots };
-        let results = (self.commit)(items);
+        // Contained: a leader may be a worker or a cutter half-way through an upload, which nobody would end.
+        let Ok(results) = catch_unwind(AssertUnwindSafe(|| (self.commit)(items))) else { return };
         assert_eq!(results.len(), term.slots.len(), "a group commit answers every item");
         for (slot, result) in term.slots.iter().zip(results) {
             *slot.lock() = Some(result);

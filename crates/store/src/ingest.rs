@@ -55,8 +55,10 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn start(inner: PlainArc<Inner>, session: UploadSession) -> Result<Self> {
+    pub(crate) fn start(inner: PlainArc<Inner>, lease_ms: u64) -> Result<Self> {
+        // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
+        let session = UploadSession::begin(PlainArc::clone(&inner.records), lease_ms)?;
         let queue = Queue::new(QUEUE_BATCHES);
         let stream = Stream::new(
             Cutter::new(inner.config.chunking),

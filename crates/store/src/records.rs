@@ -199,7 +199,8 @@ pub trait Records: Send + Sync {
     /// Up to `limit` segments that are not sealed, the fullest first.
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>>;
 
-    /// A segment's committed length, and whether it is sealed.
+    /// A segment's committed length, and whether it is sealed, for a caller that owns the segment. Final: no commit that is not
+    /// in the answer may come to light later, also not after a crash.
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>>;
 
     /// Makes a bucket; fine if it exists. Returns whether it is new.

@@ -10,7 +10,6 @@ use crate::commit::{Committer, SyncPolicy};
 use crate::write::Writer;
 use crate::{
     BucketName, Ingest, Key, ObjectReader, ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
-    UploadSession,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -128,8 +127,7 @@ impl Store {
     /// # Errors
     /// The records'; or the store is closing.
     pub fn ingest(&self, lease_ms: u64) -> Result<Ingest> {
-        let session = UploadSession::begin(PlainArc::clone(&self.inner.records), lease_ms)?;
-        Ingest::start(PlainArc::clone(&self.inner), session)
+        Ingest::start(PlainArc::clone(&self.inner), lease_ms)
     }
 
     /// Looks an object up.

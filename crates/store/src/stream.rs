@@ -14,6 +14,9 @@ const RUN_CHUNKS_MAX: usize = 64;
 /// Bytes after which a run of chunks is handed on.
 const RUN_BYTES: usize = 1 << 20;
 
+/// Chunks after which the cutter sees to it that the workers are not too far ahead of the slowest of them.
+const ROOM_ASKED_EVERY: u64 = 1024;
+
 /// What the reading side tells the cutter.
 pub(crate) enum Message {
     /// The next bytes of an upload.
@@ -147,6 +150,10 @@ impl Stream {
         self.run_bytes += len;
         if self.run_bytes >= RUN_BYTES || self.run.len() >= RUN_CHUNKS_MAX {
             self.flush();
+        }
+        if self.number.is_multiple_of(ROOM_ASKED_EVERY) {
+            self.flush();
+            upload.wait_for_room(self.number);
         }
     }
 

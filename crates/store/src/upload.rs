@@ -17,6 +17,9 @@ use crate::{
 /// about 200 KiB of memory.
 const STEP_CHUNKS_MAX: usize = 1024;
 
+/// Chunks that may be done before one that is not: about a megabyte of memory.
+const EARLY_CHUNKS_MAX: u64 = 4096;
+
 /// Where an upload goes.
 #[derive(Clone, Debug)]
 pub struct PutTarget {
@@ -107,7 +110,7 @@ pub(crate) struct Upload {
     committer: Committer,
     /// Taken before the group commit's locks; a step is submitted under it, so that steps keep their order.
     state: Mutex<State>,
-    /// Signalled when `outcome` is set.
+    /// Signalled when `outcome` is set, and when `next` moves while the cutter waits.
     decided: Condvar,
 }
 
@@ -117,7 +120,7 @@ struct State {
     content: Option<Box<ContentHasher>>,
     /// Chunks before this one are in `pending` or in an earlier step.
     next: u64,
-    /// Chunks that came before their predecessors: as many as are in flight, so bounded by the worker queue.
+    /// Chunks that came before their predecessors; at most `EARLY_CHUNKS_MAX` and what is in flight, because the cutter waits.
     early: BTreeMap<u64, (u64, Done)>,
     pending: Vec<ManifestEntry>,
     written: Vec<Landed<ChunkId, Location>>,
@@ -130,6 +133,8 @@ struct State {
     step: Option<CommitTicket>,
     outcome: Option<Result<Submitted>>,
     finished: bool,
+    /// The cutter waits for `next` to move.
+    cutter_waits: bool,
 }
 
 /// An upload whose last step is in a group's queue.
@@ -157,6 +162,7 @@ impl Upload {
             step: None,
             outcome: None,
             finished: false,
+            cutter_waits: false,
         };
         Self { session, committer, state: Mutex::new(state), decided: Condvar::new() }
     }
@@ -198,7 +204,19 @@ impl Upload {
         while let Some((offset, done)) = state.next_early() {
             state.take_in(offset, done);
         }
+        if std::mem::take(&mut state.cutter_waits) {
+            self.decided.notify_all();
+        }
         self.advance(&mut state);
+    }
+
+    /// Blocks the cutter, which holds nothing back, while the workers are too far ahead of the oldest chunk under way.
+    pub(crate) fn wait_for_room(&self, number: u64) {
+        let mut state = self.state.lock();
+        while !state.finished && number >= state.next + EARLY_CHUNKS_MAX {
+            state.cutter_waits = true;
+            state = self.decided.wait(state);
+        }
     }
 
     /// The cutter has seen the end: the upload has `chunks` chunks and no more.

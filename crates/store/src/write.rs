@@ -26,6 +26,9 @@ pub(crate) struct Writer {
     flights: SingleFlight<ChunkId, Location>,
     /// Segments nobody is appending to. A leaf lock; at most one writer for each worker exists.
     idle: Mutex<Vec<Box<dyn SegmentWriter>>>,
+    /// Writers of segments that could not be synced. Kept, and so locked, until the end: a commit under way may still name what
+    /// was synced of them before. One for each failed sync.
+    broken: Mutex<Vec<Box<dyn SegmentWriter>>>,
     stats: Mutex<WriteStats>,
 }
 
@@ -48,6 +51,7 @@ impl Writer {
             committer,
             flights: SingleFlight::new(),
             idle: Mutex::new(Vec::new()),
+            broken: Mutex::new(Vec::new()),
             stats: Mutex::new(WriteStats::default()),
         }
     }
@@ -194,6 +198,7 @@ impl Writer {
             let idle = self.idle.lock().pop();
             let Some(writer) = idle else { break };
             if self.committer.is_broken(writer.id()) {
+                self.broken.lock().push(writer);
                 continue;
             }
             if !writer.is_full(bytes) {
@@ -211,7 +216,8 @@ impl Writer {
 
     /// Takes over a segment that an earlier process left open, or makes one.
     fn adopt(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
-        const CANDIDATES_MAX: usize = 8;
+        // More than the segments of ours that stand in front, one for each worker.
+        const CANDIDATES_MAX: usize = 96;
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
             if self.committer.is_broken(id) {
                 continue;

@@ -114,7 +114,6 @@ fn a_failed_sync_costs_only_what_it_lost() {
 
 /// The commit queue is so small that a worker or a cutter leads, and it is their thread that the panic unwinds.
 #[test]
-#[ignore = "found a bug: a panicking commit unwinds through an upload, and loses segment lengths"]
 fn a_commit_that_panics_leaves_nobody_waiting() {
     check(Scope::STORE, || {
         let fault = Fault { op: Op::Commit, nth: 1, how: How::Panic };

@@ -96,7 +96,6 @@ fn a_group_ends_although_its_pool_is_shut_down() {
 
 /// What a job owns, a buffer perhaps, is back when the group has ended, also if the job never began.
 #[test]
-#[ignore = "found a bug: a skipped job drops what it owns after its group has ended"]
 fn what_jobs_own_is_gone_when_their_group_has_ended() {
     check(Scope::WORKERS, || {
         let (pool, group) = (pool(1), JobGroup::new());
