@@ -1,6 +1,6 @@
 //! The executable specification: maps, one alphabet of operations, and a driver that holds a store against them.
 //!
-//! [`run`] applies a [`Script`] to a store over a [`Backend`] and to the [model](model), and compares after every step. What is
+//! [`run`] applies a [`Script`] to a store over a [`Backend`] and to the [model], and compares after every step. What is
 //! checked, always:
 //! - an acknowledged object is there, with its bytes and its metadata, also after a crash;
 //! - an object whose put failed because of a fault or a crash is the old one or the new one, whole; a put that failed for any
