@@ -219,9 +219,6 @@ impl Writer {
         // More than the segments of ours that stand in front, one for each worker.
         const CANDIDATES_MAX: usize = 96;
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
-            if self.committer.is_broken(id) {
-                continue;
-            }
             // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its reads will say so.
             let Ok(Some(mut writer)) = self.segments.adopt(id) else { continue };
             // Its last owner may have committed until the moment we became the owner, so the length is read now.
