@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// A tree of small files to measure with, beside one large file
     #[arg(long, default_value = "/usr/share")]
     tree: PathBuf,
+    /// The most files of the tree to take, in the order in which they are found
+    #[arg(long, default_value_t = 20_000)]
+    tree_files: u64,
     /// Size of the large, incompressible file in MiB
     #[arg(long, default_value_t = 1024)]
     mib: u64,
@@ -59,7 +62,10 @@ fn measure_all(args: &Args, drystone: &Path, base: &Path) -> Result<()> {
     let from = args.tree.display();
     shell(
         base,
-        &format!("mkdir tree && find {from} -xdev -type f -print0 | tar c -P --null -T - | tar x -C tree"),
+        &format!(
+            "mkdir tree && find {from} -xdev -type f -print0 | head -z -n {} | tar c -P --null -T - | tar x -C tree",
+            args.tree_files
+        ),
     )?;
     let (files, bytes) = count(&tree)?;
     println!("\n{files} files of {} MB in all, from {}", bytes / 1_000_000, args.tree.display());
@@ -101,7 +107,8 @@ fn rounds(jobs: &[Job], rounds: usize, base: &Path) -> Result<Vec<(&'static str,
     let mut times: Vec<(&'static str, Vec<f64>)> = jobs.iter().map(|job| (job.name, Vec::new())).collect();
     for round in 0..=rounds {
         for (job, (_, seconds)) in jobs.iter().zip(&mut times) {
-            shell(base, &job.prepare)?;
+            // What earlier commands left dirty would be written back at the expense of this one.
+            shell(base, &format!("{}; sync -f .", job.prepare))?;
             let begun = Instant::now();
             shell(base, &job.timed)?;
             if round > 0 {
