@@ -1,4 +1,8 @@
-//! How a fuzz target is made from a body.
+//! How a fuzz target is made from a body, and the one body that is not in testkit.
+
+mod config;
+
+pub use config::config;
 
 /// Makes the fuzz target of a body.
 #[macro_export]

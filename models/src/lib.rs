@@ -19,9 +19,15 @@
 //!
 //! # When a scenario fails
 //! Loom explores the same schedules in the same order every time: run it again with `LOOM_LOG=trace LOOM_LOCATION=1`.
-//! Shuttle prints the failing schedule. To run just that one, give the text to the same scenario:
-//! `DRYSTONE_SCHEDULE=91010bdd… RUSTFLAGS="--cfg model_shuttle" cargo test -p drystone-models --release -- --exact NAME`.
-//! A schedule fits only the code that it was recorded on.
+//! Shuttle prints the failing schedule, several lines between quotation marks; where it prints two, the last one is whole (the
+//! first ends at the panic, before its unwinding). To run just that one, give all its lines to the same scenario:
+//!
+//! ```text
+//! DRYSTONE_SCHEDULE="91010bdd…" RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle \
+//!     cargo test -p drystone-models --release -- --exact --nocapture NAME
+//! ```
+//!
+//! A schedule fits only the code that it was recorded on; on other code the replay says `schedule ended early`.
 //!
 //! # Seeded bugs
 //! `seeded/*.toml` are edits of the production code that a named scenario must find (`cargo xtask verify --stage seeded`).

@@ -4,20 +4,21 @@
 //! interleaving is noted as a *violation* when it happens, and [`Memory::verify`] panics with it: the store's threads
 //! contain panics, so an assertion in here could go unnoticed. What a test wants to happen is a [`Fault`].
 //!
-//! It is deliberately not a whole backend: no conditions on commits, no page limits that matter, no clock. A lease runs
+//! It is deliberately not a whole backend: no page limits that matter, no clock. A lease runs
 //! out when a scenario calls [`Memory::expire`]. The collector is the protocol of the design's section 6 in three
 //! calls, each a transaction.
 
 mod records;
 mod segments;
+mod uploads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as PlainMutex;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, ChunkRef, Epoch, Key, Location, ManifestId, ObjectRow, Result, SegmentId, SegmentLen,
-    SessionId, StoreError,
+    BucketName, ChunkRef, ContentHash, Epoch, Key, Location, ManifestId, ObjectRow, PlainSlice, Result,
+    SegmentId, SegmentLen, SessionId, StoreError, UploadId,
 };
 use drystone_sync::{Condvar, Mutex, PlainArc};
 
@@ -86,6 +87,7 @@ struct Tables {
     chunks: BTreeMap<ChunkId, ChunkRow>,
     manifests: BTreeMap<ManifestId, Manifest>,
     objects: BTreeMap<(BucketName, Key), ObjectRow>,
+    uploads: BTreeMap<UploadId, uploads::Upload>,
     segments: BTreeMap<SegmentId, SegmentLen>,
 }
 
@@ -100,6 +102,10 @@ struct Manifest {
     /// Of a pending one.
     session: Option<SessionId>,
     rows: Vec<(u64, ChunkId)>,
+    /// Of a composite, which has no rows.
+    slices: Vec<(u64, PlainSlice)>,
+    /// Size and content of a committed one.
+    whole: Option<(u64, ContentHash)>,
 }
 
 #[derive(Default)]
@@ -233,13 +239,24 @@ impl Tables {
         self.sessions.get(&session).is_some_and(|(alive, _)| *alive)
     }
 
+    /// Manifests of objects and of parts, and those that they have slices of.
+    fn committed(&self) -> BTreeSet<ManifestId> {
+        let objects = self.objects.values().map(|object| object.manifest);
+        let parts = self.uploads.values().flat_map(|upload| upload.parts.values().map(|part| part.manifest));
+        let named: BTreeSet<ManifestId> = objects.chain(parts).collect();
+        let slices = named.iter().filter_map(|id| self.manifests.get(id)).flat_map(|one| &one.slices);
+        let sliced: Vec<ManifestId> = slices.map(|(_, slice)| slice.manifest).collect();
+        named.into_iter().chain(sliced).collect()
+    }
+
     /// Chunks that no manifest names, committed or pending in a live session.
     fn unreferenced(&self) -> Vec<ChunkId> {
+        let committed = self.committed();
         let named = |id: &ChunkId| {
             self.manifests.iter().any(|(manifest, rows)| {
                 let counts = match rows.session {
                     Some(session) => self.is_alive(session),
-                    None => self.objects.values().any(|object| object.manifest == *manifest),
+                    None => committed.contains(manifest),
                 };
                 counts && rows.rows.iter().any(|(_, chunk)| chunk == id)
             })

@@ -6,6 +6,7 @@
 mod cargo_stages;
 mod demo;
 mod deny;
+mod faults;
 mod fuzz;
 mod models;
 mod peers;
@@ -42,6 +43,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Store a real tree, restore it and compare every byte
     Demo(demo::Args),
+    /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small limits
+    Faults(faults::Args),
     /// Measure drystone beside cp, borg and restic
     Peers(peers::Args),
     /// Install the pinned tools that the full verification uses
@@ -64,6 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Tidy => tidy::run(&Context::new(Mode::Quick, Talk::Stdout)?),
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Demo(args) => demo::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }

@@ -20,6 +20,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 const LOG_BYTES_MAX: u64 = 64 << 20;
 const TAIL_BYTES_MAX: u64 = 64 << 10;
 const POLL: Duration = Duration::from_millis(20);
+/// A child is looked at after a short time, then ever less often: thousands of children that take milliseconds are run.
+const POLL_MIN: Duration = Duration::from_millis(1);
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Where lines for the reader go: `--json` keeps stdout for the report.
@@ -184,7 +186,7 @@ impl Runner {
                 self.talk.line(format!("    {:>4} s  {}", elapsed.as_secs(), cut(last.trim(), 90)));
                 next_heartbeat += HEARTBEAT;
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep((elapsed / 8).clamp(POLL_MIN, POLL));
         }
     }
 }

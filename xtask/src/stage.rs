@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::process::{Log, Runner, Talk};
-use crate::{cargo_stages, deny, fuzz, models, seeded, tidy};
+use crate::{cargo_stages, deny, faults, fuzz, models, seeded, tidy};
 
 /// One stage of the verification.
 pub(crate) struct Stage {
@@ -35,6 +35,12 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "shuttle", about: "models, random schedules", listed: always, run: models::shuttle },
     Stage { name: "seeded", about: "seeded bugs must be found", listed: always, run: seeded::stage },
     Stage { name: "fuzz", about: "corpus replay and smoke", listed: fuzz::has_targets, run: fuzz::stage },
+    Stage {
+        name: "faults",
+        about: "the shipped binary under real faults",
+        listed: always,
+        run: faults::stage,
+    },
 ];
 
 fn always(_: &Context) -> bool {

@@ -34,7 +34,13 @@ pub struct Chunks<R> {
 impl<R: Read> Chunks<R> {
     /// Cuts what `reader` gives by `chunking`.
     pub fn new(reader: R, chunking: Chunking) -> Self {
-        let buffer = vec![0; chunking.chunk_bytes_max() + READ_BYTES].into_boxed_slice();
+        Self::with_read_bytes(reader, chunking, READ_BYTES)
+    }
+
+    /// The same with a buffer of the largest chunk plus `read_bytes`, which may be 0: less memory, and more calls of
+    /// `read`. Where it cuts does not depend on it.
+    pub fn with_read_bytes(reader: R, chunking: Chunking, read_bytes: usize) -> Self {
+        let buffer = vec![0; chunking.chunk_bytes_max() + read_bytes].into_boxed_slice();
         Self { reader, cutter: Cutter::new(chunking), buffer, start: 0, end: 0, ended: false }
     }
 
@@ -72,6 +78,33 @@ impl<R: Read> Chunks<R> {
                 Err(error) => return Err(error),
             }
             return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lens(bytes: &[u8], chunking: Chunking, read_bytes: usize) -> Vec<usize> {
+        let mut chunks = Chunks::with_read_bytes(bytes, chunking, read_bytes);
+        let mut lens = Vec::new();
+        while let Some(chunk) = chunks.next_chunk().expect("a slice cannot fail") {
+            lens.push(chunk.len());
+        }
+        lens
+    }
+
+    #[test]
+    fn a_buffer_of_any_size_cuts_alike() {
+        // Not periodic in any chunk size, and several times the buffer, so that it is moved to the front again and again.
+        let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+        for chunking in [Chunking::Fixed(7), Chunking::FastCdc { min: 64, avg: 256, max: 1000 }] {
+            let expected = lens(&bytes, chunking, READ_BYTES);
+            assert_eq!(expected.iter().sum::<usize>(), bytes.len());
+            for read_bytes in [0, 1, 63, 1000] {
+                assert_eq!(lens(&bytes, chunking, read_bytes), expected, "{chunking}, {read_bytes}");
+            }
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{FalseyValueParser, Resettable};
+use clap::{Arg, Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use drystone_chunker::Chunking;
+use drystone_chunker::{Chunking, ParamsError};
+use drystone_limits::{format_bytes, parse_bytes};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    success (a reader that closes the pipe early is success)
   1    failed
   2    wrong usage
-  3    partly done: some files were not stored or restored; each is named on standard error
+  3    partly done: some files were stored or restored, others not; each of those is named on
+       standard error
   4    not found: no such store, bucket or object
   5    damaged: stored bytes or records are not what they were
   6    does not fit: the limits of this machine or process are too small for the settings
@@ -26,6 +29,23 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Ends the process when the command line or a variable makes no sense, or asks for help.
+    pub(crate) fn from_command_line() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    }
+}
+
+/// A variable that is set to nothing counts as unset, as shells and service managers often cannot unset one.
+fn without_empty_variables(command: Clap) -> Clap {
+    let unset = |arg: Arg| match arg.get_env().and_then(std::env::var_os) {
+        Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+        _ => arg,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty_variables)
 }
 
 /// Flags of every command. Each can also be set in the configuration file, under its long name.
@@ -47,16 +67,15 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "DRYSTONE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Print results as JSON, one object a line
-    #[arg(long, global = true, env = "DRYSTONE_JSON")]
+    #[arg(long, global = true, env = "DRYSTONE_JSON", value_parser = FalseyValueParser::new())]
     pub(crate) json: bool,
     /// Print errors only
-    #[arg(long, short, global = true, env = "DRYSTONE_QUIET")]
+    #[arg(long, short, global = true, env = "DRYSTONE_QUIET", value_parser = FalseyValueParser::new())]
     pub(crate) quiet: bool,
 }
 
 /// When data is made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sync {
     /// Before it is acknowledged
     Commit,
@@ -80,6 +99,11 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Show what is known of an object, or of the store
     Stat(StatArgs),
+    /// Serve the store over S3 and plain HTTP
+    Serve(ServeArgs),
+    /// Make, list and revoke the keys that clients use
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print the ceilings of this process and how they are spent
     Plan(PlanArgs),
     /// Measure strategies of chunked writing against the raw write limit
@@ -99,13 +123,108 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
     /// How objects are cut, for ever: `fixed:SIZE` or `cdc:MIN,AVG,MAX` [default: cdc:256KiB,1MiB,4MiB]
-    #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING")]
+    #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING", value_parser = parse_chunking)]
     pub(crate) chunk: Option<Chunking>,
+}
+
+/// A secret on its way from the command line or a variable; never printed.
+#[derive(Clone)]
+pub(crate) struct SecretArg(pub(crate) String);
+
+impl std::fmt::Debug for SecretArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretArg(…)")
+    }
+}
+
+impl From<&str> for SecretArg {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// How a server writes its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The store's folder; made if it does not exist [default: that of --store]
+    #[arg(value_name = "STORE")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Listen here; port 0 takes a free one
+    #[arg(long, env = "DRYSTONE_LISTEN", default_value = "127.0.0.1:7080", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Clients that may be connected at a time, if the ceilings allow it
+    #[arg(long, env = "DRYSTONE_CONNECTIONS", default_value_t = drystone_limits::constants::CONNECTIONS, value_name = "N")]
+    pub(crate) connections: u64,
+    /// Speak TLS with this chain of certificates (PEM)
+    #[arg(long, env = "DRYSTONE_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Let this access key in, with every right; its secret comes from DRYSTONE_SECRET_KEY
+    #[arg(long, env = "DRYSTONE_ACCESS_KEY", value_name = "KEY")]
+    pub(crate) access_key: Option<String>,
+    /// The secret of --access-key. Better given as a variable: others can read command lines
+    #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) secret_key: Option<SecretArg>,
+    /// How the log on standard error looks; what it says is set by DRYSTONE_LOG, for example `debug`
+    #[arg(long, env = "DRYSTONE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log: LogFormat,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum KeyCommand {
+    /// Make a key and show it
+    Create(KeyCreateArgs),
+    /// List keys, without their secrets
+    List,
+    /// Take a key back
+    Revoke {
+        /// Its access key
+        access: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyCreateArgs {
+    /// Whose it is, in words
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// Use this access key instead of a random one
+    #[arg(long, value_name = "KEY")]
+    pub(crate) access_key: Option<String>,
+    /// The secret that goes with --access-key
+    #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) secret_key: Option<SecretArg>,
+    /// Only in this bucket; may be repeated [default: every bucket]
+    #[arg(long = "bucket", value_name = "BUCKET")]
+    pub(crate) buckets: Vec<String>,
+    /// It may read objects. Without any of these four: read, write and list
+    #[arg(long)]
+    pub(crate) read: bool,
+    /// It may store and remove objects
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// It may list objects
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// It may do everything, also make and remove buckets
+    #[arg(long)]
+    pub(crate) admin: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct PutArgs {
-    /// Files and folders; `-` is standard input. A folder keeps its name: `photos` gives `photos/a.jpg`
+    /// Files and folders; `-` is standard input. A folder keeps its name: `photos` gives `photos/a.jpg`. No two may have the
+    /// same name
     #[arg(required = true, value_name = "SRC")]
     pub(crate) sources: Vec<PathBuf>,
     #[command(flatten)]
@@ -180,7 +299,7 @@ pub(crate) struct RmArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct StatArgs {
-    /// An object; without one, the store
+    /// An object; without one, the whole store with all its buckets
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
@@ -190,8 +309,11 @@ pub(crate) struct StatArgs {
 #[derive(Args, Debug)]
 pub(crate) struct PlanArgs {
     /// Plan for a store that is cut like this, instead of for --store or the default
-    #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING")]
+    #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING", value_parser = parse_chunking)]
     pub(crate) chunk: Option<Chunking>,
+    /// Plan for `serve` with its default number of connections
+    #[arg(long)]
+    pub(crate) serve: bool,
 }
 
 #[derive(Args, Debug)]
@@ -230,7 +352,29 @@ pub(crate) struct BucketArg {
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {
-    drystone_limits::parse_bytes(text).map_err(|error| error.to_string())
+    parse_bytes(text).map_err(|error| error.to_string())
+}
+
+fn parse_chunking(text: &str) -> Result<Chunking, String> {
+    text.parse().map_err(|error: ParamsError| match out_of_range(text).unwrap_or(error) {
+        ParamsError::Range { what, found, low, high } => {
+            let (low, high) = (format_bytes(low.into()), format_bytes(high.into()));
+            format!("the {what} chunk size is {found} bytes; it must be from {low} to {high}")
+        }
+        error => error.to_string(),
+    })
+}
+
+/// Units that only chunks of impossible sizes have are none to the chunker; what is wrong with such a size is not its spelling.
+fn out_of_range(text: &str) -> Option<ParamsError> {
+    let (cutter, sizes) = text.split_once(':')?;
+    let sizes: Vec<u64> =
+        sizes.split(',').take(4).map(|size| parse_bytes(size).ok()).collect::<Option<_>>()?;
+    match (cutter, sizes.as_slice()) {
+        ("fixed", [bytes]) => Chunking::fixed(*bytes).err(),
+        ("cdc", [min, avg, max]) => Chunking::fast_cdc(*min, *avg, *max).err(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

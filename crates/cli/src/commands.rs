@@ -1,6 +1,7 @@
 //! The short commands.
 
 use std::io::{self, Write};
+use std::ops::Bound;
 use std::path::Path;
 
 use anyhow::Context;
@@ -21,6 +22,7 @@ const PAGE: usize = 1000;
 
 pub(crate) fn init(settings: &Settings, args: &InitArgs, output: &Output) -> Outcome {
     let folder = settings.store()?;
+    open::check_folder(folder)?;
     let chunking = args.chunk.or(settings.chunk).unwrap_or_default();
     // Refuses now rather than at the first put what this machine could never open.
     open::plan(settings, chunking)?;
@@ -66,14 +68,14 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
             let page = open.store.buckets(after.as_ref(), PAGE)?;
             for bucket in page.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if output.json {
-                    serde_json::to_writer(&mut out, &serde_json::json!({ "bucket": bucket.as_str() }))?;
+                    serde_json::to_writer(&mut out, &serde_json::json!({ "bucket": bucket.name.as_str() }))?;
                     writeln!(out)?;
                 } else {
-                    writeln!(out, "{bucket}")?;
+                    writeln!(out, "{}", bucket.name)?;
                 }
             }
             left = left.saturating_sub(page.len() as u64);
-            after = page.last().cloned();
+            after = page.last().map(|bucket| bucket.name.clone());
             if page.len() < PAGE || left == 0 {
                 break;
             }
@@ -85,7 +87,8 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
     let mut after = args.after.clone();
     while left > 0 {
         let want = usize::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = open.store.list(&bucket, &args.prefix, after.as_deref(), want)?;
+        let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let page = open.store.list(&bucket, &args.prefix, from, want)?;
         for object in &page {
             if output.json {
                 serde_json::to_writer(&mut out, &Listed::new(object))?;
@@ -119,7 +122,7 @@ pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome
         if args.recursive {
             let prefix = format!("{}/", name.trim_end_matches('/'));
             loop {
-                let page = open.store.list(&bucket, &prefix, None, PAGE)?;
+                let page = open.store.list(&bucket, &prefix, Bound::Unbounded, PAGE)?;
                 for object in &page {
                     removed += u64::from(open.store.delete(&bucket, &object.key)?);
                 }
@@ -138,7 +141,7 @@ pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome
     if output.json {
         output.json(&serde_json::json!({ "removed": removed, "missing": missing }))?;
     } else {
-        output.note(format!("removed {removed} objects; their space comes back with a collect"));
+        output.note(format!("removed {removed} objects; this version gives no space back"));
     }
     Ok(if missing > 0 { Exit::NotFound } else { Exit::Success })
 }
@@ -147,6 +150,10 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
     let open = open(settings)?;
     let mut out = io::stdout().lock();
     let Some(name) = &args.name else {
+        if args.bucket.bucket.is_some() {
+            // Only to say so if there is none: the totals are those of the whole store, for buckets share their chunks.
+            open.store.list(&settings.bucket(&args.bucket)?, "", Bound::Unbounded, 1)?;
+        }
         let totals = open.store.totals()?;
         let chunking = LocalStore::chunking(settings.store()?)?.to_string();
         if output.json {
@@ -187,13 +194,20 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
     let chunking = match (&settings.store, args.chunk) {
         (_, Some(chunking)) => chunking,
         // A store that is yet to be made will be cut by the default.
-        (Some(folder), None) => match LocalStore::chunking(folder) {
-            Err(OpenError::NotAStore(_)) => settings.chunk.unwrap_or_default(),
-            found => found?,
-        },
+        (Some(folder), None) => {
+            open::check_folder(folder)?;
+            match LocalStore::chunking(folder) {
+                Err(OpenError::NotAStore(_)) => settings.chunk.unwrap_or_default(),
+                found => found?,
+            }
+        }
         (None, None) => settings.chunk.unwrap_or_default(),
     };
-    let plan = open::plan(settings, chunking)?;
+    let plan = if args.serve {
+        open::plan_serving(settings, chunking, drystone_limits::constants::CONNECTIONS)?
+    } else {
+        open::plan(settings, chunking)?
+    };
     if output.json {
         output.json(&plan)?;
     } else {

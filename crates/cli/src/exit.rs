@@ -1,6 +1,7 @@
 //! Exit codes, and which error becomes which.
 
 use std::io;
+use std::path::PathBuf;
 
 use drystone_limits::PlanError;
 use drystone_local::OpenError;
@@ -29,9 +30,14 @@ pub(crate) type Outcome = anyhow::Result<Exit>;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Where a store's folder should be is something else; exit code 4.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not a drystone store but a file; a store is a folder: give --store the folder, or a new name for `init`", .0.display())]
+pub(crate) struct NotAFolder(pub(crate) PathBuf);
+
 /// SIGINT or SIGTERM; exit code 130.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; what was not acknowledged is not stored")]
+#[error("interrupted; what was not finished is not kept")]
 pub(crate) struct Interrupted;
 
 impl Exit {
@@ -56,6 +62,9 @@ impl Exit {
             }
             if cause.is::<PlanError>() {
                 return Self::DoesNotFit;
+            }
+            if cause.is::<NotAFolder>() {
+                return Self::NotFound;
             }
             if cause.is::<Usage>() {
                 return Self::Usage;

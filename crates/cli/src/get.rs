@@ -1,5 +1,6 @@
 //! `get`: objects become files again.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::args::GetArgs;
 use crate::exit::{Exit, Outcome, Usage};
 use crate::interrupt::Interrupt;
+use crate::new_folder::NewFolder;
 use crate::open::open;
 use crate::output::{Output, size};
 use crate::progress::Progress;
@@ -27,7 +29,7 @@ const RESTORERS: usize = 2;
 
 pub(crate) fn run(settings: &Settings, args: &GetArgs, output: &Output) -> Outcome {
     let bucket = settings.bucket(&args.bucket)?;
-    let interrupt = Interrupt::catch()?;
+    let interrupt = Interrupt::catch(output)?;
     let open = open(settings)?;
     let progress = Progress::new(output, None);
     let mut get = Get {
@@ -75,19 +77,28 @@ impl Get<'_> {
             let result = single(&args.dest, args.force, self.interrupt.clone(), reader);
             return self.note((object, result));
         }
-        let destination = Destination::open(&args.dest, args.force, self.interrupt.clone())
-            .with_context(|| format!("cannot open the folder {}", args.dest.display()))?;
-        let destination = Arc::new(destination);
+        let cannot = || format!("cannot open the folder {}", args.dest.display());
+        let made = NewFolder::make(&args.dest).with_context(cannot)?;
+        let restored = Destination::open(&args.dest, args.force, self.interrupt.clone())
+            .with_context(cannot)
+            .and_then(|destination| self.names(&args.names, &Arc::new(destination)));
+        if self.summary.objects == 0 {
+            made.remove_empty();
+        }
+        restored
+    }
+
+    fn names(&mut self, names: &[String], destination: &Arc<Destination>) -> anyhow::Result<()> {
         let restorers = WorkerPool::new("drystone-restorer", RESTORERS, RESTORERS * 2)?;
-        for name in &args.names {
+        for name in names {
             match self.object(name)? {
                 Some(object) => {
                     let file = object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
                     let reader = self.store.read(object.clone(), None);
-                    let result = destination.file(&file, reader);
+                    let result = destination.restorer().object(&file, reader);
                     self.note((object, result))?;
                 }
-                None => self.folder(name, &destination, &restorers)?,
+                None => self.folder(name, destination, &restorers)?,
             }
         }
         Ok(())
@@ -124,13 +135,9 @@ impl Get<'_> {
         let (store, target) = (self.store.clone(), Arc::clone(destination));
         let restored = restorers.map(batches, RESTORERS * 2, Order::Completion, move |batch| {
             let batch: Vec<ObjectRow> = batch?;
+            let mut restorer = target.restorer();
             let restore = |object: ObjectRow| {
-                let path = &object.key.as_str()[cut..];
-                let result = if path.ends_with('/') && object.size == 0 {
-                    target.empty_folder(path).map(|()| 0)
-                } else {
-                    target.file(path, store.read(object.clone(), None))
-                };
+                let result = restorer.object(&object.key.as_str()[cut..], store.read(object.clone(), None));
                 (object, result)
             };
             Ok::<Vec<Restored>, StoreError>(batch.into_iter().map(restore).collect())
@@ -194,7 +201,11 @@ impl Get<'_> {
             self.output
                 .note(format!("restored {objects} objects, {bytes} in {seconds:.1} s ({rate}/s){failures}"));
         }
-        Ok(if failed > 0 { self.worst } else { Exit::Success })
+        Ok(match (failed, objects, self.worst) {
+            (0, ..) => Exit::Success,
+            (_, 0, Exit::Partial) => Exit::Failed,
+            (_, _, worst) => worst,
+        })
     }
 }
 
@@ -214,7 +225,8 @@ impl<'a> Batches<'a> {
     }
 
     fn next_page(&mut self) -> Result<(), StoreError> {
-        let page = self.store.list(self.bucket, self.prefix, self.after.as_deref(), PAGE_OBJECTS)?;
+        let from = self.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let page = self.store.list(self.bucket, self.prefix, from, PAGE_OBJECTS)?;
         self.ended = page.len() < PAGE_OBJECTS;
         self.after = page.last().map(|object| object.key.as_str().to_owned());
         self.page = page.into_iter();

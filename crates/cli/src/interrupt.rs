@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: finish cleanly; the second one, or two seconds, ends the process.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,9 +10,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Exit, Interrupted};
+use crate::output::Output;
 
 /// Time to notice the first signal. A read that blocks (standard input, a hung file system) would never notice it.
 const GRACE: Duration = Duration::from_secs(2);
+const STOPPING: &str = "drystone: stopping within two seconds; a second signal stops at once";
 
 /// Set by a signal, asked by the loops that do the work.
 #[derive(Clone)]
@@ -22,10 +25,10 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     /// Catches the signals from now on, on a thread of its own (the plan counts it).
-    pub(crate) fn catch() -> anyhow::Result<Self> {
+    pub(crate) fn catch(output: &Output) -> anyhow::Result<Self> {
         let flag = Arc::new(AtomicBool::new(false));
         let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
-        let seen = Arc::clone(&flag);
+        let (seen, quiet) = (Arc::clone(&flag), output.quiet);
         std::thread::Builder::new()
             .name("drystone-signal".into())
             .spawn(move || {
@@ -41,10 +44,20 @@ impl Interrupt {
                     if patience.is_err() {
                         quit();
                     }
+                    if !quiet {
+                        // Not here: whoever reads what is said may have stopped reading, and a second signal must be seen.
+                        let _ = std::thread::Builder::new().spawn(|| writeln!(io::stderr(), "{STOPPING}"));
+                    }
                 }
             })
             .context("cannot start the signal thread")?;
         Ok(Self { flag })
+    }
+
+    /// No signal ever comes.
+    #[cfg(test)]
+    pub(crate) fn never() -> Self {
+        Self { flag: Arc::default() }
     }
 
     /// Fails once a signal has come.

@@ -9,17 +9,18 @@ mod exit;
 mod get;
 mod heartbeat;
 mod interrupt;
+mod key;
+mod new_folder;
 mod open;
 mod output;
 mod progress;
 mod put;
 mod restore;
+mod serve;
 mod settings;
 mod walk;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Exit, Outcome};
@@ -30,7 +31,7 @@ use crate::settings::Settings;
 static ALLOCATOR: counting_alloc::Counting = counting_alloc::Counting;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     let output = Output::new(&cli.global);
     let exit = match run(cli, &output) {
         Ok(exit) => exit,
@@ -55,6 +56,8 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Ls(args) => commands::ls(&settings, &args, output),
         Command::Rm(args) => commands::rm(&settings, &args, output),
         Command::Stat(args) => commands::stat(&settings, &args, output),
+        Command::Serve(args) => serve::run(&settings, &args, output),
+        Command::Key(command) => key::run(&settings, &command, output),
         Command::Plan(args) => commands::plan(&settings, &args, output),
         Command::Bench(args) => bench::run(&settings, &args, output),
         Command::Completions { shell } => commands::completions(shell),

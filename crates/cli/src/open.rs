@@ -1,11 +1,14 @@
 //! From settings to a running store, by way of the plan.
 
+use std::path::Path;
+
 use anyhow::Context;
 use drystone_chunker::Chunking;
 use drystone_limits::{Ask, Budget, Plan, raise_nofile};
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{Store, StoreConfig};
 
+use crate::exit::NotAFolder;
 use crate::settings::Settings;
 
 /// An open store and the plan it obeys.
@@ -16,26 +19,42 @@ pub(crate) struct Open {
 
 /// What may be used by a store that is cut by `chunking`.
 pub(crate) fn plan(settings: &Settings, chunking: Chunking) -> anyhow::Result<Plan> {
+    plan_with(settings, chunking, None)
+}
+
+/// The same for a server that would like so many connections.
+pub(crate) fn plan_serving(
+    settings: &Settings,
+    chunking: Chunking,
+    connections: u64,
+) -> anyhow::Result<Plan> {
+    plan_with(settings, chunking, Some(connections))
+}
+
+fn plan_with(settings: &Settings, chunking: Chunking, connections: Option<u64>) -> anyhow::Result<Plan> {
     // A refusal leaves the soft limit, which the plan then obeys.
     let _ = raise_nofile();
     let mut ask = Ask::new(chunking.chunk_bytes_max() as u64, chunking.to_string());
     ask.memory_bytes = settings.memory;
     ask.workers = settings.workers;
+    ask.connections = connections;
     Ok(Plan::new(&ask, &Budget::detect())?)
+}
+
+/// Refuses what can be no store's folder, in words that fit better than that there is no store in it.
+pub(crate) fn check_folder(folder: &Path) -> Result<(), NotAFolder> {
+    if folder.exists() && !folder.is_dir() { Err(NotAFolder(folder.to_owned())) } else { Ok(()) }
 }
 
 pub(crate) fn open(settings: &Settings) -> anyhow::Result<Open> {
     let folder = settings.store()?;
+    check_folder(folder)?;
     let chunking = LocalStore::chunking(folder)?;
     let plan = plan(settings, chunking)?;
     open_planned(settings, folder, plan)
 }
 
-pub(crate) fn open_planned(
-    settings: &Settings,
-    folder: &std::path::Path,
-    plan: Plan,
-) -> anyhow::Result<Open> {
+pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> anyhow::Result<Open> {
     let local = LocalConfig {
         sync: settings.sync,
         readers: plan.readers,
@@ -50,6 +69,7 @@ pub(crate) fn open_planned(
         sync: settings.sync,
         workers: plan.workers,
         buffers: plan.buffers,
+        ingests: plan.ingests,
         buffer_bytes: usize::try_from(plan.buffer_bytes).context("buffers larger than memory")?,
         read_ahead_max: plan.buffers,
         commit_queue_bytes: usize::try_from(plan.commit_queue_bytes).context("a queue larger than memory")?,

@@ -4,9 +4,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use drystone_store::{ObjectMeta, ObjectReader, StoreError};
 use rustix::fs::{
@@ -20,6 +19,11 @@ use crate::interrupt::Interrupt;
 /// Permission bits that a file gets back. Not set-user-id and the like: a store is no place to get privileges from.
 const MODE_MASK: u32 = 0o777;
 const MODE_DEFAULT: u32 = 0o666;
+/// Names tried for a temporary file. A killed `get` leaves one file for each of its threads, and a later process may have the
+/// same id.
+const TEMPORARY_NAMES_MAX: u32 = 1000;
+/// Bytes written by one call, so that a large chunk on a slow disk does not keep an interrupt waiting.
+const WRITE_BYTES_MAX: usize = 8 << 20;
 
 /// Why one file was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,10 @@ pub(crate) enum RestoreError {
     Exists,
     #[error("its key cannot be a path below a folder")]
     Path,
+    #[error(
+        "its key ends with `/`, as only an empty folder's can, but it holds bytes; `drystone cat` writes them"
+    )]
+    FolderWithBytes,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot {what}")]
@@ -42,22 +50,19 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> RestoreError {
     move |errno| RestoreError::Io { what, source: errno.into() }
 }
 
-/// A folder to restore into. Shared between threads.
+/// A folder to restore into. Shared between threads, each with a [`Restorer`] of its own.
 pub(crate) struct Destination {
     root: OwnedFd,
     force: bool,
     interrupt: Interrupt,
     umask: u32,
-    /// The folder used last: the next file is mostly in the same one.
-    last: Mutex<Option<(PathBuf, Arc<OwnedFd>)>>,
     /// Relaxed: it only has to give different numbers.
     temporary: AtomicU64,
 }
 
 impl Destination {
-    /// Opens `folder`, making it if it is missing.
+    /// Opens `folder`, which must exist.
     pub(crate) fn open(folder: &Path, force: bool, interrupt: Interrupt) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
         let root = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         // The only way to read the mask is to set it; no other thread runs that makes files.
         let umask = rustix::process::umask(Mode::empty());
@@ -67,36 +72,48 @@ impl Destination {
             force,
             interrupt,
             umask: umask.bits(),
-            last: Mutex::new(None),
             temporary: AtomicU64::new(u64::from(std::process::id()) << 32),
         })
     }
 
-    /// Restores one object at `path`, below the folder. Returns its length in bytes.
-    pub(crate) fn file(&self, path: &str, mut reader: ObjectReader) -> Result<u64, RestoreError> {
-        let (folder, name) = split(path)?;
-        let folder = self.folder(folder)?;
-        if !self.force && statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+    /// For one thread.
+    pub(crate) fn restorer(&self) -> Restorer<'_> {
+        Restorer { destination: self, last: None }
+    }
+
+    fn file(&self, folder: &OwnedFd, name: &str, mut reader: ObjectReader) -> Result<u64, RestoreError> {
+        if !self.force && statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(RestoreError::Exists);
         }
         let meta = reader.object().meta.clone();
-        let temporary = format!(".drystone-{:x}.part", self.temporary.fetch_add(1, Ordering::Relaxed));
         let mode = meta.mode.map_or(MODE_DEFAULT & !self.umask, |mode| mode & MODE_MASK);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&*folder, &temporary, flags, Mode::from_raw_mode(mode))
-            .map_err(failed("create the file"))?;
-        let written = self.fill(&File::from(file), mode, &meta, &mut reader).and_then(|len| {
+        let (temporary, file) = self.temporary(folder, mode)?;
+        let written = self.fill(&file, mode, &meta, &mut reader).and_then(|len| {
             let flags = if self.force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-            match renameat_with(&*folder, &temporary, &*folder, name, flags) {
+            match renameat_with(folder, &temporary, folder, name, flags) {
                 Ok(()) => Ok(len),
                 Err(Errno::EXIST) => Err(RestoreError::Exists),
                 Err(errno) => Err(failed("rename the finished file")(errno)),
             }
         });
         if written.is_err() {
-            let _ = unlinkat(&*folder, &temporary, AtFlags::empty());
+            let _ = unlinkat(folder, &temporary, AtFlags::empty());
         }
         written
+    }
+
+    /// A new file under a name that nobody has; what a killed `get` left is left alone, for it may be another machine's.
+    fn temporary(&self, folder: &OwnedFd, mode: u32) -> Result<(String, File), RestoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut tries = 0;
+        loop {
+            let name = format!(".drystone-{:x}.part", self.temporary.fetch_add(1, Ordering::Relaxed));
+            match openat(folder, &name, flags, Mode::from_raw_mode(mode)) {
+                Ok(file) => return Ok((name, File::from(file))),
+                Err(Errno::EXIST) if tries < TEMPORARY_NAMES_MAX => tries += 1,
+                Err(errno) => return Err(failed("create the file")(errno)),
+            }
+        }
     }
 
     fn fill(
@@ -116,17 +133,8 @@ impl Destination {
         Ok(len)
     }
 
-    /// Makes a folder that was stored empty.
-    pub(crate) fn empty_folder(&self, path: &str) -> Result<(), RestoreError> {
-        self.folder(path.trim_end_matches('/')).map(drop)
-    }
-
     /// Opens the folder `path` below the root, making what is missing of it.
-    fn folder(&self, path: &str) -> Result<Arc<OwnedFd>, RestoreError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, folder)) = last.as_ref().filter(|(open, _)| open == Path::new(path)) {
-            return Ok(Arc::clone(folder));
-        }
+    fn folder(&self, path: &str) -> Result<OwnedFd, RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let whole = if path.is_empty() { "." } else { path };
@@ -137,9 +145,7 @@ impl Destination {
             }
             opened => opened,
         };
-        let folder = Arc::new(opened.map_err(failed("open the folder"))?);
-        *last = Some((PathBuf::from(path), Arc::clone(&folder)));
-        Ok(folder)
+        opened.map_err(failed("open the folder"))
     }
 
     fn make(&self, path: &str, beneath: ResolveFlags) -> Result<(), RestoreError> {
@@ -160,6 +166,38 @@ impl Destination {
     }
 }
 
+/// Restores one object after the other, and keeps the folder of the last one open: the next is mostly in the same. Three
+/// descriptors at a time: that folder (or, while one is made, it and its parent) and the file.
+pub(crate) struct Restorer<'a> {
+    destination: &'a Destination,
+    last: Option<(String, OwnedFd)>,
+}
+
+impl Restorer<'_> {
+    /// Restores one object at `path`, below the destination. Returns its length in bytes.
+    pub(crate) fn object(&mut self, path: &str, reader: ObjectReader) -> Result<u64, RestoreError> {
+        if path.ends_with('/') {
+            if reader.object().size > 0 {
+                return Err(RestoreError::FolderWithBytes);
+            }
+            return self.folder(path.trim_end_matches('/')).map(|_| 0);
+        }
+        let (folder, name) = split(path)?;
+        let destination = self.destination;
+        destination.file(self.folder(folder)?, name, reader)
+    }
+
+    fn folder(&mut self, path: &str) -> Result<&OwnedFd, RestoreError> {
+        // The old one is closed before another is opened.
+        let kept = self.last.take().filter(|(open, _)| open == path);
+        let last = match kept {
+            Some(kept) => kept,
+            None => (path.to_owned(), self.destination.folder(path)?),
+        };
+        Ok(&self.last.insert(last).1)
+    }
+}
+
 /// Restores one object as exactly this file; its folder must exist.
 pub(crate) fn single(
     path: &Path,
@@ -172,15 +210,9 @@ pub(crate) fn single(
         _ => Path::new("."),
     };
     let name = path.file_name().and_then(|name| name.to_str()).ok_or(RestoreError::Path)?;
-    if rustix::fs::access(folder, rustix::fs::Access::EXISTS).is_err() {
-        return Err(RestoreError::Io {
-            what: "find the destination's folder",
-            source: io::ErrorKind::NotFound.into(),
-        });
-    }
     let destination = Destination::open(folder, force, interrupt)
-        .map_err(|source| RestoreError::Io { what: "open the folder", source })?;
-    destination.file(name, reader)
+        .map_err(|source| RestoreError::Io { what: "open the destination's folder", source })?;
+    destination.restorer().object(name, reader)
 }
 
 /// A file that notices interrupts while it is written, so that its temporary name goes away.
@@ -192,7 +224,7 @@ struct Interruptible<'a> {
 impl Write for Interruptible<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.interrupt.check().map_err(io::Error::other)?;
-        self.file.write(bytes)
+        self.file.write(&bytes[..bytes.len().min(WRITE_BYTES_MAX)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -217,4 +249,19 @@ fn times(meta: &ObjectMeta) -> Timestamps {
         tv_nsec: meta.modified_ns.rem_euclid(1_000_000_000),
     };
     Timestamps { last_access: time, last_modification: time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_of_a_killed_process_with_the_same_id_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Destination::open(folder.path(), false, Interrupt::never()).unwrap();
+        let (first, _) = open().temporary(&open().root, 0o600).unwrap();
+        let (second, _) = open().temporary(&open().root, 0o600).unwrap();
+        assert!(first != second);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use drystone_chunker::Chunking;
+use drystone_config::Config;
 use drystone_store::{BucketName, SyncPolicy};
-use serde::Deserialize;
 
 use crate::args::{BucketArg, Global, Sync};
 use crate::exit::Usage;
 
-const BUCKET_DEFAULT: &str = "default";
+pub(crate) const BUCKET_DEFAULT: &str = "default";
 /// A settings file has a dozen lines.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -23,50 +23,33 @@ pub(crate) struct Settings {
     pub(crate) workers: Option<usize>,
     pub(crate) sync: SyncPolicy,
     pub(crate) chunk: Option<Chunking>,
-    bucket: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    store: Option<PathBuf>,
-    memory: Option<String>,
-    workers: Option<u16>,
-    sync: Option<Sync>,
-    bucket: Option<String>,
-    chunk: Option<String>,
+    bucket: Option<BucketName>,
 }
 
 impl Settings {
     pub(crate) fn resolve(global: &Global) -> anyhow::Result<Self> {
-        let file = File::read(global)?;
-        let memory = match (global.memory, &file.memory) {
-            (Some(bytes), _) => Some(bytes),
-            (None, Some(text)) => {
-                Some(drystone_limits::parse_bytes(text).map_err(|error| Usage(format!("memory: {error}")))?)
-            }
-            (None, None) => None,
-        };
-        let chunk = file.chunk.map(|text| text.parse::<Chunking>()).transpose();
-        if matches!(file.workers, Some(workers) if !(1..=64).contains(&workers)) {
-            return Err(Usage("workers: must be between 1 and 64".into()).into());
-        }
+        let file = read(global)?;
+        let asked = global.sync.map(|sync| match sync {
+            Sync::Commit => SyncPolicy::Commit,
+            Sync::Never => SyncPolicy::Never,
+        });
         Ok(Self {
             store: global.store.clone().or(file.store),
-            memory,
+            memory: global.memory.or(file.memory),
             workers: global.workers.or(file.workers).map(usize::from),
-            sync: match global.sync.or(file.sync).unwrap_or(Sync::Commit) {
-                Sync::Commit => SyncPolicy::Commit,
-                Sync::Never => SyncPolicy::Never,
-            },
-            chunk: chunk.map_err(|error| Usage(format!("chunk: {error}")))?,
+            sync: asked.or(file.sync).unwrap_or(SyncPolicy::Commit),
+            chunk: file.chunk,
             bucket: file.bucket,
         })
     }
 
     pub(crate) fn bucket(&self, arg: &BucketArg) -> anyhow::Result<BucketName> {
-        let name = arg.bucket.as_deref().or(self.bucket.as_deref()).unwrap_or(BUCKET_DEFAULT);
-        Ok(BucketName::new(name).map_err(drystone_store::StoreError::Name)?)
+        let name = match (&arg.bucket, &self.bucket) {
+            (Some(name), _) => BucketName::new(name),
+            (None, Some(bucket)) => Ok(bucket.clone()),
+            (None, None) => BucketName::new(BUCKET_DEFAULT),
+        };
+        Ok(name.map_err(drystone_store::StoreError::Name)?)
     }
 
     pub(crate) fn store(&self) -> anyhow::Result<&PathBuf> {
@@ -76,33 +59,29 @@ impl Settings {
     }
 }
 
-impl File {
-    fn read(global: &Global) -> anyhow::Result<Self> {
-        let (path, asked_for) = match &global.config {
-            Some(path) => (path.clone(), true),
-            None => match default_path() {
-                Some(path) => (path, false),
-                None => return Ok(Self::default()),
-            },
-        };
-        let mut text = String::new();
-        // Not more than that, whatever its length is said to be: a device has none and no end.
-        let read = std::fs::File::open(&path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-        match read {
-            Ok(len) if len as u64 > FILE_BYTES_MAX => {
-                return Err(
-                    Usage(format!("{} is not a settings file: it is too large", path.display())).into()
-                );
-            }
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
-                return Ok(Self::default());
-            }
-            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+fn read(global: &Global) -> anyhow::Result<Config> {
+    let (path, asked_for) = match &global.config {
+        Some(path) => (path.clone(), true),
+        None => match default_path() {
+            Some(path) => (path, false),
+            None => return Ok(Config::default()),
+        },
+    };
+    let mut text = String::new();
+    // Not more than that, whatever its length is said to be: a device has none and no end.
+    let read =
+        std::fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    match read {
+        Ok(len) if len as u64 > FILE_BYTES_MAX => {
+            return Err(Usage(format!("{} is not a settings file: it is too large", path.display())).into());
         }
-        toml::from_str(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
+            return Ok(Config::default());
+        }
+        Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
     }
+    Config::parse(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
 }
 
 fn default_path() -> Option<PathBuf> {

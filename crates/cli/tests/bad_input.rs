@@ -71,8 +71,8 @@ fn a_named_source_whose_name_is_not_utf8_does_not_stop_the_others() {
 fn a_special_file_is_refused_without_waiting_for_it() {
     let sandbox = Sandbox::new();
     rustix::fs::mkfifoat(rustix::fs::CWD, sandbox.path("fifo"), rustix::fs::Mode::RWXU).unwrap();
-    sandbox.fails(3, args!["put", "fifo"]).says(&["fifo: not a regular file"]);
-    sandbox.fails(3, args!["put", "/dev/null"]).says(&["null: not a regular file"]);
+    sandbox.fails(1, args!["put", "fifo"]).says(&["fifo: not a regular file"]);
+    sandbox.fails(1, args!["put", "/dev/null"]).says(&["null: not a regular file"]);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn keys_that_cannot_be_are_refused() {
         for command in ["cat", "stat", "rm"] {
             sandbox.fails(2, args![command, "--", key]).says(&[why]);
         }
-        sandbox.fails(3, args!["put", "f", "--name", key]).says(&[why]);
+        sandbox.fails(2, args!["put", "f", "--name", key]).says(&["--name", why]);
     }
-    assert_eq!(sandbox.ok(args!["ls"]).text(), "");
+    assert_eq!(sandbox.ok(args!["ls", "--buckets"]).text(), "");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
 use drystone_testkit::noise::Noise;
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Ran, Sandbox, args, assert_nothing_temporary_below, files_below, spawn};
+use support::{Ran, Sandbox, args, assert_nothing_temporary_below, files_below, spawn, tree};
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("a child that nobody waited for");
@@ -23,6 +23,10 @@ fn a_put_that_waits_for_standard_input_ends() {
         // More than a pipe holds, so it is reading by now and has its signal handlers.
         input.write_all(&Noise::new(1).bytes(3 << 20)).unwrap();
         signal(&child, which);
+        let mut said = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.contains("stopping within two seconds"), "{said}");
+        assert!(child.try_wait().unwrap().is_none(), "it was said only at the end");
         let ran = Ran::new(child.wait_with_output().unwrap());
         assert_eq!(ran.code, Some(130), "{}", ran.err);
         drop(input);
@@ -53,6 +57,28 @@ fn a_get_takes_its_temporary_file_away() {
         // It may have been faster than the signal.
         assert!(matches!(ran.code, Some(0 | 130)), "{:?} {}", ran.code, ran.err);
         interrupted += u32::from(ran.code == Some(130));
+    }
+    assert!(interrupted > 0, "no signal came in time");
+}
+
+#[test]
+fn a_get_of_many_files_takes_its_temporary_files_away() {
+    let sandbox = Sandbox::new();
+    tree::many(&sandbox.path("s"), 1, 5000, 2000);
+    sandbox.ok(args!["--quiet", "put", "s"]);
+    let into = sandbox.path("into");
+    let mut interrupted = 0;
+    for _ in 0..5 {
+        let mut child = spawn(&mut sandbox.drystone(args!["get", "s", into]));
+        while !into.join("s/003").exists() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        signal(&child, Signal::INT);
+        let ran = Ran::new(child.wait_with_output().unwrap());
+        assert_nothing_temporary_below(&into);
+        assert!(matches!(ran.code, Some(0 | 130)), "{:?} {}", ran.code, ran.err);
+        interrupted += u32::from(ran.code == Some(130));
+        std::fs::remove_dir_all(&into).unwrap();
     }
     assert!(interrupted > 0, "no signal came in time");
 }

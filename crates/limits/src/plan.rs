@@ -7,6 +7,7 @@ pub mod constants;
 mod descriptors;
 mod error;
 mod memory;
+mod serving;
 mod spend;
 mod table;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use self::constants::*;
 use self::descriptors::DescriptorPlan;
 use self::memory::MemoryPlan;
+use self::serving::Serving;
 use crate::{Budget, Limit, format_bytes};
 
 pub use self::error::PlanError;
@@ -31,12 +33,20 @@ pub struct Ask {
     pub chunk_bytes_max: u64,
     /// What the user calls that chunker, for messages: the value of `--chunk`.
     pub chunk_name: String,
+    /// `Some` for a server: how many clients may be connected at a time, if there is room.
+    pub connections: Option<u64>,
 }
 
 impl Ask {
     /// The defaults, for a store whose chunks have up to `chunk_bytes_max` bytes.
     pub fn new(chunk_bytes_max: u64, chunk_name: impl Into<String>) -> Self {
-        Self { memory_bytes: None, workers: None, chunk_bytes_max, chunk_name: chunk_name.into() }
+        Self {
+            memory_bytes: None,
+            workers: None,
+            chunk_bytes_max,
+            chunk_name: chunk_name.into(),
+            connections: None,
+        }
     }
 }
 
@@ -66,6 +76,14 @@ pub struct Plan {
     pub segment_readers: usize,
     /// Directories that a folder walk may hold open.
     pub walk_depth_max: usize,
+    /// Uploads that have buffers at a time.
+    pub ingests: usize,
+    /// Connections of clients; 0 when none are served.
+    pub connections: usize,
+    /// Bodies that are sent or received at a time; 0 when no clients are served.
+    pub transfers: usize,
+    /// Threads on which requests may block; 0 when no clients are served.
+    pub blocking_threads: usize,
     /// Threads, the main one included.
     pub threads: usize,
     /// Sum of the memory rows; at most `memory_ceiling`.
@@ -86,16 +104,14 @@ impl Plan {
     /// Spends the budget, or says what to change. A function of its arguments: reads nothing, changes nothing.
     pub fn new(ask: &Ask, budget: &Budget) -> Result<Self, PlanError> {
         let workers = worker_count(ask, budget);
-        // Descriptors first: they bound the database connections, and each connection has a cache.
-        let descriptors = DescriptorPlan::fit(workers, &budget.descriptors)?;
-        let readers = descriptors.readers;
         let memory_ceiling = memory::ceiling(ask, budget);
-        let memory = MemoryPlan::fit(workers, readers, ask.chunk_bytes_max, memory_ceiling.value)
-            .ok_or_else(|| memory::too_small(ask, budget, workers, readers))?;
+        let (descriptors, memory) = fit(ask, budget, workers, memory_ceiling.value)?;
+        let (readers, serving) = (descriptors.readers, memory.serving);
+        let ingests = ingests(memory.buffers, serving);
 
         let mut spends = memory.spends();
         spends.extend(descriptors.spends());
-        spends.extend(thread_spends(workers));
+        spends.extend(thread_spends(workers, serving));
         spends.push(Spend::new(Resource::Children, "none are started", 0, 1));
         let plan = Self {
             workers: small(workers),
@@ -109,6 +125,10 @@ impl Plan {
             segment_writers: small(descriptors.segment_writers),
             segment_readers: small(descriptors.segment_readers),
             walk_depth_max: small(descriptors.walk_depth),
+            ingests: small(ingests),
+            connections: small(serving.connections),
+            transfers: small(serving.transfers),
+            blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),
             memory_total_bytes: spend::total(&spends, Resource::Memory),
             memory_ceiling: memory_ceiling.value,
@@ -132,17 +152,58 @@ fn readers_wanted(workers: u64) -> u64 {
     (workers + READERS_BEYOND_WORKERS).min(READERS_MAX)
 }
 
-fn threads_total(workers: u64) -> u64 {
-    spend::total(&thread_spends(workers), Resource::Threads)
+/// The richest plan of both kinds. Descriptors first: they bound the database connections, and each connection has a cache.
+fn fit(
+    ask: &Ask,
+    budget: &Budget,
+    workers: u64,
+    memory_bytes: u64,
+) -> Result<(DescriptorPlan, MemoryPlan), PlanError> {
+    let candidates = Serving::candidates(ask.connections);
+    let least = candidates.last().copied().unwrap_or_default();
+    let memory_of = |serving: Serving, descriptors: DescriptorPlan, buffers_min| {
+        let readers = descriptors.readers;
+        MemoryPlan::fit(workers, readers, ask.chunk_bytes_max, serving, buffers_min, memory_bytes)
+            .map(|memory| (descriptors, memory))
+    };
+    for serving in candidates {
+        let Ok(descriptors) = DescriptorPlan::fit(workers, serving, &budget.descriptors) else { continue };
+        let buffers_min = if serving.is_none() { BUFFERS_MIN } else { BUFFERS_SERVING_MIN };
+        if let Some(plan) = memory_of(serving, descriptors, buffers_min) {
+            return Ok(plan);
+        }
+    }
+    let descriptors = DescriptorPlan::fit(workers, least, &budget.descriptors)?;
+    memory_of(least, descriptors, BUFFERS_MIN)
+        .ok_or_else(|| memory::too_small(ask, budget, workers, descriptors.readers, least))
 }
 
-fn thread_spends(workers: u64) -> Vec<Spend> {
+/// A command line's uploads may have every buffer; a server's leave some to downloads.
+fn ingests(buffers: u64, serving: Serving) -> u64 {
+    let each = if serving.is_none() { BUFFERS_MIN } else { BUFFERS_PER_INGEST_SERVING };
+    (buffers / each).max(1)
+}
+
+fn threads_total(workers: u64, serving: Serving) -> u64 {
+    spend::total(&thread_spends(workers, serving), Resource::Threads)
+}
+
+fn thread_spends(workers: u64, serving: Serving) -> Vec<Spend> {
     let threads = |use_: &str, count| Spend::new(Resource::Threads, use_, count, 1);
+    if serving.is_none() {
+        return vec![
+            threads("reader (the main thread)", THREADS_READER),
+            threads("cutter", THREADS_CUTTER),
+            threads("workers", workers),
+            threads("signals and heartbeat", THREADS_SIGNAL_AND_HEARTBEAT),
+        ];
+    }
     vec![
-        threads("reader (the main thread)", THREADS_READER),
-        threads("cutter", THREADS_CUTTER),
+        threads("main", THREADS_READER),
+        threads("event loops", workers),
+        threads("cutters, one for each upload", ingests(BUFFERS_SERVING, serving)),
         threads("workers", workers),
-        threads("signals and heartbeat", THREADS_SIGNAL_AND_HEARTBEAT),
+        threads("requests", serving.blocking_threads()),
     ]
 }
 

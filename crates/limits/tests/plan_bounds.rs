@@ -46,10 +46,13 @@ fn check_sums(plan: &Plan) {
         + plan.writer_cache_bytes
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
+        + plan.connections as u64 * 48 * KIB
+        + plan.transfers as u64 * 384 * KIB
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);
-    let by_hand = by_hand + plan.walk_depth_max + 2 + 4;
+    let server = if plan.connections > 0 { plan.connections + 8 } else { 0 };
+    let by_hand = by_hand + plan.walk_depth_max + 2 + 4 + server;
     assert_eq!(by_hand as u64, plan.descriptors_total, "{plan}");
 }
 
@@ -249,4 +252,55 @@ fn every_remedy_that_a_refusal_names_is_enough() {
         }
     }
     assert!(followed.iter().all(|&count| count > 3), "hardly anything was tried: {followed:?}");
+}
+
+fn serving(memory_bytes: u64, descriptors: u64, connections: u64) -> Result<Plan, PlanError> {
+    let ask = Ask {
+        memory_bytes: Some(memory_bytes),
+        workers: Some(2),
+        connections: Some(connections),
+        ..Ask::new(4 * MIB, "cdc")
+    };
+    Plan::new(&ask, &budget(2, u64::MAX, descriptors))
+}
+
+#[test]
+fn a_server_gives_up_connections_before_buffers() {
+    let roomy = serving(256 * MIB, 1024, 512).unwrap();
+    check_sums(&roomy);
+    assert_eq!((roomy.connections, roomy.transfers, roomy.buffers, roomy.ingests), (512, 64, 12, 4));
+    let few = serving(256 * MIB, 256, 512).unwrap();
+    check_sums(&few);
+    assert_eq!((few.connections, few.buffers), (128, 12));
+    let tight = serving(128 * MIB, 1024, 512).unwrap();
+    check_sums(&tight);
+    assert!(tight.connections < 512 && tight.buffers >= 6 && tight.ingests == tight.buffers / 3, "{tight:?}");
+    assert!(tight.blocking_threads > tight.transfers);
+}
+
+#[test]
+fn a_server_that_cannot_have_the_least_is_told_what_to_change() {
+    let least = (1..512).find_map(|mib| serving(mib * MIB, 1024, 512).ok()).unwrap();
+    check_sums(&least);
+    assert_eq!((least.connections, least.transfers, least.ingests), (16, 8, 1));
+    let refused = serving(least.memory_total_bytes - MIB, 1024, 512).unwrap_err();
+    assert!(matches!(refused, PlanError::MemoryTooSmall { .. }), "{refused}");
+    assert!(refused.to_string().contains("--memory"), "{refused}");
+    let refused = serving(256 * MIB, 40, 512).unwrap_err();
+    assert!(refused.to_string().contains("ulimit -n"), "{refused}");
+}
+
+#[test]
+fn whatever_there_is_a_server_stays_below_it() {
+    for memory in [64, 96, 128, 192, 256, 1024, 8192] {
+        for descriptors in [64, 128, 256, 1024, 65_536] {
+            for connections in [0, 1, 100, 10_000, u64::MAX] {
+                if let Ok(plan) = serving(memory * MIB, descriptors, connections) {
+                    check_sums(&plan);
+                    assert!(plan.buffers >= 2 * plan.ingests && plan.ingests >= 1, "{plan:?}");
+                    assert!(plan.connections >= 16 && plan.transfers >= 8, "{plan:?}");
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Opening the database: one way, with every setting stated.
 
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drystone_store::{StoreError, SyncPolicy};
@@ -17,10 +19,16 @@ const CHECKPOINT_PAGES: u32 = 4096;
 /// The WAL is cut back to this after a checkpoint, in bytes.
 const WAL_BYTES_KEPT: u32 = 32 << 20;
 /// More than the statements that we prepare, so that none is ever prepared twice.
-const STATEMENTS_MAX: usize = 48;
+const STATEMENTS_MAX: usize = 80;
+/// The database holds the secrets of access keys. SQLite gives its log and index the same permissions.
+const MODE: u32 = 0o600;
 
 /// Makes the database; finishes a half-made one.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path);
+    // A half-made one may have been made by an earlier version.
+    file.and_then(|file| file.set_permissions(fs::Permissions::from_mode(MODE)))
+        .map_err(failed("create", path))?;
     let made = || -> rusqlite::Result<()> {
         let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
@@ -48,9 +56,9 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         }
         Err(error) => return Err(failed("read", path)(error)),
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = || -> rusqlite::Result<(Connection, i64, i64)> {
-        let db = Connection::open_with_flags(path, flags)?;
+    let opened = |file: &Path, access: OpenFlags| -> rusqlite::Result<(Connection, i64, i64)> {
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let db = Connection::open_with_flags(file, flags)?;
         db.busy_timeout(BUSY_WAIT)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -69,7 +77,13 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok((db, application, version))
     };
-    let (db, application, version) = opened().map_err(|error| damaged(path, &error))?;
+    let (db, application, version) = match opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        Err(error) if is_read_only(&error) => {
+            let file = frozen(path)?;
+            opened(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| damaged(path, &error))?
+        }
+        opened => opened.map_err(|error| damaged(path, &error))?,
+    };
     if application != schema::APPLICATION_ID {
         let detail = format!("its application id is {application:#x}");
         return Err(OpenError::DamagedRecords { path: path.to_owned(), detail });
@@ -83,6 +97,35 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
     }
 }
 
+/// Whether SQLite could not make the files that it shares with other processes, because nothing can be made there.
+fn is_read_only(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// The name by which SQLite opens a database that nobody can be changing, and leaves everything around it alone.
+///
+/// Only where there is no log: what is in one was committed, and without it an older state would be read.
+fn frozen(path: &Path) -> Result<PathBuf, OpenError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    if log.metadata().is_ok_and(|meta| meta.len() > 0) {
+        let detail = "the store cannot be written to and was not closed; open it once where it can";
+        let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, detail);
+        return Err(OpenError::Io { what: "read back", path: log, source });
+    }
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    uri.push_str("?immutable=1");
+    Ok(PathBuf::from(uri))
+}
+
 fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
@@ -93,8 +136,25 @@ fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
             let source = io::Error::new(io::ErrorKind::StorageFull, error.to_string());
             OpenError::Io { what: "write", path: path.to_owned(), source }
         }
+        // Nothing is known of the bytes, so there is no advice to put others in their place.
+        Some(ErrorCode::SystemIoFailure) => {
+            let source = if is_on_a_full_disk(path) {
+                io::Error::new(io::ErrorKind::StorageFull, format!("the disk is full ({error})"))
+            } else {
+                io::Error::other(error.to_string())
+            };
+            OpenError::Io { what: "open", path: path.to_owned(), source }
+        }
         _ => OpenError::DamagedRecords { path: path.to_owned(), detail: error.to_string() },
     }
+}
+
+/// SQLite needs room for its shared-memory file even to read, and does not say what kept it from growing.
+fn is_on_a_full_disk(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    // A file system that does not count its files says that it has none, and none left.
+    let is_full = |disk: rustix::fs::StatVfs| disk.f_bavail == 0 || (disk.f_files > 0 && disk.f_favail == 0);
+    rustix::fs::statvfs(folder).is_ok_and(is_full)
 }
 
 fn is_wrong_value(error: &rusqlite::Error) -> bool {
@@ -113,6 +173,10 @@ pub(crate) fn refused(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Sto
         Some(ErrorCode::DiskFull) => {
             StoreError::records(what, io::Error::new(io::ErrorKind::StorageFull, error.to_string()))
         }
+        Some(ErrorCode::ReadOnly) => {
+            let detail = "the store cannot be written to here";
+            StoreError::records(what, io::Error::new(io::ErrorKind::ReadOnlyFilesystem, detail))
+        }
         Some(ErrorCode::DatabaseBusy) => {
             let detail = "another process has held the database for a minute";
             StoreError::records(what, io::Error::new(io::ErrorKind::TimedOut, detail))
@@ -121,5 +185,28 @@ pub(crate) fn refused(what: &'static str) -> impl FnOnce(rusqlite::Error) -> Sto
             "{what}: records.db is damaged ({error}); the segments are untouched, put a backup of it back"
         )),
         _ => StoreError::records(what, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: i32, is_damage: bool) {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let found = damaged(&std::env::temp_dir().join("records.db"), &error);
+        assert_eq!(matches!(found, OpenError::DamagedRecords { .. }), is_damage, "{found}");
+    }
+
+    /// A disk that fails or is full once led to the advice to put a backup in the place of sound records.
+    #[test]
+    fn a_failing_disk_is_not_taken_for_damage() {
+        check(rusqlite::ffi::SQLITE_IOERR_READ, false);
+        check(rusqlite::ffi::SQLITE_IOERR_SHMSIZE, false);
+        check(rusqlite::ffi::SQLITE_FULL, false);
+        check(rusqlite::ffi::SQLITE_CANTOPEN, false);
+        check(rusqlite::ffi::SQLITE_CORRUPT, true);
+        check(rusqlite::ffi::SQLITE_NOTADB, true);
     }
 }

@@ -85,6 +85,15 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     if file.exists() {
         return Err(OpenError::Exists(folder.to_owned()));
     }
+    // The folders that have to be made, and the one that they are made in: each must keep its new name.
+    let mut named_in: Vec<&Path> = Vec::new();
+    for ancestor in folder.ancestors().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        named_in.push(ancestor);
+        if ancestor.exists() {
+            break;
+        }
+    }
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         // What a killed `init` leaves behind is ours to finish.
@@ -109,7 +118,10 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
     // Last, because its presence says that everything else is there.
     fs::rename(&new, &file).map_err(failed("rename", &new))?;
-    File::open(folder).and_then(|dir| dir.sync_all()).map_err(failed("sync", folder))
+    for dir in named_in.into_iter().chain([folder]) {
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {

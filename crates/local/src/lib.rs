@@ -8,10 +8,15 @@
 //! [`LocalConfig::segment_readers`] for reading. Memory: the database caches.
 
 mod connection;
+mod database;
 mod format;
 mod records;
 mod records_commit;
+mod records_copy;
+mod records_keys;
+mod records_manifest;
 mod records_read;
+mod records_uploads;
 mod schema;
 mod segment_file;
 mod segments;
@@ -22,8 +27,8 @@ use drystone_chunker::Chunking;
 use drystone_store::{SegmentStorage, StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
 
+pub use database::SqliteRecords;
 pub use format::{FORMAT_VERSION, OpenError};
-pub use records::SqliteRecords;
 pub use segments::SegmentFiles;
 
 /// What the embedded backend may use; the numbers come from a plan.
@@ -83,7 +88,8 @@ impl LocalStore {
         format::read(folder)
     }
 
-    /// Opens the store in `folder`.
+    /// Opens the store in `folder`. Where it cannot be written to, by its permissions or because the file system is mounted
+    /// read-only, it can be read, provided that whoever wrote last closed it.
     ///
     /// # Errors
     /// When it is not a store, of a newer format, or its database is missing or damaged.
@@ -91,7 +97,8 @@ impl LocalStore {
         let chunking = format::read(folder)?;
         let records = SqliteRecords::open(&records_path(folder), config)?;
         let segments = SegmentFiles::new(segments_path(folder), config);
-        if config.sync == SyncPolicy::Commit {
+        // What cannot be written to acknowledges nothing.
+        if config.sync == SyncPolicy::Commit && !records.is_read_only {
             sync_leftovers(folder, &records, &segments)?;
         }
         Ok(Self { records: PlainArc::new(records), segments: PlainArc::new(segments), chunking })

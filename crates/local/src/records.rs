@@ -1,141 +1,43 @@
-//! [`Records`] on SQLite: one writing connection, a fixed number of reading ones.
+//! [`Records`] on SQLite: each method is one transaction; the statements are in the modules beside this one.
 
-use std::path::Path;
+use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
-use drystone_pool::{Owner, Permit, Permits};
 use drystone_store::{
-    BucketName, ChunkRef, CommitBatch, CommitResult, Epoch, Key, KnownChunk, ManifestId, ManifestRow,
-    ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, SyncPolicy, Totals,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, CopySource, CopyTarget, Epoch,
+    Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
+    PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals, UploadId,
+    UploadRow,
 };
-use drystone_sync::{Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, params};
 
-use crate::connection::{self, refused};
-use crate::format::OpenError;
-use crate::{LocalConfig, records_commit, records_read};
+use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
+use crate::{records_commit, records_copy, records_keys, records_manifest, records_read, records_uploads};
 
-/// Milliseconds since 1970 by the database's clock.
-const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
-
-/// The records of a store in one SQLite database.
-pub struct SqliteRecords {
-    /// Transactions of this process queue here rather than in SQLite, which would poll.
-    writer: Mutex<Connection>,
-    /// Idle reading connections; whoever holds a permit finds one. A leaf lock.
-    readers: Mutex<Vec<Connection>>,
-    reader_permits: Owner,
-    sync: SyncPolicy,
-}
-
-/// A reading connection that goes back where it came from.
-struct Reader<'a> {
-    records: &'a SqliteRecords,
-    connection: Option<Connection>,
-    _permit: Permit,
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.records.readers.lock().push(connection);
-        }
-    }
-}
-
-/// An integer as SQLite has them. Ids and lengths stay far below 2^63.
-pub(crate) fn int(value: u64) -> i64 {
-    i64::try_from(value).expect("ids, offsets and lengths are below 2^63")
-}
-
-/// A caller's limit; one beyond what SQLite counts to is none.
-pub(crate) fn limit_of(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-/// An unsigned number read from the database; a damaged one must not panic.
-pub(crate) fn uint(value: i64) -> rusqlite::Result<u64> {
-    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, value))
-}
-
-impl SqliteRecords {
-    /// Opens the database at `path`, which must exist, with every connection that it will ever use.
-    pub(crate) fn open(path: &Path, config: &LocalConfig) -> std::result::Result<Self, OpenError> {
-        let writer = connection::open(path, config.sync, config.writer_cache_bytes)?;
-        let count = config.readers.max(1);
-        let mut readers = Vec::with_capacity(count);
-        for _ in 0..count {
-            readers.push(connection::open(path, config.sync, config.reader_cache_bytes)?);
-        }
-        let reader_permits = Permits::new(count, count).owner();
-        Ok(Self {
-            writer: Mutex::new(writer),
-            readers: Mutex::new(readers),
-            reader_permits,
-            sync: config.sync,
-        })
-    }
-
-    /// Segments that were written without syncing, at most 256.
-    pub(crate) fn unsynced_segments(&self) -> Result<Vec<SegmentId>> {
-        self.read("cannot list segments", |db| {
-            let mut statement = db.prepare_cached("SELECT id FROM segments WHERE unsynced = 1 LIMIT 256")?;
-            let rows = statement.query_map([], |row| uint(row.get(0)?).map(SegmentId))?;
-            rows.collect()
-        })
-    }
-
-    /// Notes that all of a segment is on the disk.
-    pub(crate) fn mark_synced(&self, segment: SegmentId) -> Result<()> {
-        self.write("cannot note a synced segment", |tx| {
-            tx.execute("UPDATE segments SET unsynced = 0 WHERE id = ?1", [int(segment.0)]).map(drop)
-        })
-    }
-
-    fn read<T>(
-        &self,
-        what: &'static str,
-        body: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let permit = self.reader_permits.acquire()?;
-        let connection = self.readers.lock().pop();
-        let reader = Reader { records: self, connection, _permit: permit };
-        let connection = reader.connection.as_ref().expect("there are as many connections as permits");
-        body(connection).map_err(refused(what))
-    }
-
-    /// One short write transaction.
-    fn write<T>(
-        &self,
-        what: &'static str,
-        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        let mut writer: MutexGuard<'_, Connection> = self.writer.lock();
-        let run = || -> rusqlite::Result<T> {
-            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let value = body(&transaction)?;
-            transaction.commit()?;
-            Ok(value)
-        };
-        run().map_err(refused(what))
+fn lease(lease_ms: u64) -> Result<i64> {
+    match i64::try_from(lease_ms) {
+        Ok(lease) if lease_ms <= LEASE_MS_MAX => Ok(lease),
+        _ => Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX }),
     }
 }
 
 impl Records for SqliteRecords {
     fn begin_session(&self, lease_ms: u64) -> Result<Session> {
+        let lease = lease(lease_ms)?;
         self.write("cannot begin an upload session", |tx| {
             let epoch: i64 =
                 tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
             let sql = format!("INSERT INTO sessions (epoch, expires_ms) VALUES (?1, {NOW_MS} + ?2)");
-            tx.execute(&sql, params![epoch, int(lease_ms)])?;
+            tx.execute(&sql, params![epoch, lease])?;
             Ok(Session { id: SessionId(uint(tx.last_insert_rowid())?), epoch: Epoch(uint(epoch)?) })
         })
     }
 
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
+        let lease = lease(lease_ms)?;
         let sql = format!("UPDATE sessions SET expires_ms = {NOW_MS} + ?2 WHERE id = ?1 AND dead = 0");
         let extended = self.write("cannot extend an upload session", |tx| {
-            tx.execute(&sql, params![int(session.0), int(lease_ms)])
+            tx.execute(&sql, params![int(session.0), lease])
         })?;
         if extended == 1 { Ok(()) } else { Err(StoreError::SessionExpired) }
     }
@@ -205,14 +107,36 @@ impl Records for SqliteRecords {
         if self.read("cannot look a bucket up", |db| records_read::bucket(db, bucket))?.is_some() {
             return Ok(false);
         }
-        self.write("cannot create a bucket", |tx| {
-            tx.execute("INSERT OR IGNORE INTO buckets (name) VALUES (?1)", [bucket.as_str()])
-                .map(|rows| rows == 1)
-        })
+        let sql = format!("INSERT OR IGNORE INTO buckets (name, created_ms) VALUES (?1, {NOW_MS})");
+        self.write("cannot create a bucket", |tx| tx.execute(&sql, [bucket.as_str()]).map(|rows| rows == 1))
     }
 
-    fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketName>> {
+    fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>> {
+        self.read("cannot look a bucket up", |db| records_read::bucket_row(db, bucket))
+    }
+
+    fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>> {
         self.read("cannot list buckets", |db| records_read::buckets(db, after, limit))
+    }
+
+    fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
+        let set = self.write("cannot change a bucket", |tx| {
+            tx.execute("UPDATE buckets SET public = ?2 WHERE name = ?1", params![bucket.as_str(), public])
+        })?;
+        if set == 1 { Ok(()) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
+    }
+
+    fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
+        self.write("cannot remove a bucket", |tx| {
+            let Some(id) = records_read::bucket(tx, bucket)? else {
+                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
+            };
+            if tx.prepare_cached("SELECT 1 FROM objects WHERE bucket = ?1 LIMIT 1")?.exists([id])? {
+                return Ok(Err(StoreError::BucketNotEmpty(bucket.clone())));
+            }
+            tx.execute("DELETE FROM buckets WHERE id = ?1", [id])?;
+            Ok(Ok(()))
+        })?
     }
 
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
@@ -227,18 +151,18 @@ impl Records for SqliteRecords {
         &self,
         bucket: &BucketName,
         prefix: &str,
-        after: Option<&str>,
+        from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>> {
         let found = self.read("cannot list objects", |db| {
             let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            records_read::list(db, bucket, prefix, after, limit).map(Some)
+            records_read::list(db, bucket, prefix, from, limit).map(Some)
         })?;
         found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
     }
 
     fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
-        self.read("cannot read a manifest", |db| records_read::manifest_page(db, manifest, from, limit))
+        self.read("cannot read a manifest", |db| records_manifest::page(db, manifest, from, limit))
     }
 
     fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
@@ -248,6 +172,86 @@ impl Records for SqliteRecords {
             statement.execute(params![bucket, key.as_str()]).map(|rows| Some(rows == 1))
         })?;
         deleted.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+    }
+
+    fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
+        self.write("cannot copy an object", |tx| records_copy::copy(tx, source, target))?
+    }
+
+    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+        let created = self.write("cannot begin a multipart upload", |tx| {
+            let Some(id) = records_read::bucket(tx, bucket)? else { return Ok(None) };
+            records_uploads::create(tx, id, key, meta).map(Some)
+        })?;
+        let (id, created_ms) = created.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))?;
+        Ok(UploadRow { id, bucket: bucket.clone(), key: key.clone(), meta: meta.clone(), created_ms })
+    }
+
+    fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>> {
+        self.read("cannot look a multipart upload up", |db| records_uploads::upload(db, upload))
+    }
+
+    fn uploads(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<(&str, UploadId)>,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>> {
+        let found = self.read("cannot list multipart uploads", |db| {
+            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
+            records_uploads::uploads(db, bucket, prefix, after, limit).map(Some)
+        })?;
+        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+    }
+
+    fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
+        let found = self.read("cannot list the parts of an upload", |db| {
+            if records_uploads::bucket_of(db, upload)?.is_none() {
+                return Ok(None);
+            }
+            records_uploads::parts(db, upload, after, limit).map(Some)
+        })?;
+        found.ok_or(StoreError::NoSuchUpload(upload))
+    }
+
+    fn copy_part(
+        &self,
+        source: &CopySource,
+        range: Option<Range<u64>>,
+        target: &PartTarget,
+    ) -> Result<PartRow> {
+        self.write("cannot copy a part", |tx| records_copy::copy_part(tx, source, range.as_ref(), target))?
+    }
+
+    fn abort_upload(&self, upload: UploadId) -> Result<bool> {
+        self.write("cannot abort a multipart upload", |tx| {
+            let is_there = records_uploads::bucket_of(tx, upload)?.is_some();
+            records_uploads::remove(tx, upload)?;
+            Ok(is_there)
+        })
+    }
+
+    fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
+        self.write("cannot complete a multipart upload", |tx| {
+            records_copy::complete_upload(tx, upload, completion)
+        })?
+    }
+
+    fn put_key(&self, key: &NewKey) -> Result<()> {
+        self.write("cannot keep an access key", |tx| records_keys::put(tx, key))?
+    }
+
+    fn key(&self, access: &str) -> Result<Option<KeyRow>> {
+        self.read("cannot look an access key up", |db| records_keys::key(db, access))
+    }
+
+    fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<KeyRow>> {
+        self.read("cannot list access keys", |db| records_keys::keys(db, after, limit))
+    }
+
+    fn revoke_key(&self, access: &str) -> Result<bool> {
+        self.write("cannot revoke an access key", |tx| records_keys::revoke(tx, access))
     }
 
     fn totals(&self) -> Result<Totals> {

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use drystone_store::{
-    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, ManifestId, SessionId,
-    Source, StoreError, SyncPolicy,
+    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, ManifestId,
+    ObjectMeta, ObjectRow, SessionId, Source, StoreError, SyncPolicy, Target,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::records::{int, uint};
-use crate::records_read;
+use crate::database::{int, uint};
+use crate::{records_read, records_uploads};
 
 /// What a transaction has looked up already.
 #[derive(Default)]
@@ -71,40 +71,64 @@ fn refusal(tx: &Transaction<'_>, entry: &Entry, seen: &mut Seen) -> rusqlite::Re
             return Ok(Some(StoreError::Inconsistent(detail)));
         }
     }
-    let Some(complete) = &entry.complete else { return Ok(None) };
-    let bucket = match seen.buckets.get(&complete.bucket) {
-        Some(bucket) => *bucket,
-        None => {
-            let bucket = records_read::bucket(tx, &complete.bucket)?;
-            seen.buckets.insert(complete.bucket.clone(), bucket);
-            bucket
+    match entry.complete.as_ref().map(|complete| &complete.target) {
+        None => Ok(None),
+        Some(Target::Object(target)) => {
+            let bucket = match seen.buckets.get(&target.bucket) {
+                Some(bucket) => *bucket,
+                None => {
+                    let bucket = records_read::bucket(tx, &target.bucket)?;
+                    seen.buckets.insert(target.bucket.clone(), bucket);
+                    bucket
+                }
+            };
+            match bucket {
+                None => Ok(Some(StoreError::NoSuchBucket(target.bucket.clone()))),
+                Some(bucket) => unmet(tx, bucket, &target.key, target.condition),
+            }
         }
-    };
-    let Some(bucket) = bucket else { return Ok(Some(StoreError::NoSuchBucket(complete.bucket.clone()))) };
-    let holds = match complete.condition {
-        Condition::Always => true,
-        Condition::IfAbsent => content(tx, bucket, complete)?.is_none(),
-        Condition::IfContent(expected) => content(tx, bucket, complete)? == Some(expected),
-    };
-    Ok((!holds).then(|| StoreError::PreconditionFailed { key: complete.key.clone() }))
+        Some(Target::Part(target)) => Ok(match target.check() {
+            Err(refused) => Some(refused),
+            Ok(()) if records_uploads::bucket_of(tx, target.upload)?.is_none() => {
+                Some(StoreError::NoSuchUpload(target.upload))
+            }
+            Ok(()) => None,
+        }),
+    }
 }
 
-fn content(tx: &Transaction<'_>, bucket: i64, complete: &Complete) -> rusqlite::Result<Option<ContentHash>> {
-    Ok(records_read::object(tx, bucket, &complete.key)?.map(|object| object.content))
+/// Why an object must not be stored under the key, if so.
+pub(crate) fn unmet(
+    tx: &Transaction<'_>,
+    bucket: i64,
+    key: &Key,
+    condition: Condition,
+) -> rusqlite::Result<Option<StoreError>> {
+    let present =
+        || -> rusqlite::Result<_> { Ok(records_read::object(tx, bucket, key)?.map(|object| object.content)) };
+    let holds = match condition {
+        Condition::Always => true,
+        Condition::IfAbsent => present()?.is_none(),
+        Condition::IfContent(expected) => present()? == Some(expected),
+    };
+    Ok((!holds).then(|| StoreError::PreconditionFailed { key: key.clone() }))
 }
 
 fn write(tx: &Transaction<'_>, entry: &Entry, seen: &Seen) -> rusqlite::Result<ManifestId> {
     let pending = entry.complete.is_none().then_some(int(entry.session.0));
+    let size = entry.complete.as_ref().map(|complete| int(complete.size));
+    let content = entry.complete.as_ref().map(|complete| &complete.content.0[..]);
     let manifest = match entry.manifest {
         Some(manifest) => {
             if pending.is_none() {
-                tx.prepare_cached("UPDATE manifests SET session = NULL WHERE id = ?1")?
-                    .execute([int(manifest.0)])?;
+                let sql = "UPDATE manifests SET session = NULL, size = ?2, content = ?3 WHERE id = ?1";
+                tx.prepare_cached(sql)?.execute(params![int(manifest.0), size, content])?;
             }
             int(manifest.0)
         }
         None => {
-            tx.prepare_cached("INSERT INTO manifests (session) VALUES (?1)")?.execute([pending])?;
+            tx.prepare_cached("INSERT INTO manifests (session, size, content) VALUES (?1, ?2, ?3)")?
+                .execute(params![pending, size, content])?;
             tx.last_insert_rowid()
         }
     };
@@ -126,30 +150,67 @@ fn write(tx: &Transaction<'_>, entry: &Entry, seen: &Seen) -> rusqlite::Result<M
         };
         add.execute(params![manifest, int(chunk.offset), row])?;
     }
-    if let Some(complete) = &entry.complete {
-        let bucket = seen.buckets.get(&complete.bucket).copied().flatten();
-        let user = (!complete.meta.user.is_empty())
-            .then(|| serde_json::to_string(&complete.meta.user))
-            .transpose()
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        tx.prepare_cached(
-            "INSERT INTO objects (bucket, key, size, content, media_type, user_meta, modified_ns, mode, manifest)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-             ON CONFLICT (bucket, key) DO UPDATE SET size = excluded.size, content = excluded.content,
-                 media_type = excluded.media_type, user_meta = excluded.user_meta,
-                 modified_ns = excluded.modified_ns, mode = excluded.mode, manifest = excluded.manifest",
-        )?
-        .execute(params![
-            bucket,
-            complete.key.as_str(),
-            int(complete.size),
-            &complete.content.0[..],
-            complete.meta.media_type,
-            user,
-            complete.meta.modified_ns,
-            complete.meta.mode,
-            manifest
-        ])?;
+    let id = ManifestId(uint(manifest)?);
+    match entry.complete.as_ref().map(|complete| (&complete.target, complete)) {
+        None => {}
+        Some((Target::Object(target), Complete { size, content, .. })) => {
+            let bucket = seen.buckets.get(&target.bucket).copied().flatten();
+            let bucket = bucket.expect("an entry without its bucket was refused");
+            let (key, meta) = (&target.key, &target.meta);
+            put_object(tx, &NewObject { bucket, key, size: *size, content, meta, manifest: id })?;
+        }
+        Some((Target::Part(target), Complete { size, content, .. })) => {
+            records_uploads::put_part(tx, target, *size, content, id)?;
+        }
     }
-    uint(manifest).map(ManifestId)
+    Ok(id)
+}
+
+/// Names and values as a JSON object; nothing when there are none.
+pub(crate) fn json(map: &BTreeMap<String, String>) -> rusqlite::Result<Option<String>> {
+    let text = (!map.is_empty()).then(|| serde_json::to_string(map)).transpose();
+    text.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// An object's row, borrowed.
+pub(crate) struct NewObject<'a> {
+    pub(crate) bucket: i64,
+    pub(crate) key: &'a Key,
+    pub(crate) size: u64,
+    pub(crate) content: &'a ContentHash,
+    pub(crate) meta: &'a ObjectMeta,
+    pub(crate) manifest: ManifestId,
+}
+
+impl<'a> NewObject<'a> {
+    pub(crate) fn of(bucket: i64, row: &'a ObjectRow) -> Self {
+        let ObjectRow { key, size, content, meta, manifest } = row;
+        Self { bucket, key, size: *size, content, meta, manifest: *manifest }
+    }
+}
+
+/// Writes an object over an earlier one of its name.
+pub(crate) fn put_object(tx: &Transaction<'_>, object: &NewObject<'_>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO objects
+             (bucket, key, size, content, media_type, user_meta, system_meta, modified_ns, mode, manifest)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (bucket, key) DO UPDATE SET size = excluded.size, content = excluded.content,
+             media_type = excluded.media_type, user_meta = excluded.user_meta,
+             system_meta = excluded.system_meta, modified_ns = excluded.modified_ns, mode = excluded.mode,
+             manifest = excluded.manifest",
+    )?
+    .execute(params![
+        object.bucket,
+        object.key.as_str(),
+        int(object.size),
+        &object.content.0[..],
+        object.meta.media_type,
+        json(&object.meta.user)?,
+        json(&object.meta.system)?,
+        object.meta.modified_ns,
+        object.meta.mode,
+        int(object.manifest.0)
+    ])
+    .map(drop)
 }

@@ -1,25 +1,29 @@
 //! The reading statements.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, ChunkRef, ContentHash, Key, KnownChunk, Location, ManifestId, ManifestRow, ObjectMeta,
-    ObjectRow, SegmentId, Totals,
+    BucketName, BucketRow, ChunkRef, ContentHash, Key, KnownChunk, ManifestId, ObjectMeta, ObjectRow, Totals,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::records::{int, limit_of, uint};
+use crate::database::{limit_of, uint};
 
-const OBJECT_COLUMNS: &str = "key, size, content, media_type, user_meta, modified_ns, mode, manifest";
+const OBJECT_COLUMNS: &str =
+    "key, size, content, media_type, user_meta, system_meta, modified_ns, mode, manifest";
 
 /// A column that does not hold what it must, in a database that somebody or something has damaged.
-fn unreadable(column: usize, why: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(crate) fn unreadable(
+    column: usize,
+    why: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(why))
 }
 
-fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
+pub(crate) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
     let bytes = row.get_ref(column)?.as_blob().map_err(|error| unreadable(column, error))?;
     bytes.try_into().map_err(|error: std::array::TryFromSliceError| unreadable(column, error))
 }
@@ -47,32 +51,58 @@ pub(crate) fn bucket(db: &Connection, name: &BucketName) -> rusqlite::Result<Opt
     statement.query_row([name.as_str()], |row| row.get(0)).optional()
 }
 
+fn a_bucket(row: &Row<'_>) -> rusqlite::Result<BucketRow> {
+    Ok(BucketRow {
+        name: BucketName::new(row.get::<_, String>(0)?).map_err(|error| unreadable(0, error))?,
+        created_ms: uint(row.get(1)?)?,
+        public: row.get(2)?,
+    })
+}
+
+pub(crate) fn bucket_row(db: &Connection, name: &BucketName) -> rusqlite::Result<Option<BucketRow>> {
+    let mut statement = db.prepare_cached("SELECT name, created_ms, public FROM buckets WHERE name = ?1")?;
+    statement.query_row([name.as_str()], a_bucket).optional()
+}
+
 pub(crate) fn buckets(
     db: &Connection,
     after: Option<&BucketName>,
     limit: usize,
-) -> rusqlite::Result<Vec<BucketName>> {
-    let mut statement =
-        db.prepare_cached("SELECT name FROM buckets WHERE name > ?1 ORDER BY name LIMIT ?2")?;
+) -> rusqlite::Result<Vec<BucketRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT name, created_ms, public FROM buckets WHERE name > ?1 ORDER BY name LIMIT ?2",
+    )?;
     let after = after.map_or("", BucketName::as_str);
-    let rows = statement.query_map(params![after, limit_of(limit)], |row| {
-        BucketName::new(row.get::<_, String>(0)?).map_err(|error| unreadable(0, error))
-    })?;
+    let rows = statement.query_map(params![after, limit_of(limit)], a_bucket)?;
     rows.collect()
 }
 
+/// Names and values that are kept as a JSON object, or as nothing when there are none.
+pub(crate) fn named(row: &Row<'_>, column: usize) -> rusqlite::Result<BTreeMap<String, String>> {
+    match row.get_ref(column)?.as_str_or_null().map_err(|error| unreadable(column, error))? {
+        Some(text) => serde_json::from_str(text).map_err(|error| unreadable(column, error)),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// Media type, user's and protocol's names, modification time and mode, from column `first` on.
+pub(crate) fn object_meta(row: &Row<'_>, first: usize) -> rusqlite::Result<ObjectMeta> {
+    Ok(ObjectMeta {
+        media_type: row.get(first)?,
+        user: named(row, first + 1)?,
+        system: named(row, first + 2)?,
+        modified_ns: row.get(first + 3)?,
+        mode: row.get(first + 4)?,
+    })
+}
+
 fn object_row(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
-    let user: BTreeMap<String, String> =
-        match row.get_ref(4)?.as_str_or_null().map_err(|e| unreadable(4, e))? {
-            Some(text) => serde_json::from_str(text).map_err(|error| unreadable(4, error))?,
-            None => BTreeMap::new(),
-        };
     Ok(ObjectRow {
         key: Key::new(row.get::<_, String>(0)?).map_err(|error| unreadable(0, error))?,
         size: uint(row.get(1)?)?,
         content: ContentHash(hash(row, 2)?),
-        meta: ObjectMeta { media_type: row.get(3)?, user, modified_ns: row.get(5)?, mode: row.get(6)? },
-        manifest: ManifestId(uint(row.get(7)?)?),
+        meta: object_meta(row, 3)?,
+        manifest: ManifestId(uint(row.get(8)?)?),
     })
 }
 
@@ -85,16 +115,20 @@ pub(crate) fn list(
     db: &Connection,
     bucket: i64,
     prefix: &str,
-    after: Option<&str>,
+    from: Bound<&str>,
     limit: usize,
 ) -> rusqlite::Result<Vec<ObjectRow>> {
-    // Keys compare by bytes, so those with a prefix are neighbours and begin at the prefix itself.
-    let after = after.unwrap_or("");
+    // Keys compare by bytes, so those with a prefix are neighbours and begin at the prefix itself. No key is empty.
+    let (first, after) = match from {
+        Bound::Included(first) => (prefix.max(first), ""),
+        Bound::Excluded(after) => (prefix.max(after), after),
+        Bound::Unbounded => (prefix, ""),
+    };
     let sql = format!(
         "SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ?1 AND key >= ?2 AND key > ?3 ORDER BY key LIMIT ?4"
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![bucket, prefix.max(after), after, limit_of(limit)])?;
+    let mut rows = statement.query(params![bucket, first, after, limit_of(limit)])?;
     let mut objects = Vec::new();
     while let Some(row) = rows.next()? {
         let object = object_row(row)?;
@@ -104,28 +138,6 @@ pub(crate) fn list(
         objects.push(object);
     }
     Ok(objects)
-}
-
-pub(crate) fn manifest_page(
-    db: &Connection,
-    manifest: ManifestId,
-    from: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<ManifestRow>> {
-    let mut statement = db.prepare_cached(
-        "SELECT m.offset, c.hash, c.segment, c.offset, c.length
-         FROM manifest_chunks m JOIN chunks c ON c.id = m.chunk
-         WHERE m.manifest = ?1 AND m.offset >=
-             (SELECT max(offset) FROM manifest_chunks WHERE manifest = ?1 AND offset <= ?2)
-         ORDER BY m.offset LIMIT ?3",
-    )?;
-    let from = i64::try_from(from).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![int(manifest.0), from, limit_of(limit)], |row| {
-        let at =
-            Location { segment: SegmentId(uint(row.get(2)?)?), offset: uint(row.get(3)?)?, len: row.get(4)? };
-        Ok(ManifestRow { offset: uint(row.get(0)?)?, chunk: ChunkId(hash(row, 1)?), at })
-    })?;
-    rows.collect()
 }
 
 pub(crate) fn totals(db: &Connection) -> rusqlite::Result<Totals> {

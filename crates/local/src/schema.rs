@@ -42,7 +42,9 @@ CREATE TABLE chunks (
 
 CREATE TABLE manifests (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
-    session INTEGER
+    session INTEGER,
+    size    INTEGER,
+    content BLOB
 );
 CREATE INDEX manifests_pending ON manifests (session) WHERE session IS NOT NULL;
 
@@ -54,9 +56,21 @@ CREATE TABLE manifest_chunks (
 ) WITHOUT ROWID;
 CREATE INDEX manifest_chunks_chunk ON manifest_chunks (chunk);
 
+CREATE TABLE manifest_parts (
+    manifest INTEGER NOT NULL REFERENCES manifests (id),
+    offset   INTEGER NOT NULL,
+    part     INTEGER NOT NULL REFERENCES manifests (id),
+    start    INTEGER NOT NULL,
+    length   INTEGER NOT NULL,
+    PRIMARY KEY (manifest, offset)
+) WITHOUT ROWID;
+CREATE INDEX manifest_parts_part ON manifest_parts (part);
+
 CREATE TABLE buckets (
-    id   INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT NOT NULL UNIQUE,
+    created_ms INTEGER NOT NULL,
+    public     INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE objects (
@@ -66,10 +80,54 @@ CREATE TABLE objects (
     content     BLOB NOT NULL,
     media_type  TEXT,
     user_meta   TEXT,
+    system_meta TEXT,
     modified_ns INTEGER NOT NULL,
     mode        INTEGER,
     manifest    INTEGER NOT NULL REFERENCES manifests (id),
     PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
 CREATE INDEX objects_manifest ON objects (manifest);
+
+-- No reference to the bucket: removing one is one row, and its uploads are unreachable from then on.
+CREATE TABLE uploads (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    bucket      INTEGER NOT NULL,
+    key         TEXT NOT NULL,
+    media_type  TEXT,
+    user_meta   TEXT,
+    system_meta TEXT,
+    modified_ns INTEGER NOT NULL,
+    mode        INTEGER,
+    created_ms  INTEGER NOT NULL
+);
+CREATE INDEX uploads_key ON uploads (bucket, key);
+
+CREATE TABLE parts (
+    upload      INTEGER NOT NULL REFERENCES uploads (id),
+    number      INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    content     BLOB NOT NULL,
+    system_meta TEXT,
+    modified_ms INTEGER NOT NULL,
+    manifest    INTEGER NOT NULL REFERENCES manifests (id),
+    PRIMARY KEY (upload, number)
+) WITHOUT ROWID;
+CREATE INDEX parts_manifest ON parts (manifest);
+
+CREATE TABLE keys (
+    access     TEXT PRIMARY KEY,
+    secret     TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE grants (
+    access TEXT NOT NULL REFERENCES keys (access),
+    bucket TEXT NOT NULL,
+    read   INTEGER NOT NULL,
+    write  INTEGER NOT NULL,
+    list   INTEGER NOT NULL,
+    admin  INTEGER NOT NULL,
+    PRIMARY KEY (access, bucket)
+) WITHOUT ROWID;
 ";

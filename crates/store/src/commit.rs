@@ -8,8 +8,8 @@ use drystone_pool::Landed;
 use drystone_sync::{Mutex, PlainArc};
 
 use crate::{
-    CommitBatch, CommitResult, Entry, GroupCommit, Location, Records, Result, SegmentId, SegmentLen,
-    SegmentStorage, SegmentWriter, Source, StoreError, Ticket,
+    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records, Result,
+    SegmentId, SegmentLen, SegmentStorage, SegmentWriter, Source, StoreError, Target, Ticket,
 };
 
 /// When data is made durable.
@@ -31,9 +31,14 @@ pub(crate) struct Step {
 impl Step {
     /// An estimate of the memory that a queued step holds, in bytes.
     fn cost(&self) -> usize {
-        let complete = self.entry.complete.as_ref().map_or(0, |complete| {
-            let user: usize = complete.meta.user.iter().map(|(k, v)| k.len() + v.len() + 128).sum();
-            256 + 2 * complete.key.as_str().len() + user
+        let named = |map: &BTreeMap<String, String>| -> usize {
+            map.iter().map(|(name, value)| name.len() + value.len() + 128).sum()
+        };
+        let complete = self.entry.complete.as_ref().map_or(0, |complete| match &complete.target {
+            Target::Object(PutTarget { key, meta, .. }) => {
+                320 + 2 * key.as_str().len() + named(&meta.user) + named(&meta.system)
+            }
+            Target::Part(PartTarget { system, .. }) => 320 + named(system),
         });
         256 + complete + 96 * self.entry.chunks.len() + 144 * self.written.len()
     }

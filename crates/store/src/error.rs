@@ -7,7 +7,7 @@ use drystone_chunker::ChunkId;
 use drystone_pool::AcquireError;
 use drystone_sync::PlainArc;
 
-use crate::{BucketName, Key, NameError, SegmentId};
+use crate::{BucketName, Key, NameError, SegmentId, UploadId};
 
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -27,6 +27,55 @@ pub enum StoreError {
     /// There is no such bucket.
     #[error("no bucket `{0}`")]
     NoSuchBucket(BucketName),
+    /// A bucket was to be removed, and there are objects in it.
+    #[error("bucket `{0}` is not empty")]
+    BucketNotEmpty(BucketName),
+    /// There is no such multipart upload: it was completed or aborted, or its bucket removed.
+    #[error("no multipart upload {0}")]
+    NoSuchUpload(UploadId),
+    /// An upload was to be completed with a part that it does not have.
+    #[error("the upload has no part {number}")]
+    PartMissing {
+        /// The part asked for.
+        number: u32,
+    },
+    /// An upload was to be completed with a part that contains something else by now.
+    #[error("part {number} is not the one that was named")]
+    PartChanged {
+        /// The part asked for.
+        number: u32,
+    },
+    /// The parts of an upload were not named in ascending order.
+    #[error("part {number} is named after one that does not come before it")]
+    PartOrder {
+        /// The first part out of order.
+        number: u32,
+    },
+    /// A part cannot have this number.
+    #[error("part {number} cannot be: parts have the numbers 1 to {max}")]
+    PartNumber {
+        /// The number asked for.
+        number: u32,
+        /// The highest allowed.
+        max: u32,
+    },
+    /// More was to be copied than there is.
+    #[error("the range is not inside the object, which has {size} bytes")]
+    RangeBeyondEnd {
+        /// The object's length in bytes.
+        size: u64,
+    },
+    /// An object was to be put together from too many pieces of others.
+    #[error(
+        "the object would be made of more than {max} slices of others; put its bytes again instead of copying"
+    )]
+    TooManySlices {
+        /// How many are allowed.
+        max: usize,
+    },
+    /// There is an access key of this name already.
+    #[error("access key `{0}` exists already")]
+    KeyExists(String),
     /// The commit's condition did not hold.
     #[error("object `{key}` was not stored: its precondition does not hold")]
     PreconditionFailed {
@@ -36,6 +85,14 @@ pub enum StoreError {
     /// The upload session's lease ran out, so its chunks are no longer protected.
     #[error("the upload session expired before the commit; put the object again")]
     SessionExpired,
+    /// A lease was asked for that no session needs.
+    #[error("a lease of {lease_ms} ms is too long, the longest is {max_ms} ms")]
+    LeaseTooLong {
+        /// Milliseconds asked for.
+        lease_ms: u64,
+        /// Milliseconds allowed.
+        max_ms: u64,
+    },
     /// Stored bytes are not what they were.
     #[error("object `{key}` is damaged at offset {offset}: chunk {chunk} in segment {segment} ({detail})")]
     Corrupt {

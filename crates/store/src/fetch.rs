@@ -84,14 +84,15 @@ impl ObjectReader {
             )));
         };
         let chunk = slot.take()?;
-        let chunk_end = row.offset + chunk.len() as u64;
-        if !(row.offset..chunk_end).contains(&self.range.start) {
+        if !(row.offset..row.end()).contains(&self.range.start) {
             return Err(StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key)));
         }
-        let from = (self.range.start - row.offset) as usize;
-        let to = ((self.range.end - row.offset).min(chunk.len() as u64)) as usize;
-        self.range.start = row.offset + to as u64;
-        Ok(Some(chunk.part(from..to)))
+        // `read_chunk` saw to it that the row's part lies inside the chunk.
+        let in_chunk = |at: u64| row.skip as usize + (at - row.offset) as usize;
+        let to = self.range.end.min(row.end());
+        let part = in_chunk(self.range.start)..in_chunk(to);
+        self.range.start = to;
+        Ok(Some(chunk.part(part)))
     }
 
     /// Writes the rest of the range to `sink`; returns how many bytes that were.
@@ -135,9 +136,7 @@ impl ObjectReader {
             let rows = self.inner.records.manifest_page(self.object.manifest, self.page_next, PAGE_ROWS)?;
             self.page = rows.into();
             match self.page.back() {
-                Some(last) if last.offset + u64::from(last.at.len) > self.page_next => {
-                    self.page_next = last.offset + u64::from(last.at.len);
-                }
+                Some(last) if last.end() > self.page_next => self.page_next = last.end(),
                 _ => self.page_next = u64::MAX,
             }
         }
@@ -184,6 +183,9 @@ fn read_chunk(segments: &dyn SegmentStorage, key: &Key, row: ManifestRow, mut le
     let len = row.at.len as usize;
     if len > lease.len() {
         return Err(corrupt(format!("{len} bytes are longer than any chunk of this store")));
+    }
+    if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
+        return Err(corrupt(format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len)));
     }
     let mut bytes = lease.split_to(len);
     drop(lease);

@@ -25,12 +25,16 @@ number!(
     SessionId
 );
 number!(
-    /// A manifest: the ordered chunks of one or more objects.
+    /// A manifest: the ordered chunks of one or more objects or parts. It never changes once it is committed.
     ManifestId
 );
 number!(
     /// A chunk's row in the records. A chunk that was swept and written again has another.
     ChunkRef
+);
+number!(
+    /// A multipart upload; never used again.
+    UploadId
 );
 number!(
     /// The collector's clock; it moves forward when a condemning scan has ended.
@@ -50,7 +54,8 @@ pub struct Location {
 
 /// What an object contains: the BLAKE3 hash, in key-derivation mode with the context
 /// `drystone 2026 object content`, of its chunks' (id, length as 8 bytes little-endian) in order. Equal content cut
-/// by the same chunking has the same hash, and no byte is hashed twice to know it.
+/// by the same chunking has the same hash, and no byte is hashed twice to know it. That of an object that was put
+/// together from others is told by [`Composite::content`](crate::Composite::content).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 
@@ -81,4 +86,9 @@ impl ContentHasher {
     pub(crate) fn finish(&self) -> ContentHash {
         ContentHash(*self.0.finalize().as_bytes())
     }
+}
+
+/// For the [`ContentHash`] of what is put together from slices.
+pub(crate) fn composite_hasher() -> blake3::Hasher {
+    blake3::Hasher::new_derive_key("drystone 2026 composite content")
 }

@@ -14,33 +14,49 @@
 //! - records never name bytes that were not written (and, under `Commit`, synced) before;
 //! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
 
+mod batch;
 mod commit;
+mod composite;
 mod error;
 mod fetch;
 mod group_commit;
 mod ids;
 mod ingest;
+mod keys;
+mod listing;
+mod multipart;
 mod names;
 mod records;
+mod rows;
 mod segments;
 mod session;
 mod store;
 mod stream;
 mod upload;
 mod write;
+mod writing;
 
+pub use batch::{
+    CommitBatch, CommitResult, Complete, Condition, Entry, ManifestEntry, PutTarget, SegmentLen, Source,
+    Target,
+};
 pub use commit::SyncPolicy;
+pub use composite::{Composite, PlainSlice, SLICES_MAX};
 pub use error::{Result, StoreError};
 pub use fetch::ObjectReader;
 pub use group_commit::{GroupCommit, Ticket};
-pub use ids::{ChunkRef, ContentHash, Epoch, Location, ManifestId, SegmentId, SessionId};
+pub use ids::{ChunkRef, ContentHash, Epoch, Location, ManifestId, SegmentId, SessionId, UploadId};
 pub use ingest::{Ingest, PutFailure};
-pub use names::{BucketName, Key, NameError};
-pub use records::{
-    CommitBatch, CommitResult, Complete, Condition, Entry, KnownChunk, ManifestEntry, ManifestRow,
-    ObjectMeta, ObjectRow, Records, SegmentLen, Session, Source, Totals,
+pub use keys::{Grant, KeyRow, NewKey, Secret};
+pub use listing::{FoldedPage, Listed, after_prefix};
+pub use multipart::{
+    Completion, CopySource, CopyTarget, NamedPart, PART_NUMBER_MAX, PartRow, PartTarget, UploadRow,
 };
+pub use names::{BucketName, Key, NameError};
+pub use records::Records;
+pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, Session, Totals};
 pub use segments::{SegmentStorage, SegmentWriter};
-pub use session::{SessionHandle, UploadSession};
+pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};
-pub use upload::{PendingPut, PutTarget, Stored};
+pub use upload::{PendingPut, Stored};
+pub use writing::Writing;

@@ -2,7 +2,10 @@
 
 use drystone_sync::PlainArc;
 
-use crate::{Epoch, Records, Result, SessionId};
+use crate::{Epoch, Records, Result, SessionId, StoreError};
+
+/// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that sums with any clock stay small.
+pub const LEASE_MS_MAX: u64 = 1000 * 365 * 24 * 3_600_000;
 
 /// A live upload session; dropping it ends it. Somebody outside (who has a clock) calls [`SessionHandle::extend`] well
 /// before the lease runs out.
@@ -21,6 +24,10 @@ pub struct SessionHandle {
 
 impl UploadSession {
     pub(crate) fn begin(records: PlainArc<dyn Records>, lease_ms: u64) -> Result<Self> {
+        // Also for the heartbeats to come, which ask for the same lease.
+        if lease_ms > LEASE_MS_MAX {
+            return Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX });
+        }
         let session = records.begin_session(lease_ms)?;
         Ok(Self { handle: SessionHandle { records, id: session.id, lease_ms }, epoch: session.epoch })
     }
@@ -42,6 +49,11 @@ impl UploadSession {
 }
 
 impl SessionHandle {
+    /// The session.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
     /// The heartbeat: renews the lease in full.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! The store: everything that outlives one operation.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use drystone_chunker::Chunking;
 use drystone_pool::{BufferPool, Owner, Permits, Usage, WorkerPool};
 use drystone_sync::PlainArc;
 
 use crate::commit::{Committer, SyncPolicy};
+use crate::listing::list_folded;
 use crate::write::Writer;
 use crate::{
-    BucketName, Ingest, Key, ObjectReader, ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
+    BucketName, BucketRow, FoldedPage, Ingest, Key, ObjectReader, ObjectRow, Records, Result, SegmentStorage,
+    StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -25,6 +27,9 @@ pub struct StoreConfig {
     pub buffers: usize,
     /// Size of a buffer in bytes: more than the largest chunk, so that an unfinished one can move in front of new bytes.
     pub buffer_bytes: usize,
+    /// Ingests at a time, from 1 to half of the buffers. An ingest needs two buffers to go on, and holds one while it waits for
+    /// bytes: with fewer ingests than pairs, readers have buffers that no slow writer can take.
+    pub ingests: usize,
     /// Chunks that one reader fetches ahead.
     pub read_ahead_max: usize,
     /// Memory for records that wait for their commit, in bytes.
@@ -34,7 +39,7 @@ pub struct StoreConfig {
 /// A chunked, deduplicating store of objects. Cheap to clone; shared between threads.
 #[derive(Clone)]
 pub struct Store {
-    inner: PlainArc<Inner>,
+    pub(crate) inner: PlainArc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -45,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) workers: PlainArc<WorkerPool>,
     pub(crate) writer: PlainArc<Writer>,
     pub(crate) committer: Committer,
-    /// One permit for each pair of buffers.
+    /// One permit for each pair of buffers, or fewer.
     pub(crate) ingests: Owner,
     ingest_permits: Permits,
 }
@@ -83,7 +88,8 @@ impl Store {
     /// When a thread cannot be started.
     ///
     /// # Panics
-    /// When the configuration cannot work: fewer than 2 buffers, no worker, or buffers not larger than the largest chunk.
+    /// When the configuration cannot work: fewer than 2 buffers, no worker, no ingest or more than pairs of buffers, or buffers
+    /// not larger than the largest chunk.
     pub fn new(
         records: PlainArc<dyn Records>,
         segments: PlainArc<dyn SegmentStorage>,
@@ -92,6 +98,10 @@ impl Store {
         assert!(
             config.buffers >= 2,
             "an upload needs a buffer to read into while its unfinished chunk is in another"
+        );
+        assert!(
+            (1..=config.buffers / 2).contains(&config.ingests),
+            "an ingest needs two buffers to go on, whatever the others do"
         );
         assert!(
             config.buffer_bytes > config.chunking.chunk_bytes_max(),
@@ -106,7 +116,7 @@ impl Store {
             config.commit_queue_bytes,
         );
         let writer = Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments), committer.clone());
-        let ingest_permits = Permits::new(config.buffers / 2, config.buffers / 2);
+        let ingest_permits = Permits::new(config.ingests, config.ingests);
         let inner = Inner {
             buffers: BufferPool::new(config.buffers, config.buffer_bytes, config.buffers),
             ingests: ingest_permits.owner(),
@@ -122,7 +132,7 @@ impl Store {
     }
 
     /// Begins to put objects, in an upload session of its own with a lease of `lease_ms`. Waits while as many others are
-    /// putting as there are pairs of buffers.
+    /// putting as [`StoreConfig::ingests`] allows.
     ///
     /// # Errors
     /// The records'; or the store is closing.
@@ -162,10 +172,28 @@ impl Store {
         &self,
         bucket: &BucketName,
         prefix: &str,
-        after: Option<&str>,
+        from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>> {
-        self.inner.records.list(bucket, prefix, after, limit)
+        self.inner.records.list(bucket, prefix, from, limit)
+    }
+
+    /// One page of objects and folders, at most `limit` of both together. Keys that have `delimiter` somewhere behind `prefix`
+    /// are not listed but the folders that they are in; an empty delimiter makes none. Reads a bounded number of rows for each
+    /// entry, whatever is below the folders; several transactions.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub fn list_folded(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        delimiter: &str,
+        from: Bound<&str>,
+        limit: usize,
+    ) -> Result<FoldedPage> {
+        let list = |from: Bound<&str>, limit| self.inner.records.list(bucket, prefix, from, limit);
+        list_folded(list, prefix, delimiter, from, limit)
     }
 
     /// Removes an object; its space comes back with a collect. Returns whether it was there.
@@ -188,8 +216,32 @@ impl Store {
     ///
     /// # Errors
     /// The records'.
-    pub fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketName>> {
+    pub fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>> {
         self.inner.records.buckets(after, limit)
+    }
+
+    /// Looks a bucket up.
+    ///
+    /// # Errors
+    /// The records'.
+    pub fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>> {
+        self.inner.records.bucket(bucket)
+    }
+
+    /// Notes whether anybody may read the bucket's objects. Whoever serves them has to ask.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`].
+    pub fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
+        self.inner.records.set_bucket_public(bucket, public)
+    }
+
+    /// Removes a bucket that has no objects, and with it its unfinished multipart uploads.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::BucketNotEmpty`].
+    pub fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
+        self.inner.records.delete_bucket(bucket)
     }
 
     /// Counts over the whole store; reads every row of two tables.

@@ -9,8 +9,8 @@ use drystone_sync::{Arc, Condvar, Mutex};
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
 use crate::{
-    BucketName, Complete, Condition, ContentHash, Entry, Ingest, Key, Location, ManifestEntry, ManifestId,
-    ObjectMeta, Result, SessionId, Source, StoreError,
+    Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId, Source,
+    StoreError, Target,
 };
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's worth by default, and
@@ -20,20 +20,7 @@ const STEP_CHUNKS_MAX: usize = 1024;
 /// Chunks that may be done before one that is not: about a megabyte of memory.
 const EARLY_CHUNKS_MAX: u64 = 4096;
 
-/// Where an upload goes.
-#[derive(Clone, Debug)]
-pub struct PutTarget {
-    /// The bucket, which must exist.
-    pub bucket: BucketName,
-    /// The object's name.
-    pub key: Key,
-    /// Everything else about it.
-    pub meta: ObjectMeta,
-    /// When it may be stored.
-    pub condition: Condition,
-}
-
-/// A committed object.
+/// A committed object or part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its length in bytes.
@@ -115,7 +102,8 @@ pub(crate) struct Upload {
 }
 
 struct State {
-    target: Option<PutTarget>,
+    /// Known when the last byte is; taken by the last step.
+    target: Option<Target>,
     /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their commit; `None` once finished.
     content: Option<Box<ContentHasher>>,
     /// Chunks before this one are in `pending` or in an earlier step.
@@ -146,11 +134,10 @@ struct Submitted {
 }
 
 impl Upload {
-    pub(crate) fn new(target: PutTarget, session: SessionId, committer: Committer) -> Self {
+    pub(crate) fn new(session: SessionId, committer: Committer) -> Self {
         let state = State {
-            target: Some(target),
+            target: None,
             content: Some(Box::new(ContentHasher::new())),
-
             next: 0,
             early: BTreeMap::new(),
             pending: Vec::new(),
@@ -165,6 +152,14 @@ impl Upload {
             cutter_waits: false,
         };
         Self { session, committer, state: Mutex::new(state), decided: Condvar::new() }
+    }
+
+    /// Says what becomes of it; before its end is passed on.
+    pub(crate) fn aim(&self, target: Target) {
+        let mut state = self.state.lock();
+        if !state.finished {
+            state.target = Some(target);
+        }
     }
 
     /// Whether the upload has failed, so that further work on it is wasted.
@@ -302,14 +297,7 @@ impl State {
 
     fn complete(&mut self) -> Option<Complete> {
         let (target, content) = (self.target.take()?, self.content.take()?.finish());
-        Some(Complete {
-            bucket: target.bucket,
-            key: target.key,
-            size: self.size,
-            content,
-            meta: target.meta,
-            condition: target.condition,
-        })
+        Some(Complete { target, size: self.size, content })
     }
 }
 
@@ -343,6 +331,15 @@ impl PendingPut {
         if !self.is_written() {
             ingest.flush()?;
         }
+        self.join()
+    }
+
+    /// [`wait`](Self::wait) without the ingest, from any thread. Ends only after the ingest was [flushed](Ingest::flush), or
+    /// has passed on by itself what it read of this object.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub fn join(self) -> Result<Stored> {
         let Submitted { ticket, size, content, new_bytes } = self.upload.outcome()?;
         Ok(Stored { size, content, manifest: ticket.wait()?, new_bytes })
     }

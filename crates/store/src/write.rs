@@ -230,7 +230,11 @@ impl Writer {
                 return Ok(writer);
             }
             // Nothing as large as this will fit any more; sealed, it is not tried again and again.
-            self.committer.seal(&*writer)?;
+            if let Err(error) = self.committer.seal(&*writer) {
+                // Kept: let go of, it would be adopted again for something smaller, and it may be broken now.
+                self.idle.lock().push(writer);
+                return Err(error);
+            }
         }
         self.segments.create(self.records.create_segment()?)
     }

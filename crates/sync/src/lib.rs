@@ -27,6 +27,8 @@ pub use std::sync::Arc;
 /// The standard library's `Arc` under every cfg: for trait objects and error sources, which the models' own `Arc` cannot
 /// hold. Whatever is behind one does its own synchronisation through this facade.
 pub use std::sync::Arc as PlainArc;
+/// A [`PlainArc`] that does not keep its value alive.
+pub use std::sync::Weak as PlainWeak;
 
 /// Atomic integers. Every use states, where it stands, which access its ordering pairs with.
 pub mod atomic {

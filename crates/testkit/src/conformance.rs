@@ -5,7 +5,10 @@
 
 mod bench;
 mod chunks;
+mod copies;
+mod keys;
 mod manifests;
+mod multipart;
 mod names;
 mod objects;
 mod segments;
@@ -43,6 +46,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("a_session_lives_until_it_is_ended", sessions::a_session_lives_until_it_is_ended),
     ("expiry_is_for_ever", sessions::expiry_is_for_ever),
     ("a_heartbeat_keeps_a_session_alive", sessions::a_heartbeat_keeps_a_session_alive),
+    ("a_lease_too_long_is_refused", sessions::a_lease_too_long_is_refused),
     ("a_dead_session_commits_nothing", sessions::a_dead_session_commits_nothing),
     ("one_refused_entry_leaves_the_others", sessions::one_refused_entry_leaves_the_others),
     ("chunks_are_found_in_the_order_asked", chunks::chunks_are_found_in_the_order_asked),
@@ -57,9 +61,24 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("conditions_see_their_own_batch", objects::conditions_see_their_own_batch),
     ("a_missing_bucket_is_an_error", objects::a_missing_bucket_is_an_error),
     ("a_deleted_object_is_gone", objects::a_deleted_object_is_gone),
+    ("a_copy_is_an_object_of_its_own", copies::a_copy_is_an_object_of_its_own),
+    ("a_copy_is_refused_with_a_reason", copies::a_copy_is_refused_with_a_reason),
+    ("ranges_become_parts", copies::ranges_become_parts),
+    ("a_composite_is_paged_from_any_byte", copies::a_composite_is_paged_from_any_byte),
+    ("an_upload_is_what_was_begun", multipart::an_upload_is_what_was_begun),
+    ("uploads_are_listed_by_key_and_id", multipart::uploads_are_listed_by_key_and_id),
+    ("parts_are_replaced_and_paged", multipart::parts_are_replaced_and_paged),
+    ("an_upload_becomes_an_object", multipart::an_upload_becomes_an_object),
+    ("a_refused_completion_changes_nothing", multipart::a_refused_completion_changes_nothing),
+    ("an_aborted_upload_is_gone", multipart::an_aborted_upload_is_gone),
+    ("uploads_go_with_their_bucket", multipart::uploads_go_with_their_bucket),
+    ("a_key_is_what_was_put", keys::a_key_is_what_was_put),
+    ("keys_are_listed_and_revoked", keys::keys_are_listed_and_revoked),
     ("objects_are_listed_in_byte_order", names::objects_are_listed_in_byte_order),
     ("a_listing_can_be_paged", names::a_listing_can_be_paged),
+    ("a_folded_listing_skips_what_is_below", names::a_folded_listing_skips_what_is_below),
     ("buckets_are_made_once_and_listed", names::buckets_are_made_once_and_listed),
+    ("a_bucket_can_be_public_and_removed", names::a_bucket_can_be_public_and_removed),
     ("huge_limits_mean_everything", names::huge_limits_mean_everything),
     ("a_manifest_is_paged_from_any_byte", manifests::a_manifest_is_paged_from_any_byte),
     ("an_empty_object_has_an_empty_manifest", manifests::an_empty_object_has_an_empty_manifest),

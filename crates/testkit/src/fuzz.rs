@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets: each takes arbitrary bytes and panics when a promise is broken.
 //!
 //! A target in `fuzz/` calls its body and nothing else; `tests/corpus.rs` replays the committed inputs through [`BODIES`].
+//! One body is in `fuzz/src` instead: the configuration file belongs to the command, which nothing here may depend on.
 
 mod cgroup_files;
 mod chunk_params;

@@ -19,6 +19,7 @@ mod faults;
 mod records;
 mod segments;
 mod tables;
+mod uploads;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{SegmentId, SyncPolicy};

@@ -20,6 +20,7 @@ mod reader;
 mod setup;
 #[cfg(feature = "proptest")]
 pub mod strategy;
+mod uploads;
 
 pub use body::{Anchor, Body, Delta, Flavour, Size};
 pub use driver::{Backend, Machine, run};

@@ -67,6 +67,23 @@ fn a_segment_that_cannot_be_sealed_stays_owned() {
     }
 }
 
+/// A full segment of an earlier process was adopted, only to be sealed; its sync failed and it was let go of. The next, smaller
+/// append adopted it again, into a segment that counts as lost, and every put was refused until the store was opened anew.
+#[test]
+fn an_adopted_segment_whose_seal_fails_stays_owned() {
+    let long = body(Flavour::Shifted, Anchor::Inline, Delta::At);
+    let refused =
+        Op::Put { place: A, body: long, when: When::Other, manner: Manner::Whole, kind: Kind::Whole };
+    let ops = [
+        refused,
+        Op::Reopen,
+        fails(Io::Sync, 0),
+        put(A, body(Flavour::Noise, Anchor::ChunkMax, Delta::At)),
+        put(A, body(Flavour::Noise, Anchor::ChunkMin, Delta::At)),
+    ];
+    check(CutBy::Content, false, &ops);
+}
+
 /// A group's commit failed, and the lengths that it had taken with it were forgotten. A step of the next group named bytes that
 /// the failed one had been the first to hear of: the next owner of the segment would have cut them off.
 #[test]

@@ -1,12 +1,17 @@
 //! The records half: each method is one transaction, that is one critical section over all tables.
 
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, ChunkRef, CommitBatch, CommitResult, Entry, Epoch, Key, KnownChunk, Location, ManifestId,
-    ManifestRow, ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, Source, StoreError,
-    Totals,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
+    CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow, NewKey, ObjectMeta,
+    ObjectRow, PartRow, PartTarget, PutTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId,
+    Source, StoreError, Target, Totals, UploadId, UploadRow,
 };
 
+use super::uploads::Upload;
 use super::{ChunkRow, Manifest, Memory, Op, Tables};
 
 impl Records for Memory {
@@ -86,30 +91,109 @@ impl Records for Memory {
         Ok(true)
     }
 
-    fn buckets(&self, _after: Option<&BucketName>, _limit: usize) -> Result<Vec<BucketName>> {
+    fn bucket(&self, _bucket: &BucketName) -> Result<Option<BucketRow>> {
+        Ok(None)
+    }
+
+    fn buckets(&self, _after: Option<&BucketName>, _limit: usize) -> Result<Vec<BucketRow>> {
         Ok(Vec::new())
+    }
+
+    fn set_bucket_public(&self, _bucket: &BucketName, _public: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn delete_bucket(&self, _bucket: &BucketName) -> Result<()> {
+        Ok(())
     }
 
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
         Ok(self.shared.tables.lock().objects.get(&(bucket.clone(), key.clone())).cloned())
     }
 
-    fn list(&self, _: &BucketName, _: &str, _: Option<&str>, limit: usize) -> Result<Vec<ObjectRow>> {
+    fn list(&self, _: &BucketName, _: &str, _: Bound<&str>, limit: usize) -> Result<Vec<ObjectRow>> {
         Ok(self.shared.tables.lock().objects.values().take(limit).cloned().collect())
     }
 
     fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
         let tables = self.shared.tables.lock();
-        let rows =
-            tables.manifests.get(&manifest).map(|manifest| manifest.rows.as_slice()).unwrap_or_default();
-        let placed = rows.iter().filter_map(|(offset, id)| {
-            Some(ManifestRow { offset: *offset, chunk: *id, at: tables.chunks.get(id)?.at })
-        });
-        Ok(placed.filter(|row| row.offset + u64::from(row.at.len) > from).take(limit).collect())
+        let mut rows = tables.plain_rows(manifest);
+        for (offset, slice) in tables.manifests.get(&manifest).into_iter().flat_map(|one| &one.slices) {
+            let plain = tables.plain_rows(slice.manifest);
+            rows.extend(plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)));
+        }
+        Ok(rows.into_iter().filter(|row| row.end() > from).take(limit).collect())
     }
 
     fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
         Ok(self.shared.tables.lock().objects.remove(&(bucket.clone(), key.clone())).is_some())
+    }
+
+    fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
+        self.shared.tables.lock().copy(source, target)
+    }
+
+    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+        let mut tables = self.shared.tables.lock();
+        let id = UploadId(tables.row());
+        let (bucket, key, meta) = (bucket.clone(), key.clone(), meta.clone());
+        let row = UploadRow { id, bucket, key, meta, created_ms: 0 };
+        tables.uploads.insert(id, Upload { row: row.clone(), parts: BTreeMap::new() });
+        Ok(row)
+    }
+
+    fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>> {
+        Ok(self.shared.tables.lock().uploads.get(&upload).map(|upload| upload.row.clone()))
+    }
+
+    fn uploads(
+        &self,
+        _: &BucketName,
+        _: &str,
+        _: Option<(&str, UploadId)>,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>> {
+        let tables = self.shared.tables.lock();
+        Ok(tables.uploads.values().map(|upload| upload.row.clone()).take(limit).collect())
+    }
+
+    fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
+        let tables = self.shared.tables.lock();
+        let parts = tables.upload(upload)?.parts.values().filter(|part| part.number > after);
+        Ok(parts.take(limit).cloned().collect())
+    }
+
+    fn copy_part(
+        &self,
+        source: &CopySource,
+        range: Option<Range<u64>>,
+        target: &PartTarget,
+    ) -> Result<PartRow> {
+        self.shared.tables.lock().copy_part(source, range.as_ref(), target)
+    }
+
+    fn abort_upload(&self, upload: UploadId) -> Result<bool> {
+        Ok(self.shared.tables.lock().uploads.remove(&upload).is_some())
+    }
+
+    fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
+        self.shared.tables.lock().complete_upload(upload, completion)
+    }
+
+    fn put_key(&self, _: &NewKey) -> Result<()> {
+        Ok(())
+    }
+
+    fn key(&self, _: &str) -> Result<Option<KeyRow>> {
+        Ok(None)
+    }
+
+    fn keys(&self, _: Option<&str>, _: usize) -> Result<Vec<KeyRow>> {
+        Ok(Vec::new())
+    }
+
+    fn revoke_key(&self, _: &str) -> Result<bool> {
+        Ok(false)
     }
 
     fn totals(&self) -> Result<Totals> {
@@ -120,6 +204,25 @@ impl Records for Memory {
             chunks: tables.chunks.len() as u64,
             chunk_bytes: tables.chunks.values().map(|chunk| u64::from(chunk.at.len)).sum(),
         })
+    }
+}
+
+impl Tables {
+    fn plain_rows(&self, manifest: ManifestId) -> Vec<ManifestRow> {
+        let rows = self.manifests.get(&manifest).map(|manifest| manifest.rows.as_slice()).unwrap_or_default();
+        let placed = rows
+            .iter()
+            .filter_map(|(offset, id)| Some(ManifestRow::whole(*offset, *id, self.chunks.get(id)?.at)));
+        placed.collect()
+    }
+
+    pub(super) fn allows(&self, target: &PutTarget) -> bool {
+        let present = self.objects.get(&(target.bucket.clone(), target.key.clone()));
+        match target.condition {
+            Condition::Always => true,
+            Condition::IfAbsent => present.is_none(),
+            Condition::IfContent(content) => present.is_some_and(|object| object.content == content),
+        }
     }
 }
 
@@ -139,6 +242,14 @@ impl Memory {
                 }
             }
         }
+        // What is refused is refused whole, before anything of it is written.
+        match entry.complete.as_ref().map(|complete| &complete.target) {
+            Some(Target::Object(target)) if !tables.allows(target) => {
+                return Err(StoreError::PreconditionFailed { key: target.key.clone() });
+            }
+            Some(Target::Part(target)) => drop(tables.upload(target.upload)?),
+            _ => {}
+        }
         let manifest = match entry.manifest {
             Some(manifest) => manifest,
             None => ManifestId(tables.row()),
@@ -152,19 +263,28 @@ impl Memory {
             }
             rows.push((chunk.offset, chunk.id));
         }
-        let pending = Manifest { session: Some(entry.session), rows: Vec::new() };
+        let session = Some(entry.session);
+        let pending = Manifest { session, rows: Vec::new(), slices: Vec::new(), whole: None };
         let known = tables.manifests.entry(manifest).or_insert(pending);
         known.rows.extend(rows);
         if let Some(complete) = &entry.complete {
             known.session = None;
-            let row = ObjectRow {
-                key: complete.key.clone(),
-                size: complete.size,
-                content: complete.content,
-                meta: complete.meta.clone(),
-                manifest,
-            };
-            tables.objects.insert((complete.bucket.clone(), complete.key.clone()), row);
+            known.whole = Some((complete.size, complete.content));
+            match &complete.target {
+                Target::Object(target) => {
+                    let row = ObjectRow {
+                        key: target.key.clone(),
+                        size: complete.size,
+                        content: complete.content,
+                        meta: target.meta.clone(),
+                        manifest,
+                    };
+                    tables.objects.insert((target.bucket.clone(), target.key.clone()), row);
+                }
+                Target::Part(target) => {
+                    tables.put_part(target, complete.size, complete.content, manifest)?;
+                }
+            }
         }
         Ok(manifest)
     }

@@ -80,18 +80,26 @@ fn what_is_acknowledged_survives_a_power_cut() {
 }
 
 /// The group that failed had taken the segments' new lengths along; the next group needs them.
+fn check_first_commit(how: How) {
+    let rig = rig(Op::Commit, 1, how);
+    let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", SHORT)].map(finish);
+    assert!(outcomes.iter().any(Result::is_err), "a failed commit went unnoticed");
+    rig.assert_fate("a", SHORT, &outcomes[0]);
+    rig.assert_fate("b", SHORT, &outcomes[1]);
+    rig.put("c", SHORT).expect("only the first commit fails");
+    rig.memory.lose_power();
+    assert_eq!(rig.get("c").as_deref(), Some(SHORT), "an acknowledged object is lost with the power");
+    rig.memory.verify();
+}
+
 #[test]
 fn a_failed_commit_costs_only_its_group() {
-    check(Scope::STORE, || {
-        let rig = rig(Op::Commit, 1, How::Error);
-        let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", SHORT)].map(finish);
-        rig.assert_fate("a", SHORT, &outcomes[0]);
-        rig.assert_fate("b", SHORT, &outcomes[1]);
-        rig.put("c", SHORT).expect("only the first commit fails");
-        rig.memory.lose_power();
-        assert_eq!(rig.get("c").as_deref(), Some(SHORT), "an acknowledged object is lost with the power");
-        rig.memory.verify();
-    });
+    check(Scope::STORE, || check_first_commit(How::Error));
+}
+
+#[test]
+fn a_commit_that_panics_costs_only_its_group() {
+    check(Scope::STORE.shuttle(6_000), || check_first_commit(How::Panic));
 }
 
 /// A segment that could not be synced must not be written to again: whatever names it is refused for ever.

@@ -6,6 +6,8 @@ use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_pool::{Closed, JobError, JobGroup, WorkerPool};
 use drystone_sync::{Arc, PlainArc};
 
+use crate::gate::Gate;
+
 fn pool(threads: usize) -> WorkerPool {
     WorkerPool::new("worker", threads, 2).expect("threads are to be had")
 }
@@ -43,25 +45,33 @@ fn after_the_first_error_nothing_begins() {
         }
         assert_eq!(group.wait(), Err(JobError::Failed(1)), "the first error wins");
         assert_eq!(began.load(Ordering::SeqCst), 2, "a job began after its group had failed");
-        assert!(!group.failed(), "a group can be used again");
+        assert!(!group.failed(), "a failure outlived its wait");
     });
 }
 
+/// Which of two jobs fails first is arranged: the second one waits until the first one's thread has gone on to something
+/// else, and fails only then.
 #[test]
 fn the_first_of_two_errors_wins() {
     check(Scope::WORKERS, || {
         let (pool, group) = (pool(2), JobGroup::new());
-        let order = PlainArc::new(AtomicUsize::new(0));
-        for _ in 0..2 {
-            let order = PlainArc::clone(&order);
-            group
-                .submit(&pool, move || Err::<(), _>(order.fetch_add(1, Ordering::SeqCst)))
-                .expect("the pool is open");
-        }
-        let error = group.wait().expect_err("both fail");
-        let JobError::Failed(number) = error else { panic!("no job panics or is dropped") };
-        // The job that failed second may be the first to report.
-        assert!(number < order.load(Ordering::SeqCst), "an error from nowhere");
+        let (both_run, first_ended) = (Gate::default(), Gate::default());
+        let gate = both_run.clone();
+        let first = move || {
+            gate.wait();
+            Err::<(), _>("first")
+        };
+        let gate = first_ended.clone();
+        let second = move || {
+            both_run.open();
+            gate.wait();
+            Err("second")
+        };
+        group.submit(&pool, first).expect("the pool is open");
+        group.submit(&pool, second).expect("the pool is open");
+        // Both threads are taken, and the second job leaves its own only when this one has run on the other.
+        pool.submit(move || first_ended.open()).expect("the pool is open");
+        assert_eq!(group.wait(), Err(JobError::Failed("first")), "a later error hid the first one");
     });
 }
 

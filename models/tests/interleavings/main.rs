@@ -2,6 +2,7 @@
 
 mod buffers;
 mod flights;
+mod gate;
 mod group_commit;
 mod groups;
 mod map;
@@ -12,6 +13,10 @@ mod workers;
 // Four threads and more for each store: beyond what loom can explore.
 #[cfg(not(model_loom))]
 mod damage;
+#[cfg(not(model_loom))]
+mod multipart;
+#[cfg(not(model_loom))]
+mod one_key;
 #[cfg(not(model_loom))]
 mod rig;
 #[cfg(not(model_loom))]

@@ -7,7 +7,7 @@ use drystone_models::explore::{finish, start};
 use drystone_models::memory::{Fault, Memory};
 use drystone_store::{
     BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
-    StoreError, Stored, SyncPolicy,
+    StoreError, Stored, SyncPolicy, Target,
 };
 use drystone_sync::PlainArc;
 use drystone_sync::thread::JoinHandle;
@@ -32,6 +32,7 @@ pub(crate) fn config() -> StoreConfig {
         sync: SyncPolicy::Commit,
         workers: 2,
         buffers: 2,
+        ingests: 1,
         buffer_bytes: BUFFER_BYTES,
         read_ahead_max: 2,
         commit_queue_bytes: 1 << 20,
@@ -39,7 +40,8 @@ pub(crate) fn config() -> StoreConfig {
 }
 
 impl Rig {
-    pub(crate) fn new(config: StoreConfig, faults: &[Fault]) -> Self {
+    pub(crate) fn new(mut config: StoreConfig, faults: &[Fault]) -> Self {
+        config.ingests = config.buffers / 2;
         let memory = Memory::new(faults);
         let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
         let store = Store::new(records, segments, config).expect("threads are to be had");
@@ -54,14 +56,31 @@ impl Rig {
         self.store.ingest(1000)
     }
 
-    pub(crate) fn put(&self, name: &str, mut bytes: &[u8]) -> PutResult {
-        self.ingest()?.put_now(target(name), &mut bytes)
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> PutResult {
+        self.put_if(name, bytes, Condition::Always)
+    }
+
+    fn put_if(&self, name: &str, bytes: &[u8], condition: Condition) -> PutResult {
+        self.put_at(PutTarget { condition, ..target(name) }, bytes)
+    }
+
+    pub(crate) fn put_at(&self, target: impl Into<Target>, mut bytes: &[u8]) -> PutResult {
+        self.ingest()?.put_now(target, &mut bytes)
     }
 
     /// Puts from another thread.
     pub(crate) fn start_put(&self, name: &'static str, bytes: &'static [u8]) -> JoinHandle<PutResult> {
+        self.start_put_if(name, bytes, Condition::Always)
+    }
+
+    pub(crate) fn start_put_if(
+        &self,
+        name: &'static str,
+        bytes: &'static [u8],
+        condition: Condition,
+    ) -> JoinHandle<PutResult> {
         let rig = self.clone();
-        start(move || rig.put(name, bytes))
+        start(move || rig.put_if(name, bytes, condition))
     }
 
     /// `None` when there is no such object.

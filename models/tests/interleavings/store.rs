@@ -82,6 +82,23 @@ fn a_reader_and_an_upload_share_the_smallest_pool() {
     });
 }
 
+/// As many claimants as buffers: when each holds one, whoever waits for another while it holds its own waits for ever.
+/// Uploads may, so readers must not.
+#[test]
+fn two_readers_and_two_uploads_share_four_buffers() {
+    check(Scope::STORE.shuttle(4_000), || {
+        let rig = Rig::with_buffers(4);
+        rig.put("a", SHORT).expect("nothing fails");
+        let uploads = [rig.start_put("b", LONG), rig.start_put("c", LONG)];
+        let other = rig.clone();
+        let reads = start(move || other.get("a"));
+        assert_eq!(rig.get("a").as_deref(), Some(SHORT), "wrong bytes were read");
+        assert_eq!(finish(reads).as_deref(), Some(SHORT), "wrong bytes were read");
+        expect_stored(uploads);
+        rig.finish();
+    });
+}
+
 #[test]
 fn a_reader_sees_the_old_object_or_the_new_one() {
     check(Scope::STORE, || {

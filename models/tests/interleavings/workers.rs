@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_pool::WorkerPool;
-use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+use drystone_sync::{Arc, PlainArc};
+
+use crate::gate::Gate;
 
 fn pool(threads: usize, queue_len_max: usize) -> WorkerPool {
     WorkerPool::new("worker", threads, queue_len_max).expect("threads are to be had")
@@ -67,24 +69,6 @@ fn shutdown_with_a_full_queue_joins() {
         let taken = finish(submits);
         assert_eq!(ran.get(), taken, "a job that was taken did not run, or one that was refused did");
     });
-}
-
-/// Closed until somebody opens it.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn open(&self) {
-        *self.0.0.lock() = true;
-        self.0.1.notify_all();
-    }
-
-    fn wait(&self) {
-        let mut open = self.0.0.lock();
-        while !*open {
-            open = self.0.1.wait(open);
-        }
-    }
 }
 
 /// The story of the lock that was held while something else was waited for.

@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &Settings, args: &BenchArgs, output: &Output) -> Out
         |strategy: &Strategy| args.only.as_ref().is_none_or(|text| strategy.name().contains(text.as_str()));
     // The limit is always measured: a rate without it says nothing about drystone.
     let strategies: Vec<Strategy> = Strategy::all().into_iter().filter(|s| s.is_raw() || wanted(s)).collect();
-    let interrupt = Interrupt::catch()?;
+    let interrupt = Interrupt::catch(output)?;
     prepare();
     let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let folder = base.join(format!("drystone-bench-{}", std::process::id()));

@@ -57,12 +57,39 @@ pub const READERS_MAX: u64 = 8;
 /// Everything still works with one, in turn.
 pub const READERS_MIN: u64 = 1;
 
+/// Data part of a server's buffer: many uploads share the memory, and each comes no faster than the network.
+pub const BUFFER_DATA_SERVING_BYTES: u64 = 4 * MIB;
+/// Buffers of a server that has the memory: two for each of four uploads at a time, and four for downloads.
+pub const BUFFERS_SERVING: u64 = 12;
+/// Of this many buffers, a server lets one upload at a time have two, so that downloads find some whatever uploads do.
+pub const BUFFERS_PER_INGEST_SERVING: u64 = 3;
+/// A server gives up connections before it goes below this.
+pub const BUFFERS_SERVING_MIN: u64 = 6;
+/// Connections of a server, if not said otherwise.
+pub const CONNECTIONS: u64 = 512;
+/// The most that can be asked for.
+pub const CONNECTIONS_MAX: u64 = 16_384;
+/// With fewer, a browser and a backup at once would be refused.
+pub const CONNECTIONS_MIN: u64 = 16;
+/// What a connection holds beside a transfer: its socket's read buffer, the head of a request and its task.
+pub const CONNECTION_BYTES: u64 = 48 * KIB;
+/// Bodies that are sent or received at a time; others wait.
+pub const TRANSFERS: u64 = 64;
+/// With fewer, one slow client is felt by all.
+pub const TRANSFERS_MIN: u64 = 8;
+/// Bytes of one body between the socket and the store.
+pub const TRANSFER_BYTES: u64 = 384 * KIB;
+/// Requests without a body, and health checks, find a thread when every transfer is busy.
+pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
+
 /// Standard input, output and error.
 pub const DESCRIPTORS_STANDARD: u64 = 3;
 /// A connection in WAL mode holds the database, its log and the shared index.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 /// The file that is read or written for the user, and its temporary twin or its directory.
 pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
+/// The listening socket, the event loop's own, and the signal pipe's.
+pub const DESCRIPTORS_SERVER: u64 = 8;
 /// Handles of the store's directories, and a spare for what libraries open for a moment.
 pub const DESCRIPTORS_SPARE: u64 = 4;
 /// Segments that are kept open for reading: the chunks of one object lie in few segments.

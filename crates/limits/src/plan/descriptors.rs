@@ -4,6 +4,7 @@
 //! again), then reading connections (readers take turns). Then the plan is refused.
 
 use super::constants::*;
+use super::serving::Serving;
 use super::{PlanError, Resource, Spend, readers_wanted};
 use crate::Limit;
 
@@ -14,24 +15,26 @@ pub(super) struct DescriptorPlan {
     pub(super) segment_readers: u64,
     pub(super) readers: u64,
     pub(super) walk_depth: u64,
+    pub(super) serving: Serving,
 }
 
 impl DescriptorPlan {
-    fn least(workers: u64) -> Self {
+    fn least(workers: u64, serving: Serving) -> Self {
         Self {
             segment_writers: workers,
             segment_readers: SEGMENT_READERS_MIN,
             readers: READERS_MIN,
             walk_depth: WALK_DEPTH_MIN,
+            serving,
         }
     }
 
     /// The best that fits below the ceiling: the least, then more of what matters most.
-    pub(super) fn fit(workers: u64, ceiling: &Limit) -> Result<Self, PlanError> {
-        let mut plan = Self::least(workers);
+    pub(super) fn fit(workers: u64, serving: Serving, ceiling: &Limit) -> Result<Self, PlanError> {
+        let mut plan = Self::least(workers, serving);
         let needed = plan.total();
         let Some(mut remains) = ceiling.value.checked_sub(needed) else {
-            return Err(too_few(workers, needed, ceiling));
+            return Err(too_few(workers, serving, needed, ceiling));
         };
         let mut grow = |from: u64, to: u64, unit: u64| {
             let more = (to - from).min(remains / unit);
@@ -50,7 +53,7 @@ impl DescriptorPlan {
 
     pub(super) fn spends(&self) -> Vec<Spend> {
         let row = |use_: &str, count, unit| Spend::new(Resource::Descriptors, use_, count, unit);
-        vec![
+        let mut spends = vec![
             row("standard streams", DESCRIPTORS_STANDARD, 1),
             row("segments being written", self.segment_writers, 1),
             row("segments being read", self.segment_readers, 1),
@@ -59,12 +62,15 @@ impl DescriptorPlan {
             row("open directories of a walk", self.walk_depth, 1),
             row("input and output files", DESCRIPTORS_INPUT_OUTPUT, 1),
             row("directory handles and spare", DESCRIPTORS_SPARE, 1),
-        ]
+        ];
+        spends.extend(self.serving.descriptor_spends());
+        spends
     }
 }
 
-fn too_few(workers: u64, needed: u64, ceiling: &Limit) -> PlanError {
-    let fewer = (1..workers).rev().find(|&fewer| DescriptorPlan::least(fewer).total() <= ceiling.value);
+fn too_few(workers: u64, serving: Serving, needed: u64, ceiling: &Limit) -> PlanError {
+    let fewer =
+        (1..workers).rev().find(|&fewer| DescriptorPlan::least(fewer, serving).total() <= ceiling.value);
     let mut hint = format!("run `ulimit -n {needed}` first");
     if let Some(fewer) = fewer {
         hint.push_str(&format!(", or try --workers {fewer}"));

@@ -5,6 +5,7 @@
 
 use super::constants::*;
 use super::descriptors::DescriptorPlan;
+use super::serving::Serving;
 use super::{Ask, PlanError, Resource, Spend, threads_total};
 use crate::{Budget, Limit, PHYSICAL_MEMORY_SOURCE};
 
@@ -18,11 +19,12 @@ pub(super) struct MemoryPlan {
     pub(super) writer_cache_bytes: u64,
     pub(super) commit_queue_bytes: u64,
     pub(super) threads: u64,
+    pub(super) serving: Serving,
 }
 
 impl MemoryPlan {
     /// The least that works.
-    fn least(workers: u64, readers: u64, chunk_bytes_max: u64) -> Self {
+    fn least(workers: u64, readers: u64, chunk_bytes_max: u64, serving: Serving) -> Self {
         Self {
             buffers: BUFFERS_MIN,
             headroom_bytes: chunk_bytes_max,
@@ -30,16 +32,28 @@ impl MemoryPlan {
             readers,
             writer_cache_bytes: WRITER_CACHE_BYTES_MIN,
             commit_queue_bytes: COMMIT_QUEUE_BYTES_MIN,
-            threads: threads_total(workers),
+            threads: threads_total(workers, serving),
+            serving,
         }
     }
 
     /// The best that fits below the ceiling.
-    pub(super) fn fit(workers: u64, readers: u64, chunk_bytes_max: u64, ceiling_bytes: u64) -> Option<Self> {
-        let least = Self::least(workers, readers, chunk_bytes_max);
-        let data_bytes_wanted = data_bytes(BUFFER_DATA_BYTES, chunk_bytes_max);
-        let buffers_wanted = (workers + BUFFERS_BEYOND_WORKERS).max(BUFFERS_MIN);
-        (BUFFERS_MIN..=buffers_wanted)
+    pub(super) fn fit(
+        workers: u64,
+        readers: u64,
+        chunk_bytes_max: u64,
+        serving: Serving,
+        buffers_min: u64,
+        ceiling_bytes: u64,
+    ) -> Option<Self> {
+        let least = Self::least(workers, readers, chunk_bytes_max, serving);
+        let (data, buffers) = if serving.is_none() {
+            (BUFFER_DATA_BYTES, workers + BUFFERS_BEYOND_WORKERS)
+        } else {
+            (BUFFER_DATA_SERVING_BYTES, BUFFERS_SERVING.max(workers + BUFFERS_BEYOND_WORKERS))
+        };
+        let data_bytes_wanted = data_bytes(data, chunk_bytes_max);
+        (buffers_min..=buffers.max(BUFFERS_MIN))
             .rev()
             .find_map(|buffers| Self { buffers, ..least }.grown(data_bytes_wanted, ceiling_bytes))
     }
@@ -71,14 +85,16 @@ impl MemoryPlan {
 
     pub(super) fn spends(&self) -> Vec<Spend> {
         let row = |use_: &str, count, unit| Spend::new(Resource::Memory, use_, count, unit);
-        vec![
+        let mut spends = vec![
             row("buffers (headroom for a tail, then data)", self.buffers, self.buffer_bytes()),
             row("database cache, readers", self.readers, READER_CACHE_BYTES),
             row("database cache, writer", 1, self.writer_cache_bytes),
             row("commit queue", 1, self.commit_queue_bytes),
             row("thread stacks (resident part)", self.threads, THREAD_STACK_BYTES),
             row("program, allocator, libc, SQLite", 1, FIXED_BYTES),
-        ]
+        ];
+        spends.extend(self.serving.memory_spends());
+        spends
     }
 }
 
@@ -101,10 +117,17 @@ pub(super) fn ceiling(ask: &Ask, budget: &Budget) -> Limit {
 }
 
 /// The refusal, with what to change: each remedy it names is one that is enough.
-pub(super) fn too_small(ask: &Ask, budget: &Budget, workers: u64, readers: u64) -> PlanError {
+pub(super) fn too_small(
+    ask: &Ask,
+    budget: &Budget,
+    workers: u64,
+    readers: u64,
+    serving: Serving,
+) -> PlanError {
     let ceiling = ceiling(ask, budget);
-    let least =
-        |workers, readers, chunk_bytes| MemoryPlan::least(workers, readers, chunk_bytes).total_bytes();
+    let least = |workers, readers, chunk_bytes| {
+        MemoryPlan::least(workers, readers, chunk_bytes, serving).total_bytes()
+    };
     let needed_bytes = least(workers, readers, ask.chunk_bytes_max);
     let needed = format!("{}MiB", needed_bytes.div_ceil(MIB));
 
@@ -122,7 +145,7 @@ pub(super) fn too_small(ask: &Ask, budget: &Budget, workers: u64, readers: u64) 
     }
     // Fewer workers leave more descriptors for readers, which have a cache each.
     let fits_with = |workers: &u64| {
-        DescriptorPlan::fit(*workers, &budget.descriptors)
+        DescriptorPlan::fit(*workers, serving, &budget.descriptors)
             .is_ok_and(|plan| least(*workers, plan.readers, ask.chunk_bytes_max) <= ceiling.value)
     };
     if let Some(fewer) = (1..workers).rev().find(fits_with) {

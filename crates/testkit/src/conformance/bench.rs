@@ -1,10 +1,12 @@
 //! What the checks are written with.
 
+use std::ops::Bound;
+
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, Location,
-    ManifestEntry, ManifestId, ObjectMeta, ObjectRow, Records, SegmentId, SegmentLen, SegmentStorage,
-    SegmentWriter, SessionId, Source, StoreError,
+    ManifestEntry, ManifestId, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId, SegmentLen,
+    SegmentStorage, SegmentWriter, SessionId, Source, StoreError, Target,
 };
 use drystone_sync::PlainArc;
 
@@ -103,12 +105,26 @@ impl Bench {
         ok(self.commit_one(self.entry(chunks, Some(complete))))
     }
 
+    /// The bytes of a manifest from `from` on, every chunk verified.
+    pub(super) fn bytes(&self, manifest: ManifestId, from: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for row in ok(self.records.manifest_page(manifest, from, usize::MAX)) {
+            let mut chunk = vec![0; row.at.len as usize];
+            ok(self.segments.read(row.at, &mut chunk));
+            assert_eq!(ChunkId::of(&chunk), row.chunk);
+            assert_eq!(row.offset, from + bytes.len() as u64, "a manifest has no gaps");
+            bytes.extend_from_slice(&chunk[row.skip as usize..][..row.len as usize]);
+        }
+        bytes
+    }
+
     pub(super) fn stat(&self, name: &str) -> Option<ObjectRow> {
         ok(self.records.object(&bucket(), &key(name)))
     }
 
     pub(super) fn names(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let rows = ok(self.records.list(&bucket(), prefix, after, limit));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = ok(self.records.list(&bucket(), prefix, from, limit));
         rows.into_iter().map(|row| row.key.as_str().to_owned()).collect()
     }
 
@@ -119,12 +135,15 @@ impl Bench {
 
 /// The last step of a put without conditions.
 pub(super) fn complete(name: &str, size: u64, content: ContentHash) -> Complete {
-    Complete {
-        bucket: bucket(),
-        key: key(name),
-        size,
-        content,
-        meta: ObjectMeta::default(),
-        condition: Condition::Always,
-    }
+    complete_at(target(name), size, content)
+}
+
+/// The last step of a put to `target`.
+pub(super) fn complete_at(target: impl Into<Target>, size: u64, content: ContentHash) -> Complete {
+    Complete { target: target.into(), size, content }
+}
+
+/// An object without properties or conditions.
+pub(super) fn target(name: &str) -> PutTarget {
+    PutTarget { bucket: bucket(), key: key(name), meta: ObjectMeta::default(), condition: Condition::Always }
 }

@@ -1,13 +1,14 @@
 //! Objects: put, replaced, conditional, deleted.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use drystone_store::{
-    BucketName, Complete, Condition, ManifestId, ObjectMeta, ObjectRow, Result, StoreError,
+    BucketName, Condition, ManifestId, ObjectMeta, ObjectRow, PutTarget, Result, StoreError,
 };
 
 use super::Fixture;
-use super::bench::{Bench, bucket, complete, content, key, ok};
+use super::bench::{Bench, bucket, complete_at, content, key, ok, target};
 
 pub(super) fn an_object_is_what_was_put(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
@@ -19,6 +20,7 @@ pub(super) fn an_object_is_what_was_put(fixture: &dyn Fixture) {
         ObjectMeta::default(),
         ObjectMeta {
             media_type: Some("text/plain; charset=utf-8".into()),
+            system: BTreeMap::from([("etag".to_owned(), "\"0\"\u{0}".to_owned())]),
             user,
             modified_ns: i64::MIN,
             mode: Some(0o7777),
@@ -33,15 +35,16 @@ pub(super) fn an_object_is_what_was_put(fixture: &dyn Fixture) {
     for (number, meta) in metas.into_iter().enumerate() {
         let name = format!("object {number}\u{1f9f1}\n");
         let (chunks, size) = bench.append_all(&[name.as_bytes()]);
-        let last = Complete { meta: meta.clone(), ..complete(&name, size, content(7)) };
+        let target = PutTarget { meta: meta.clone(), ..target(&name) };
+        let last = complete_at(target, size, content(7));
         let manifest = ok(bench.commit_one(bench.entry(chunks, Some(last))));
         let expected = ObjectRow { key: key(&name), size, content: content(7), meta, manifest };
         assert_eq!(bench.stat(&name).as_ref(), Some(&expected));
-        assert_eq!(ok(bench.records.list(&bucket(), &name, None, 2)), [expected]);
+        assert_eq!(ok(bench.records.list(&bucket(), &name, Bound::Unbounded, 2)), [expected]);
     }
     // Another process sees the same.
     let other = fixture.open();
-    assert_eq!(ok(other.records.list(&bucket(), "", None, 9)).len(), 3);
+    assert_eq!(ok(other.records.list(&bucket(), "", Bound::Unbounded, 9)).len(), 3);
 }
 
 pub(super) fn a_put_replaces(fixture: &dyn Fixture) {
@@ -57,7 +60,7 @@ pub(super) fn a_put_replaces(fixture: &dyn Fixture) {
 
 fn put_if(bench: &mut Bench, condition: Condition, number: u8) -> Result<ManifestId> {
     let (chunks, size) = bench.append_all(&[&[number; 3]]);
-    let last = Complete { condition, ..complete("wall", size, content(number)) };
+    let last = complete_at(PutTarget { condition, ..target("wall") }, size, content(number));
     bench.commit_one(bench.entry(chunks, Some(last)))
 }
 
@@ -91,9 +94,8 @@ pub(super) fn conditions_see_their_own_batch(fixture: &dyn Fixture) {
     let conditions = [Condition::IfAbsent, Condition::IfAbsent, Condition::IfContent(content(0))];
     for (number, condition) in (0..).zip(conditions) {
         let (chunks, size) = bench.append_all(&[&[number; 3]]);
-        entries.push(
-            bench.entry(chunks, Some(Complete { condition, ..complete("wall", size, content(number)) })),
-        );
+        let last = complete_at(PutTarget { condition, ..target("wall") }, size, content(number));
+        entries.push(bench.entry(chunks, Some(last)));
     }
     let mut results = bench.commit(&entries).into_iter();
     let mut next = || results.next().expect("three results");
@@ -107,12 +109,15 @@ pub(super) fn a_missing_bucket_is_an_error(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     let missing = BucketName::new("missing").expect("a good name");
     let (chunks, size) = bench.append_all(&[b"stone"]);
-    let last = Complete { bucket: missing.clone(), ..complete("wall", size, content(1)) };
+    let target = PutTarget { bucket: missing.clone(), ..target("wall") };
+    let last = complete_at(target, size, content(1));
     let errors = [
         bench.commit_one(bench.entry(chunks, Some(last))).err(),
         bench.records.object(&missing, &key("wall")).err(),
-        bench.records.list(&missing, "", None, 1).err(),
+        bench.records.list(&missing, "", Bound::Unbounded, 1).err(),
         bench.records.delete(&missing, &key("wall")).err(),
+        bench.records.set_bucket_public(&missing, true).err(),
+        bench.records.delete_bucket(&missing).err(),
     ];
     for error in errors {
         assert!(matches!(&error, Some(StoreError::NoSuchBucket(name)) if *name == missing), "{error:?}");

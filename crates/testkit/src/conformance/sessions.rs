@@ -1,6 +1,6 @@
 //! Upload sessions.
 
-use drystone_store::{Entry, StoreError};
+use drystone_store::{Entry, LEASE_MS_MAX, StoreError};
 
 use super::Fixture;
 use super::bench::{Bench, LONG_MS, complete, content, ok};
@@ -47,6 +47,19 @@ pub(super) fn a_heartbeat_keeps_a_session_alive(fixture: &dyn Fixture) {
     let other = bench.dead_session();
     ok(bench.records.extend_session(session, LONG_MS));
     check_expired(bench.records.extend_session(other, LONG_MS));
+}
+
+pub(super) fn a_lease_too_long_is_refused(fixture: &dyn Fixture) {
+    let bench = Bench::new(fixture);
+    for lease_ms in [LEASE_MS_MAX + 1, 1 << 63, u64::MAX] {
+        let begun = bench.records.begin_session(lease_ms).map(drop);
+        for refused in [begun, bench.records.extend_session(bench.session, lease_ms)] {
+            assert!(matches!(refused, Err(StoreError::LeaseTooLong { .. })), "{refused:?}");
+        }
+    }
+    let session = ok(bench.records.begin_session(LEASE_MS_MAX)).id;
+    ok(bench.records.extend_session(session, LEASE_MS_MAX));
+    assert_eq!(ok(bench.records.expire_sessions()), 0);
 }
 
 pub(super) fn a_dead_session_commits_nothing(fixture: &dyn Fixture) {

@@ -8,9 +8,18 @@ use drystone_chunker::{Chunking, Chunks, Cut, Cutter};
 use crate::noise::Noise;
 use crate::reference::cut_lens;
 
+/// More bytes of one input make it slow, not better: they hold several chunks of most sizes.
+const INPUT_BYTES_MAX: usize = 4 << 10;
+/// The same for very small chunks.
+const CHUNKS_MAX: usize = 200;
+/// Bytes that come by ones and twos are scanned again and again; after so many steps they come in full.
+const STEPS_MAX: usize = 200;
+
 #[derive(Debug, Arbitrary)]
 struct Plan {
     params: Params,
+    /// What the reader's buffer holds beyond the largest chunk, in bytes.
+    read_bytes: u8,
     /// What each read does, again and again.
     reads: Vec<Step>,
     /// Repeats the input, so that few bytes of fuzz input make many chunks.
@@ -36,12 +45,19 @@ enum Step {
 impl Params {
     fn chunking(&self) -> Option<Chunking> {
         match *self {
-            Self::Fixed(bytes) => Chunking::fixed(bytes.into()).ok(),
+            Self::Fixed(bytes) => Chunking::fixed(u64::from(bytes) % 4096).ok(),
             Self::Content { min, avg, max } => {
-                Chunking::fast_cdc(64 + u64::from(min) % 512, 256 + u64::from(avg) % 2048, max.into()).ok()
+                let [min, avg, max] = [min, avg, max].map(u64::from);
+                Chunking::fast_cdc(64 + min % 512, 256 + avg % 1024, max % 4096).ok()
             }
         }
     }
+}
+
+/// The next step. They come again and again, but not for ever: after nothing but errors, something must come.
+fn step(steps: &[Step], at: &mut usize) -> Step {
+    let number = std::mem::replace(at, *at + 1);
+    if number < STEPS_MAX && !steps.is_empty() { steps[number % steps.len()] } else { Step::Full }
 }
 
 /// Gives its bytes as the steps say; `Ok(0)` at the end only.
@@ -53,10 +69,7 @@ struct Stepping<'a> {
 
 impl Read for Stepping<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        // After a round of nothing but errors, something must come.
-        let round = self.at.checked_div(self.steps.len()).unwrap_or(2);
-        let step = if round >= 2 { Step::Full } else { self.steps[self.at % self.steps.len()] };
-        self.at += 1;
+        let step = step(self.steps, &mut self.at);
         let most = match step {
             Step::Full => usize::MAX,
             Step::Short(len) => usize::from(len).max(1),
@@ -83,11 +96,12 @@ pub fn chunker(data: &[u8]) {
     let rest = source.take_rest();
     let mut input = rest.repeat(1 + usize::from(plan.repeats % 4));
     input.extend(Noise::new(plan.repeats.into()).bytes(usize::from(plan.noise_bytes) % 3000));
+    input.truncate(INPUT_BYTES_MAX.min(CHUNKS_MAX * chunking.chunk_bytes_max()));
 
     let cutter = Cutter::new(chunking);
     let expected = cut_lens(&cutter, &input);
     check_limits(chunking, &expected);
-    check_reader(chunking, &plan.reads, &input, &expected);
+    check_reader(chunking, &plan, &input, &expected);
     check_windows(&cutter, &plan.reads, &input, &expected);
 }
 
@@ -108,8 +122,10 @@ fn check_limits(chunking: Chunking, lens: &[usize]) {
     assert!((1..=most).contains(last), "{chunking}: a last chunk of {last} bytes");
 }
 
-fn check_reader(chunking: Chunking, steps: &[Step], input: &[u8], expected: &[usize]) {
-    let mut chunks = Chunks::new(Stepping { bytes: input, steps, at: 0 }, chunking);
+fn check_reader(chunking: Chunking, plan: &Plan, input: &[u8], expected: &[usize]) {
+    let reader = Stepping { bytes: input, steps: &plan.reads, at: 0 };
+    // A small buffer, so that it is full, and moved to the front, again and again.
+    let mut chunks = Chunks::with_read_bytes(reader, chunking, plan.read_bytes.into());
     let mut rest = input;
     let mut lens = Vec::with_capacity(expected.len());
     loop {
@@ -125,21 +141,23 @@ fn check_reader(chunking: Chunking, steps: &[Step], input: &[u8], expected: &[us
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
         }
     }
+    assert!(matches!(chunks.next_chunk(), Ok(None)), "something comes after the end");
     assert!(rest.is_empty(), "the end is missing");
     assert_eq!(lens, expected, "{chunking}: the cuts depend on the reads");
 }
 
 /// The cutter as the store uses it: a window that grows by what comes.
 fn check_windows(cutter: &Cutter, steps: &[Step], input: &[u8], expected: &[usize]) {
-    let mut growths = steps.iter().cycle().map(|step| match step {
-        Step::Short(len) => usize::from(*len).max(1),
-        _ => 700,
-    });
+    let mut at = 0;
     let mut start = 0;
     for &expected in expected {
         let (mut len, mut scanned) = (0, 0);
         let found = loop {
-            len = (len + growths.next().unwrap_or(1000)).min(input.len() - start);
+            let more = match step(steps, &mut at) {
+                Step::Short(len) => usize::from(len).max(1),
+                _ => 700,
+            };
+            len = (len + more).min(input.len() - start);
             match cutter.cut(&input[start..start + len], scanned) {
                 Cut::At(found) => break found,
                 Cut::None { .. } if start + len == input.len() => break len,

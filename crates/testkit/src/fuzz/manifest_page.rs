@@ -1,10 +1,13 @@
 //! Manifests read in pages, from anywhere.
 
+use std::collections::BTreeMap;
+
 use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, CommitBatch, Complete, Condition, ContentHash, Entry, Key, Location, ManifestEntry,
-    ManifestId, ObjectMeta, ObjectRow, Records, SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
+    BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key, Location,
+    ManifestEntry, ManifestId, NamedPart, ObjectMeta, ObjectRow, PartTarget, PutTarget, Records, SegmentLen,
+    SegmentStorage, Source, Store, SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -22,6 +25,8 @@ struct Plan {
     step: u8,
     ranges: Vec<(u16, u16)>,
     pages: Vec<(u16, u8)>,
+    /// Ranges of the object that another one is put together from.
+    slices: Vec<(u16, u16)>,
 }
 
 /// Any range of an object is the slice of its bytes, and any page of a manifest the rows from the chunk that holds its byte.
@@ -40,12 +45,25 @@ pub fn manifest_page(data: &[u8]) {
     let (records, segments) = memory.open();
     let manifest = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
     assert_eq!(memory.violations(), [""; 0]);
-    check_pages(&*records, manifest, &chunks, &plan.pages);
-
+    check_pages(&*records, manifest, &rows_of(&chunks), &plan.pages);
     let bytes = chunks.concat();
+    let composite = put_together(&*records, &bytes, &plan.slices);
+    let rows = records.manifest_page(composite.0, 0, usize::MAX).expect("nothing fails");
+    check_pages(
+        &*records,
+        composite.0,
+        &rows.iter().map(|row| (row.offset, row.chunk)).collect::<Vec<_>>(),
+        &plan.pages,
+    );
+
     let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
     let store =
         Store::new(records, segments, setup.config(SyncPolicy::Commit)).expect("threads can be started");
+    check_ranges(&store, manifest, &bytes, &plan.ranges);
+    check_ranges(&store, composite.0, &composite.1, &plan.ranges);
+}
+
+fn check_ranges(store: &Store, manifest: ManifestId, bytes: &[u8], ranges: &[(u16, u16)]) {
     let object = ObjectRow {
         key: Key::new("wall").expect("a good key"),
         size: bytes.len() as u64,
@@ -54,7 +72,7 @@ pub fn manifest_page(data: &[u8]) {
         manifest,
     };
     let whole = (0, u16::MAX);
-    for &(from, len) in plan.ranges.iter().take(40).chain([&whole]) {
+    for &(from, len) in ranges.iter().take(40).chain([&whole]) {
         let (from, end) = (u64::from(from), u64::from(from) + u64::from(len));
         let mut found = Vec::new();
         let copied = store.read(object.clone(), Some(from..end)).copy_to(&mut found);
@@ -62,6 +80,35 @@ pub fn manifest_page(data: &[u8]) {
         let end = (end as usize).min(bytes.len());
         assert_eq!(found, bytes[(from as usize).min(end)..end], "{from}..{end}");
     }
+}
+
+/// Another object, of ranges of the one that was inserted; with its bytes, of which there are not many.
+fn put_together(records: &dyn Records, bytes: &[u8], slices: &[(u16, u16)]) -> (ManifestId, Vec<u8>) {
+    let sound = "nothing fails without a fault";
+    let (bucket, key) =
+        (BucketName::new("walls").expect("a good name"), Key::new("wall").expect("a good key"));
+    let upload = records.create_upload(&bucket, &key, &ObjectMeta::default()).expect(sound).id;
+    let source = CopySource { bucket, key, content: None };
+    let mut completion = Completion::default();
+    let mut expected = Vec::new();
+    for (number, &(from, len)) in (1..).zip(slices.iter().take(8)) {
+        let from = usize::from(from) % (bytes.len() + 1);
+        let end = (from + usize::from(len)).min(bytes.len());
+        let target = PartTarget { upload, number, system: BTreeMap::new() };
+        records.copy_part(&source, Some(from as u64..end as u64), &target).expect(sound);
+        completion.parts.push(NamedPart { number, ..NamedPart::default() });
+        expected.extend_from_slice(&bytes[from..end]);
+    }
+    (records.complete_upload(upload, &completion).expect(sound).manifest, expected)
+}
+
+fn rows_of(chunks: &[Vec<u8>]) -> Vec<(u64, ChunkId)> {
+    let mut end = 0;
+    let row = |bytes: &Vec<u8>| {
+        end += bytes.len() as u64;
+        (end - bytes.len() as u64, ChunkId::of(bytes))
+    };
+    chunks.iter().map(row).collect()
 }
 
 fn insert(
@@ -86,12 +133,15 @@ fn insert(
         }
         segments.sync(writer.id()).expect(sound);
         let complete = last.then(|| Complete {
-            bucket: bucket.clone(),
-            key: Key::new("wall").expect("a good key"),
+            target: PutTarget {
+                bucket: bucket.clone(),
+                key: Key::new("wall").expect("a good key"),
+                meta: ObjectMeta::default(),
+                condition: Condition::Always,
+            }
+            .into(),
             size: end,
             content: ContentHash([0; 32]),
-            meta: ObjectMeta::default(),
-            condition: Condition::Always,
         });
         let entry = Entry { session, manifest, chunks: rows, complete };
         let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: false };
@@ -106,15 +156,7 @@ fn insert(
     commit(&[], true)
 }
 
-fn check_pages(records: &dyn Records, manifest: ManifestId, chunks: &[Vec<u8>], pages: &[(u16, u8)]) {
-    let mut end = 0;
-    let rows: Vec<(u64, ChunkId)> = chunks
-        .iter()
-        .map(|bytes| {
-            end += bytes.len() as u64;
-            (end - bytes.len() as u64, ChunkId::of(bytes))
-        })
-        .collect();
+fn check_pages(records: &dyn Records, manifest: ManifestId, rows: &[(u64, ChunkId)], pages: &[(u16, u8)]) {
     for &(from, limit) in pages.iter().take(40) {
         let page = records.manifest_page(manifest, from.into(), limit.into()).expect("nothing fails");
         let found: Vec<_> = page.iter().map(|row| (row.offset, row.chunk)).collect();

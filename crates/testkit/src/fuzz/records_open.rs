@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -77,7 +78,8 @@ fn read_everything(template: &Template, opened: LocalStore) {
     let ids: Vec<ChunkId> = template.chunks.keys().copied().collect();
     let _ = records.find_chunks(&ids);
     for bucket in store.buckets(None, ROWS_MAX).unwrap_or_default() {
-        for row in store.list(&bucket, "", None, ROWS_MAX).unwrap_or_default() {
+        let bucket = bucket.name;
+        for row in store.list(&bucket, "", Bound::Unbounded, ROWS_MAX).unwrap_or_default() {
             let _ = store.stat(&bucket, &row.key);
             check_object(template, &store, &*records, &row);
         }

@@ -2,8 +2,8 @@
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    CommitBatch, CommitResult, Complete, Condition, Entry, Location, ManifestEntry, ManifestId, ObjectRow,
-    Source, StoreError, SyncPolicy,
+    BucketName, CommitBatch, CommitResult, Complete, Condition, Entry, Key, Location, ManifestEntry,
+    ManifestId, ObjectRow, Source, StoreError, SyncPolicy, Target,
 };
 
 use super::State;
@@ -57,17 +57,29 @@ fn refusal(tables: &Tables, entry: &Entry) -> Option<StoreError> {
             )));
         }
     }
-    let complete = entry.complete.as_ref()?;
-    if !tables.buckets.contains(&complete.bucket) {
-        return Some(StoreError::NoSuchBucket(complete.bucket.clone()));
+    match &entry.complete.as_ref()?.target {
+        Target::Object(target) => unmet(tables, &target.bucket, &target.key, target.condition),
+        Target::Part(target) => target.check().and_then(|()| tables.upload(target.upload).map(drop)).err(),
     }
-    let present = tables.object(&complete.bucket, &complete.key).map(|object| object.content);
-    let holds = match complete.condition {
+}
+
+/// Why an object must not be stored under the key, if so.
+pub(super) fn unmet(
+    tables: &Tables,
+    bucket: &BucketName,
+    key: &Key,
+    condition: Condition,
+) -> Option<StoreError> {
+    if !tables.buckets.contains_key(bucket) {
+        return Some(StoreError::NoSuchBucket(bucket.clone()));
+    }
+    let present = tables.object(bucket, key).map(|object| object.content);
+    let holds = match condition {
         Condition::Always => true,
         Condition::IfAbsent => present.is_none(),
         Condition::IfContent(expected) => present == Some(expected),
     };
-    (!holds).then(|| StoreError::PreconditionFailed { key: complete.key.clone() })
+    (!holds).then(|| StoreError::PreconditionFailed { key: key.clone() })
 }
 
 /// What the store must not have asked for.
@@ -135,6 +147,7 @@ fn write(tables: &mut Tables, entry: &Entry) -> ManifestId {
     let end = rows.last().map(|(offset, row)| offset + u64::from(tables.chunks[row].at.len));
     let manifest = tables.manifests.entry(id).or_default();
     manifest.session = entry.complete.is_none().then_some(entry.session);
+    manifest.content = entry.complete.as_ref().map(|complete| complete.content);
     manifest.rows.extend(rows);
     manifest.end = end.unwrap_or(manifest.end);
     if let Some(complete) = &entry.complete {
@@ -161,12 +174,19 @@ fn chunk_row(tables: &mut Tables, chunk: &ManifestEntry) -> drystone_store::Chun
 }
 
 fn put(tables: &mut Tables, complete: &Complete, manifest: ManifestId) {
-    let row = ObjectRow {
-        key: complete.key.clone(),
-        size: complete.size,
-        content: complete.content,
-        meta: complete.meta.clone(),
-        manifest,
-    };
-    tables.objects.entry(complete.bucket.clone()).or_default().insert(complete.key.clone(), row);
+    match &complete.target {
+        Target::Object(target) => {
+            let row = ObjectRow {
+                key: target.key.clone(),
+                size: complete.size,
+                content: complete.content,
+                meta: target.meta.clone(),
+                manifest,
+            };
+            tables.objects.entry(target.bucket.clone()).or_default().insert(target.key.clone(), row);
+        }
+        Target::Part(target) => {
+            tables.put_part(target, complete.size, complete.content, manifest);
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! [`Records`] over the tables: each call is one transaction.
 
 use std::io;
+use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, ChunkRef, CommitBatch, CommitResult, Epoch, Key, KnownChunk, ManifestId, ManifestRow,
-    ObjectRow, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, CopySource, CopyTarget, Epoch,
+    Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
+    PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals, UploadId,
+    UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -46,11 +49,23 @@ impl MemoryRecords {
 }
 
 fn in_bucket<'a>(tables: &'a Tables, bucket: &BucketName) -> Result<&'a Tables> {
-    if tables.buckets.contains(bucket) { Ok(tables) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
+    if tables.buckets.contains_key(bucket) {
+        Ok(tables)
+    } else {
+        Err(StoreError::NoSuchBucket(bucket.clone()))
+    }
+}
+
+fn check_lease(lease_ms: u64) -> Result<()> {
+    if lease_ms > LEASE_MS_MAX {
+        return Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX });
+    }
+    Ok(())
 }
 
 impl Records for MemoryRecords {
     fn begin_session(&self, lease_ms: u64) -> Result<Session> {
+        check_lease(lease_ms)?;
         self.transact(|tables| {
             let id = SessionId(tables.next_id());
             let expires_ms = tables.now_ms.saturating_add(lease_ms);
@@ -60,6 +75,7 @@ impl Records for MemoryRecords {
     }
 
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
+        check_lease(lease_ms)?;
         self.transact(|tables| {
             let expires_ms = tables.now_ms.saturating_add(lease_ms);
             let row = tables.sessions.get_mut(&session).filter(|row| !row.dead);
@@ -121,13 +137,41 @@ impl Records for MemoryRecords {
     }
 
     fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
-        self.transact(|tables| Ok(tables.buckets.insert(bucket.clone())))
+        self.transact(|tables| {
+            let is_new = !tables.buckets.contains_key(bucket);
+            let row = BucketRow { name: bucket.clone(), created_ms: tables.now_ms, public: false };
+            tables.buckets.entry(bucket.clone()).or_insert(row);
+            Ok(is_new)
+        })
     }
 
-    fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketName>> {
+    fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>> {
+        self.query(|tables| Ok(tables.buckets.get(bucket).cloned()))
+    }
+
+    fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>> {
         self.query(|tables| {
-            let later = tables.buckets.iter().filter(|name| after.is_none_or(|after| *name > after));
+            let later = tables.buckets.values().filter(|row| after.is_none_or(|after| row.name > *after));
             Ok(later.take(limit).cloned().collect())
+        })
+    }
+
+    fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
+        self.transact(|tables| {
+            let row = tables.buckets.get_mut(bucket);
+            row.map(|row| row.public = public).ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+        })
+    }
+
+    fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
+        self.transact(|tables| {
+            in_bucket(tables, bucket)?;
+            if tables.objects.get(bucket).is_some_and(|objects| !objects.is_empty()) {
+                return Err(StoreError::BucketNotEmpty(bucket.clone()));
+            }
+            tables.buckets.remove(bucket);
+            tables.uploads.retain(|_, upload| upload.row.bucket != *bucket);
+            Ok(())
         })
     }
 
@@ -139,10 +183,10 @@ impl Records for MemoryRecords {
         &self,
         bucket: &BucketName,
         prefix: &str,
-        after: Option<&str>,
+        from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>> {
-        self.query(|tables| Ok(in_bucket(tables, bucket)?.list(bucket, prefix, after, limit)))
+        self.query(|tables| Ok(in_bucket(tables, bucket)?.list(bucket, prefix, from, limit)))
     }
 
     fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
@@ -154,6 +198,79 @@ impl Records for MemoryRecords {
             in_bucket(tables, bucket)?;
             Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
         })
+    }
+
+    fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
+        self.transact(|tables| tables.copy(source, target))
+    }
+
+    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+        self.transact(|tables| tables.create_upload(bucket, key, meta))
+    }
+
+    fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>> {
+        self.query(|tables| Ok(tables.uploads.get(&upload).map(|upload| upload.row.clone())))
+    }
+
+    fn uploads(
+        &self,
+        bucket: &BucketName,
+        prefix: &str,
+        after: Option<(&str, UploadId)>,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>> {
+        self.query(|tables| Ok(in_bucket(tables, bucket)?.uploads(bucket, prefix, after, limit)))
+    }
+
+    fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
+        self.query(|tables| {
+            let parts = tables.upload(upload)?.parts.values().filter(|part| part.number > after);
+            Ok(parts.take(limit).cloned().collect())
+        })
+    }
+
+    fn copy_part(
+        &self,
+        source: &CopySource,
+        range: Option<Range<u64>>,
+        target: &PartTarget,
+    ) -> Result<PartRow> {
+        self.transact(|tables| tables.copy_part(source, range.as_ref(), target))
+    }
+
+    fn abort_upload(&self, upload: UploadId) -> Result<bool> {
+        self.transact(|tables| Ok(tables.uploads.remove(&upload).is_some()))
+    }
+
+    fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
+        self.transact(|tables| tables.complete_upload(upload, completion))
+    }
+
+    fn put_key(&self, key: &NewKey) -> Result<()> {
+        self.transact(|tables| {
+            if tables.keys.contains_key(&key.access) {
+                return Err(StoreError::KeyExists(key.access.clone()));
+            }
+            let mut row = KeyRow { key: key.clone(), created_ms: tables.now_ms };
+            row.key.grants.sort_by(|a, b| a.bucket.cmp(&b.bucket));
+            tables.keys.insert(key.access.clone(), row);
+            Ok(())
+        })
+    }
+
+    fn key(&self, access: &str) -> Result<Option<KeyRow>> {
+        self.query(|tables| Ok(tables.keys.get(access).cloned()))
+    }
+
+    fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<KeyRow>> {
+        self.query(|tables| {
+            let later = tables.keys.values().filter(|row| after.is_none_or(|after| *row.key.access > *after));
+            Ok(later.take(limit).cloned().collect())
+        })
+    }
+
+    fn revoke_key(&self, access: &str) -> Result<bool> {
+        self.transact(|tables| Ok(tables.keys.remove(access).is_some()))
     }
 
     fn totals(&self) -> Result<Totals> {

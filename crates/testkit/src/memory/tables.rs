@@ -1,12 +1,15 @@
 //! The tables of the records, and the questions that can be put to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, ChunkRef, Epoch, Key, KnownChunk, Location, ManifestId, ManifestRow, ObjectRow, SegmentId,
-    SegmentLen, SessionId, Totals,
+    BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId,
+    ManifestRow, ObjectRow, PlainSlice, SegmentId, SegmentLen, SessionId, Totals, UploadId,
 };
+
+use super::uploads::Upload;
 
 #[derive(Default)]
 pub(super) struct Tables {
@@ -18,8 +21,10 @@ pub(super) struct Tables {
     pub(super) chunks: BTreeMap<ChunkRef, ChunkRow>,
     pub(super) chunk_ids: BTreeMap<ChunkId, ChunkRef>,
     pub(super) manifests: BTreeMap<ManifestId, Manifest>,
-    pub(super) buckets: BTreeSet<BucketName>,
+    pub(super) buckets: BTreeMap<BucketName, BucketRow>,
     pub(super) objects: BTreeMap<BucketName, BTreeMap<Key, ObjectRow>>,
+    pub(super) uploads: BTreeMap<UploadId, Upload>,
+    pub(super) keys: BTreeMap<String, KeyRow>,
     /// One counter for all ids, so that an id used as one of another kind is found out.
     ids: u64,
 }
@@ -40,8 +45,20 @@ pub(super) struct Manifest {
     /// `Some` while it is pending.
     pub(super) session: Option<SessionId>,
     pub(super) rows: BTreeMap<u64, ChunkRef>,
-    /// The end of the last chunk, in bytes.
+    /// The end of the last chunk or slice, in bytes.
     pub(super) end: u64,
+    /// What it contains, once it is committed.
+    pub(super) content: Option<ContentHash>,
+    /// Of a composite, which has no rows.
+    pub(super) slices: Vec<(u64, PlainSlice)>,
+}
+
+fn is_from(key: &str, from: Bound<&str>) -> bool {
+    match from {
+        Bound::Included(first) => key >= first,
+        Bound::Excluded(after) => key > after,
+        Bound::Unbounded => true,
+    }
 }
 
 impl Tables {
@@ -79,13 +96,13 @@ impl Tables {
         &self,
         bucket: &BucketName,
         prefix: &str,
-        after: Option<&str>,
+        from: Bound<&str>,
         limit: usize,
     ) -> Vec<ObjectRow> {
         let objects = self.objects.get(bucket).into_iter().flat_map(BTreeMap::values);
         objects
             .filter(|row| row.key.as_str().starts_with(prefix))
-            .filter(|row| after.is_none_or(|after| row.key.as_str() > after))
+            .filter(|row| is_from(row.key.as_str(), from))
             .take(limit)
             .cloned()
             .collect()
@@ -93,13 +110,18 @@ impl Tables {
 
     pub(super) fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Vec<ManifestRow> {
         let Some(manifest) = self.manifests.get(&manifest) else { return Vec::new() };
-        let Some((&first, _)) = manifest.rows.range(..=from).next_back() else { return Vec::new() };
-        let rows = manifest.rows.range(first..).take(limit);
-        rows.map(|(&offset, chunk)| {
-            let chunk = &self.chunks[chunk];
-            ManifestRow { offset, chunk: chunk.id, at: chunk.at }
-        })
-        .collect()
+        let mut rows = self.plain_rows(manifest);
+        for (offset, slice) in &manifest.slices {
+            let plain = self.plain_rows(&self.manifests[&slice.manifest]);
+            rows.extend(plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)));
+        }
+        let first = rows.iter().rposition(|row| row.offset <= from).unwrap_or(0);
+        rows.into_iter().skip(first).take(limit).collect()
+    }
+
+    fn plain_rows(&self, manifest: &Manifest) -> Vec<ManifestRow> {
+        let rows = manifest.rows.iter().map(|(&offset, chunk)| (offset, &self.chunks[chunk]));
+        rows.map(|(offset, chunk)| ManifestRow::whole(offset, chunk.id, chunk.at)).collect()
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -1,21 +1,26 @@
 //! Looking: gets, lists, counts, each held against the model.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use drystone_store::{ObjectRow, StoreError};
 
+use super::Place;
 use super::driver::{Driver, bucket, key};
 use super::model::Value;
 use super::op::Name;
-use super::{Place, Setup};
 
 const NAMES: [Name; 5] = [Name::A, Name::AB, Name::AUmlaut, Name::A0, Name::Z];
 
+impl Place {
+    /// Every place of a bucket.
+    pub(super) fn all_in(second_bucket: bool) -> [Self; 5] {
+        NAMES.map(|key| Self { second_bucket, key })
+    }
+}
+
 /// Whether a row is that of a value.
-fn is_row_of(row: &ObjectRow, value: &Option<Value>, setup: &Setup) -> bool {
-    value
-        .as_ref()
-        .is_some_and(|value| row.meta == value.meta && row.size == value.body.size.bytes(setup) as u64)
+fn is_row_of(row: &ObjectRow, value: &Option<Value>) -> bool {
+    value.as_ref().is_some_and(|value| row.meta == value.meta && row.size == value.len() as u64)
 }
 
 fn part(bytes: &[u8], range: Option<&Range<u64>>) -> Vec<u8> {
@@ -35,7 +40,7 @@ impl Driver<'_> {
         };
         let row = reader.object().clone();
         assert_eq!(row.key, key(place), "{}", self.doing);
-        let could = self.model.settle(place, |value| is_row_of(&row, value, &setup));
+        let could = self.model.settle(place, |value| is_row_of(&row, value));
         assert!(could, "{}: found {row:?}, expected {:?}", self.doing, self.model.possible(place));
         let mut found = Vec::new();
         let result = reader.copy_to(&mut found);
@@ -44,7 +49,7 @@ impl Driver<'_> {
         let Some(Some(value)) = self.model.certain(place) else {
             panic!("{}: a row is that of two values", self.doing);
         };
-        let expected = part(&value.body.bytes(&setup), range);
+        let expected = part(&value.bytes(&setup), range);
         let what = &self.doing;
         assert!(expected.starts_with(&found), "{what}: wrong bytes, from a result of {result:?}");
         match result {
@@ -60,10 +65,9 @@ impl Driver<'_> {
 
     pub(super) fn stat(&mut self, place: Place) {
         let fired_before = self.fired();
-        let setup = self.setup;
         match self.store().stat(&bucket(place.second_bucket), &key(place)) {
             Ok(row) => {
-                let could = self.model.settle(place, |value| is_row_of(&row, value, &setup));
+                let could = self.model.settle(place, |value| is_row_of(&row, value));
                 assert!(could, "{}: found {row:?}", self.doing);
             }
             Err(StoreError::NotFound { .. }) => self.is_absent(place),
@@ -89,8 +93,8 @@ impl Driver<'_> {
 
     pub(super) fn list(&mut self, second_bucket: bool, prefix: &str, after: Option<&str>, limit: usize) {
         let fired_before = self.fired();
-        let setup = self.setup;
-        let rows = match self.store().list(&bucket(second_bucket), prefix, after, limit) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = match self.store().list(&bucket(second_bucket), prefix, from, limit) {
             Ok(rows) => rows,
             Err(error) => return self.excuse(&error, fired_before),
         };
@@ -109,7 +113,7 @@ impl Driver<'_> {
             }
             match found.next_if(|row| row.key.as_str() == text) {
                 Some(row) => {
-                    let could = self.model.settle(place, |value| is_row_of(row, value, &setup));
+                    let could = self.model.settle(place, |value| is_row_of(row, value));
                     assert!(could, "{}: listed {row:?}", self.doing);
                 }
                 None => self.is_absent(place),
@@ -121,6 +125,7 @@ impl Driver<'_> {
     /// Reads everything.
     pub(super) fn check_everything(&mut self) {
         let buckets = self.store().buckets(None, 9).expect("no fault is armed");
+        let buckets: Vec<_> = buckets.into_iter().map(|row| row.name).collect();
         assert_eq!(buckets, [bucket(true), bucket(false)], "{}", self.doing);
         for second_bucket in [false, true] {
             for name in NAMES {
@@ -147,7 +152,7 @@ impl Driver<'_> {
             "{what}"
         );
         if let Some(all) = self.model.all_certain() {
-            let bytes: usize = all.iter().map(|(_, value)| value.body.size.bytes(&self.setup)).sum();
+            let bytes: usize = all.iter().map(|(_, value)| value.len()).sum();
             assert_eq!((totals.objects, totals.object_bytes), (all.len() as u64, bytes as u64), "{what}");
         }
         let usage = self.store().usage();

@@ -10,6 +10,7 @@ use crate::conformance::Opened;
 use crate::memory::{Memory, MemoryConfig};
 
 use super::model::Model;
+use super::uploads::{SLOTS, Upload};
 use super::{Op, Place, Script, Setup, cut_lens};
 
 /// What the driver runs over.
@@ -87,6 +88,10 @@ pub(super) struct Driver<'a> {
     pub(super) puts: i64,
     /// For messages.
     pub(super) doing: String,
+    /// Uploads under way.
+    pub(super) uploads: [Option<Upload>; SLOTS],
+    /// A fault leaves open whether the second bucket is there.
+    pub(super) bucket_may_be_gone: bool,
     /// Where a crash's seed comes from when a mishap cuts the power.
     crashes: u64,
 }
@@ -126,6 +131,8 @@ impl<'a> Driver<'a> {
             stored: BTreeMap::new(),
             puts: 0,
             doing: "the beginning".to_owned(),
+            uploads: Default::default(),
+            bucket_may_be_gone: false,
             crashes: 0,
         }
     }
@@ -147,6 +154,17 @@ impl<'a> Driver<'a> {
                 let limit = if *limit == 0 { 99 } else { usize::from(*limit % 8) };
                 self.list(*second_bucket, prefix, after.map(|name| name.text()), limit);
             }
+            Op::Copy { from, to, when } => self.copy(*from, *to, *when),
+            Op::Begin { slot, place } => self.begin(*slot, *place),
+            Op::Part { slot, number, body, step, cancelled } => {
+                self.part(*slot, *number, *body, *step, *cancelled);
+            }
+            Op::CopyPart { slot, number, from, start, len } => {
+                self.copy_part(*slot, *number, *from, *start, *len);
+            }
+            Op::Complete { slot, which, when } => self.complete(*slot, *which, *when),
+            Op::Abort(slot) => self.abort(*slot),
+            Op::RemoveBucket => self.remove_bucket(),
             Op::Reopen => self.reopen(),
             Op::Crash(seed) => self.crash(u64::from(*seed)),
             Op::Mishap(mishap) => {
@@ -172,6 +190,7 @@ impl<'a> Driver<'a> {
     fn open(&mut self) {
         let (store, records) = open(self.backend, &self.config);
         (self.store, self.records) = (Some(store), records);
+        self.make_bucket_again();
     }
 
     /// The store of the process that is running.

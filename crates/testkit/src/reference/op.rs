@@ -125,6 +125,61 @@ pub enum Op {
         /// At most so many; 0 means all.
         limit: u8,
     },
+    /// Copies an object.
+    Copy {
+        /// From where.
+        from: Place,
+        /// To where.
+        to: Place,
+        /// If.
+        when: When,
+    },
+    /// Begins a multipart upload in one of a few slots; what was in there goes on unattended.
+    Begin {
+        /// Which slot.
+        slot: u8,
+        /// Where the object is to be.
+        place: Place,
+    },
+    /// Puts a part, piece by piece.
+    Part {
+        /// Of which slot's upload.
+        slot: u8,
+        /// Which of a few numbers.
+        number: u8,
+        /// What.
+        body: Body,
+        /// How long the pieces are, in steps of seven bytes.
+        step: u8,
+        /// The client goes away half-way.
+        cancelled: bool,
+    },
+    /// Makes a part of a part of an object.
+    CopyPart {
+        /// Of which slot's upload.
+        slot: u8,
+        /// Which of a few numbers.
+        number: u8,
+        /// Which object.
+        from: Place,
+        /// From where.
+        start: Size,
+        /// How many bytes.
+        len: Size,
+    },
+    /// Makes the object of an upload's parts.
+    Complete {
+        /// Which slot's.
+        slot: u8,
+        /// Of which parts: a bit for each.
+        which: u8,
+        /// If.
+        when: When,
+    },
+    /// Drops an upload.
+    Abort(u8),
+    /// Removes the second bucket, if it is empty, and makes it again.
+    RemoveBucket,
     /// Closes the store and opens it again.
     Reopen,
     /// The power is cut while nothing is under way.

@@ -3,11 +3,11 @@
 use drystone_store::{Condition, ContentHash, ObjectMeta, PutFailure, PutTarget, StoreError, Stored};
 
 use super::driver::{Driver, bucket, key};
-use super::model::Value;
+use super::model::{Piece, Value};
 use super::{Body, Kind, Manner, Place, ScriptedReader, When};
 
 /// Longer than any run, in milliseconds.
-const LONG_MS: u64 = 3_600_000;
+pub(super) const LONG_MS: u64 = 3_600_000;
 /// Objects that [`Op::PutMany`](super::Op::PutMany) puts at the most.
 const MANY_MAX: usize = 4;
 
@@ -24,6 +24,18 @@ struct Attempt {
     fired_before: u64,
     /// Bytes of it that were not in the store when the operation began.
     unknown_bytes: u64,
+}
+
+impl When {
+    /// Whether it is true of a place.
+    pub(super) fn holds(self, present: &Option<Value>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Absent => present.is_none(),
+            Self::Same => present.is_some(),
+            Self::Other => false,
+        }
+    }
 }
 
 impl Driver<'_> {
@@ -124,7 +136,10 @@ impl Driver<'_> {
             meta.user.insert("put".to_owned(), self.puts.to_string());
             meta.mode = Some(0o640);
         }
-        Value { body, meta }
+        if self.puts % 3 == 0 {
+            meta.system.insert("etag".to_owned(), self.puts.to_string());
+        }
+        Value { pieces: vec![Piece { body, range: 0..bytes.len() }], meta }
     }
 
     fn unknown_bytes(&self, bytes: &[u8]) -> u64 {
@@ -133,7 +148,7 @@ impl Driver<'_> {
     }
 
     /// The condition to put under; `None` when the model cannot say which, or a fault comes in between.
-    fn condition(&mut self, place: Place, when: When) -> Option<Condition> {
+    pub(super) fn condition(&mut self, place: Place, when: When) -> Option<Condition> {
         Some(match when {
             When::Always => Condition::Always,
             When::Absent => Condition::IfAbsent,
@@ -147,12 +162,7 @@ impl Driver<'_> {
 
     fn judge(&mut self, attempt: &Attempt, bytes: &[u8], result: Result<Stored, PutFailure>) {
         let Attempt { place, when, .. } = *attempt;
-        let holds = |present: &Option<Value>| match when {
-            When::Always => true,
-            When::Absent => present.is_none(),
-            When::Same => present.is_some(),
-            When::Other => false,
-        };
+        let holds = |present: &Option<Value>| when.holds(present);
         match result {
             Ok(stored) => self.stored(attempt, bytes, &stored, holds),
             Err(PutFailure::Source(_)) => {

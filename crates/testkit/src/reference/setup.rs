@@ -58,6 +58,7 @@ impl Setup {
             sync,
             workers: if self.two_workers { 2 } else { 1 },
             buffers: 2,
+            ingests: 1,
             buffer_bytes: self.buffer_bytes(),
             read_ahead_max: 2,
             commit_queue_bytes: if self.tiny_queue { 1 } else { 1 << 20 },

@@ -50,10 +50,27 @@ fn op() -> impl Strategy<Value = Op> {
                 limit
             }
         ),
+        3 => (place(), place(), when()).prop_map(|(from, to, when)| Op::Copy { from, to, when }),
+        4 => upload(),
+        2 => (0..2_u8, 0..4_u8, place(), size(), size())
+            .prop_map(|(slot, number, from, start, len)| Op::CopyPart { slot, number, from, start, len }),
+        4 => (0..2_u8, 0..4_u8, body(), any::<u8>(), proptest::bool::weighted(0.2)).prop_map(
+            |(slot, number, body, step, cancelled)| Op::Part { slot, number, body, step, cancelled }
+        ),
+        1 => Just(Op::RemoveBucket),
         2 => Just(Op::Reopen),
         2 => any::<u16>().prop_map(Op::Crash),
         6 => mishap().prop_map(Op::Mishap),
         1 => Just(Op::Calm),
+    ]
+}
+
+fn upload() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (0..2_u8, place()).prop_map(|(slot, place)| Op::Begin { slot, place }),
+        4 => (0..2_u8, prop_oneof![Just(2_u8), Just(6), Just(14), any::<u8>()], when())
+            .prop_map(|(slot, which, when)| Op::Complete { slot, which, when }),
+        1 => (0..2_u8).prop_map(Op::Abort),
     ]
 }
 

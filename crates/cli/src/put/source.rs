@@ -1,0 +1,151 @@
+//! From a source to its files: walks a folder and opens what it finds.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use drystone_store::ObjectMeta;
+use rustix::fs::OFlags;
+
+use super::Put;
+use super::key::{key_below, own_name};
+use super::usage::is_stdin;
+use crate::args::PutArgs;
+use crate::exit::Usage;
+use crate::walk::{Found, Walk};
+
+impl Put<'_> {
+    pub(super) fn source(
+        &mut self,
+        source: &Path,
+        args: &PutArgs,
+        walk: &dyn Fn(&Path) -> Walk,
+    ) -> anyhow::Result<()> {
+        let prefix = args.prefix.as_str();
+        if is_stdin(source) {
+            let key = format!("{prefix}{}", args.name.as_deref().unwrap_or_default());
+            let meta = ObjectMeta { modified_ns: nanoseconds(SystemTime::now()), ..ObjectMeta::default() };
+            return self.object(&key, meta, None, &mut io::stdin().lock());
+        }
+        let meta = match source.metadata() {
+            Ok(meta) => meta,
+            Err(error) => {
+                return self.failed(source, anyhow::Error::new(error).context("cannot read it"));
+            }
+        };
+        let name = match &args.name {
+            Some(name) => name.clone(),
+            None => match own_name(source) {
+                Ok(name) => name,
+                Err(error) if error.is::<Usage>() => return Err(error),
+                Err(error) => return self.failed(source, error),
+            },
+        };
+        if !meta.is_dir() {
+            return self.file(source, &format!("{prefix}{name}"), OFlags::empty());
+        }
+        for found in walk(source) {
+            self.interrupt.check()?;
+            match found {
+                Found::File(path) => match key_below(prefix, &name, source, &path) {
+                    // A link that took the file's place since the walk saw it is not followed.
+                    Ok(key) => self.file(&path, &key, OFlags::NOFOLLOW)?,
+                    Err(error) => self.failed(&path, error)?,
+                },
+                Found::EmptyFolder(path) => match key_below(prefix, &name, source, &path) {
+                    Ok(key) => self.empty_folder(&path, &format!("{key}/"))?,
+                    Err(error) => self.failed(&path, error)?,
+                },
+                Found::Other(path, kind) => {
+                    self.summary.skipped += 1;
+                    let line = format!("drystone: {}: skipped, it is {kind}", shown(&path));
+                    self.progress.suspend(|| self.output.note(line));
+                }
+                Found::Unreadable(path, error) => {
+                    self.failed(&path, anyhow::Error::new(error).context("cannot read the folder"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, key: &str, follow: OFlags) -> anyhow::Result<()> {
+        // Not blocking: what the walk took for a file may have become a FIFO.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits();
+        let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
+        let (file, before) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
+            Ok((_, meta)) if !meta.is_file() => {
+                return self.failed(path, anyhow::anyhow!("not a regular file"));
+            }
+            Ok(opened) => opened,
+            Err(error) => return self.failed(path, anyhow::Error::new(error).context("cannot open it")),
+        };
+        let meta = ObjectMeta {
+            modified_ns: before.mtime().saturating_mul(1_000_000_000).saturating_add(before.mtime_nsec()),
+            mode: Some(before.mode() & 0o7777),
+            ..ObjectMeta::default()
+        };
+        let failed = self.summary.failed;
+        // A file that grows as fast as it is read would never end. Files that the kernel makes up say that they are empty.
+        let len_max = if before.len() == 0 { u64::MAX } else { before.len() };
+        self.object(key, meta, Some(before.len()), &mut (&file).take(len_max))?;
+        if self.summary.failed == failed && has_changed(&file, &before) {
+            self.summary.changed += 1;
+            let line = format!("drystone: {}: changed while it was read; stored as it was read", shown(path));
+            self.progress.suspend(|| self.output.note(line));
+        }
+        Ok(())
+    }
+
+    fn empty_folder(&mut self, path: &Path, key: &str) -> anyhow::Result<()> {
+        let meta = match path.metadata() {
+            Ok(meta) => ObjectMeta {
+                modified_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+                mode: Some(meta.mode() & 0o7777),
+                ..ObjectMeta::default()
+            },
+            Err(error) => {
+                return self.failed(path, anyhow::Error::new(error).context("cannot read the folder"));
+            }
+        };
+        self.object(key, meta, Some(0), &mut io::empty())
+    }
+}
+
+/// Bytes to be read, for the progress bar; `None` with standard input.
+pub(super) fn bytes_total(args: &PutArgs, walk_depth_max: usize) -> Option<u64> {
+    let len = |path: &Path| path.symlink_metadata().map_or(0, |meta| meta.len());
+    let mut total = 0;
+    for source in &args.sources {
+        if is_stdin(source) {
+            return None;
+        }
+        if !source.is_dir() {
+            total += source.metadata().map_or(0, |meta| meta.len());
+            continue;
+        }
+        for found in Walk::new(source, walk_depth_max) {
+            if let Found::File(path) = found {
+                total += len(&path);
+            }
+        }
+    }
+    Some(total)
+}
+
+fn has_changed(file: &File, before: &std::fs::Metadata) -> bool {
+    file.metadata().is_ok_and(|after| {
+        (after.len(), after.mtime(), after.mtime_nsec())
+            != (before.len(), before.mtime(), before.mtime_nsec())
+    })
+}
+
+fn nanoseconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}

@@ -1,0 +1,59 @@
+//! What a server adds to the plan: connections, transfers, and the threads that carry them.
+//!
+//! What gives way first when memory or descriptors are short: connections and transfers together, by halves, down to the
+//! least with which a server is of use; then buffers.
+
+use super::constants::*;
+use super::{Resource, Spend};
+
+/// The part of the plan that serves clients; all zero when none are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Serving {
+    pub(super) connections: u64,
+    pub(super) transfers: u64,
+}
+
+impl Serving {
+    /// Candidates from what is wanted down to the least, each about half of the one before.
+    pub(super) fn candidates(connections_wanted: Option<u64>) -> Vec<Self> {
+        let Some(wanted) = connections_wanted else { return vec![Self::default()] };
+        let mut connections = wanted.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+        let mut transfers = TRANSFERS.min(connections / 2);
+        let mut candidates = vec![Self { connections, transfers }];
+        while connections > CONNECTIONS_MIN || transfers > TRANSFERS_MIN {
+            connections = (connections / 2).max(CONNECTIONS_MIN);
+            transfers = (transfers / 2).max(TRANSFERS_MIN);
+            candidates.push(Self { connections, transfers });
+        }
+        candidates
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.connections == 0
+    }
+
+    /// Threads on which a request may block: one for each transfer, and some for what takes no transfer.
+    pub(super) fn blocking_threads(&self) -> u64 {
+        if self.is_none() { 0 } else { self.transfers + THREADS_BLOCKING_BEYOND_TRANSFERS }
+    }
+
+    pub(super) fn memory_spends(&self) -> Vec<Spend> {
+        if self.is_none() {
+            return Vec::new();
+        }
+        vec![
+            Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
+            Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
+        ]
+    }
+
+    pub(super) fn descriptor_spends(&self) -> Vec<Spend> {
+        if self.is_none() {
+            return Vec::new();
+        }
+        vec![
+            Spend::new(Resource::Descriptors, "connections", self.connections, 1),
+            Spend::new(Resource::Descriptors, "listener, event loop, signals", DESCRIPTORS_SERVER, 1),
+        ]
+    }
+}

@@ -1,0 +1,143 @@
+//! Manifests: read in pages, and put together from others.
+
+use std::ops::Range;
+
+use drystone_chunker::ChunkId;
+use drystone_store::{
+    Composite, ContentHash, Location, ManifestId, ManifestRow, PlainSlice, SegmentId, StoreError,
+};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::database::{int, limit_of, uint};
+use crate::records_read::hash;
+
+/// A place in a manifest as SQLite has them; there are none beyond.
+fn place(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn page(
+    db: &Connection,
+    manifest: ManifestId,
+    from: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ManifestRow>> {
+    let rows = plain_page(db, int(manifest.0), from, u64::MAX, limit)?;
+    if rows.is_empty() { composite_page(db, int(manifest.0), from, limit) } else { Ok(rows) }
+}
+
+/// Chunks of a plain manifest from the one that holds byte `from`, or the last one, to the last that begins before `until`.
+fn plain_page(
+    db: &Connection,
+    manifest: i64,
+    from: u64,
+    until: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ManifestRow>> {
+    let mut statement = db.prepare_cached(
+        "SELECT m.offset, c.hash, c.segment, c.offset, c.length
+         FROM manifest_chunks m JOIN chunks c ON c.id = m.chunk
+         WHERE m.manifest = ?1 AND m.offset < ?3 AND m.offset >=
+             (SELECT max(offset) FROM manifest_chunks WHERE manifest = ?1 AND offset <= ?2)
+         ORDER BY m.offset LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![manifest, place(from), place(until), limit_of(limit)], |row| {
+        let at =
+            Location { segment: SegmentId(uint(row.get(2)?)?), offset: uint(row.get(3)?)?, len: row.get(4)? };
+        Ok(ManifestRow::whole(uint(row.get(0)?)?, ChunkId(hash(row, 1)?), at))
+    })?;
+    rows.collect()
+}
+
+fn composite_page(
+    db: &Connection,
+    manifest: i64,
+    from: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ManifestRow>> {
+    let mut page = Vec::new();
+    let mut statement = db.prepare_cached(
+        "SELECT offset, part, start, length FROM manifest_parts
+         WHERE manifest = ?1 AND offset >=
+             (SELECT max(offset) FROM manifest_parts WHERE manifest = ?1 AND offset <= ?2)
+         ORDER BY offset",
+    )?;
+    let mut slices = statement.query(params![manifest, place(from)])?;
+    while page.len() < limit
+        && let Some(row) = slices.next()?
+    {
+        let (offset, part): (u64, i64) = (uint(row.get(0)?)?, row.get(1)?);
+        let (start, len) = (uint(row.get(2)?)?, uint(row.get(3)?)?);
+        // Only the first slice begins before the byte that is asked for.
+        let skipped = from.saturating_sub(offset).min(len.saturating_sub(1));
+        let rows = plain_page(db, part, start + skipped, start + len, limit - page.len())?;
+        page.extend(rows.iter().filter_map(|row| row.in_slice(offset, start, len)));
+    }
+    Ok(page)
+}
+
+/// Adds bytes of a manifest, plain or composite, to a composite. The inner error is the composite's.
+pub(crate) fn add_to(
+    composite: &mut Composite,
+    db: &Connection,
+    manifest: ManifestId,
+    range: &Range<u64>,
+) -> rusqlite::Result<Result<(), StoreError>> {
+    let mut statement = db.prepare_cached(
+        "SELECT p.offset, p.part, p.start, p.length, m.size, m.content
+         FROM manifest_parts p JOIN manifests m ON m.id = p.part
+         WHERE p.manifest = ?1 AND p.offset < ?3 AND p.offset >=
+             (SELECT max(offset) FROM manifest_parts WHERE manifest = ?1 AND offset <= ?2)
+         ORDER BY p.offset",
+    )?;
+    let mut rows = statement.query(params![int(manifest.0), place(range.start), place(range.end)])?;
+    let mut is_composite = false;
+    while let Some(row) = rows.next()? {
+        is_composite = true;
+        let (offset, start, len) = (uint(row.get(0)?)?, uint(row.get(2)?)?, uint(row.get(3)?)?);
+        let first = range.start.max(offset);
+        let end = range.end.min(offset + len);
+        let added = composite.add(PlainSlice {
+            manifest: ManifestId(uint(row.get(1)?)?),
+            content: ContentHash(hash(row, 5)?),
+            size: uint(row.get(4)?)?,
+            from: start + (first - offset),
+            len: end.saturating_sub(first),
+        });
+        if added.is_err() {
+            return Ok(added);
+        }
+    }
+    if is_composite {
+        return Ok(Ok(()));
+    }
+    let mut statement = db.prepare_cached("SELECT size, content FROM manifests WHERE id = ?1")?;
+    let plain = statement.query_row([int(manifest.0)], |row| Ok((uint(row.get(0)?)?, hash(row, 1)?)));
+    Ok(match plain.optional()? {
+        Some((size, content)) => composite.add(PlainSlice {
+            manifest,
+            content: ContentHash(content),
+            size,
+            from: range.start,
+            len: range.end - range.start,
+        }),
+        None => Err(StoreError::Inconsistent(format!("there is no manifest {manifest}"))),
+    })
+}
+
+/// The manifest of a composite: a new one, or the plain one that it is all of.
+pub(crate) fn write(tx: &Transaction<'_>, composite: &Composite) -> rusqlite::Result<ManifestId> {
+    if let Some(whole) = composite.whole() {
+        return Ok(whole);
+    }
+    tx.prepare_cached("INSERT INTO manifests (size, content) VALUES (?1, ?2)")?
+        .execute(params![int(composite.size()), &composite.content().0[..]])?;
+    let manifest = tx.last_insert_rowid();
+    let mut add = tx.prepare_cached(
+        "INSERT INTO manifest_parts (manifest, offset, part, start, length) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (offset, slice) in composite.slices() {
+        add.execute(params![manifest, int(offset), int(slice.manifest.0), int(slice.from), int(slice.len)])?;
+    }
+    uint(manifest).map(ManifestId)
+}

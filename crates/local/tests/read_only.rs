@@ -1,0 +1,125 @@
+//! A store where nothing can be written: on a medium, in a backup, of somebody else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use drystone_chunker::Chunking;
+use drystone_local::{LocalConfig, LocalStore};
+use drystone_store::{
+    BucketName, Condition, Key, ObjectMeta, PutTarget, Records, Store, StoreConfig, StoreError, SyncPolicy,
+};
+
+/// Real file systems let root write anywhere, so what the tests do as root they do as `nobody`, in a process of its own.
+const NOBODY: u32 = 65_534;
+
+fn chunking() -> Chunking {
+    Chunking::fixed(16).expect("a valid size")
+}
+
+fn open(folder: &Path) -> Store {
+    let local = LocalStore::open(folder, &LocalConfig::default()).expect("it can be read");
+    let config = StoreConfig {
+        chunking: chunking(),
+        sync: SyncPolicy::Commit,
+        workers: 1,
+        buffers: 2,
+        ingests: 1,
+        buffer_bytes: 64,
+        read_ahead_max: 1,
+        commit_queue_bytes: 1 << 16,
+    };
+    Store::new(local.records, local.segments, config).expect("a thread can be started")
+}
+
+fn bucket() -> BucketName {
+    BucketName::new("walls").expect("a good name")
+}
+
+fn key() -> Key {
+    Key::new("wall").expect("a good key")
+}
+
+#[test]
+fn only_the_owner_may_read_the_records() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = folder.path().join("new/store");
+    LocalStore::init(&store, chunking()).expect("it is new");
+    let open = open(&store);
+    open.create_bucket(&bucket()).expect("it can be written");
+    for entry in fs::read_dir(&store).expect("it can be listed") {
+        let entry = entry.expect("it can be listed");
+        if entry.file_name().to_string_lossy().starts_with("records.db") {
+            let mode = entry.metadata().expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+        }
+    }
+}
+
+/// Called in a process that may write nothing; see below.
+fn read_everything(folder: &Path) {
+    let records = LocalStore::open(folder, &LocalConfig::default()).expect("it can be read").records;
+    let refused = records.create_bucket(&BucketName::new("stones").expect("a good name"));
+    let Err(StoreError::Records { source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(source.to_string().contains("cannot be written"), "{source}");
+    let store = open(folder);
+    let mut found = Vec::new();
+    let mut reader = store.get(&bucket(), &key(), None).expect("it was put");
+    reader.copy_to(&mut found).expect("it is whole").expect("a vector takes everything");
+    assert_eq!(found, b"a stone, and another stone");
+    assert_eq!(store.totals().expect("it can be read").objects, 1);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_to_is_read() {
+    if let Some(folder) = std::env::var_os("DRYSTONE_TEST_READ_ONLY") {
+        return read_everything(Path::new(&folder));
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    // A name that means something in a URI.
+    let path = folder.path().join("a store?100%#1");
+    LocalStore::init(&path, chunking()).expect("it is new");
+    let store = open(&path);
+    store.create_bucket(&bucket()).expect("it can be written");
+    let target =
+        PutTarget { bucket: bucket(), key: key(), meta: ObjectMeta::default(), condition: Condition::Always };
+    let mut ingest = store.ingest(60_000).expect("the store is open");
+    ingest.put_now(target, &mut &b"a stone, and another stone"[..]).expect("it can be written");
+    drop(ingest);
+    drop(store);
+    assert!(!path.join("records.db-wal").exists(), "a closed store has no log");
+    make_read_only(folder.path());
+
+    let me = std::env::current_exe().expect("it runs");
+    let mut test = std::process::Command::new(copy_for_all(&me, folder.path()));
+    test.args(["--exact", "a_store_that_cannot_be_written_to_is_read"]).env("DRYSTONE_TEST_READ_ONLY", &path);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::process::CommandExt::uid(&mut test, NOBODY);
+    }
+    let done = test.output().expect("this test can be run again");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(!path.join("records.db-wal").exists() && !path.join("records.db-shm").exists());
+}
+
+/// Everybody may read everything below `folder`, and nobody may write.
+fn make_read_only(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("it is ours") {
+        let path = entry.expect("it is ours").path();
+        if path.is_dir() {
+            make_read_only(&path);
+        } else {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("it is ours");
+        }
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).expect("it is ours");
+}
+
+/// A copy of this program where anybody may run it: the one that cargo made may lie in a folder of root's.
+fn copy_for_all(program: &Path, beside: &Path) -> std::path::PathBuf {
+    let folder = std::env::temp_dir();
+    let name = beside.file_name().expect("a temporary folder has a name");
+    let copy = folder.join(format!("{}-program", name.to_string_lossy()));
+    fs::copy(program, &copy).expect("there is room for a copy");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    copy
+}

@@ -1,0 +1,219 @@
+//! Who asks, and whether he may.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
+use drystone_store::{BucketName, KeyRow, Store};
+use drystone_sync::{Mutex, PlainArc};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use subtle::ConstantTimeEq as _;
+use tokio::time::Instant;
+
+use crate::engine::Engine;
+use crate::fault::Fault;
+
+/// How long a key is remembered: this long after its revocation it may still work.
+const REMEMBERED: Duration = Duration::from_secs(2);
+/// Keys that are remembered.
+const REMEMBERED_MAX: usize = 256;
+/// The longest access key that is looked up.
+const ACCESS_BYTES_MAX: usize = 128;
+
+/// What somebody may do with a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    Read,
+    Write,
+    List,
+    Admin,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    Anonymous,
+    Key(PlainArc<KeyRow>),
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("this needs a key: Basic with access key and secret, or a bearer token")]
+    KeyNeeded,
+    #[error("the key is unknown or its secret is wrong")]
+    WrongKey,
+    #[error("this key does not allow that")]
+    NotAllowed,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Keys that were looked up a moment ago.
+#[derive(Default)]
+pub(crate) struct Keys {
+    remembered: Mutex<VecDeque<(Instant, PlainArc<KeyRow>)>>,
+}
+
+impl Keys {
+    fn remembered(&self, access: &str) -> Option<PlainArc<KeyRow>> {
+        let mut keys = self.remembered.lock();
+        while keys.front().is_some_and(|(since, _)| since.elapsed() > REMEMBERED) {
+            keys.pop_front();
+        }
+        keys.iter().find(|(_, key)| key.key.access == access).map(|(_, key)| PlainArc::clone(key))
+    }
+
+    fn remember(&self, key: &PlainArc<KeyRow>) {
+        let mut keys = self.remembered.lock();
+        if keys.len() == REMEMBERED_MAX {
+            keys.pop_front();
+        }
+        keys.push_back((Instant::now(), PlainArc::clone(key)));
+    }
+}
+
+impl Engine {
+    /// Looks a key up.
+    pub(crate) async fn key(self: &PlainArc<Self>, access: &str) -> Result<Option<PlainArc<KeyRow>>, Fault> {
+        if access.is_empty() || access.len() > ACCESS_BYTES_MAX {
+            return Ok(None);
+        }
+        if let Some(key) = self.keys.remembered(access) {
+            return Ok(Some(key));
+        }
+        let owned = access.to_owned();
+        let found = self.call(move |store: &Store| store.key(&owned)).await?.map(PlainArc::new);
+        if let Some(key) = &found {
+            self.keys.remember(key);
+        }
+        Ok(found)
+    }
+
+    /// Who a plain request comes from, by its `Authorization`.
+    pub(crate) async fn identify(self: &PlainArc<Self>, headers: &HeaderMap) -> Result<Who, Refused> {
+        let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Who::Anonymous) };
+        let header = header.to_str().map_err(|_| Refused::WrongKey)?;
+        let (scheme, rest) = header.split_once(' ').ok_or(Refused::WrongKey)?;
+        let proof = match scheme.to_ascii_lowercase().as_str() {
+            "basic" => Proof::basic(rest.trim()),
+            "bearer" => Proof::bearer(rest.trim()),
+            _ => None,
+        };
+        let proof = proof.ok_or(Refused::WrongKey)?;
+        let key = self.key(&proof.access).await?.ok_or(Refused::WrongKey)?;
+        if proof.holds_for(&key.key.secret.0) { Ok(Who::Key(key)) } else { Err(Refused::WrongKey) }
+    }
+
+    /// Whether `who` has this right over a bucket; over all of them for `None`.
+    pub(crate) async fn allow(
+        self: &PlainArc<Self>,
+        who: &Who,
+        right: Right,
+        bucket: Option<&BucketName>,
+    ) -> Result<(), Refused> {
+        if let Who::Key(key) = who
+            && may(key, right, bucket)
+        {
+            return Ok(());
+        }
+        if right == Right::Read
+            && let Some(bucket) = bucket
+        {
+            let bucket = bucket.clone();
+            let row = self.call(move |store: &Store| store.bucket(&bucket)).await?;
+            if row.is_some_and(|row| row.public) {
+                return Ok(());
+            }
+        }
+        Err(match who {
+            Who::Anonymous => Refused::KeyNeeded,
+            Who::Key(_) => Refused::NotAllowed,
+        })
+    }
+}
+
+/// Whether a key's grants give a right over a bucket, or over all of them.
+pub(crate) fn may(key: &KeyRow, right: Right, bucket: Option<&BucketName>) -> bool {
+    key.key.grants.iter().any(|grant| {
+        let covers = grant.bucket.is_none() || (bucket.is_some() && grant.bucket.as_ref() == bucket);
+        covers
+            && match right {
+                Right::Read => grant.read,
+                Right::Write => grant.write,
+                Right::List => grant.list,
+                Right::Admin => grant.admin,
+            }
+    })
+}
+
+/// A bearer token for a key: who has it can do what the key can do over plain HTTP, and cannot find out the secret.
+pub fn bearer_token(access: &str, secret: &str) -> String {
+    let mac = bearer_mac(access, secret);
+    format!("{}.{}", URL_SAFE_NO_PAD.encode(access), URL_SAFE_NO_PAD.encode(mac))
+}
+
+fn bearer_mac(access: &str, secret: &str) -> [u8; 32] {
+    let key = blake3::derive_key("drystone 2026 bearer token", secret.as_bytes());
+    *blake3::keyed_hash(&key, access.as_bytes()).as_bytes()
+}
+
+/// What a client shows to prove that he knows a secret.
+struct Proof {
+    access: String,
+    shown: Shown,
+}
+
+enum Shown {
+    Secret(String),
+    Mac(Vec<u8>),
+}
+
+impl Proof {
+    fn basic(text: &str) -> Option<Self> {
+        let pair = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
+        let (access, secret) = pair.split_once(':')?;
+        Some(Self { access: access.into(), shown: Shown::Secret(secret.into()) })
+    }
+
+    fn bearer(text: &str) -> Option<Self> {
+        let (access, mac) = text.split_once('.')?;
+        let access = String::from_utf8(URL_SAFE_NO_PAD.decode(access).ok()?).ok()?;
+        Some(Self { access, shown: Shown::Mac(URL_SAFE_NO_PAD.decode(mac).ok()?) })
+    }
+
+    fn holds_for(&self, secret: &str) -> bool {
+        match &self.shown {
+            Shown::Secret(shown) => shown.as_bytes().ct_eq(secret.as_bytes()).into(),
+            Shown::Mac(mac) => mac.ct_eq(&bearer_mac(&self.access, secret)).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_proves_its_own_key_only() {
+        let token = bearer_token("alice", "secret");
+        let proof = Proof::bearer(&token).unwrap();
+        assert_eq!(proof.access, "alice");
+        assert!(proof.holds_for("secret"));
+        assert!(!proof.holds_for("other"));
+        assert!(!token.contains("secret"));
+        let forged = token.replacen(&URL_SAFE_NO_PAD.encode("alice"), &URL_SAFE_NO_PAD.encode("admin"), 1);
+        assert!(!Proof::bearer(&forged).unwrap().holds_for("secret"));
+    }
+
+    #[test]
+    fn basic_splits_at_the_first_colon() {
+        let proof = Proof::basic(&BASE64.encode("alice:se:cret")).unwrap();
+        assert_eq!(proof.access, "alice");
+        assert!(proof.holds_for("se:cret"));
+        assert!(Proof::basic("!").is_none());
+        assert!(Proof::basic(&BASE64.encode("nocolon")).is_none());
+    }
+}

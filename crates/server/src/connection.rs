@@ -1,0 +1,230 @@
+//! Connections: how many there may be, which of them are idle, and how long a silent one is kept.
+//!
+//! Each holds a permit. When all are taken and somebody knocks, the connection that has been idle for longest is closed in
+//! favour of the new one: a thousand idle clients cannot lock the others out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use drystone_sync::{Mutex, PlainArc};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long a connection may stay without a request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// From its first byte, or from the connection's beginning, a request's head must be whole in this time.
+pub(crate) const HEAD_MAX: Duration = Duration::from_secs(10);
+/// How long a client may leave a response unread.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// How often all that is looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The connections without a request under way, oldest first.
+#[derive(Default)]
+pub(crate) struct IdleConnections {
+    state: Mutex<IdleState>,
+}
+
+#[derive(Default)]
+struct IdleState {
+    next: u64,
+    idle: BTreeMap<u64, PlainArc<Notify>>,
+}
+
+impl IdleConnections {
+    /// Closes the one that has been idle for longest; `false` when there is none.
+    pub(crate) fn evict(&self) -> bool {
+        let evicted = self.state.lock().idle.pop_first();
+        if let Some((_, close)) = &evicted {
+            close.notify_one();
+        }
+        evicted.is_some()
+    }
+
+    fn add(&self, close: &PlainArc<Notify>) -> u64 {
+        let mut state = self.state.lock();
+        let ticket = state.next;
+        state.next += 1;
+        state.idle.insert(ticket, PlainArc::clone(close));
+        ticket
+    }
+
+    fn remove(&self, ticket: u64) {
+        self.state.lock().idle.remove(&ticket);
+    }
+}
+
+/// What is known of one connection; shared by its socket, its requests and its watch.
+pub(crate) struct Connection {
+    idle: PlainArc<IdleConnections>,
+    close: PlainArc<Notify>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Requests whose response has not been sent to its end.
+    active: usize,
+    ticket: Option<u64>,
+    /// When it became idle, or was opened.
+    idle_since: Instant,
+    /// The first byte since then.
+    first_byte: Option<Instant>,
+    /// When the kernel last refused to take more bytes, if it has not taken any since.
+    write_blocked: Option<Instant>,
+}
+
+/// Counts as a request under way until it is dropped.
+pub(crate) struct Active(PlainArc<Connection>);
+
+impl Connection {
+    pub(crate) fn new(idle: &PlainArc<IdleConnections>) -> PlainArc<Self> {
+        let close = PlainArc::new(Notify::new());
+        let ticket = Some(idle.add(&close));
+        let state =
+            State { active: 0, ticket, idle_since: Instant::now(), first_byte: None, write_blocked: None };
+        PlainArc::new(Self { idle: PlainArc::clone(idle), close, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
+        let mut state = self.state.lock();
+        state.active += 1;
+        if let Some(ticket) = state.ticket.take() {
+            self.idle.remove(ticket);
+        }
+        Active(PlainArc::clone(self))
+    }
+
+    /// Ends when the connection should be closed.
+    pub(crate) async fn watch(&self) -> &'static str {
+        loop {
+            tokio::select! {
+                () = self.close.notified() => {
+                    // A request may have begun between the choice and its arrival here.
+                    if self.state.lock().active == 0 {
+                        return "idle for longest while others wait";
+                    }
+                }
+                () = tokio::time::sleep(TICK) => {
+                    if let Some(why) = self.overdue() {
+                        return why;
+                    }
+                }
+            }
+        }
+    }
+
+    fn overdue(&self) -> Option<&'static str> {
+        let state = self.state.lock();
+        if state.write_blocked.is_some_and(|since| since.elapsed() > WRITE_STALL_MAX) {
+            return Some("the client does not read");
+        }
+        if state.active > 0 {
+            return None;
+        }
+        match state.first_byte {
+            Some(first) if first.elapsed() > HEAD_MAX => Some("the head of a request takes too long"),
+            None if state.idle_since.elapsed() > KEEP_ALIVE => Some("idle"),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.active -= 1;
+        if state.active == 0 {
+            (state.idle_since, state.first_byte) = (Instant::now(), None);
+            state.ticket = Some(self.0.idle.add(&self.0.close));
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.state.lock().ticket.take() {
+            self.idle.remove(ticket);
+        }
+    }
+}
+
+pin_project! {
+    /// A socket that tells its connection what happens on it.
+    pub(crate) struct Watched<S> {
+        #[pin]
+        socket: S,
+        connection: PlainArc<Connection>,
+    }
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(socket: S, connection: PlainArc<Connection>) -> Self {
+        Self { socket, connection }
+    }
+}
+
+fn note_write(connection: &Connection, written: &Poll<io::Result<usize>>) {
+    let mut state = connection.state.lock();
+    match written {
+        Poll::Pending => {
+            state.write_blocked.get_or_insert_with(Instant::now);
+        }
+        Poll::Ready(_) => state.write_blocked = None,
+    }
+}
+
+impl<S: AsyncRead> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buffer.filled().len();
+        let read = this.socket.poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            let mut state = this.connection.state.lock();
+            if state.active == 0 {
+                state.first_byte.get_or_insert_with(Instant::now);
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = this.socket.poll_write(context, bytes);
+        note_write(this.connection, &written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = this.socket.poll_write_vectored(context, slices);
+        note_write(this.connection, &written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().socket.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().socket.poll_shutdown(context)
+    }
+}

@@ -1,0 +1,189 @@
+//! An object on its way from the store to a socket.
+//!
+//! Chunks are verified in leased buffers and copied out in pieces; so a client that stops reading holds a piece, not a buffer.
+//! What it leaves in a buffer is given up after a moment, and read again when the client comes back.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drystone_pool::Slice;
+use drystone_store::{ObjectReader, ObjectRow, StoreError};
+use drystone_sync::{Mutex, PlainArc, PlainWeak};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::engine::Engine;
+use crate::fault::Fault;
+
+/// The most that is copied out of a buffer at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// How long an unread buffer stays with its download.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often that is looked after.
+pub(crate) const SWEEP: Duration = Duration::from_millis(250);
+
+/// Bodies that hold buffers, so that the patient ones can be asked to let go.
+#[derive(Default)]
+pub(crate) struct Held {
+    all: Mutex<Vec<PlainWeak<Holding>>>,
+}
+
+impl Held {
+    fn register(&self, holding: &PlainArc<Holding>) {
+        let mut all = self.all.lock();
+        // Bounded by the transfers: whoever has ended is dropped here or by the sweep.
+        all.push(PlainArc::downgrade(holding));
+    }
+
+    /// Takes the buffers of downloads whose clients have not asked for more lately.
+    pub(crate) fn sweep(&self) {
+        self.all.lock().retain(|weak| {
+            let Some(holding) = weak.upgrade() else { return false };
+            let mut state = holding.state.lock();
+            if state.asked.elapsed() > PATIENCE {
+                // Dropped outside would be kinder to the lock; a slice is only a count and a shelf.
+                state.reader = None;
+                state.slice = None;
+            }
+            true
+        });
+    }
+}
+
+/// What a body has leased.
+struct Holding {
+    state: Mutex<State>,
+}
+
+struct State {
+    reader: Option<ObjectReader>,
+    slice: Option<Slice>,
+    asked: Instant,
+}
+
+/// The bytes of an object, or of a part of it, as the body of a response.
+pub(crate) struct ObjectBody {
+    engine: PlainArc<Engine>,
+    object: ObjectRow,
+    /// What is left to send.
+    range: Range<u64>,
+    holding: PlainArc<Holding>,
+    fetching: Option<JoinHandle<Result<(ObjectReader, Option<Slice>), StoreError>>>,
+    _transfer: Option<OwnedSemaphorePermit>,
+}
+
+impl Engine {
+    /// The body of a response with this part of the object. Waits for a place and for the first chunk, so that damage there
+    /// becomes an error instead of a broken body.
+    pub(crate) async fn download(
+        self: &PlainArc<Self>,
+        object: ObjectRow,
+        range: Range<u64>,
+    ) -> Result<ObjectBody, Fault> {
+        let transfer = if range.is_empty() { None } else { Some(self.transfers.enter().await?) };
+        let state = State { reader: None, slice: None, asked: Instant::now() };
+        let holding = PlainArc::new(Holding { state: Mutex::new(state) });
+        let body = ObjectBody {
+            engine: PlainArc::clone(self),
+            object,
+            range,
+            holding,
+            fetching: None,
+            _transfer: transfer,
+        };
+        if !body.range.is_empty() {
+            let fetched = body.fetch().await??;
+            body.keep(fetched);
+            self.held.register(&body.holding);
+        }
+        Ok(body)
+    }
+}
+
+impl ObjectBody {
+    /// Bytes left to send.
+    pub(crate) fn len(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn fetch(&self) -> JoinHandle<Result<(ObjectReader, Option<Slice>), StoreError>> {
+        let reader = self.holding.state.lock().reader.take();
+        let (store, object, range) = (self.engine.store.clone(), self.object.clone(), self.range.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
+            let slice = reader.next_slice()?;
+            Ok((reader, slice))
+        })
+    }
+
+    fn keep(&self, (reader, slice): (ObjectReader, Option<Slice>)) {
+        let mut state = self.holding.state.lock();
+        (state.reader, state.slice, state.asked) = (Some(reader), slice, Instant::now());
+    }
+
+    /// Copies the next piece out of the buffer, which goes back with its last piece.
+    fn piece(&mut self) -> Option<Bytes> {
+        let mut state = self.holding.state.lock();
+        state.asked = Instant::now();
+        let slice = state.slice.take()?;
+        let len = slice.len().min(PIECE_BYTES);
+        let piece = Bytes::copy_from_slice(&slice[..len]);
+        if len < slice.len() {
+            state.slice = Some(slice.part(len..slice.len()));
+        }
+        self.range.start += len as u64;
+        if self.range.is_empty() {
+            state.reader = None;
+        }
+        Some(piece)
+    }
+}
+
+impl Body for ObjectBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        loop {
+            if self.range.is_empty() {
+                return Poll::Ready(None);
+            }
+            if let Some(fetching) = &mut self.fetching {
+                let fetched = ready!(Pin::new(fetching).poll(context));
+                self.fetching = None;
+                match fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other)) {
+                    Ok(fetched) => self.keep(fetched),
+                    Err(error) => {
+                        tracing::error!(%error, key = %self.object.key, "a download broke off");
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                if self.holding.state.lock().slice.is_none() {
+                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
+                }
+            }
+            if let Some(piece) = self.piece() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            let fetch = self.fetch();
+            self.fetching = Some(fetch);
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len())
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a request was refused, in the server's own words; each protocol says it in its own.
+
+use drystone_store::StoreError;
+
+/// A refusal that either protocol can express.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Every place in the queue is taken, or it took too long to come up.
+    #[error("the server is at its ceiling of {0}; try again in a moment")]
+    Busy(&'static str),
+    /// The client sent nothing for too long, or too little while others waited.
+    #[error("the client sent too little in {0} s")]
+    TooSlow(u64),
+    /// The body ended early, or the connection broke.
+    #[error("the body is incomplete: {0}")]
+    Incomplete(String),
+    /// The body is not what its signature or framing promised.
+    #[error("the body is not what was announced: {0}")]
+    BadBody(String),
+    /// A checksum that the client gave is not the body's.
+    #[error("the {0} that was given does not match the body")]
+    BadDigest(&'static str),
+    /// A checksum that the client gave cannot be one.
+    #[error("the {0} that was given is malformed")]
+    InvalidDigest(&'static str),
+    /// A task of ours panicked.
+    #[error("the request failed inside the server; its log says more")]
+    Internal,
+}
+
+impl From<tokio::task::JoinError> for Fault {
+    fn from(error: tokio::task::JoinError) -> Self {
+        tracing::error!(%error, "a request's task failed");
+        Self::Internal
+    }
+}

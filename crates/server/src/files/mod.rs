@@ -1,0 +1,245 @@
+//! Plain HTTP below `/_/`: objects as files, folders as pages, and what keeps a server running.
+//!
+//! `/_/files/` lists buckets, `/_/files/BUCKET/` and any deeper path with a slash at its end a folder, every other path is an
+//! object. Folders do not exist; they are what keys have in common up to a slash.
+
+mod archive;
+mod condition;
+mod form;
+mod headers;
+mod listing;
+mod object;
+
+use drystone_store::{BucketName, Key, NameError, Store, StoreError};
+use drystone_sync::PlainArc;
+use drystone_sync::atomic::{AtomicBool, Ordering};
+use http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+
+use crate::access::{Refused, Right, Who};
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::metrics::Metrics;
+use crate::route::text;
+use crate::server::Answer;
+
+/// The plain HTTP face.
+pub(crate) struct Files {
+    engine: PlainArc<Engine>,
+    metrics: PlainArc<Metrics>,
+    draining: PlainArc<AtomicBool>,
+}
+
+/// Why a plain request fails; the text is what the client reads.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("{1}")]
+    Status(StatusCode, String),
+    #[error("this path takes {0}")]
+    Method(&'static str),
+    #[error("no such range")]
+    Range(u64),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(Fault::Store(error))
+    }
+}
+
+/// A path below `/_/files/`.
+enum Place {
+    Buckets,
+    /// A bucket and a prefix that is empty or ends with a slash.
+    Folder(BucketName, String),
+    Object(BucketName, Key),
+}
+
+impl Files {
+    pub(crate) fn new(
+        engine: &PlainArc<Engine>,
+        metrics: &PlainArc<Metrics>,
+        draining: &PlainArc<AtomicBool>,
+    ) -> Self {
+        let (engine, metrics) = (PlainArc::clone(engine), PlainArc::clone(metrics));
+        Self { engine, metrics, draining: PlainArc::clone(draining) }
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        self.dispatch(request).await.unwrap_or_else(|error| refusal(&error))
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>) -> Result<Answer, Error> {
+        let path = request.uri().path().to_owned();
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        match path.as_str() {
+            "/_/health/live" if get => Ok(text(StatusCode::OK, "live\n")),
+            "/_/health/ready" if get => self.ready().await,
+            "/_/metrics" if get => {
+                let who = self.engine.identify(request.headers()).await?;
+                self.engine.allow(&who, Right::Admin, None).await?;
+                let mut response = text(StatusCode::OK, self.metrics.text());
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                Ok(response)
+            }
+            "/_/health/live" | "/_/health/ready" | "/_/metrics" => Err(Error::Method("GET, HEAD")),
+            "/_" | "/_/" | "/_/files" if get => {
+                let mut response = text(StatusCode::TEMPORARY_REDIRECT, "see /_/files/\n");
+                response.headers_mut().insert(LOCATION, HeaderValue::from_static("/_/files/"));
+                Ok(response)
+            }
+            _ => match path.strip_prefix("/_/files/") {
+                Some(rest) => self.file(request, place(rest)?).await,
+                None => Err(Error::Status(
+                    StatusCode::NOT_FOUND,
+                    "nothing is here; files are below /_/files/".into(),
+                )),
+            },
+        }
+    }
+
+    /// Ready means: the records answer, and no end has been announced.
+    async fn ready(&self) -> Result<Answer, Error> {
+        // A flag on its own.
+        if self.draining.load(Ordering::Relaxed) {
+            return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"));
+        }
+        self.engine.call(|store: &Store| store.buckets(None, 1)).await?;
+        Ok(text(StatusCode::OK, "ready\n"))
+    }
+
+    async fn file(&self, request: Request<Incoming>, place: Place) -> Result<Answer, Error> {
+        let who = self.engine.identify(request.headers()).await?;
+        let method = request.method().clone();
+        match place {
+            Place::Buckets if matches!(method, Method::GET | Method::HEAD) => {
+                self.list_buckets(&request, &who).await
+            }
+            Place::Buckets => Err(Error::Method("GET, HEAD")),
+            Place::Folder(bucket, prefix) => match method {
+                Method::GET | Method::HEAD => self.folder(&request, &who, bucket, prefix).await,
+                Method::POST => self.post_form(request, &who, bucket, prefix).await,
+                Method::PUT if prefix.is_empty() => self.make_bucket(&who, bucket).await,
+                Method::DELETE if prefix.is_empty() => self.remove_bucket(&who, bucket).await,
+                _ if prefix.is_empty() => Err(Error::Method("GET, HEAD, POST, PUT, DELETE")),
+                _ => Err(Error::Method("GET, HEAD, POST")),
+            },
+            Place::Object(bucket, key) => match method {
+                Method::GET | Method::HEAD => self.get(&request, &who, bucket, key).await,
+                Method::PUT => self.put(request, &who, bucket, key).await,
+                Method::DELETE => self.delete(&who, bucket, key).await,
+                _ => Err(Error::Method("GET, HEAD, PUT, DELETE")),
+            },
+        }
+    }
+
+    async fn make_bucket(&self, who: &Who, bucket: BucketName) -> Result<Answer, Error> {
+        self.engine.allow(who, Right::Admin, Some(&bucket)).await?;
+        let new = self.engine.call(move |store: &Store| store.create_bucket(&bucket)).await?;
+        Ok(text(if new { StatusCode::CREATED } else { StatusCode::OK }, ""))
+    }
+
+    async fn remove_bucket(&self, who: &Who, bucket: BucketName) -> Result<Answer, Error> {
+        self.engine.allow(who, Right::Admin, Some(&bucket)).await?;
+        self.engine.call(move |store: &Store| store.delete_bucket(&bucket)).await?;
+        Ok(text(StatusCode::NO_CONTENT, ""))
+    }
+
+    async fn delete(&self, who: &Who, bucket: BucketName, key: Key) -> Result<Answer, Error> {
+        self.engine.allow(who, Right::Write, Some(&bucket)).await?;
+        let shown = key.to_string();
+        let was_there = self.engine.call(move |store: &Store| store.delete(&bucket, &key)).await?;
+        if was_there {
+            Ok(text(StatusCode::NO_CONTENT, ""))
+        } else {
+            Err(Error::Status(StatusCode::NOT_FOUND, format!("there is no `{shown}`")))
+        }
+    }
+}
+
+fn place(rest: &str) -> Result<Place, Error> {
+    if rest.is_empty() {
+        return Ok(Place::Buckets);
+    }
+    let decoded = percent_decode_str(rest).decode_utf8();
+    let decoded =
+        decoded.map_err(|_| Error::Status(StatusCode::BAD_REQUEST, "the path is not UTF-8".into()))?;
+    let (bucket, key) = decoded.split_once('/').unwrap_or((&decoded, ""));
+    let bucket = BucketName::new(bucket)?;
+    if key.is_empty() {
+        return Ok(Place::Folder(bucket, String::new()));
+    }
+    // A folder's prefix obeys the rules of keys.
+    let checked = Key::new(key)?;
+    Ok(if key.ends_with('/') {
+        Place::Folder(bucket, key.to_owned())
+    } else {
+        Place::Object(bucket, checked)
+    })
+}
+
+/// The answer to a request that fails.
+fn refusal(error: &Error) -> Answer {
+    let status = match error {
+        Error::Refused(Refused::KeyNeeded | Refused::WrongKey) => StatusCode::UNAUTHORIZED,
+        Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
+        Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
+        Error::Name(_) => StatusCode::BAD_REQUEST,
+        Error::Status(status, _) => *status,
+        Error::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+        Error::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
+    };
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(%error, "a request failed");
+    }
+    let mut response = text(status, format!("{error}\n"));
+    let headers = response.headers_mut();
+    match error {
+        Error::Method(allowed) => {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        Error::Range(size) => {
+            headers::insert(headers, http::header::CONTENT_RANGE, &format!("bytes */{size}"))
+        }
+        _ if status == StatusCode::UNAUTHORIZED => {
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"drystone\", charset=\"UTF-8\""),
+            );
+        }
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn fault_status(fault: &Fault) -> StatusCode {
+    match fault {
+        Fault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+        Fault::Incomplete(_) | Fault::BadBody(_) | Fault::BadDigest(_) | Fault::InvalidDigest(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::Store(error) => match error {
+            StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
+            StoreError::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
+            StoreError::BucketNotEmpty(_) => StatusCode::CONFLICT,
+            StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Name(_) => StatusCode::BAD_REQUEST,
+            error if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        },
+    }
+}

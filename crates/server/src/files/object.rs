@@ -1,0 +1,166 @@
+//! GET, HEAD and PUT of one object.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreError};
+use futures_util::{Stream, StreamExt as _};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyDataStream, BodyExt as _};
+use hyper::body::Incoming;
+
+use super::condition::{PutCondition, Verdict};
+use super::{Error, Files, condition, headers};
+use crate::access::{Right, Who};
+use crate::digest::{Algorithm, Expected};
+use crate::fault::Fault;
+use crate::meta;
+use crate::range::{self, Ranged};
+use crate::route::full;
+use crate::server::Answer;
+use crate::upload::Upload;
+
+impl Files {
+    pub(super) async fn get(
+        &self,
+        request: &Request<Incoming>,
+        who: &Who,
+        bucket: BucketName,
+        key: Key,
+    ) -> Result<Answer, Error> {
+        self.engine.allow(who, Right::Read, Some(&bucket)).await?;
+        let object = self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?;
+        let asked = request.headers();
+        let mut response = Response::new(full(Bytes::new()));
+        headers::describe(response.headers_mut(), &object);
+        match condition::read(asked, &object) {
+            Verdict::Go => {}
+            Verdict::NotModified => {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                return Ok(response);
+            }
+            Verdict::Failed => {
+                return Err(Error::Status(
+                    StatusCode::PRECONDITION_FAILED,
+                    "the precondition does not hold".into(),
+                ));
+            }
+        }
+        let wanted = asked.get(RANGE).and_then(|value| value.to_str().ok());
+        let wanted = wanted.filter(|_| condition::range_applies(asked, &object));
+        let range = match range::parse(wanted, object.size) {
+            Ranged::Whole => 0..object.size,
+            Ranged::Unsatisfiable => return Err(Error::Range(object.size)),
+            Ranged::Part(range) => {
+                let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, object.size);
+                headers::insert(response.headers_mut(), CONTENT_RANGE, &shown);
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                range
+            }
+        };
+        let len = range.end - range.start;
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
+        if request.method() == Method::GET {
+            let body = self.engine.download(object, range).await?;
+            *response.body_mut() = body.map_err(Into::into).boxed_unsync();
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn put(
+        &self,
+        request: Request<Incoming>,
+        who: &Who,
+        bucket: BucketName,
+        key: Key,
+    ) -> Result<Answer, Error> {
+        self.engine.allow(who, Right::Write, Some(&bucket)).await?;
+        let asked = request.headers();
+        let expected = expected(asked)?;
+        let media_type = media_type(asked);
+        let condition = self.condition(asked, &bucket, &key).await?;
+        let len = length(asked);
+        let mut algorithms: Vec<Algorithm> = expected.algorithms().collect();
+        if meta::wants_md5(len) {
+            algorithms.push(Algorithm::Md5);
+        }
+        let location = request.uri().path().to_owned();
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let upload = Upload {
+            len,
+            algorithms,
+            target: Box::new(move |digested, _| {
+                let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
+                meta::note_digests(&mut meta, digested);
+                let _ = tell.send(meta.clone());
+                PutTarget { bucket, key, meta, condition }.into()
+            }),
+        };
+        let body = body_stream(request.into_body());
+        let uploaded = self.engine.upload(upload, body, move || Ok(expected)).await?;
+        let mut response = Response::new(full(Bytes::new()));
+        *response.status_mut() = StatusCode::CREATED;
+        let meta = told.await.unwrap_or_default();
+        let etag = meta::etag_of(&meta, &uploaded.stored.content);
+        headers::insert(response.headers_mut(), ETAG, &format!("\"{etag}\""));
+        headers::insert(response.headers_mut(), LOCATION, &location);
+        Ok(response)
+    }
+
+    /// What must hold at the commit. Fails at once where it can be seen beforehand.
+    async fn condition(&self, asked: &HeaderMap, bucket: &BucketName, key: &Key) -> Result<Condition, Error> {
+        let failed =
+            || Error::Status(StatusCode::PRECONDITION_FAILED, "the precondition does not hold".into());
+        let wanted = condition::put(asked);
+        let (bucket, key) = (bucket.clone(), key.clone());
+        // Also says that there is no such bucket before the body is sent.
+        let present = self.engine.call(move |store: &Store| match store.stat(&bucket, &key) {
+            Ok(object) => Ok(Some(object)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        });
+        let present = present.await?;
+        match wanted {
+            PutCondition::Always => Ok(Condition::Always),
+            PutCondition::IfAbsent if present.is_some() => Err(failed()),
+            PutCondition::IfAbsent => Ok(Condition::IfAbsent),
+            PutCondition::IfMatch(list) => {
+                condition::put_if_match(&list, present.as_ref()).ok_or_else(failed)
+            }
+            PutCondition::Unknown(why) => Err(Error::Status(StatusCode::BAD_REQUEST, why.into())),
+        }
+    }
+}
+
+/// The checksums that a request promises in its headers.
+fn expected(asked: &HeaderMap) -> Result<Expected, Fault> {
+    let mut expected = Expected::default();
+    for algorithm in Algorithm::ALL {
+        if let Some(value) = asked.get(algorithm.header()) {
+            let value = value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?;
+            expected.add(algorithm, value)?;
+        }
+    }
+    Ok(expected)
+}
+
+pub(super) fn media_type(asked: &HeaderMap) -> Option<String> {
+    let kind = asked.get(CONTENT_TYPE)?.to_str().ok()?.trim();
+    // What curl says of every body says nothing.
+    (!kind.is_empty() && kind != "application/x-www-form-urlencoded").then(|| kind.to_owned())
+}
+
+fn length(asked: &HeaderMap) -> Option<u64> {
+    asked.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+pub(super) fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A request's body as it comes.
+pub(super) fn body_stream(body: Incoming) -> impl Stream<Item = Result<Bytes, Fault>> {
+    BodyDataStream::new(body).map(|piece| piece.map_err(|error| Fault::Incomplete(error.to_string())))
+}

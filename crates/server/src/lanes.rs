@@ -1,0 +1,138 @@
+//! Lanes: the ingests of the store, lent to one upload at a time.
+//!
+//! An ingest is expensive to begin (a session in the records, a thread) and cheap to use again, so it is kept for a while.
+//! Not for long: its session's epoch holds a collect up.
+
+use std::time::{Duration, Instant};
+
+use drystone_store::{Ingest, SessionHandle, Store};
+use drystone_sync::{Mutex, PlainArc};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::fault::Fault;
+use crate::gate::Gate;
+
+/// How long a session lives without a heartbeat.
+const LEASE_MS: u64 = 120_000;
+/// How often the sessions of lanes are extended.
+pub(crate) const BEAT: Duration = Duration::from_secs(30);
+/// A lane older than this is not used again.
+const AGE_MAX: Duration = Duration::from_secs(60);
+
+/// The lanes of a store.
+pub(crate) struct Lanes {
+    store: Store,
+    gate: Gate,
+    idle: Mutex<Vec<Kept>>,
+    /// Sessions of all lanes, idle or in use.
+    sessions: Mutex<Vec<SessionHandle>>,
+}
+
+struct Kept {
+    ingest: Ingest,
+    begun: Instant,
+}
+
+/// A place at a lane; not yet an ingest, because beginning one blocks.
+pub(crate) struct Place {
+    lanes: PlainArc<Lanes>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A lane in use. Goes back when dropped.
+pub(crate) struct Lane {
+    lanes: PlainArc<Lanes>,
+    kept: Option<Kept>,
+    /// After `kept` in time: whoever gets the permit finds the ingest.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lanes {
+    pub(crate) fn new(store: Store, ceiling: usize, waiting_max: usize, patience: Duration) -> Self {
+        Self {
+            store,
+            gate: Gate::new("uploads at a time", ceiling, waiting_max, patience),
+            idle: Mutex::new(Vec::with_capacity(ceiling)),
+            sessions: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`].
+    pub(crate) async fn enter(self: &PlainArc<Self>) -> Result<Place, Fault> {
+        Ok(Place { permit: self.gate.enter().await?, lanes: PlainArc::clone(self) })
+    }
+
+    /// Extends every lane's session and ends lanes that have been idle for long. Blocks.
+    pub(crate) fn beat(&self) {
+        let old: Vec<Kept> = {
+            let mut idle = self.idle.lock();
+            let (old, young) = idle.drain(..).partition(|kept| kept.begun.elapsed() > AGE_MAX);
+            *idle = young;
+            old
+        };
+        old.into_iter().for_each(|kept| self.end(kept));
+        let sessions = self.sessions.lock().clone();
+        for session in sessions {
+            // An expired session is reported by the commit that it refuses.
+            if let Err(error) = session.extend() {
+                tracing::warn!(%error, "a session could not be extended");
+            }
+        }
+    }
+
+    /// Ends every idle lane, so that the store can close.
+    pub(crate) fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        idle.into_iter().for_each(|kept| self.end(kept));
+    }
+
+    fn end(&self, kept: Kept) {
+        let id = kept.ingest.session().id();
+        drop(kept);
+        self.sessions.lock().retain(|session| session.id() != id);
+    }
+}
+
+impl Place {
+    /// Takes an idle ingest or begins one. Blocks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn open(self) -> Result<Lane, Fault> {
+        let Self { lanes, permit } = self;
+        let idle = lanes.idle.lock().pop();
+        let kept = match idle {
+            Some(kept) => kept,
+            None => {
+                let ingest = lanes.store.ingest(LEASE_MS)?;
+                lanes.sessions.lock().push(ingest.session().handle());
+                Kept { ingest, begun: Instant::now() }
+            }
+        };
+        Ok(Lane { lanes, kept: Some(kept), _permit: permit })
+    }
+}
+
+impl Lane {
+    pub(crate) fn ingest(&mut self) -> &mut Ingest {
+        &mut self.kept.as_mut().expect("a lane has its ingest until it is dropped").ingest
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        if kept.begun.elapsed() > AGE_MAX || std::thread::panicking() {
+            self.lanes.end(kept);
+        } else {
+            self.lanes.idle.lock().push(kept);
+        }
+    }
+}

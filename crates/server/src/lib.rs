@@ -1,0 +1,45 @@
+//! The server of drystone: S3 at `/`, everything else below `/_/`, over one store and inside its plan.
+//!
+//! This is the asynchronous edge; the store behind it is synchronous. A request's way: [`connection`] (a permit, deadlines) →
+//! [`route`] (who is it, what does he want) → [`s3`] or [`files`] → [`upload`] or [`download`], where a bounded number of
+//! threads calls the store. Every wait for something bounded goes through a [`gate`]: first come, first served, a bounded
+//! queue, and a refusal that says to come back.
+//!
+//! Time is kept here and nowhere below: deadlines, heartbeats of sessions, and the sweep that takes buffers from whoever
+//! stopped reading.
+
+mod access;
+mod connection;
+mod digest;
+mod download;
+mod engine;
+mod fault;
+mod files;
+mod gate;
+mod lanes;
+mod meta;
+mod metrics;
+mod range;
+mod route;
+mod s3;
+mod server;
+mod upload;
+
+pub use access::bearer_token;
+pub use server::Server;
+pub use tokio_rustls::TlsAcceptor;
+
+/// What a server may use, beside what its store uses. The numbers come from a plan.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Bodies that are sent or received at a time.
+    pub transfers: usize,
+    /// Uploads that have buffers at a time: the store's ingests.
+    pub ingests: usize,
+    /// Requests without a body at a time.
+    pub calls: usize,
+    /// The plan as text, for whoever asks the server.
+    pub plan: String,
+}

@@ -1,0 +1,53 @@
+//! What an object's description holds that only protocols understand, and what they are called in it.
+
+use drystone_store::{ContentHash, ObjectMeta, ObjectRow};
+
+use crate::digest::{Algorithm, Digested};
+
+/// Up to this length a body's MD5 is computed also when nobody asked for it: it is the ETag that S3 clients know. MD5 takes a
+/// core for each 700 MB/s, so larger bodies get another ETag unless the client sent an MD5 of his own.
+pub(crate) const MD5_BYTES_MAX: u64 = 16 << 20;
+
+/// The object's entity tag, without quotes, when it is not made from its content.
+const ETAG: &str = "etag";
+
+/// Headers that are kept as they came and given back.
+pub(crate) const KEPT_HEADERS: [&str; 5] =
+    ["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+
+/// Whether to compute the MD5 of a body.
+pub(crate) fn wants_md5(len: Option<u64>) -> bool {
+    len.is_some_and(|len| len <= MD5_BYTES_MAX)
+}
+
+/// Notes the checksums of a body: its MD5 as the ETag, the others under their names.
+pub(crate) fn note_digests(meta: &mut ObjectMeta, digested: &Digested) {
+    for algorithm in Algorithm::ALL {
+        if algorithm == Algorithm::Md5 {
+            if let Some(md5) = digested.hex(algorithm) {
+                meta.system.insert(ETAG.into(), md5);
+            }
+        } else if let Some(base64) = digested.base64(algorithm) {
+            meta.system.insert(algorithm.header().into(), base64);
+        }
+    }
+}
+
+/// The entity tag of an object, without quotes.
+pub(crate) fn etag(object: &ObjectRow) -> String {
+    etag_of(&object.meta, &object.content)
+}
+
+/// The entity tag of what has this description and content. One that is made from the content has the form of a multipart
+/// upload's, so that no client takes it for an MD5.
+pub(crate) fn etag_of(meta: &ObjectMeta, content: &ContentHash) -> String {
+    match meta.system.get(ETAG) {
+        Some(etag) => etag.clone(),
+        None => {
+            let mut hex = content.to_string();
+            hex.truncate(32);
+            hex.push_str("-1");
+            hex
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What Prometheus reads. No label has a value that clients choose: their number is fixed.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use drystone_pool::Usage;
+use drystone_sync::PlainArc;
+use drystone_sync::atomic::{AtomicU64, Ordering};
+use http::{Method, StatusCode};
+
+use crate::ServerConfig;
+use crate::engine::Engine;
+use crate::server::Counts;
+
+/// Upper bounds of the latency histogram, in seconds.
+const BOUNDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
+const FACES: [&str; 2] = ["s3", "http"];
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "POST", "DELETE", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Counters of one face. They are independent of each other, so every access is relaxed.
+#[derive(Default)]
+struct Face {
+    requests: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+/// Everything that is counted here, and where to read the rest.
+pub(crate) struct Metrics {
+    engine: PlainArc<Engine>,
+    connections: PlainArc<Counts>,
+    connections_max: usize,
+    faces: [Face; FACES.len()],
+}
+
+impl Metrics {
+    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>, config: &ServerConfig) -> Self {
+        Self {
+            engine: PlainArc::clone(engine),
+            connections: PlainArc::clone(counts),
+            connections_max: config.connections,
+            faces: Default::default(),
+        }
+    }
+
+    /// Counts a request whose response has begun.
+    pub(crate) fn answered(&self, face: &str, method: &Method, status: StatusCode, took: Duration) {
+        let face = &self.faces[FACES.iter().position(|name| *name == face).unwrap_or(0)];
+        let other = METHODS.len() - 1;
+        let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(other);
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        face.requests[method][class].fetch_add(1, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        face.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        face.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// The exposition format, version 0.0.4.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::with_capacity(8 << 10);
+        self.requests(&mut text);
+        self.resources(&mut text);
+        let stats = self.engine.store.put_stats();
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let _ = writeln!(
+                text,
+                "# HELP drystone_{name} {help}\n# TYPE drystone_{name} counter\ndrystone_{name} {value}"
+            );
+        };
+        counter("put_bytes_total", "Bytes that were cut and hashed.", stats.bytes);
+        counter("put_new_bytes_total", "Bytes of them that the store did not have.", stats.new_bytes);
+        counter("put_chunks_total", "Chunks that were hashed.", stats.chunks);
+        counter("put_new_chunks_total", "Chunks of them that the store did not have.", stats.new_chunks);
+        counter("commit_groups_total", "Group commits.", stats.commit_groups);
+        let (accepted, evicted) = (&self.connections.accepted, &self.connections.evicted);
+        counter("connections_accepted_total", "Connections accepted.", accepted.load(Ordering::Relaxed));
+        counter(
+            "connections_evicted_total",
+            "Idle connections closed for others.",
+            evicted.load(Ordering::Relaxed),
+        );
+        text
+    }
+
+    fn requests(&self, text: &mut String) {
+        let _ = writeln!(
+            text,
+            "# HELP drystone_requests_total Requests answered.\n# TYPE drystone_requests_total counter"
+        );
+        for (face, name) in self.faces.iter().zip(FACES) {
+            for (classes, method) in face.requests.iter().zip(METHODS) {
+                for (count, class) in classes.iter().zip(CLASSES) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count > 0 {
+                        let _ = writeln!(
+                            text,
+                            "drystone_requests_total{{face=\"{name}\",method=\"{method}\",status=\"{class}\"}} {count}"
+                        );
+                    }
+                }
+            }
+        }
+        let name = "drystone_request_seconds";
+        let _ =
+            writeln!(text, "# HELP {name} From a request's head to its response's.\n# TYPE {name} histogram");
+        for (face, label) in self.faces.iter().zip(FACES) {
+            let mut sum = 0;
+            for (count, bound) in
+                face.buckets.iter().zip(BOUNDS.iter().map(f64::to_string).chain(["+Inf".into()]))
+            {
+                sum += count.load(Ordering::Relaxed);
+                let _ = writeln!(text, "{name}_bucket{{face=\"{label}\",le=\"{bound}\"}} {sum}");
+            }
+            let seconds = face.micros.load(Ordering::Relaxed) as f64 / 1e6;
+            let _ = writeln!(
+                text,
+                "{name}_sum{{face=\"{label}\"}} {seconds}\n{name}_count{{face=\"{label}\"}} {sum}"
+            );
+        }
+    }
+
+    /// Every bounded resource: now, high-water mark, ceiling, waiting, refused.
+    fn resources(&self, text: &mut String) {
+        let usage = self.engine.store.usage();
+        let of_pool = |what: &'static str, usage: Usage| {
+            (what, usage.now as u64, Some(usage.high_water as u64), usage.ceiling as u64, None, None)
+        };
+        let of_gate = |what: &'static str, usage: crate::gate::GateUsage| {
+            let refused = Some(usage.refused as u64);
+            let high_water = Some(usage.high_water as u64);
+            (what, usage.now as u64, high_water, usage.ceiling as u64, Some(usage.waiting as u64), refused)
+        };
+        let open = self.connections.open.load(Ordering::Relaxed);
+        let rows = [
+            of_pool("buffers", usage.buffers),
+            of_pool("jobs", usage.jobs),
+            of_pool("ingests", usage.ingests),
+            of_gate("transfers", self.engine.transfers.usage()),
+            of_gate("uploads", self.engine.lanes.gate().usage()),
+            of_gate("calls", self.engine.calls.usage()),
+            ("connections", open, None, self.connections_max as u64, None, None),
+        ];
+        type Row = (&'static str, u64, Option<u64>, u64, Option<u64>, Option<u64>);
+        let mut family = |name: &str, help: &str, value: &dyn Fn(&Row) -> Option<u64>| {
+            let _ = writeln!(
+                text,
+                "# HELP drystone_resource_{name} {help}\n# TYPE drystone_resource_{name} gauge"
+            );
+            for row in &rows {
+                if let Some(value) = value(row) {
+                    let _ = writeln!(text, "drystone_resource_{name}{{resource=\"{}\"}} {value}", row.0);
+                }
+            }
+        };
+        family("now", "In use.", &|row| Some(row.1));
+        family("high_water", "The most in use since the start.", &|row| row.2);
+        family("ceiling", "Never passed.", &|row| Some(row.3));
+        family("waiting", "Who waits.", &|row| row.4);
+        family("refused", "Requests turned away since the start.", &|row| row.5);
+    }
+}

@@ -1,0 +1,100 @@
+//! A request's first step: an id, a face, and a line in the log when it is answered.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use drystone_sync::PlainArc;
+use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+
+use crate::ServerConfig;
+use crate::engine::Engine;
+use crate::files::Files;
+use crate::metrics::Metrics;
+use crate::s3::S3Face;
+use crate::server::{Answer, Counts};
+
+/// What can go wrong while a body is sent.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+/// The body of any response.
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A body that is in memory; only for what is small by construction.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Sends each request to its face.
+pub(crate) struct Router {
+    files: Files,
+    s3: S3Face,
+    metrics: PlainArc<Metrics>,
+    draining: PlainArc<AtomicBool>,
+    next_id: AtomicU64,
+}
+
+impl Router {
+    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>, config: &ServerConfig) -> Self {
+        let draining = PlainArc::new(AtomicBool::new(false));
+        let metrics = PlainArc::new(Metrics::new(engine, counts, config));
+        let seed = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as u64);
+        Self {
+            files: Files::new(engine, &metrics, &draining),
+            s3: S3Face::new(engine),
+            metrics,
+            draining,
+            next_id: AtomicU64::new(seed),
+        }
+    }
+
+    /// Says to load balancers that no more requests should come, and to clients that they should reconnect elsewhere.
+    pub(crate) fn drain(&self) {
+        // A flag on its own: nothing else is published with it.
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let begun = Instant::now();
+        // Only has to differ from the others.
+        let id = format!("{:016x}", self.next_id.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let own = path == "/_" || path.starts_with("/_/");
+        let mut response = if own { self.files.answer(request).await } else { self.s3.answer(request).await };
+        let status = response.status();
+        let face = if own { "http" } else { "s3" };
+        self.metrics.answered(face, &method, status, begun.elapsed());
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID.clone(), value);
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // The query stays out of it: presigned ones are keys.
+        let path = path.escape_debug().to_string();
+        let ms = begun.elapsed().as_secs_f64() * 1e3;
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            tracing::error!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
+        } else {
+            tracing::info!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
+        }
+        response
+    }
+}
+
+/// A short answer in plain text.
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
+    let mut response = Response::new(full(text.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,274 @@
+//! The accept loop and the end of it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drystone_store::Store;
+use drystone_sync::PlainArc;
+use drystone_sync::atomic::{AtomicU64, Ordering};
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::connection::{Active, Connection, HEAD_MAX, IdleConnections, Watched};
+use crate::engine::Engine;
+use crate::route::{ResponseBody, Router};
+use crate::{ServerConfig, TlsAcceptor, download, lanes};
+
+/// What one read of a socket may bring; also the longest head.
+const READ_BYTES_MAX: usize = 64 << 10;
+/// How long requests under way may take to end after the first signal.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// After this, another idle connection is asked to leave, or another accept is tried.
+const RETRY: Duration = Duration::from_millis(100);
+/// A handshake that takes longer is not worth its connection.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// A server that is bound and not yet running.
+pub struct Server {
+    listener: TcpListener,
+    config: ServerConfig,
+    tls: Option<TlsAcceptor>,
+    engine: PlainArc<Engine>,
+    router: PlainArc<Router>,
+    counts: PlainArc<Counts>,
+}
+
+/// Counts of connections, for the metrics.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    pub(crate) open: AtomicU64,
+}
+
+impl Server {
+    /// Binds the address and prepares to serve `store`. Within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(
+        address: SocketAddr,
+        store: Store,
+        config: ServerConfig,
+        tls: Option<TlsAcceptor>,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let engine = PlainArc::new(Engine::new(store, &config));
+        let counts = PlainArc::new(Counts::default());
+        let router = PlainArc::new(Router::new(&engine, &counts, &config));
+        Ok(Self { listener, config, tls, engine, router, counts })
+    }
+
+    /// The address that is listened on, with the port that was found.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let permits = PlainArc::new(Semaphore::new(self.config.connections));
+        let idle = PlainArc::new(IdleConnections::default());
+        let mut connections = JoinSet::new();
+        let upkeep = tokio::spawn(upkeep(PlainArc::clone(&self.engine)));
+        let (closing, closed) = watch::channel(false);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                (permit, socket, peer) = accept(&self.listener, &permits, &idle, &self.counts) => {
+                    self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+                    let connection = Connection::new(&idle);
+                    let serve = self.serve(socket, peer, connection, closed.clone(), permit);
+                    connections.spawn(serve);
+                    while connections.try_join_next().is_some() {}
+                }
+            }
+        }
+        drop(self.listener);
+        self.router.drain();
+        closing.send_replace(true);
+        let drained =
+            tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!(left = connections.len(), "requests did not end in time and are broken off");
+            connections.shutdown().await;
+        }
+        upkeep.abort();
+        let lanes = PlainArc::clone(&self.engine.lanes);
+        let _ = tokio::task::spawn_blocking(move || lanes.close()).await;
+    }
+
+    /// One connection from its beginning to its end.
+    fn serve(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        connection: PlainArc<Connection>,
+        closed: watch::Receiver<bool>,
+        permit: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<> {
+        let router = PlainArc::clone(&self.router);
+        let counts = PlainArc::clone(&self.counts);
+        let tls = self.tls.clone();
+        async move {
+            let _permit = permit;
+            counts.open.fetch_add(1, Ordering::Relaxed);
+            let _open = Open(&counts.open);
+            // Without it a response in two writes waits for the client's acknowledgement.
+            let _ = socket.set_nodelay(true);
+            match tls {
+                None => speak(socket, peer, connection, closed, router).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
+                    Ok(Ok(socket)) => speak(socket, peer, connection, closed, router).await,
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                },
+            }
+        }
+    }
+}
+
+struct Open<'a>(&'a AtomicU64);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The next connection, and a permit for it. At most this one has been accepted without a permit.
+async fn accept(
+    listener: &TcpListener,
+    permits: &PlainArc<Semaphore>,
+    idle: &IdleConnections,
+    counts: &Counts,
+) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
+    let (socket, peer) = loop {
+        match listener.accept().await {
+            Ok(accepted) => break accepted,
+            Err(error) => {
+                // Out of descriptors, most likely; not a reason to spin.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    };
+    loop {
+        if let Ok(permit) = PlainArc::clone(permits).try_acquire_owned() {
+            return (permit, socket, peer);
+        }
+        if idle.evict() {
+            counts.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Ok(Ok(permit)) = tokio::time::timeout(RETRY, PlainArc::clone(permits).acquire_owned()).await {
+            return (permit, socket, peer);
+        }
+    }
+}
+
+async fn speak<S>(
+    socket: S,
+    peer: SocketAddr,
+    connection: PlainArc<Connection>,
+    mut closed: watch::Receiver<bool>,
+    router: PlainArc<Router>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let socket = TokioIo::new(Watched::new(socket, PlainArc::clone(&connection)));
+    let service = service_fn(|request: Request<Incoming>| {
+        let active = connection.begin();
+        let router = PlainArc::clone(&router);
+        async move {
+            let response = router.answer(request, peer).await;
+            Ok::<_, Infallible>(response.map(|body| Counted { body, _active: active }))
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .half_close(false);
+    let mut speaking = std::pin::pin!(http.serve_connection(socket, service));
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            ended = &mut speaking => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "a connection broke off");
+                }
+                return;
+            }
+            why = connection.watch() => {
+                tracing::debug!(%peer, why, "a connection is closed");
+                return;
+            }
+            _ = closed.wait_for(|closed| *closed), if !closing => {
+                closing = true;
+                speaking.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// What goes on in the background: sessions are kept alive, buffers taken from whoever does not use them.
+async fn upkeep(engine: PlainArc<Engine>) {
+    let mut sweep = tokio::time::interval(download::SWEEP);
+    let mut beat = tokio::time::interval(lanes::BEAT);
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => engine.held.sweep(),
+            _ = beat.tick() => {
+                let lanes = PlainArc::clone(&engine.lanes);
+                let _ = tokio::task::spawn_blocking(move || lanes.beat()).await;
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A response's body that keeps its connection from counting as idle until it is sent.
+    struct Counted {
+        #[pin]
+        body: ResponseBody,
+        _active: Active,
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = crate::route::BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response, whatever made it.
+pub(crate) type Answer = Response<ResponseBody>;

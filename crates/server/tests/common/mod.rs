@@ -1,0 +1,210 @@
+//! A server in this process, over real files, and a client that says exactly what it is told to.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use drystone_chunker::Chunking;
+use drystone_server::{Server, ServerConfig};
+use drystone_store::{BucketName, Grant, NewKey, Secret, Store, StoreConfig, SyncPolicy};
+use drystone_testkit::local::LocalFolder;
+use tokio::sync::watch;
+
+pub(crate) const ACCESS: &str = "admin";
+pub(crate) const SECRET: &str = "a long enough secret";
+
+/// A running server; stops when dropped.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    stop: watch::Sender<bool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    _folder: LocalFolder,
+}
+
+pub(crate) fn config() -> ServerConfig {
+    ServerConfig { connections: 16, transfers: 8, ingests: 2, calls: 4, plan: String::new() }
+}
+
+impl Running {
+    pub(crate) fn start(config: ServerConfig) -> Self {
+        let chunking: Chunking = "cdc:4KiB,16KiB,64KiB".parse().unwrap();
+        let folder = LocalFolder::new(chunking, SyncPolicy::Never, 1 << 30);
+        let local = folder.open_store();
+        let store = StoreConfig {
+            chunking,
+            sync: SyncPolicy::Never,
+            workers: 2,
+            buffers: 3 * config.ingests,
+            ingests: config.ingests,
+            buffer_bytes: 256 << 10,
+            read_ahead_max: 2,
+            commit_queue_bytes: 1 << 20,
+        };
+        let store = Store::new(local.records, local.segments, store).unwrap();
+        store.create_bucket(&BucketName::new("files").unwrap()).unwrap();
+        let grant = Grant { bucket: None, read: true, write: true, list: true, admin: true };
+        put_key(&store, ACCESS, vec![grant]);
+        let (stop, stopped) = watch::channel(false);
+        let (tell, told) = std::sync::mpsc::channel();
+        let served = store.clone();
+        let thread = std::thread::spawn(move || {
+            let threads = config.transfers + config.calls;
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime =
+                runtime.worker_threads(2).max_blocking_threads(threads).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let any = SocketAddr::from(([127, 0, 0, 1], 0));
+                let server = Server::bind(any, served, config, None).await.unwrap();
+                tell.send(server.address().unwrap()).unwrap();
+                server.run(stopped).await;
+            });
+        });
+        let address = told.recv().unwrap();
+        Self { address, store, stop, thread: Some(thread), _folder: folder }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).unwrap();
+        // A test that waits for ever says nothing.
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket
+    }
+
+    /// Sends these bytes on a connection of their own and reads until the server closes it or the answer is complete.
+    pub(crate) fn say(&self, bytes: &[u8]) -> Answer {
+        let mut socket = self.connect();
+        // The server may answer and close before it has read everything.
+        let _ = socket.write_all(bytes);
+        Answer::read(&mut socket)
+    }
+
+    /// A request with the key of all rights.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.request_as(Some((ACCESS, SECRET)), method, path, headers, body)
+    }
+
+    pub(crate) fn request_as(
+        &self,
+        key: Option<(&str, &str)>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        self.say(&[head(key, method, path, headers, Some(body.len())).as_bytes(), body].concat())
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let joined = thread.join();
+            if !std::thread::panicking() {
+                joined.unwrap();
+            }
+        }
+    }
+}
+
+pub(crate) fn put_key(store: &Store, access: &str, grants: Vec<Grant>) {
+    let key = NewKey { access: access.into(), secret: Secret(SECRET.into()), name: access.into(), grants };
+    store.put_key(&key).unwrap();
+}
+
+pub(crate) fn head(
+    key: Option<(&str, &str)>,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    len: Option<usize>,
+) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    if let Some((access, secret)) = key {
+        head.push_str(&format!("Authorization: Basic {}\r\n", BASE64.encode(format!("{access}:{secret}"))));
+    }
+    if let Some(len) = len {
+        head.push_str(&format!("Content-Length: {len}\r\n"));
+    }
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str("\r\n");
+    head
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads one answer; status 0 when the connection was closed without one.
+    pub(crate) fn read(socket: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 64 << 10];
+        loop {
+            if let Some(answer) = Self::parse(&bytes)
+                && answer.is_complete()
+            {
+                return answer;
+            }
+            match socket.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(len) => bytes.extend_from_slice(&buffer[..len]),
+            }
+        }
+        Self::parse(&bytes).unwrap_or(Self { status: 0, headers: Vec::new(), body: Vec::new() })
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&bytes[..end]).ok()?;
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let header = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let headers = lines.filter_map(header).collect();
+        Some(Self { status, headers, body: bytes[end + 4..].to_vec() })
+    }
+
+    fn is_complete(&self) -> bool {
+        let len = self.header("content-length").and_then(|len| len.parse::<usize>().ok());
+        len.is_some_and(|len| self.body.len() >= len)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Bytes that look random and are not.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,120 @@
+//! What a group commit is made of: steps of uploads, and how long the segments have become.
+
+use drystone_chunker::ChunkId;
+
+use crate::{
+    BucketName, ChunkRef, ContentHash, Key, Location, ManifestId, ObjectMeta, PartTarget, SegmentId,
+    SessionId, StoreError,
+};
+
+/// How a chunk of an upload came to be in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The records had it.
+    Known(ChunkRef),
+    /// It was appended here; the row may be new, or somebody else's by now.
+    Written(Location),
+}
+
+/// A chunk on its way into a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestEntry {
+    /// Offset in the object, in bytes.
+    pub offset: u64,
+    /// The chunk.
+    pub id: ChunkId,
+    /// Where it is.
+    pub source: Source,
+}
+
+/// What must be true of the key when an object is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    Always,
+    /// No object has the key.
+    IfAbsent,
+    /// The object at the key has this content.
+    IfContent(ContentHash),
+}
+
+/// An object to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutTarget {
+    /// The bucket, which must exist.
+    pub bucket: BucketName,
+    /// The object's name.
+    pub key: Key,
+    /// Everything else about it.
+    pub meta: ObjectMeta,
+    /// When it may be stored.
+    pub condition: Condition,
+}
+
+/// What an upload becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An object.
+    Object(PutTarget),
+    /// A part of a multipart upload.
+    Part(PartTarget),
+}
+
+impl From<PutTarget> for Target {
+    fn from(target: PutTarget) -> Self {
+        Self::Object(target)
+    }
+}
+
+impl From<PartTarget> for Target {
+    fn from(target: PartTarget) -> Self {
+        Self::Part(target)
+    }
+}
+
+/// The last step of an upload: it appears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complete {
+    /// As what.
+    pub target: Target,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What it contains.
+    pub content: ContentHash,
+}
+
+/// One step of one upload; it takes effect whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The session, which must be alive.
+    pub session: SessionId,
+    /// The pending manifest, from the second step on.
+    pub manifest: Option<ManifestId>,
+    /// Chunks to add to the manifest.
+    pub chunks: Vec<ManifestEntry>,
+    /// `Some` on the last step.
+    pub complete: Option<Complete>,
+}
+
+/// How long a segment is, as far as anybody may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentLen {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Bytes that have been written (and synced, where the policy says so).
+    pub bytes: u64,
+    /// Nothing will be appended any more.
+    pub sealed: bool,
+}
+
+/// What one transaction is to do.
+pub struct CommitBatch<'a> {
+    /// Steps of any number of uploads.
+    pub entries: Vec<&'a Entry>,
+    /// Segments that grew since they were last told.
+    pub segments: &'a [SegmentLen],
+}
+
+/// What became of an entry: its manifest, or why it was refused while the others went through.
+pub type CommitResult = std::result::Result<ManifestId, StoreError>;
