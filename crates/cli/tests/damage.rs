@@ -271,3 +271,25 @@ fn records_that_contradict_themselves_give_no_wrong_bytes() {
     contradicting_records("UPDATE objects SET content = x'00'", true);
     contradicting_records("UPDATE objects SET modified_ns = 'yesterday'", true);
 }
+
+/// Every chunk is what its name says, and together they are not what was stored.
+#[test]
+fn other_chunks_than_those_stored_are_noticed() {
+    for sql in [
+        "UPDATE objects SET size = 50000",
+        "UPDATE objects SET size = 99950",
+        "UPDATE objects SET size = 0",
+        "UPDATE manifest_chunks SET chunk = (SELECT chunk FROM manifest_chunks WHERE offset = 1000) WHERE offset = 60000",
+    ] {
+        let sandbox = Sandbox::chunked("fixed:1000");
+        sandbox.put_bytes("s/o", &Noise::new(1).bytes(100_000));
+        let db = rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
+        db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+            .expect("settings");
+        assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
+        db.close().expect("nothing is prepared any more");
+        sandbox.fails(5, args!["cat", "s/o"]);
+        sandbox.fails(5, args!["get", "s", sandbox.path("into")]);
+        assert!(!sandbox.path("into/s/o").exists(), "{sql}");
+    }
+}

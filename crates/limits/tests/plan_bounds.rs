@@ -47,7 +47,7 @@ fn check_sums(plan: &Plan) {
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
         + plan.connections as u64 * 48 * KIB
-        + plan.transfers as u64 * 384 * KIB
+        + plan.transfers as u64 * 576 * KIB
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);

@@ -28,7 +28,7 @@ use crate::route::{ResponseBody, Router};
 use crate::{ServerConfig, TlsAcceptor, download, lanes};
 
 /// What one read of a socket may bring; also the longest head.
-const READ_BYTES_MAX: usize = 64 << 10;
+const READ_BYTES_MAX: usize = 128 << 10;
 /// How long requests under way may take to end after the first signal.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// After this, another idle connection is asked to leave, or another accept is tried.

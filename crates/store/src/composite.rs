@@ -110,7 +110,7 @@ impl ManifestRow {
         // Neither is more than the row's own length.
         let (skipped, len) = ((first - self.offset) as u32, (end - first) as u32);
         let offset = offset.saturating_add(first - from);
-        Some(Self { offset, skip: self.skip.saturating_add(skipped), len, ..*self })
+        Some(Self { offset, skip: self.skip.saturating_add(skipped), len, of_composite: true, ..*self })
     }
 }
 

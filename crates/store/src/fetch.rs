@@ -8,6 +8,7 @@ use drystone_chunker::ChunkId;
 use drystone_pool::{BufferOwner, Lease, Slice};
 use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
 
+use crate::ids::ContentHasher;
 use crate::store::Inner;
 use crate::{Key, ManifestRow, ObjectRow, Result, SegmentStorage, StoreError};
 
@@ -27,6 +28,10 @@ pub struct ObjectReader {
     /// Where the next manifest page begins.
     page_next: u64,
     ahead: VecDeque<(ManifestRow, Arc<Slot>)>,
+    /// Of the chunks handed on so far; only while all of an object with a plain manifest is read.
+    content: Option<ContentHasher>,
+    /// An object of no bytes has been looked at: it must have no chunks.
+    is_empty_checked: bool,
 }
 
 /// A chunk on its way from a worker.
@@ -36,20 +41,25 @@ struct Slot {
     arrived: Condvar,
 }
 
-/// Fills its slot, also when it is dropped without a result.
-struct Delivery(Arc<Slot>);
+/// Fills its slot once, also when it is dropped without a result.
+struct Delivery(Option<Arc<Slot>>);
 
 impl Delivery {
-    fn deliver(&self, result: Result<Slice>) {
-        *self.0.state.lock() = Some(result);
-        self.0.arrived.notify_one();
+    fn deliver(mut self, result: Result<Slice>) {
+        self.fill(result);
+    }
+
+    fn fill(&mut self, result: Result<Slice>) {
+        if let Some(slot) = self.0.take() {
+            *slot.state.lock() = Some(result);
+            slot.arrived.notify_one();
+        }
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.0.state.lock().get_or_insert(Err(StoreError::Closed));
-        self.0.arrived.notify_one();
+        self.fill(Err(StoreError::Closed));
     }
 }
 
@@ -59,7 +69,9 @@ impl ObjectReader {
         let range = range.start.min(end)..end;
         let owner = inner.buffers.owner();
         let page_next = range.start;
-        Self { inner, object, owner, range, page: VecDeque::new(), page_next, ahead: VecDeque::new() }
+        let content = (range == (0..object.size)).then(ContentHasher::new);
+        let (page, ahead) = (VecDeque::new(), VecDeque::new());
+        Self { inner, object, owner, range, page, page_next, ahead, content, is_empty_checked: false }
     }
 
     /// The object that is read.
@@ -74,6 +86,7 @@ impl ObjectReader {
     /// [`StoreError::Corrupt`] for damaged bytes; after an error the reader is of no more use.
     pub fn next_slice(&mut self) -> Result<Option<Slice>> {
         if self.range.is_empty() {
+            self.check_empty()?;
             return Ok(None);
         }
         self.read_ahead()?;
@@ -92,7 +105,37 @@ impl ObjectReader {
         let to = self.range.end.min(row.end());
         let part = in_chunk(self.range.start)..in_chunk(to);
         self.range.start = to;
+        self.check_content(&row)?;
         Ok(Some(chunk.part(part)))
+    }
+
+    /// With the last chunk of a whole object: are these the chunks that it was stored with? Each is what its name says, but the
+    /// manifest may have been changed to name others, or the size to leave some out.
+    fn check_content(&mut self, row: &ManifestRow) -> Result<()> {
+        if row.of_composite {
+            self.content = None;
+        }
+        let Some(content) = &mut self.content else { return Ok(()) };
+        content.chunk(&row.chunk, u64::from(row.at.len));
+        let is_last = self.range.is_empty();
+        if is_last && (row.end() != self.object.size || content.finish() != self.object.content) {
+            return Err(self.other_chunks());
+        }
+        Ok(())
+    }
+
+    /// An object of no bytes has no chunks.
+    fn check_empty(&mut self) -> Result<()> {
+        if self.object.size > 0 || std::mem::replace(&mut self.is_empty_checked, true) {
+            return Ok(());
+        }
+        let rows = self.inner.records.manifest_page(self.object.manifest, 0, 1)?;
+        if rows.is_empty() { Ok(()) } else { Err(self.other_chunks()) }
+    }
+
+    fn other_chunks(&self) -> StoreError {
+        let detail = format!("the chunks of `{}` are not those that it was stored with", self.object.key);
+        StoreError::Inconsistent(detail)
     }
 
     /// Writes the rest of the range to `sink`; returns how many bytes that were.
@@ -144,13 +187,16 @@ impl ObjectReader {
     }
 
     fn fetch(&mut self, row: ManifestRow, lease: Lease) {
-        let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
-        let delivery = Delivery(Arc::clone(&slot));
-        self.ahead.push_back((row, slot));
         if self.object.size <= INLINE_BYTES_MAX {
-            delivery.deliver(read_chunk(&*self.inner.segments, &self.object.key, row, lease));
+            // Not by way of a delivery: waking nobody is a system call all the same.
+            let read = read_chunk(&*self.inner.segments, &self.object.key, row, lease);
+            let slot = Slot { state: Mutex::new(Some(read)), arrived: Condvar::new() };
+            self.ahead.push_back((row, Arc::new(slot)));
             return;
         }
+        let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
+        let delivery = Delivery(Some(Arc::clone(&slot)));
+        self.ahead.push_back((row, slot));
         // Not the whole store: a worker that is the last to hold it would end the workers and wait for itself.
         let segments = PlainArc::clone(&self.inner.segments);
         let key = self.object.key.clone();

@@ -61,12 +61,14 @@ pub struct ManifestRow {
     pub skip: u32,
     /// Bytes of the chunk that are the object's; never 0.
     pub len: u32,
+    /// It is a composite manifest's, whose content hash is made from its slices and says nothing of single chunks.
+    pub of_composite: bool,
 }
 
 impl ManifestRow {
     /// A whole chunk.
     pub fn whole(offset: u64, chunk: ChunkId, at: Location) -> Self {
-        Self { offset, chunk, at, skip: 0, len: at.len }
+        Self { offset, chunk, at, skip: 0, len: at.len, of_composite: false }
     }
 
     /// Offset behind it in the object, in bytes. A damaged row may say anything, but not make this overflow.

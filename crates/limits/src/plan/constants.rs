@@ -78,7 +78,7 @@ pub const TRANSFERS: u64 = 64;
 /// With fewer, one slow client is felt by all.
 pub const TRANSFERS_MIN: u64 = 8;
 /// Bytes of one body between the socket and the store.
-pub const TRANSFER_BYTES: u64 = 384 * KIB;
+pub const TRANSFER_BYTES: u64 = 576 * KIB;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.
 pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
 

@@ -115,22 +115,19 @@ impl Files {
         let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
         let key = Key::new(format!("{prefix}{base}"))?;
         let media_type = field.content_type().map(ToString::to_string);
-        let (tell, told) = tokio::sync::oneshot::channel();
         let target = {
             let (bucket, key) = (bucket.clone(), key.clone());
-            Box::new(move |digested: &crate::digest::Digested, size| {
+            Box::new(move |digested: &crate::digest::Digested, _| {
                 let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
                 meta::note_digests(&mut meta, digested);
-                let _ = tell.send((meta.clone(), size));
                 PutTarget { bucket, key, meta, condition: Condition::Always }.into()
             })
         };
         let body = field.map_err(|error| Fault::BadBody(error.to_string()));
         let upload = Upload { len: None, algorithms: Vec::new(), target };
         let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
-        let (meta, size) = told.await.map_err(|_| Fault::Internal)?;
-        let etag = meta::etag_of(&meta, &uploaded.stored.content);
-        Ok(Some(Stored { key: key.as_str().to_owned(), size, etag }))
+        let etag = meta::etag_of_upload(&uploaded);
+        Ok(Some(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag }))
     }
 }
 

@@ -86,14 +86,12 @@ impl Files {
             algorithms.push(Algorithm::Md5);
         }
         let location = request.uri().path().to_owned();
-        let (tell, told) = tokio::sync::oneshot::channel();
         let upload = Upload {
             len,
             algorithms,
             target: Box::new(move |digested, _| {
                 let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
                 meta::note_digests(&mut meta, digested);
-                let _ = tell.send(meta.clone());
                 PutTarget { bucket, key, meta, condition }.into()
             }),
         };
@@ -101,8 +99,7 @@ impl Files {
         let uploaded = self.engine.upload(upload, body, move || Ok(expected)).await?;
         let mut response = Response::new(full(Bytes::new()));
         *response.status_mut() = StatusCode::CREATED;
-        let meta = told.await.unwrap_or_default();
-        let etag = meta::etag_of(&meta, &uploaded.stored.content);
+        let etag = meta::etag_of_upload(&uploaded);
         headers::insert(response.headers_mut(), ETAG, &format!("\"{etag}\""));
         headers::insert(response.headers_mut(), LOCATION, &location);
         Ok(response)

@@ -48,7 +48,7 @@ impl Running {
         let grant = Grant { bucket: None, read: true, write: true, list: true, admin: true };
         put_key(&store, ACCESS, vec![grant]);
         let (stop, stopped) = watch::channel(false);
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let served = store.clone();
         let thread = std::thread::spawn(move || {
             let threads = config.transfers + config.calls;
