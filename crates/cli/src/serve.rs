@@ -117,12 +117,13 @@ fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read the key {}", key.display()))?;
     let provider = PlainArc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("the TLS library refuses its own defaults")?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .context("the certificate and the key do not go together")?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(PlainArc::new(config))))
 }
 
