@@ -57,7 +57,7 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         Err(error) => return Err(failed("read", path)(error)),
     }
     let opened = |file: &Path, access: OpenFlags| -> rusqlite::Result<(Connection, i64, i64)> {
-        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(file, flags)?;
         db.busy_timeout(BUSY_WAIT)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -78,9 +78,10 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         Ok((db, application, version))
     };
     let (db, application, version) = match opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
-        Err(error) if is_read_only(&error) => {
+        Err(error) if is_read_only(path, &error) => {
             let file = frozen(path)?;
-            opened(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| damaged(path, &error))?
+            let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            opened(&file, access).map_err(|error| damaged(path, &error))?
         }
         opened => opened.map_err(|error| damaged(path, &error))?,
     };
@@ -97,9 +98,11 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
     }
 }
 
-/// Whether SQLite could not make the files that it shares with other processes, because nothing can be made there.
-fn is_read_only(error: &rusqlite::Error) -> bool {
+/// Whether SQLite could not make the files that it shares with other processes because nothing can be made there; and not for
+/// want of descriptors, say, while somebody else is writing.
+fn is_read_only(path: &Path, error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+        && rustix::fs::access(path.parent().unwrap_or(path), rustix::fs::Access::WRITE_OK).is_err()
 }
 
 /// The name by which SQLite opens a database that nobody can be changing, and leaves everything around it alone.

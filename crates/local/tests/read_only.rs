@@ -88,38 +88,42 @@ fn a_store_that_cannot_be_written_to_is_read() {
     drop(ingest);
     drop(store);
     assert!(!path.join("records.db-wal").exists(), "a closed store has no log");
-    make_read_only(folder.path());
+    set_modes(folder.path(), 0o555, 0o444);
 
     let me = std::env::current_exe().expect("it runs");
-    let mut test = std::process::Command::new(copy_for_all(&me, folder.path()));
+    let program = copy_for_all(&me);
+    let mut test = std::process::Command::new(program.path().join("program"));
     test.args(["--exact", "a_store_that_cannot_be_written_to_is_read"]).env("DRYSTONE_TEST_READ_ONLY", &path);
     if rustix::process::geteuid().is_root() {
         std::os::unix::process::CommandExt::uid(&mut test, NOBODY);
     }
     let done = test.output().expect("this test can be run again");
+    // Else it cannot be removed.
+    set_modes(folder.path(), 0o755, 0o644);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     assert!(!path.join("records.db-wal").exists() && !path.join("records.db-shm").exists());
 }
 
-/// Everybody may read everything below `folder`, and nobody may write.
-fn make_read_only(folder: &Path) {
+/// Everybody may read everything below `folder`, and nobody may write; or its owner again.
+fn set_modes(folder: &Path, folders: u32, files: u32) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(folders)).expect("it is ours");
     for entry in fs::read_dir(folder).expect("it is ours") {
         let path = entry.expect("it is ours").path();
         if path.is_dir() {
-            make_read_only(&path);
+            set_modes(&path, folders, files);
         } else {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("it is ours");
+            fs::set_permissions(&path, fs::Permissions::from_mode(files)).expect("it is ours");
         }
     }
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).expect("it is ours");
 }
 
-/// A copy of this program where anybody may run it: the one that cargo made may lie in a folder of root's.
-fn copy_for_all(program: &Path, beside: &Path) -> std::path::PathBuf {
-    let folder = std::env::temp_dir();
-    let name = beside.file_name().expect("a temporary folder has a name");
-    let copy = folder.join(format!("{}-program", name.to_string_lossy()));
+/// A folder with a copy of this program, `program`, that anybody may run: the one that cargo made may lie in a folder of root's.
+fn copy_for_all(program: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let copy = folder.path().join("program");
     fs::copy(program, &copy).expect("there is room for a copy");
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    copy
+    for path in [folder.path(), &copy] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    folder
 }

@@ -67,6 +67,9 @@ struct State {
     asked: Instant,
 }
 
+/// A reader and the chunk that it has read; `None` at the end.
+type Fetched = (ObjectReader, Option<Slice>);
+
 /// The bytes of an object, or of a part of it, as the body of a response.
 pub(crate) struct ObjectBody {
     engine: PlainArc<Engine>,
@@ -74,7 +77,7 @@ pub(crate) struct ObjectBody {
     /// What is left to send.
     range: Range<u64>,
     holding: PlainArc<Holding>,
-    fetching: Option<JoinHandle<Result<(ObjectReader, Option<Slice>), StoreError>>>,
+    fetching: Option<JoinHandle<Result<Fetched, StoreError>>>,
     _transfer: Option<OwnedSemaphorePermit>,
 }
 
@@ -112,7 +115,7 @@ impl ObjectBody {
         self.range.end - self.range.start
     }
 
-    fn fetch(&self) -> JoinHandle<Result<(ObjectReader, Option<Slice>), StoreError>> {
+    fn fetch(&self) -> JoinHandle<Result<Fetched, StoreError>> {
         let reader = self.holding.state.lock().reader.take();
         let (store, object, range) = (self.engine.store.clone(), self.object.clone(), self.range.clone());
         tokio::task::spawn_blocking(move || {
@@ -122,7 +125,7 @@ impl ObjectBody {
         })
     }
 
-    fn keep(&self, (reader, slice): (ObjectReader, Option<Slice>)) {
+    fn keep(&self, (reader, slice): Fetched) {
         let mut state = self.holding.state.lock();
         (state.reader, state.slice, state.asked) = (Some(reader), slice, Instant::now());
     }

@@ -30,13 +30,16 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// Less than this in a window is too slow to keep a lane from others: 64 KiB/s.
 const RATE_WINDOW_BYTES: u64 = 5 * (64 << 10);
 
+/// Says what a body becomes, from its checksums and its length.
+pub(crate) type Aim = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
+
 /// What is to be known of a body, and where it goes.
 pub(crate) struct Upload {
     /// Its length, if it was announced.
     pub(crate) len: Option<u64>,
     pub(crate) algorithms: Vec<Algorithm>,
     /// Says where it goes when its checksums and its length are known: they are part of an object's description.
-    pub(crate) target: Box<dyn FnOnce(&Digested, u64) -> Target + Send>,
+    pub(crate) target: Aim,
 }
 
 /// A body that has arrived whole and been stored.
@@ -161,7 +164,7 @@ fn feed(
     Ok(Uploaded { stored, digested })
 }
 
-/// Passes on what the lane has read and gives it back, before the commit is waited for: the next upload may have it.
+/// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited for: others may have both.
 fn flush(mut lane: Lane) -> Result<(), Fault> {
-    Ok(lane.ingest().flush()?)
+    Ok(lane.ingest().rest()?)
 }

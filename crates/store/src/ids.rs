@@ -59,6 +59,15 @@ pub struct Location {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 
+impl ContentHash {
+    /// That of a plain object, from its chunks and their lengths in bytes, in order.
+    pub fn of_chunks(chunks: impl IntoIterator<Item = (drystone_chunker::ChunkId, u64)>) -> Self {
+        let mut hasher = ContentHasher::new();
+        chunks.into_iter().for_each(|(id, len)| hasher.chunk(&id, len));
+        hasher.finish()
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())

@@ -208,7 +208,7 @@ fn refusal(error: &Error) -> Answer {
             headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         Error::Range(size) => {
-            headers::insert(headers, http::header::CONTENT_RANGE, &format!("bytes */{size}"))
+            headers::insert(headers, http::header::CONTENT_RANGE, &format!("bytes */{size}"));
         }
         _ if status == StatusCode::UNAUTHORIZED => {
             headers.insert(

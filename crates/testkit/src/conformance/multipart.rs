@@ -36,8 +36,8 @@ pub(super) fn named(numbers: &[u32]) -> Completion {
 }
 
 #[track_caller]
-fn check_gone<T: std::fmt::Debug>(result: Result<T>, upload: UploadId) {
-    assert!(matches!(&result, Err(StoreError::NoSuchUpload(found)) if *found == upload), "{result:?}");
+fn check_gone<T: std::fmt::Debug>(result: &Result<T>, upload: UploadId) {
+    assert!(matches!(result, Err(StoreError::NoSuchUpload(found)) if *found == upload), "{result:?}");
 }
 
 fn numbers(bench: &Bench, upload: UploadId) -> Vec<u32> {
@@ -61,7 +61,7 @@ pub(super) fn an_upload_is_what_was_begun(fixture: &dyn Fixture) {
     assert_eq!(bench.stat("wall"), None, "an upload is no object");
     for unknown in [UploadId(987_654), UploadId(u64::MAX)] {
         assert_eq!(ok(bench.records.upload(unknown)), None);
-        check_gone(bench.records.parts(unknown, 0, 9), unknown);
+        check_gone(&bench.records.parts(unknown, 0, 9), unknown);
         assert!(!ok(bench.records.abort_upload(unknown)));
     }
     let missing = BucketName::new("missing").expect("a good name");
@@ -118,7 +118,7 @@ pub(super) fn parts_are_replaced_and_paged(fixture: &dyn Fixture) {
         let refused = try_part(&mut bench, upload, number, &[b"stone"]);
         assert!(matches!(refused, Err(StoreError::PartNumber { .. })), "{refused:?}");
     }
-    check_gone(try_part(&mut bench, UploadId(987_654), 1, &[b"stone"]), UploadId(987_654));
+    check_gone(&try_part(&mut bench, UploadId(987_654), 1, &[b"stone"]), UploadId(987_654));
     let totals = ok(bench.records.totals());
     assert_eq!((totals.objects, totals.object_bytes), (0, 0), "parts are no objects");
 }
@@ -142,9 +142,9 @@ pub(super) fn an_upload_becomes_an_object(fixture: &dyn Fixture) {
     let offsets: Vec<u64> =
         ok(bench.records.manifest_page(row.manifest, 0, 9)).iter().map(|row| row.offset).collect();
     assert_eq!(offsets, [0, 3, 6, 11]);
-    check_gone(bench.records.complete_upload(upload, &completion), upload);
-    check_gone(bench.records.parts(upload, 0, 9), upload);
-    check_gone(try_part(&mut bench, upload, 1, &[b"late"]), upload);
+    check_gone(&bench.records.complete_upload(upload, &completion), upload);
+    check_gone(&bench.records.parts(upload, 0, 9), upload);
+    check_gone(&try_part(&mut bench, upload, 1, &[b"late"]), upload);
     assert!(!ok(bench.records.abort_upload(upload)), "it was completed");
     assert_eq!(ok(bench.records.uploads(&bucket(), "", None, 9)), []);
     // What was acknowledged stays when other things of the same name come and go.
@@ -193,8 +193,8 @@ pub(super) fn an_aborted_upload_is_gone(fixture: &dyn Fixture) {
     put_part(&mut bench, other, 1, &[b"other"]);
     assert!(ok(bench.records.abort_upload(upload)));
     assert!(!ok(bench.records.abort_upload(upload)));
-    check_gone(bench.records.complete_upload(upload, &named(&[1])), upload);
-    check_gone(try_part(&mut bench, upload, 1, &[b"late"]), upload);
+    check_gone(&bench.records.complete_upload(upload, &named(&[1])), upload);
+    check_gone(&try_part(&mut bench, upload, 1, &[b"late"]), upload);
     assert_eq!(ok(bench.records.upload(upload)), None);
     assert_eq!(numbers(&bench, other), [1], "the other upload lives");
     // An upload needs no session: its parts stay when the one that put them is over.
@@ -217,9 +217,9 @@ pub(super) fn uploads_go_with_their_bucket(fixture: &dyn Fixture) {
     assert!(ok(bench.records.create_bucket(&bucket())), "it was removed");
     assert_eq!(ok(bench.records.upload(upload)), None);
     assert_eq!(ok(bench.records.uploads(&bucket(), "", None, 9)), []);
-    check_gone(bench.records.complete_upload(upload, &named(&[1])), upload);
-    check_gone(bench.records.parts(upload, 0, 9), upload);
-    check_gone(try_part(&mut bench, upload, 2, &[b"late"]), upload);
+    check_gone(&bench.records.complete_upload(upload, &named(&[1])), upload);
+    check_gone(&bench.records.parts(upload, 0, 9), upload);
+    check_gone(&try_part(&mut bench, upload, 2, &[b"late"]), upload);
     assert!(!ok(bench.records.abort_upload(upload)));
     assert_eq!(bench.names("", None, 9), [""; 0]);
 }

@@ -43,34 +43,24 @@ pub fn manifest_page(data: &[u8]) {
         .collect();
     let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
     let (records, segments) = memory.open();
-    let manifest = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
+    let object = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
     assert_eq!(memory.violations(), [""; 0]);
-    check_pages(&*records, manifest, &rows_of(&chunks), &plan.pages);
+    check_pages(&*records, object.manifest, &rows_of(&chunks), &plan.pages);
     let bytes = chunks.concat();
-    let composite = put_together(&*records, &bytes, &plan.slices);
-    let rows = records.manifest_page(composite.0, 0, usize::MAX).expect("nothing fails");
-    check_pages(
-        &*records,
-        composite.0,
-        &rows.iter().map(|row| (row.offset, row.chunk)).collect::<Vec<_>>(),
-        &plan.pages,
-    );
+    let (composite, its_bytes) = put_together(&*records, &bytes, &plan.slices);
+    let rows = records.manifest_page(composite.manifest, 0, usize::MAX).expect("nothing fails");
+    let rows: Vec<_> = rows.iter().map(|row| (row.offset, row.chunk)).collect();
+    check_pages(&*records, composite.manifest, &rows, &plan.pages);
 
     let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
     let store =
         Store::new(records, segments, setup.config(SyncPolicy::Commit)).expect("threads can be started");
-    check_ranges(&store, manifest, &bytes, &plan.ranges);
-    check_ranges(&store, composite.0, &composite.1, &plan.ranges);
+    check_ranges(&store, &object, &bytes, &plan.ranges);
+    check_ranges(&store, &composite, &its_bytes, &plan.ranges);
 }
 
-fn check_ranges(store: &Store, manifest: ManifestId, bytes: &[u8], ranges: &[(u16, u16)]) {
-    let object = ObjectRow {
-        key: Key::new("wall").expect("a good key"),
-        size: bytes.len() as u64,
-        content: ContentHash([0; 32]),
-        meta: ObjectMeta::default(),
-        manifest,
-    };
+fn check_ranges(store: &Store, object: &ObjectRow, bytes: &[u8], ranges: &[(u16, u16)]) {
+    assert_eq!(object.size, bytes.len() as u64);
     let whole = (0, u16::MAX);
     for &(from, len) in ranges.iter().take(40).chain([&whole]) {
         let (from, end) = (u64::from(from), u64::from(from) + u64::from(len));
@@ -83,7 +73,7 @@ fn check_ranges(store: &Store, manifest: ManifestId, bytes: &[u8], ranges: &[(u1
 }
 
 /// Another object, of ranges of the one that was inserted; with its bytes, of which there are not many.
-fn put_together(records: &dyn Records, bytes: &[u8], slices: &[(u16, u16)]) -> (ManifestId, Vec<u8>) {
+fn put_together(records: &dyn Records, bytes: &[u8], slices: &[(u16, u16)]) -> (ObjectRow, Vec<u8>) {
     let sound = "nothing fails without a fault";
     let (bucket, key) =
         (BucketName::new("walls").expect("a good name"), Key::new("wall").expect("a good key"));
@@ -99,7 +89,7 @@ fn put_together(records: &dyn Records, bytes: &[u8], slices: &[(u16, u16)]) -> (
         completion.parts.push(NamedPart { number, ..NamedPart::default() });
         expected.extend_from_slice(&bytes[from..end]);
     }
-    (records.complete_upload(upload, &completion).expect(sound).manifest, expected)
+    (records.complete_upload(upload, &completion).expect(sound), expected)
 }
 
 fn rows_of(chunks: &[Vec<u8>]) -> Vec<(u64, ChunkId)> {
@@ -116,12 +106,13 @@ fn insert(
     segments: &dyn SegmentStorage,
     chunks: &[Vec<u8>],
     step: usize,
-) -> ManifestId {
+) -> ObjectRow {
     let sound = "nothing fails without a fault";
     let bucket = BucketName::new("walls").expect("a good name");
     records.create_bucket(&bucket).expect(sound);
     let session = records.begin_session(1000).expect(sound).id;
     let mut writer = segments.create(records.create_segment().expect(sound)).expect(sound);
+    let content = ContentHash::of_chunks(chunks.iter().map(|bytes| (ChunkId::of(bytes), bytes.len() as u64)));
     let (mut end, mut manifest) = (0, None);
     let mut commit = |chunks: &[Vec<u8>], last: bool| {
         let mut rows = Vec::new();
@@ -141,19 +132,20 @@ fn insert(
             }
             .into(),
             size: end,
-            content: ContentHash([0; 32]),
+            content,
         });
         let entry = Entry { session, manifest, chunks: rows, complete };
         let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: false };
         let batch = CommitBatch { entries: vec![&entry], segments: &[len] };
         let result = records.commit(&batch).expect(sound).pop().expect("one answer for one entry");
         manifest = Some(result.expect("the session lives"));
-        manifest.expect("it was just set")
     };
     for part in chunks.chunks(step) {
         commit(part, false);
     }
-    commit(&[], true)
+    commit(&[], true);
+    let key = Key::new("wall").expect("a good key");
+    records.object(&bucket, &key).expect(sound).expect("it was just put")
 }
 
 fn check_pages(records: &dyn Records, manifest: ManifestId, rows: &[(u64, ChunkId)], pages: &[(u16, u8)]) {

@@ -171,7 +171,7 @@ pub enum Op {
     Complete {
         /// Which slot's.
         slot: u8,
-        /// Of which parts: a bit for each.
+        /// Of which parts: bits 1 to 4; bit 0 asks for those that are missing, too.
         which: u8,
         /// If.
         when: When,

@@ -1,5 +1,7 @@
 //! Scripts for proptest: weighted so that most sequences put, look and fail, and long objects stay rare.
 
+use std::ops::Range;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -14,7 +16,9 @@ use super::{
 
 /// Scripts of 1 to `ops_max` operations.
 pub fn script(ops_max: usize) -> impl Strategy<Value = Script> {
-    (setup(), vec(op(), 1..=ops_max)).prop_map(|(setup, ops)| Script { setup, ops })
+    // Operations one by one seldom meet in a whole upload, so some come together.
+    let ops = vec(prop_oneof![12 => op().prop_map(|op| vec![op]), 1 => upload_in_parts()], 1..=ops_max);
+    (setup(), ops).prop_map(|(setup, ops)| Script { setup, ops: ops.concat() })
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -51,12 +55,8 @@ fn op() -> impl Strategy<Value = Op> {
             }
         ),
         3 => (place(), place(), when()).prop_map(|(from, to, when)| Op::Copy { from, to, when }),
-        4 => upload(),
-        2 => (0..2_u8, 0..4_u8, place(), size(), size())
-            .prop_map(|(slot, number, from, start, len)| Op::CopyPart { slot, number, from, start, len }),
-        4 => (0..2_u8, 0..4_u8, body(), any::<u8>(), proptest::bool::weighted(0.2)).prop_map(
-            |(slot, number, body, step, cancelled)| Op::Part { slot, number, body, step, cancelled }
-        ),
+        2 => upload(0..2),
+        3 => part(0..2),
         1 => Just(Op::RemoveBucket),
         2 => Just(Op::Reopen),
         2 => any::<u16>().prop_map(Op::Crash),
@@ -65,13 +65,51 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn upload() -> impl Strategy<Value = Op> {
+fn upload(slots: Range<u8>) -> impl Strategy<Value = Op> {
     prop_oneof![
-        4 => (0..2_u8, place()).prop_map(|(slot, place)| Op::Begin { slot, place }),
-        4 => (0..2_u8, prop_oneof![Just(2_u8), Just(6), Just(14), any::<u8>()], when())
-            .prop_map(|(slot, which, when)| Op::Complete { slot, which, when }),
-        1 => (0..2_u8).prop_map(Op::Abort),
+        4 => (slots.clone(), place()).prop_map(|(slot, place)| Op::Begin { slot, place }),
+        4 => complete(slots.clone()),
+        1 => slots.prop_map(Op::Abort),
     ]
+}
+
+fn complete(slots: Range<u8>) -> impl Strategy<Value = Op> {
+    let which = prop_oneof![3 => Just(0x1E_u8), 1 => any::<u8>()];
+    let when = prop_oneof![3 => Just(When::Always), 1 => when()];
+    (slots, which, when).prop_map(|(slot, which, when)| Op::Complete { slot, which, when })
+}
+
+fn part(slots: Range<u8>) -> impl Strategy<Value = Op> {
+    prop_oneof![
+        (slots.clone(), 0..4_u8, place(), size(), size())
+            .prop_map(|(slot, number, from, start, len)| Op::CopyPart { slot, number, from, start, len }),
+        (slots, 0..4_u8, body(), any::<u8>(), proptest::bool::weighted(0.2)).prop_map(
+            |(slot, number, body, step, cancelled)| Op::Part { slot, number, body, step, cancelled }
+        ),
+    ]
+}
+
+/// A source, and an object of parts of it and of others, perhaps with a mishap on the way.
+fn upload_in_parts() -> impl Strategy<Value = Vec<Op>> {
+    let source = (place(), body()).prop_map(|(place, body)| Op::Put {
+        place,
+        body,
+        when: When::Always,
+        manner: Manner::Whole,
+        kind: Kind::Whole,
+    });
+    let begin = (2..3_u8, place()).prop_map(|(slot, place)| Op::Begin { slot, place });
+    let trouble = prop_oneof![
+        Just(Op::Calm),
+        mishap().prop_map(Op::Mishap),
+        any::<u16>().prop_map(Op::Crash),
+        Just(Op::Reopen)
+    ];
+    (source, begin, vec(part(2..3), 1..5), trouble, complete(2..3), place()).prop_map(
+        |(source, begin, parts, trouble, complete, place)| {
+            [vec![source, begin], parts, vec![trouble, complete, Op::Get(place)]].concat()
+        },
+    )
 }
 
 fn name() -> impl Strategy<Value = Name> {

@@ -17,13 +17,16 @@ pub(super) const SLOTS: usize = 3;
 /// Part numbers in use: few, so that parts replace each other.
 const NUMBERS: u8 = 4;
 
+/// A part with a tag of its own, or none.
+type MaybePart = Option<(String, Vec<Piece>)>;
+
 /// An upload as the specification sees it.
 pub(super) struct Upload {
     id: UploadId,
     place: Place,
     meta: ObjectMeta,
-    /// What each part may be; `None` is absence. The tag is the part's own.
-    parts: BTreeMap<u32, Vec<Option<(String, Vec<Piece>)>>>,
+    /// What each part may be.
+    parts: BTreeMap<u32, Vec<MaybePart>>,
     /// It may have been completed, aborted or removed with its bucket.
     may_be_gone: bool,
 }
@@ -33,7 +36,7 @@ fn number(from: u8) -> u32 {
 }
 
 impl Upload {
-    fn possible(&mut self, number: u32) -> &mut Vec<Option<(String, Vec<Piece>)>> {
+    fn possible(&mut self, number: u32) -> &mut Vec<MaybePart> {
         self.parts.entry(number).or_insert_with(|| vec![None])
     }
 }
@@ -177,12 +180,12 @@ impl Driver<'_> {
         let Some(source) = self.model.certain(from) else { return };
         let Some((mut upload, tag)) = self.take(slot) else { return };
         let number = number(at);
-        let (start, len) = (start.bytes(&self.setup), len.bytes(&self.setup));
+        let size = source.as_ref().map_or(0, Value::len);
+        let (start, len) = self.part_of(size, start, len);
         let name = CopySource { bucket: bucket(from.second_bucket), key: key(from), content: None };
         let target = part_target(&upload, number, &tag);
         let range = start as u64..(start + len) as u64;
         let copied = self.store().copy_part(&name, Some(range), &target);
-        let size = source.as_ref().map_or(0, Value::len);
         let new = source.as_ref().map(|value| (tag, cut(&value.pieces, &(start..start + len))));
         match copied {
             Ok(part) => {
@@ -201,6 +204,16 @@ impl Driver<'_> {
             }
         }
         self.uploads[usize::from(slot) % SLOTS] = Some(upload);
+    }
+
+    /// Where a range begins and how long it is: mostly inside an object of `size` bytes.
+    fn part_of(&self, size: usize, start: Size, len: Size) -> (usize, usize) {
+        let (start, len) = (start.bytes(&self.setup), len.bytes(&self.setup));
+        if (start + len).is_multiple_of(5) {
+            return (start, len);
+        }
+        let start = start % (size + 1);
+        (start, len % (size - start + 1))
     }
 
     /// Which of what they may be the parts are. `None` when the upload is gone or a fault comes in between.
@@ -241,7 +254,11 @@ impl Driver<'_> {
             self.uploads[usize::from(slot) % SLOTS] = Some(upload);
             return;
         };
-        let named: Vec<u32> = (1..=u32::from(NUMBERS)).filter(|number| which >> number & 1 == 1).collect();
+        // Mostly parts that are there.
+        let asks_for_all = which & 1 == 1;
+        let named: Vec<u32> = (1..=u32::from(NUMBERS))
+            .filter(|number| which >> number & 1 == 1 && (asks_for_all || parts.contains_key(number)))
+            .collect();
         let is_there = named.iter().all(|number| parts.contains_key(number));
         let completion = Completion {
             parts: named.iter().map(|number| NamedPart { number: *number, ..NamedPart::default() }).collect(),
