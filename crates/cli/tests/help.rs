@@ -23,7 +23,21 @@ fn every_command_has_help_and_a_manual_page() {
     fs::create_dir(&folder).unwrap();
     sandbox.ok(args!["man", folder]);
     assert!(fs::read_to_string(folder.join("drystone.1")).unwrap().contains("Exit codes"));
-    let commands = ["init", "put", "get", "cat", "ls", "rm", "stat", "plan", "bench", "completions", "man"];
+    let commands = [
+        "init",
+        "put",
+        "get",
+        "cat",
+        "ls",
+        "rm",
+        "stat",
+        "plan",
+        "bench",
+        "serve",
+        "key",
+        "completions",
+        "man",
+    ];
     for command in commands {
         assert!(sandbox.ok(args![command, "--help"]).text().contains("Usage: drystone"), "{command}");
         let page = fs::read_to_string(folder.join(format!("drystone-{command}.1"))).unwrap();
