@@ -76,6 +76,8 @@ pub(crate) struct ObjectBody {
     object: ObjectRow,
     /// What is left to send.
     range: Range<u64>,
+    /// All of it, when it is small: then nothing is leased any more.
+    whole: Option<Bytes>,
     holding: PlainArc<Holding>,
     fetching: Option<JoinHandle<Result<Fetched, StoreError>>>,
     _transfer: Option<OwnedSemaphorePermit>,
@@ -92,18 +94,26 @@ impl Engine {
         let transfer = if range.is_empty() { None } else { Some(self.transfers.enter().await?) };
         let state = State { reader: None, slice: None, asked: Instant::now() };
         let holding = PlainArc::new(Holding { state: Mutex::new(state) });
-        let body = ObjectBody {
+        let mut body = ObjectBody {
             engine: PlainArc::clone(self),
             object,
             range,
+            whole: None,
             holding,
             fetching: None,
             _transfer: transfer,
         };
         if !body.range.is_empty() {
             let fetched = body.fetch().await??;
-            body.keep(fetched);
-            self.held.register(&body.holding);
+            match &fetched.1 {
+                Some(slice) if slice.len() as u64 == body.len() && slice.len() <= PIECE_BYTES => {
+                    body.whole = Some(Bytes::copy_from_slice(slice));
+                }
+                _ => {
+                    body.keep(fetched);
+                    self.held.register(&body.holding);
+                }
+            }
         }
         Ok(body)
     }
@@ -159,6 +169,10 @@ impl Body for ObjectBody {
         loop {
             if self.range.is_empty() {
                 return Poll::Ready(None);
+            }
+            if let Some(whole) = self.whole.take() {
+                self.range.start = self.range.end;
+                return Poll::Ready(Some(Ok(Frame::data(whole))));
             }
             if let Some(fetching) = &mut self.fetching {
                 let fetched = ready!(Pin::new(fetching).poll(context));

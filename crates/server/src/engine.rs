@@ -31,14 +31,14 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(store: Store, config: &ServerConfig) -> Self {
-        let gate = |what, ceiling: usize| Gate::new(what, ceiling, ceiling * WAITING_PER_PLACE, PATIENCE);
         let waiting = config.transfers * WAITING_PER_PLACE;
         let lanes = Lanes::new(store.clone(), config.ingests, waiting, PATIENCE);
         Self {
             store,
             lanes: PlainArc::new(lanes),
-            transfers: gate("transfers at a time", config.transfers),
-            calls: gate("requests at a time", config.calls),
+            transfers: Gate::new("transfers at a time", config.transfers, waiting, PATIENCE),
+            // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
+            calls: Gate::new("requests at a time", config.calls, config.connections, PATIENCE),
             held: Held::default(),
             keys: Keys::default(),
         }
