@@ -1,0 +1,294 @@
+//! Bodies of requests: bounded on their way into s3s, and with a reason when they fail on their way out of it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drystone_sync::{Mutex, PlainArc};
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use s3s::dto::StreamingBlob;
+use s3s::{Body, S3Error, S3ErrorCode};
+use tokio::time::{Instant, Sleep};
+
+use super::DOCUMENT_BYTES_MAX;
+use super::errors::{custom, error, fault};
+use super::framing::{BadFraming, Framing};
+use crate::fault::Fault;
+
+/// In this time a document must be here.
+const DOCUMENT_MAX: Duration = Duration::from_secs(15);
+/// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on the wire; 10,000 parts with
+/// number, tag and checksum are 80,000.
+const ELEMENTS_MAX: usize = 81_000;
+/// How much of a body is read that nobody wants any more, and for how long.
+const DRAIN_BYTES_MAX: usize = 8 << 20;
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Why a body came to a bad end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum Bad {
+    #[error(transparent)]
+    Framing(#[from] BadFraming),
+    #[error("the body ended early")]
+    Early,
+    #[error("the connection broke")]
+    Broken,
+    #[error("the document did not come in {} s", DOCUMENT_MAX.as_secs())]
+    Late,
+    #[error("the document has more than {ELEMENTS_MAX} tags")]
+    Elements,
+    #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]
+    Long,
+    #[error("the payload's SHA-256 is not the one that was signed")]
+    Digest,
+    #[error("the signature of a chunk or of the trailers is wrong")]
+    Signature,
+    #[error("the body is longer or shorter than announced")]
+    Length,
+    #[error("the chunks or the trailers of the body cannot be read")]
+    Unreadable,
+}
+
+impl Bad {
+    fn refusal(self) -> S3Error {
+        let message = self.to_string();
+        let code = match self {
+            Self::Early | Self::Broken | Self::Length => S3ErrorCode::IncompleteBody,
+            Self::Late => S3ErrorCode::RequestTimeout,
+            Self::Elements => S3ErrorCode::MalformedXML,
+            Self::Long => S3ErrorCode::MaxMessageLengthExceeded,
+            Self::Signature => S3ErrorCode::SignatureDoesNotMatch,
+            Self::Digest => return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message),
+            Self::Framing(BadFraming::TooLarge) => {
+                return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
+            }
+            Self::Framing(_) | Self::Unreadable => S3ErrorCode::InvalidRequest,
+        };
+        error(code, message)
+    }
+
+    /// s3s tells its own reasons by their texts only.
+    fn of(text: &str) -> Self {
+        let reasons = [
+            ("Sha256Mismatch", Self::Digest),
+            ("SignatureMismatch", Self::Signature),
+            ("LengthMismatch", Self::Length),
+            ("Incomplete", Self::Early),
+        ];
+        reasons.iter().find(|(word, _)| text.contains(word)).map_or(Self::Unreadable, |(_, bad)| *bad)
+    }
+}
+
+/// What is known of a request's body beside its bytes; goes with the request.
+#[derive(Default)]
+pub(super) struct Notes {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The body is a document, and must be here by then.
+    document_by: Option<Instant>,
+    /// The first reason why the body failed.
+    bad: Option<Bad>,
+    /// What nobody has read to its end.
+    left: Option<Incoming>,
+}
+
+impl Notes {
+    /// From here on the body counts as a document.
+    pub(super) fn is_document(&self) {
+        self.state.lock().document_by = Some(Instant::now() + DOCUMENT_MAX);
+    }
+
+    /// Why the body failed, if it did.
+    pub(super) fn refusal(&self) -> Option<S3Error> {
+        self.state.lock().bad.map(Bad::refusal)
+    }
+
+    /// Reads what is left of a body whose answer is known, so that a client who sends it first will see the answer; not much of
+    /// it and not for long. Returns whether it came to its end.
+    pub(super) async fn drain(&self) -> bool {
+        let Some(mut left) = self.state.lock().left.take() else { return true };
+        let drain = async {
+            let mut bytes = 0;
+            while bytes <= DRAIN_BYTES_MAX {
+                match left.frame().await {
+                    None => return true,
+                    Some(Err(_)) => return false,
+                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
+                }
+            }
+            false
+        };
+        tokio::time::timeout(DRAIN_MAX, drain).await.unwrap_or(false)
+    }
+
+    /// Whether there is something that nobody has read.
+    pub(super) fn is_left(&self) -> bool {
+        self.state.lock().left.is_some()
+    }
+
+    /// Notes a reason, unless there is an earlier one; returns the earlier of both.
+    fn note(&self, bad: Bad) -> Bad {
+        *self.state.lock().bad.get_or_insert(bad)
+    }
+
+    fn document_by(&self) -> Option<Instant> {
+        self.state.lock().document_by
+    }
+
+    /// Says what has become of an upload: the body's own reason is better than what followed from it.
+    pub(super) fn explain(&self, refused: Fault) -> S3Error {
+        match (&refused, self.refusal()) {
+            (Fault::BadBody(_), Some(reason)) => reason,
+            _ => fault(refused),
+        }
+    }
+}
+
+/// A body on its way into s3s.
+struct Guarded {
+    /// Taken when this is dropped.
+    incoming: Option<Incoming>,
+    framing: Option<Framing>,
+    /// Looked at and not yet passed on.
+    out: VecDeque<Bytes>,
+    notes: PlainArc<Notes>,
+    late: Option<Pin<Box<Sleep>>>,
+    elements: usize,
+    bytes: usize,
+    ended: bool,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.notes.state.lock().left = self.incoming.take().filter(|incoming| !incoming.is_end_stream());
+    }
+}
+
+/// Puts a guard before a request's body.
+pub(super) fn guard(headers: &HeaderMap, incoming: Incoming, notes: &PlainArc<Notes>) -> Body {
+    if incoming.is_end_stream() {
+        return Body::empty();
+    }
+    let payload = headers.get("x-amz-content-sha256").map_or(&b""[..], http::HeaderValue::as_bytes);
+    let framing = match payload {
+        b"STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Some(Framing::new(false)),
+        payload if payload.starts_with(b"STREAMING-") => Some(Framing::new(true)),
+        _ => None,
+    };
+    Body::http_body(Guarded {
+        incoming: Some(incoming),
+        framing,
+        out: VecDeque::new(),
+        notes: PlainArc::clone(notes),
+        late: None,
+        elements: 0,
+        bytes: 0,
+        ended: false,
+    })
+}
+
+impl Guarded {
+    fn fail(&mut self, bad: Bad) -> Poll<Option<Result<Frame<Bytes>, Bad>>> {
+        self.notes.note(bad);
+        self.ended = true;
+        self.out.clear();
+        Poll::Ready(Some(Err(bad)))
+    }
+
+    /// Whether a document takes too long.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(by) = self.notes.document_by() else { return false };
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
+        late.as_mut().poll(context).is_ready()
+    }
+
+    fn take(&mut self, bytes: Bytes) -> Result<(), Bad> {
+        if self.notes.document_by().is_some() {
+            self.bytes += bytes.len();
+            if self.bytes > DOCUMENT_BYTES_MAX {
+                return Err(Bad::Long);
+            }
+            self.elements += bytes.iter().filter(|byte| **byte == b'<').count();
+            if self.elements > ELEMENTS_MAX {
+                return Err(Bad::Elements);
+            }
+        }
+        match &mut self.framing {
+            Some(framing) => framing.pass(bytes, &mut self.out)?,
+            None => self.out.push_back(bytes),
+        }
+        Ok(())
+    }
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = Bad;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Bad>>> {
+        loop {
+            if let Some(bytes) = self.out.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            if self.is_late(context) {
+                return self.fail(Bad::Late);
+            }
+            let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+            match ready!(Pin::new(incoming).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    // Trailers of HTTP itself mean nothing in S3.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    if let Err(bad) = self.take(bytes) {
+                        return self.fail(bad);
+                    }
+                }
+                Some(Err(_)) => return self.fail(Bad::Broken),
+                None if self.framing.as_ref().is_some_and(|framing| !framing.is_complete()) => {
+                    return self.fail(Bad::Early);
+                }
+                None => (self.incoming, self.ended) = (None, true),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended && self.out.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Cut chunks are longer; s3s reads the announced length where it matters.
+        match &self.incoming {
+            Some(incoming) if self.framing.is_none() => incoming.size_hint(),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+/// A body on its way out of s3s, with its reason noted if it fails.
+pub(super) fn stream(
+    body: Option<StreamingBlob>,
+    notes: PlainArc<Notes>,
+) -> impl Stream<Item = Result<Bytes, Fault>> {
+    let body = body.unwrap_or_else(|| StreamingBlob::from(Body::empty()));
+    body.map(move |piece| {
+        piece.map_err(|error| {
+            let bad = notes.note(Bad::of(&error.to_string()));
+            Fault::BadBody(bad.to_string())
+        })
+    })
+}

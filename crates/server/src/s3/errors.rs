@@ -1,0 +1,145 @@
+//! Refusals in the words of S3: a code that programs know, and a message that says what to do.
+
+use drystone_store::{NameError, StoreError};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::access::Refused;
+use crate::fault::Fault;
+
+/// An error with one of S3's codes.
+pub(super) fn error(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
+    S3Error::with_message(code, message.into())
+}
+
+/// An error with a code that the protocol crate has no name for.
+pub(super) fn custom(code: &'static str, status: StatusCode, message: impl Into<String>) -> S3Error {
+    let mut error = error(S3ErrorCode::Custom(code.into()), message);
+    error.set_status_code(status);
+    error
+}
+
+/// Adds headers to an error, beside the one that says that it is XML.
+pub(super) fn with_headers(mut error: S3Error, mut headers: HeaderMap) -> S3Error {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    error.set_headers(headers);
+    error
+}
+
+fn come_back(error: S3Error) -> S3Error {
+    let mut headers = HeaderMap::new();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    with_headers(error, headers)
+}
+
+/// What the server has refused.
+pub(super) fn fault(fault: Fault) -> S3Error {
+    let message = fault.to_string();
+    match fault {
+        Fault::Store(refused) => store(&refused),
+        Fault::Busy(_) => come_back(error(S3ErrorCode::SlowDown, message)),
+        Fault::TooSlow(_) => error(S3ErrorCode::RequestTimeout, message),
+        Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
+        Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
+        Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),
+        Fault::InvalidDigest(_) => error(S3ErrorCode::InvalidDigest, message),
+        Fault::Internal => error(S3ErrorCode::InternalError, message),
+    }
+}
+
+/// What the store has refused.
+pub(super) fn store(refused: &StoreError) -> S3Error {
+    let message = refused.to_string();
+    let code = match refused {
+        StoreError::NotFound { .. } => S3ErrorCode::NoSuchKey,
+        StoreError::NoSuchBucket(_) => S3ErrorCode::NoSuchBucket,
+        StoreError::BucketNotEmpty(_) => S3ErrorCode::BucketNotEmpty,
+        StoreError::NoSuchUpload(_) => S3ErrorCode::NoSuchUpload,
+        StoreError::PartMissing { .. } | StoreError::PartChanged { .. } => S3ErrorCode::InvalidPart,
+        StoreError::PartOrder { .. } => S3ErrorCode::InvalidPartOrder,
+        StoreError::PartNumber { .. } => S3ErrorCode::InvalidArgument,
+        StoreError::RangeBeyondEnd { .. } => S3ErrorCode::InvalidRange,
+        StoreError::TooManySlices { .. } => S3ErrorCode::InvalidRequest,
+        StoreError::PreconditionFailed { .. } => S3ErrorCode::PreconditionFailed,
+        StoreError::Name(refused) => return name(refused),
+        StoreError::SessionExpired | StoreError::Closed => {
+            return come_back(error(S3ErrorCode::ServiceUnavailable, message));
+        }
+        full if full.is_full() => {
+            tracing::error!(error = %full, "the disk is full");
+            let hint = "the disk of the store is full: free some of it, or delete objects and run `drystone collect`";
+            return custom("InsufficientStorage", StatusCode::INSUFFICIENT_STORAGE, hint);
+        }
+        other => {
+            let cause = std::error::Error::source(other).map(ToString::to_string);
+            tracing::error!(error = %other, cause, "the store failed");
+            // The details are for whoever runs the server.
+            let hint = "the store failed; the server's log says more, and `drystone scrub` finds damage";
+            return error(S3ErrorCode::InternalError, hint);
+        }
+    };
+    error(code, message)
+}
+
+/// A name that cannot be.
+pub(super) fn name(refused: &NameError) -> S3Error {
+    let code = match refused {
+        NameError::TooLong { .. } => S3ErrorCode::KeyTooLongError,
+        NameError::Bucket(_) => S3ErrorCode::InvalidBucketName,
+        _ => S3ErrorCode::InvalidArgument,
+    };
+    error(code, refused.to_string())
+}
+
+/// Somebody who is not let in.
+pub(super) fn refused(refused: Refused) -> S3Error {
+    match refused {
+        Refused::Fault(refused) => fault(refused),
+        Refused::WrongKey => error(S3ErrorCode::InvalidAccessKeyId, refused.to_string()),
+        Refused::KeyNeeded => error(S3ErrorCode::AccessDenied, "this needs a signed request"),
+        Refused::NotAllowed => error(S3ErrorCode::AccessDenied, refused.to_string()),
+    }
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> S3Error {
+    error(S3ErrorCode::InvalidArgument, message)
+}
+
+pub(super) fn precondition_failed() -> S3Error {
+    error(S3ErrorCode::PreconditionFailed, "at least one of the preconditions does not hold")
+}
+
+#[cfg(test)]
+mod tests {
+    use drystone_store::{BucketName, Key};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(found: S3Error, code: &str, status: u16) {
+        assert_eq!((found.code().as_str(), found.status_code().unwrap().as_u16()), (code, status), "{found}");
+    }
+
+    #[test]
+    fn each_refusal_has_its_code_and_status() {
+        let key = Key::new("k").unwrap();
+        let bucket = BucketName::new("bucket").unwrap();
+        check(store(&StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }), "NoSuchKey", 404);
+        check(store(&StoreError::BucketNotEmpty(bucket)), "BucketNotEmpty", 409);
+        check(store(&StoreError::PreconditionFailed { key }), "PreconditionFailed", 412);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        check(store(&StoreError::storage("cannot append", full)), "InsufficientStorage", 507);
+        check(store(&StoreError::Inconsistent("x".into())), "InternalError", 500);
+        check(name(&Key::new("k".repeat(1025)).unwrap_err()), "KeyTooLongError", 400);
+        check(name(&Key::new("a/../b").unwrap_err()), "InvalidArgument", 400);
+        check(fault(Fault::TooSlow(5)), "RequestTimeout", 400);
+    }
+
+    #[test]
+    fn whoever_is_turned_away_is_told_when_to_come_back() {
+        let busy = fault(Fault::Busy("places"));
+        assert_eq!(busy.headers().unwrap()[RETRY_AFTER], "1");
+        check(busy, "SlowDown", 503);
+    }
+}

@@ -1,0 +1,227 @@
+//! GET and HEAD of an object, and what is known of it.
+
+use std::ops::Range;
+
+use drystone_store::ObjectRow;
+use http::header::CONTENT_RANGE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::dto::{
+    Checksum, ChecksumMode, ChecksumType, GetObjectAttributesInput, GetObjectAttributesOutput,
+    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    ObjectAttributes, StorageClass, StreamingBlob,
+};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::checksums::{self, Fields, checksum_fields};
+use super::conditions::{self, Read};
+use super::describe::{self, kept};
+use super::errors::{custom, error, fault, with_headers};
+use super::part_sizes::PartSizes;
+use super::{Api, bucket_name, check_version, key_name};
+use crate::access::Who;
+
+/// The part of an object that is asked for.
+struct Wanted {
+    range: Range<u64>,
+    /// For `Content-Range`, when it is not simply all of it.
+    shown: Option<String>,
+    parts: Option<i32>,
+}
+
+impl Api {
+    pub(super) async fn get(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = &request.input;
+        refuse_anonymous_overrides(&request)?;
+        let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
+        check_version(input.version_id.as_deref())?;
+        let object = self.stat(&bucket, &key).await?;
+        let read = Read {
+            matches: input.if_match.as_ref(),
+            none_matches: input.if_none_match.as_ref(),
+            modified_since: input.if_modified_since.as_ref(),
+            unmodified_since: input.if_unmodified_since.as_ref(),
+        };
+        read.check(&object)?;
+        let wanted = wanted(&object, input.range.as_ref(), input.part_number, &request.headers)?;
+        let headers = describe::headers(&object, input.response_expires.is_some());
+        let sums = sums(&object, input.checksum_mode.as_ref(), wanted.shown.is_some());
+        let mut output = GetObjectOutput {
+            accept_ranges: Some("bytes".into()),
+            cache_control: kept(&object, "cache-control"),
+            checksum_type: kind(&object, &sums),
+            content_disposition: kept(&object, "content-disposition"),
+            content_encoding: kept(&object, "content-encoding"),
+            content_language: kept(&object, "content-language"),
+            content_length: Some(signed(wanted.range.end - wanted.range.start)),
+            content_range: wanted.shown,
+            content_type: Some(describe::media_type(&object)),
+            e_tag: Some(describe::etag(&object)),
+            last_modified: Some(describe::modified(&object)),
+            metadata: describe::user(&object),
+            parts_count: wanted.parts,
+            ..GetObjectOutput::default()
+        };
+        checksum_fields!(sums => output);
+        let body = self.engine.download(object, wanted.range).await.map_err(fault)?;
+        output.body = Some(StreamingBlob::from(Body::http_body(body)));
+        Ok(S3Response::with_headers(output, headers))
+    }
+
+    pub(super) async fn head(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = &request.input;
+        let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
+        check_version(input.version_id.as_deref())?;
+        let object = self.stat(&bucket, &key).await?;
+        let read = Read {
+            matches: input.if_match.as_ref(),
+            none_matches: input.if_none_match.as_ref(),
+            modified_since: input.if_modified_since.as_ref(),
+            unmodified_since: input.if_unmodified_since.as_ref(),
+        };
+        read.check(&object)?;
+        let wanted = wanted(&object, input.range.as_ref(), input.part_number, &request.headers)?;
+        let sums = sums(&object, input.checksum_mode.as_ref(), wanted.shown.is_some());
+        let status = if wanted.shown.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let mut output = HeadObjectOutput {
+            accept_ranges: Some("bytes".into()),
+            cache_control: kept(&object, "cache-control"),
+            checksum_type: kind(&object, &sums),
+            content_disposition: kept(&object, "content-disposition"),
+            content_encoding: kept(&object, "content-encoding"),
+            content_language: kept(&object, "content-language"),
+            content_length: Some(signed(wanted.range.end - wanted.range.start)),
+            content_range: wanted.shown,
+            content_type: Some(describe::media_type(&object)),
+            e_tag: Some(describe::etag(&object)),
+            last_modified: Some(describe::modified(&object)),
+            metadata: describe::user(&object),
+            parts_count: wanted.parts,
+            ..HeadObjectOutput::default()
+        };
+        checksum_fields!(sums => output);
+        let mut response = S3Response::with_status(output, status);
+        response.headers = describe::headers(&object, false);
+        Ok(response)
+    }
+
+    pub(super) async fn attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        let input = request.input;
+        let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
+        check_version(input.version_id.as_deref())?;
+        let object = self.stat(&bucket, &key).await?;
+        // They may come in one header or in several.
+        let wanted = input.object_attributes.iter().flat_map(|wanted| wanted.as_str().split(','));
+        let wanted: Vec<&str> = wanted.map(str::trim).collect();
+        let has = |name: &str| wanted.contains(&name);
+        let fields = Fields::of(&object.meta.system);
+        let checksum = (has(ObjectAttributes::CHECKSUM) && !fields.is_empty()).then(|| {
+            let mut checksum = Checksum { checksum_type: kind(&object, &fields), ..Checksum::default() };
+            checksum_fields!(fields => checksum);
+            checksum
+        });
+        let parts = PartSizes::of(&object.meta.system).filter(|_| has(ObjectAttributes::OBJECT_PARTS));
+        let parts = parts.map(|parts| GetObjectAttributesParts {
+            total_parts_count: i32::try_from(parts.count()).ok(),
+            ..GetObjectAttributesParts::default()
+        });
+        let output = GetObjectAttributesOutput {
+            checksum,
+            e_tag: has(ObjectAttributes::ETAG).then(|| describe::etag(&object)),
+            last_modified: Some(describe::modified(&object)),
+            object_parts: parts,
+            object_size: has(ObjectAttributes::OBJECT_SIZE).then(|| signed(object.size)),
+            storage_class: has(ObjectAttributes::STORAGE_CLASS)
+                .then(|| StorageClass::from_static(StorageClass::STANDARD)),
+            ..GetObjectAttributesOutput::default()
+        };
+        Ok(S3Response::new(output))
+    }
+}
+
+/// A length as the protocol crate has it.
+pub(super) fn signed(len: u64) -> i64 {
+    i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+/// Whoever has no key may not decide what a public object looks like to others who follow his link.
+fn refuse_anonymous_overrides(request: &S3Request<GetObjectInput>) -> Result<(), S3Error> {
+    let input = &request.input;
+    let overrides = input.response_cache_control.is_some()
+        || input.response_content_disposition.is_some()
+        || input.response_content_encoding.is_some()
+        || input.response_content_language.is_some()
+        || input.response_content_type.is_some()
+        || input.response_expires.is_some();
+    if overrides && !matches!(request.extensions.get::<Who>(), Some(Who::Key(_))) {
+        return Err(error(
+            S3ErrorCode::InvalidRequest,
+            "response headers can be chosen by signed requests only",
+        ));
+    }
+    Ok(())
+}
+
+fn wanted(
+    object: &ObjectRow,
+    range: Option<&s3s::dto::Range>,
+    part: Option<i32>,
+    headers: &HeaderMap,
+) -> Result<Wanted, S3Error> {
+    let all = 0..object.size;
+    let shown = |range: &Range<u64>| {
+        // An empty range cannot be written down.
+        (!range.is_empty()).then(|| format!("bytes {}-{}/{}", range.start, range.end - 1, object.size))
+    };
+    if let Some(number) = part {
+        if range.is_some() {
+            return Err(error(S3ErrorCode::InvalidRequest, "either a range or a part can be asked for"));
+        }
+        let sizes = PartSizes::of(&object.meta.system);
+        let number = u64::try_from(number).unwrap_or(0);
+        let found = match &sizes {
+            Some(sizes) => sizes.range(number),
+            None => (number == 1).then_some(all),
+        };
+        let hint = "there is no such part of this object";
+        let range =
+            found.ok_or_else(|| custom("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, hint))?;
+        let parts = sizes.and_then(|sizes| i32::try_from(sizes.count()).ok());
+        return Ok(Wanted { shown: shown(&range), range, parts });
+    }
+    match range.filter(|_| conditions::range_applies(headers, object)) {
+        None => Ok(Wanted { range: all, shown: None, parts: None }),
+        Some(range) => match range.check(object.size).ok().filter(|range| !range.is_empty()) {
+            Some(range) => Ok(Wanted { shown: shown(&range), range, parts: None }),
+            None => Err(unsatisfiable(object.size)),
+        },
+    }
+}
+
+fn unsatisfiable(size: u64) -> S3Error {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+    with_headers(error(S3ErrorCode::InvalidRange, "the range is beyond the end of the object"), headers)
+}
+
+/// The checksums to tell: those of the whole are no help with a part.
+fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, partial: bool) -> Fields {
+    let asked = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    if asked && !partial { Fields::of(&object.meta.system) } else { Fields::default() }
+}
+
+pub(super) fn kind(object: &ObjectRow, sums: &Fields) -> Option<ChecksumType> {
+    let composite = object.meta.system.get(checksums::KIND).is_some_and(|kind| kind == checksums::COMPOSITE);
+    let kind = if composite { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    (!sums.is_empty()).then(|| ChecksumType::from_static(kind))
+}

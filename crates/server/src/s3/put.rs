@@ -1,0 +1,129 @@
+//! Bodies that come in: objects and parts.
+
+use std::collections::BTreeMap;
+
+use drystone_store::{Condition, PutTarget};
+use drystone_sync::PlainArc;
+use s3s::dto::{
+    ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
+
+use super::body::{self, Notes};
+use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
+use super::conditions::Write;
+use super::errors::{error, fault, invalid};
+use super::{Api, bucket_name, describe, key_name};
+use crate::digest::Algorithm;
+use crate::meta;
+use crate::upload::{Upload, Uploaded};
+
+/// Below this length a body is taken before anybody has looked whether its bucket is there: the commit does.
+const BLIND_BYTES_MAX: u64 = 64 << 10;
+
+/// A body and what is said of it.
+struct Incoming {
+    len: Option<u64>,
+    body: Option<StreamingBlob>,
+    promised: Promised,
+    trailing: Option<TrailingHeaders>,
+    notes: PlainArc<Notes>,
+}
+
+impl Incoming {
+    fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
+        let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
+        Ok(Self {
+            len,
+            body,
+            promised: Promised::read(&request.headers).map_err(fault)?,
+            trailing: request.trailing_headers.clone(),
+            notes: request.extensions.get::<PlainArc<Notes>>().cloned().unwrap_or_default(),
+        })
+    }
+}
+
+impl Api {
+    pub(super) async fn put(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let body = request.input.body.take();
+        let incoming = Incoming::of(&request, request.input.content_length, body)?;
+        let input = request.input;
+        let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
+        let mut meta = describe::meta(&request.headers, input.metadata)?;
+        let wanted = Write::new(input.if_match, input.if_none_match);
+        let blind = wanted.is_none() && incoming.len.is_some_and(|len| len <= BLIND_BYTES_MAX);
+        let condition = if blind {
+            Condition::Always
+        } else {
+            wanted.condition(self.look(&bucket, &key).await?.as_ref())?
+        };
+        let target = move |digested: &_, _| {
+            meta::note_digests(&mut meta, digested);
+            PutTarget { bucket, key, meta, condition }.into()
+        };
+        let uploaded = self.take(incoming, None, Box::new(target)).await?;
+        let system = properties(&uploaded);
+        let fields = Fields::of(&system);
+        let mut output = PutObjectOutput {
+            e_tag: Some(ETag::Strong(meta::etag_of_upload(&uploaded))),
+            checksum_type: (!fields.is_empty()).then(|| ChecksumType::from_static(checksums::FULL_OBJECT)),
+            ..PutObjectOutput::default()
+        };
+        checksum_fields!(fields => output);
+        Ok(S3Response::new(output))
+    }
+
+    pub(super) async fn put_part(
+        &self,
+        mut request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let body = request.input.body.take();
+        let incoming = Incoming::of(&request, request.input.content_length, body)?;
+        let input = request.input;
+        let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
+        let plan = Plan::of(&upload.meta.system);
+        let mut target = super::multipart::part_target(upload.id, input.part_number)?;
+        let target = move |digested: &_, _| {
+            meta::note_digests_in(&mut target.system, digested);
+            target.into()
+        };
+        let uploaded = self.take(incoming, plan.map(|plan| plan.algorithm), Box::new(target)).await?;
+        let system = properties(&uploaded);
+        let e_tag = Some(ETag::Strong(meta::etag_of_upload(&uploaded)));
+        let mut output = UploadPartOutput { e_tag, ..UploadPartOutput::default() };
+        checksum_fields!(Fields::of(&system) => output);
+        Ok(S3Response::new(output))
+    }
+
+    /// Stores a body. `also` is computed too.
+    async fn take(
+        &self,
+        incoming: Incoming,
+        also: Option<Algorithm>,
+        target: Box<dyn FnOnce(&crate::digest::Digested, u64) -> drystone_store::Target + Send>,
+    ) -> Result<Uploaded, S3Error> {
+        let Incoming { len, body, promised, trailing, notes } = incoming;
+        if len.is_none() {
+            return Err(error(S3ErrorCode::MissingContentLength, "the request needs a Content-Length"));
+        }
+        let mut algorithms = promised.algorithms();
+        algorithms.extend(also);
+        if meta::wants_md5(len) {
+            algorithms.push(Algorithm::Md5);
+        }
+        let upload = Upload { len, algorithms, target };
+        let body = body::stream(body, PlainArc::clone(&notes));
+        let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
+        uploaded.map_err(|refused| notes.explain(refused))
+    }
+}
+
+/// What follows from a body's checksums.
+fn properties(uploaded: &Uploaded) -> BTreeMap<String, String> {
+    let mut system = BTreeMap::new();
+    meta::note_digests_in(&mut system, &uploaded.digested);
+    system
+}

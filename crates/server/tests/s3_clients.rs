@@ -1,0 +1,60 @@
+//! The clients that people already have, unmodified, against the S3 face.
+//!
+//! Each script below `tests/clients` is one client. Where a client is not installed its test says so and does nothing: it is not
+//! ours to install.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{ACCESS, Running, SECRET, config};
+use drystone_server::ServerConfig;
+
+/// Runs a script with `interpreter`, if `probe` can be run.
+fn run(probe: &[&str], interpreter: &str, script: &str) {
+    let (program, arguments) = probe.split_first().unwrap();
+    let probed = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !probed.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: {script} needs a client that is not here; `{}` fails", probe.join(" "));
+        return;
+    }
+    let server = Running::start(ServerConfig { connections: 64, transfers: 32, ..config() });
+    let work = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    let output = Command::new(interpreter)
+        .arg(&script)
+        .env("ENDPOINT", format!("http://{}", server.address))
+        .env("AWS_ACCESS_KEY_ID", ACCESS)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("WORK", work.path())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "{} failed\n{}\n{}", script.display(), said[0], said[1]);
+}
+
+#[test]
+fn boto3_finds_everything_as_in_s3() {
+    run(&["python3", "-c", "import boto3"], "python3", "s3_boto3.py");
+}
+
+#[test]
+fn the_aws_command_line_copies_syncs_and_presigns() {
+    run(&["aws", "--version"], "sh", "s3_awscli.sh");
+}
+
+#[test]
+fn rclone_copies_checks_and_syncs() {
+    run(&["rclone", "version"], "sh", "s3_rclone.sh");
+}
+
+#[test]
+fn s3cmd_puts_gets_and_syncs() {
+    run(&["s3cmd", "--version"], "sh", "s3_s3cmd.sh");
+}
+
+#[test]
+fn restic_keeps_a_backup() {
+    run(&["restic", "version"], "sh", "s3_restic.sh");
+}
