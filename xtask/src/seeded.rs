@@ -12,6 +12,7 @@ mod mutant;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -158,7 +159,7 @@ impl<'a> Workshop<'a> {
     /// Makes the copy hold `sources` and builds it, or says why that failed.
     fn build(&self, sources: &Sources, log: &Log) -> Result<Result<Build, String>> {
         let is_changed = write_sources(&self.source, sources)?;
-        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        let mut command = self.cargo();
         command.arg("--no-run");
         let done = self.context.runner.run(command, log, minutes(20))?;
         Ok(match done.reason() {
@@ -169,9 +170,18 @@ impl<'a> Workshop<'a> {
     }
 
     fn run(&self, scenarios: &BTreeSet<&str>, log: &Log, limit: Duration) -> Result<Finished> {
-        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        let mut command = self.cargo();
         command.args(["--", "--exact", "--nocapture"]).args(scenarios);
         self.context.runner.run(command, log, limit)
+    }
+
+    /// The models of the copy. Built incrementally, so that an edit of one line costs seconds; the price is paid once, by the
+    /// first control.
+    fn cargo(&self) -> Command {
+        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        command.env("CARGO_INCREMENTAL", "1");
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+        command
     }
 
     fn log(&self, name: &str) -> Result<Log> {

@@ -129,7 +129,7 @@ fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
 
 fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,drystone_server=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,drystone_server=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be: this is the only place that sets one.
     let _ = match format {

@@ -1,5 +1,7 @@
 //! `serve` and `key`, through the binary.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -29,7 +31,8 @@ impl Served {
             }
             said.push(line);
         }
-        panic!("it ended without listening: {said:?}");
+        let ended = child.wait().unwrap();
+        panic!("it ended without listening ({ended}): {said:?}");
     }
 
     fn get(&self, path: &str, authorization: Option<&str>) -> String {

@@ -47,7 +47,8 @@ fn check_sums(plan: &Plan) {
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
         + plan.connections as u64 * 48 * KIB
-        + plan.transfers as u64 * 576 * KIB
+        + plan.transfers as u64 * 832 * KIB
+        + if plan.connections > 0 { 32 * MIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);
@@ -268,7 +269,7 @@ fn serving(memory_bytes: u64, descriptors: u64, connections: u64) -> Result<Plan
 fn a_server_gives_up_connections_before_buffers() {
     let roomy = serving(256 * MIB, 1024, 512).unwrap();
     check_sums(&roomy);
-    assert_eq!((roomy.connections, roomy.transfers, roomy.buffers, roomy.ingests), (512, 64, 12, 4));
+    assert_eq!((roomy.connections, roomy.transfers, roomy.buffers, roomy.ingests), (512, 40, 12, 4));
     let few = serving(256 * MIB, 256, 512).unwrap();
     check_sums(&few);
     assert_eq!((few.connections, few.buffers), (128, 12));

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use drystone_store::{Ingest, SessionHandle, Store};
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::{Condvar, Mutex, PlainArc};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fault::Fault;
@@ -31,6 +31,43 @@ pub(crate) struct Lanes {
 struct Kept {
     ingest: Ingest,
     begun: Instant,
+    uncommitted: PlainArc<Uncommitted>,
+}
+
+impl Kept {
+    fn is_old(&self) -> bool {
+        self.begun.elapsed() > AGE_MAX
+    }
+}
+
+/// How many objects of an ingest wait for their commit, for which its session must live.
+#[derive(Default)]
+struct Uncommitted {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Uncommitted {
+    fn is_none(&self) -> bool {
+        *self.count.lock() == 0
+    }
+
+    fn wait_for_none(&self) {
+        let mut count = self.count.lock();
+        while *count > 0 {
+            count = self.none.wait(count);
+        }
+    }
+}
+
+/// Keeps a lane's session alive until an object is committed, although the lane is somebody else's by then.
+pub(crate) struct Commit(PlainArc<Uncommitted>);
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        *self.0.count.lock() -= 1;
+        self.0.none.notify_all();
+    }
 }
 
 /// A place at a lane; not yet an ingest, because beginning one blocks.
@@ -73,7 +110,7 @@ impl Lanes {
     pub(crate) fn beat(&self) {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
-            let (old, young) = idle.drain(..).partition(|kept| kept.begun.elapsed() > AGE_MAX);
+            let (old, young) = idle.drain(..).partition(|kept| kept.is_old() && kept.uncommitted.is_none());
             *idle = young;
             old
         };
@@ -90,7 +127,10 @@ impl Lanes {
     /// Ends every idle lane, so that the store can close.
     pub(crate) fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
-        idle.into_iter().for_each(|kept| self.end(kept));
+        idle.into_iter().for_each(|kept| {
+            kept.uncommitted.wait_for_none();
+            self.end(kept);
+        });
     }
 
     fn end(&self, kept: Kept) {
@@ -108,12 +148,21 @@ impl Place {
     pub(crate) fn open(self) -> Result<Lane, Fault> {
         let Self { lanes, permit } = self;
         let idle = lanes.idle.lock().pop();
+        let idle = match idle {
+            Some(old) if old.is_old() => {
+                // Ending its session any earlier would refuse what is being committed.
+                old.uncommitted.wait_for_none();
+                lanes.end(old);
+                None
+            }
+            idle => idle,
+        };
         let kept = match idle {
             Some(kept) => kept,
             None => {
                 let ingest = lanes.store.ingest(LEASE_MS)?;
                 lanes.sessions.lock().push(ingest.session().handle());
-                Kept { ingest, begun: Instant::now() }
+                Kept { ingest, begun: Instant::now(), uncommitted: PlainArc::default() }
             }
         };
         Ok(Lane { lanes, kept: Some(kept), _permit: permit })
@@ -124,14 +173,18 @@ impl Lane {
     pub(crate) fn ingest(&mut self) -> &mut Ingest {
         &mut self.kept.as_mut().expect("a lane has its ingest until it is dropped").ingest
     }
+
+    /// To be held from before the lane is given back until the commit is known.
+    pub(crate) fn commit(&self) -> Commit {
+        let kept = self.kept.as_ref().expect("a lane has its ingest until it is dropped");
+        *kept.uncommitted.count.lock() += 1;
+        Commit(PlainArc::clone(&kept.uncommitted))
+    }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        let Some(kept) = self.kept.take() else { return };
-        if kept.begun.elapsed() > AGE_MAX || std::thread::panicking() {
-            self.lanes.end(kept);
-        } else {
+        if let Some(kept) = self.kept.take() {
             self.lanes.idle.lock().push(kept);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use http::header::{CONNECTION, HeaderName};
+use http::header::{CONNECTION, EXPECT, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -68,6 +68,7 @@ impl Router {
         let id = format!("{:016x}", self.next_id.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let own = path == "/_" || path.starts_with("/_/");
+        let waits = request.headers().contains_key(EXPECT);
         let mut response = if own { self.files.answer(request).await } else { self.s3.answer(request).await };
         let status = response.status();
         let face = if own { "http" } else { "s3" };
@@ -75,7 +76,9 @@ impl Router {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), value);
         }
-        if self.draining.load(Ordering::Relaxed) {
+        // Who waits to be told to go on may take an answer without that for the answer to something else.
+        let confusing = own && waits && !status.is_success();
+        if confusing || self.draining.load(Ordering::Relaxed) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // The query stays out of it: presigned ones are keys.

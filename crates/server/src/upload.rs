@@ -158,13 +158,15 @@ fn feed(
             }
         }
     };
-    flush(lane)?;
+    let commit = lane.commit();
+    give_back(lane)?;
     let stored = pending.join()?;
+    drop(commit);
     drop(transfer);
     Ok(Uploaded { stored, digested })
 }
 
 /// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited for: others may have both.
-fn flush(mut lane: Lane) -> Result<(), Fault> {
+fn give_back(mut lane: Lane) -> Result<(), Fault> {
     Ok(lane.ingest().rest()?)
 }

@@ -1,5 +1,7 @@
 //! The plain HTTP face, over a real socket.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 mod common;
 
 use std::io::{Read as _, Write as _};

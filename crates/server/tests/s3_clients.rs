@@ -3,13 +3,17 @@
 //! Each script below `tests/clients` is one client. Where a client is not installed its test says so and does nothing: it is not
 //! ours to install.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod common;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{ACCESS, Running, SECRET, config};
+use common::{ACCESS, Running, SECRET, config, put_key};
 use drystone_server::ServerConfig;
+use drystone_store::{BucketName, Grant};
 
 /// Runs a script with `interpreter`, if `probe` can be run.
 fn run(probe: &[&str], interpreter: &str, script: &str) {
@@ -20,6 +24,14 @@ fn run(probe: &[&str], interpreter: &str, script: &str) {
         return;
     }
     let server = Running::start(ServerConfig { connections: 64, transfers: 32, ..config() });
+    let none = Grant { bucket: None, read: false, write: false, list: false, admin: false };
+    put_key(&server.store, "reader", vec![Grant { read: true, ..none.clone() }]);
+    put_key(&server.store, "writer", vec![Grant { write: true, ..none.clone() }]);
+    put_key(
+        &server.store,
+        "other",
+        vec![Grant { bucket: BucketName::new("files").ok(), admin: true, ..none }],
+    );
     let work = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let output = Command::new(interpreter)
@@ -27,6 +39,7 @@ fn run(probe: &[&str], interpreter: &str, script: &str) {
         .env("ENDPOINT", format!("http://{}", server.address))
         .env("AWS_ACCESS_KEY_ID", ACCESS)
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
+        .env("OTHER_KEYS", "1")
         .env("WORK", work.path())
         .output()
         .unwrap();

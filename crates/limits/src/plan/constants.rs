@@ -74,11 +74,15 @@ pub const CONNECTIONS_MIN: u64 = 16;
 /// What a connection holds beside a transfer: its socket's read buffer, the head of a request and its task.
 pub const CONNECTION_BYTES: u64 = 48 * KIB;
 /// Bodies that are sent or received at a time; others wait.
-pub const TRANSFERS: u64 = 64;
+pub const TRANSFERS: u64 = 40;
 /// With fewer, one slow client is felt by all.
 pub const TRANSFERS_MIN: u64 = 8;
 /// Bytes of one body between the socket and the store.
-pub const TRANSFER_BYTES: u64 = 576 * KIB;
+pub const TRANSFER_BYTES: u64 = 832 * KIB;
+/// Requests at a time whose body is an XML document, which has to be in memory to be understood.
+pub const DOCUMENTS: u64 = 2;
+/// Such a document and what is made of it, at the worst.
+pub const DOCUMENT_BYTES: u64 = 16 * MIB;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.
 pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
 

@@ -134,9 +134,7 @@ impl Plan {
             let part = BASE64.decode(part?).ok()?;
             if self.full {
                 let crc = part.iter().fold(0u64, |crc, byte| crc << 8 | u64::from(*byte));
-                full = Some(
-                    full.map_or(Some(crc), |before| Some(combine_crc(self.algorithm, before, crc, len)?))?,
-                );
+                full = Some(full.map_or(Some(crc), |before| combine_crc(self.algorithm, before, crc, len))?);
             } else {
                 digests.update(&part);
             }

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(found: S3Error, code: &str, status: u16) {
+    fn check(found: &S3Error, code: &str, status: u16) {
         assert_eq!((found.code().as_str(), found.status_code().unwrap().as_u16()), (code, status), "{found}");
     }
 
@@ -125,21 +125,21 @@ mod tests {
     fn each_refusal_has_its_code_and_status() {
         let key = Key::new("k").unwrap();
         let bucket = BucketName::new("bucket").unwrap();
-        check(store(&StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }), "NoSuchKey", 404);
-        check(store(&StoreError::BucketNotEmpty(bucket)), "BucketNotEmpty", 409);
-        check(store(&StoreError::PreconditionFailed { key }), "PreconditionFailed", 412);
+        check(&store(&StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }), "NoSuchKey", 404);
+        check(&store(&StoreError::BucketNotEmpty(bucket)), "BucketNotEmpty", 409);
+        check(&store(&StoreError::PreconditionFailed { key }), "PreconditionFailed", 412);
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        check(store(&StoreError::storage("cannot append", full)), "InsufficientStorage", 507);
-        check(store(&StoreError::Inconsistent("x".into())), "InternalError", 500);
-        check(name(&Key::new("k".repeat(1025)).unwrap_err()), "KeyTooLongError", 400);
-        check(name(&Key::new("a/../b").unwrap_err()), "InvalidArgument", 400);
-        check(fault(Fault::TooSlow(5)), "RequestTimeout", 400);
+        check(&store(&StoreError::storage("cannot append", full)), "InsufficientStorage", 507);
+        check(&store(&StoreError::Inconsistent("x".into())), "InternalError", 500);
+        check(&name(&Key::new("k".repeat(1025)).unwrap_err()), "KeyTooLongError", 400);
+        check(&name(&Key::new("a/../b").unwrap_err()), "InvalidArgument", 400);
+        check(&fault(Fault::TooSlow(5)), "RequestTimeout", 400);
     }
 
     #[test]
     fn whoever_is_turned_away_is_told_when_to_come_back() {
         let busy = fault(Fault::Busy("places"));
         assert_eq!(busy.headers().unwrap()[RETRY_AFTER], "1");
-        check(busy, "SlowDown", 503);
+        check(&busy, "SlowDown", 503);
     }
 }

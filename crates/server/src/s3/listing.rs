@@ -116,7 +116,7 @@ impl Page {
             match entry {
                 Listed::Object(object) => objects.push(object),
                 Listed::Folder(folder) => {
-                    folders.push(CommonPrefix { prefix: Some(encoding.encode(&folder)) })
+                    folders.push(CommonPrefix { prefix: Some(encoding.encode(&folder)) });
                 }
             }
         }

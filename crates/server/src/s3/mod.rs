@@ -43,7 +43,8 @@ use crate::route::{full, text};
 use crate::server::Answer;
 
 /// Requests at a time whose body is a document, which has to be in memory to be understood.
-const DOCUMENTS: usize = 4;
+/// As many as the plan counts.
+const DOCUMENTS: usize = 2;
 /// Requests that may wait for their turn with one.
 const DOCUMENTS_WAITING: usize = 64;
 const DOCUMENT_PATIENCE: Duration = Duration::from_secs(30);
@@ -83,7 +84,7 @@ impl S3Face {
         let body = body::guard(&parts.headers, incoming, &notes);
         let mut response = self.serve(Request::from_parts(parts, body), &notes).await;
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
-        // used again: some clients are confused about which answer belongs to what.
+        // used again: some clients are confused about which answer belongs to what. (Plain HTTP has the same rule in `route`.)
         if unasked || (waits && notes.is_left()) || !notes.drain().await {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

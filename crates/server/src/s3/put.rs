@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drystone_store::{Condition, PutTarget};
+use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
 use s3s::dto::{
     ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
@@ -14,7 +14,7 @@ use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, fault, invalid};
 use super::{Api, bucket_name, describe, key_name};
-use crate::digest::Algorithm;
+use crate::digest::{Algorithm, Digested};
 use crate::meta;
 use crate::upload::{Upload, Uploaded};
 
@@ -29,6 +29,9 @@ struct Incoming {
     trailing: Option<TrailingHeaders>,
     notes: PlainArc<Notes>,
 }
+
+/// Says where a body goes when its checksums are known.
+type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 
 impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
@@ -103,7 +106,7 @@ impl Api {
         &self,
         incoming: Incoming,
         also: Option<Algorithm>,
-        target: Box<dyn FnOnce(&crate::digest::Digested, u64) -> drystone_store::Target + Send>,
+        target: ToTarget,
     ) -> Result<Uploaded, S3Error> {
         let Incoming { len, body, promised, trailing, notes } = incoming;
         if len.is_none() {

@@ -79,7 +79,7 @@ impl Api {
             match entry {
                 Entry::Upload(row) => uploads.push(upload(&row, encoding)),
                 Entry::Folder(folder) => {
-                    folders.push(CommonPrefix { prefix: Some(encoding.encode(&folder)) })
+                    folders.push(CommonPrefix { prefix: Some(encoding.encode(&folder)) });
                 }
             }
         }

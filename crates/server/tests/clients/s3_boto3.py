@@ -874,6 +874,39 @@ def check_signatures(bucket):
     refused("404", s3.head_object, **name)
 
 
+def check_rights(bucket):
+    """Needs keys `reader`, `writer` and `other` with the same secret; the last has rights over a bucket named `files` only."""
+    if "OTHER_KEYS" not in os.environ:
+        return
+    reader, writer, other = client(access="reader"), client(access="writer"), client(access="other")
+    name = {"Bucket": bucket, "Key": "k"}
+    writer.put_object(**name, Body=b"written")
+    assert reader.get_object(**name)["Body"].read() == b"written"
+    reader.head_object(**name)
+    source = {"CopySource": name, "Bucket": bucket, "Key": "copy"}
+    for call, kwargs in [
+        (reader.put_object, {**name, "Body": b""}),
+        (reader.delete_object, name),
+        (reader.copy_object, source),
+        (reader.list_objects_v2, {"Bucket": bucket}),
+        (reader.create_multipart_upload, name),
+        (reader.delete_bucket, {"Bucket": bucket}),
+        (reader.create_bucket, {"Bucket": f"{bucket}-new"}),
+        (writer.get_object, name),
+        (writer.copy_object, source),
+        (writer.get_object_attributes, {**name, "ObjectAttributes": ["ETag"]}),
+        (writer.list_multipart_uploads, {"Bucket": bucket}),
+        (other.put_object, {**name, "Body": b""}),
+        (other.get_bucket_location, {"Bucket": bucket}),
+        (other.delete_objects, {"Bucket": bucket, "Delete": {"Objects": [{"Key": "k"}]}}),
+    ]:
+        assert status_of(refused("AccessDenied", call, **kwargs)) == 403
+    reader.head_bucket(Bucket=bucket)
+    refused("403", other.head_bucket, Bucket=bucket)
+    assert [one["Name"] for one in other.list_buckets()["Buckets"]] == ["files"]
+    assert body_of(bucket, "k") == b"written"
+
+
 def check_truncated_bodies(bucket):
     url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"})
     parts = urllib.parse.urlsplit(url)

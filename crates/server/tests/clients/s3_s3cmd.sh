@@ -7,7 +7,7 @@ cd "$WORK"
 host=${ENDPOINT#http://}
 s3() {
     s3cmd --config=/dev/null --access_key="$AWS_ACCESS_KEY_ID" --secret_key="$AWS_SECRET_ACCESS_KEY" --host="$host" \
-        --host-bucket="$host" --no-ssl --no-progress --quiet "$@"
+        --host-bucket="$host" --no-ssl --no-progress "$@"
 }
 bucket="s3://s3cmd-$$"
 
