@@ -16,7 +16,7 @@ use crate::gate::Gate;
 const LEASE_MS: u64 = 120_000;
 /// How often the sessions of lanes are extended.
 pub(crate) const BEAT: Duration = Duration::from_secs(30);
-/// A lane older than this is not used again.
+/// How old lanes become.
 const AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The lanes of a store.
@@ -26,18 +26,14 @@ pub(crate) struct Lanes {
     idle: Mutex<Vec<Kept>>,
     /// Sessions of all lanes, idle or in use.
     sessions: Mutex<Vec<SessionHandle>>,
+    /// A lane older than this is not used again.
+    age_max: Duration,
 }
 
 struct Kept {
     ingest: Ingest,
     begun: Instant,
     uncommitted: PlainArc<Uncommitted>,
-}
-
-impl Kept {
-    fn is_old(&self) -> bool {
-        self.begun.elapsed() > AGE_MAX
-    }
 }
 
 /// How many objects of an ingest wait for their commit, for which its session must live.
@@ -91,6 +87,7 @@ impl Lanes {
             gate: Gate::new("uploads at a time", ceiling, waiting_max, patience),
             idle: Mutex::new(Vec::with_capacity(ceiling)),
             sessions: Mutex::new(Vec::new()),
+            age_max: AGE_MAX,
         }
     }
 
@@ -110,7 +107,8 @@ impl Lanes {
     pub(crate) fn beat(&self) {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
-            let (old, young) = idle.drain(..).partition(|kept| kept.is_old() && kept.uncommitted.is_none());
+            let (old, young) =
+                idle.drain(..).partition(|kept| self.is_old(kept) && kept.uncommitted.is_none());
             *idle = young;
             old
         };
@@ -133,6 +131,10 @@ impl Lanes {
         });
     }
 
+    fn is_old(&self, kept: &Kept) -> bool {
+        kept.begun.elapsed() > self.age_max
+    }
+
     fn end(&self, kept: Kept) {
         let id = kept.ingest.session().id();
         drop(kept);
@@ -149,7 +151,7 @@ impl Place {
         let Self { lanes, permit } = self;
         let idle = lanes.idle.lock().pop();
         let idle = match idle {
-            Some(old) if old.is_old() => {
+            Some(old) if lanes.is_old(&old) => {
                 // Ending its session any earlier would refuse what is being committed.
                 old.uncommitted.wait_for_none();
                 lanes.end(old);
@@ -187,5 +189,68 @@ impl Drop for Lane {
         if let Some(kept) = self.kept.take() {
             self.lanes.idle.lock().push(kept);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, StoreConfig, SyncPolicy};
+    use drystone_testkit::local::LocalFolder;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_that_is_too_old_ends_after_its_commits() {
+        let chunking = "fixed:4KiB".parse().unwrap();
+        let folder = LocalFolder::new(chunking, SyncPolicy::Commit, 1 << 30);
+        let local = folder.open_store();
+        let config = StoreConfig {
+            chunking,
+            sync: SyncPolicy::Commit,
+            workers: 2,
+            buffers: 6,
+            ingests: 2,
+            buffer_bytes: 64 << 10,
+            read_ahead_max: 2,
+            commit_queue_bytes: 1 << 20,
+        };
+        let store = Store::new(local.records, local.segments, config).unwrap();
+        let bucket = BucketName::new("bucket").unwrap();
+        store.create_bucket(&bucket).unwrap();
+        let mut lanes = Lanes::new(store, 2, 64, Duration::from_secs(60));
+        lanes.age_max = Duration::ZERO;
+        let lanes = PlainArc::new(lanes);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let put = |number: usize| {
+            let (lanes, bucket) = (PlainArc::clone(&lanes), bucket.clone());
+            runtime.spawn(async move {
+                let place = lanes.enter().await.unwrap();
+                let put = move || {
+                    let mut lane = place.open().unwrap();
+                    let mut writing = lane.ingest().begin(None);
+                    writing.push(number.to_string().as_bytes()).unwrap();
+                    let key = Key::new(number.to_string()).unwrap();
+                    let (meta, condition) = (ObjectMeta::default(), Condition::Always);
+                    let pending = writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
+                    lane.ingest().rest().unwrap();
+                    let commit = lane.commit();
+                    drop(lane);
+                    lanes.beat();
+                    // Time for others to take the lane, find it too old and end it.
+                    std::thread::sleep(Duration::from_millis(5));
+                    let stored = pending.join();
+                    drop(commit);
+                    stored.map(|_| ())
+                };
+                tokio::task::spawn_blocking(put).await.unwrap()
+            })
+        };
+        let puts: Vec<_> = (0..64).map(put).collect();
+        for put in puts {
+            runtime.block_on(put).unwrap().unwrap();
+        }
+        lanes.close();
+        assert!(lanes.sessions.lock().is_empty(), "a session of a lane that ended is still extended");
     }
 }
