@@ -39,28 +39,38 @@ impl Api {
                 format!("an upload is completed with 1 to {PART_NUMBER_MAX} parts, not {}", named.len());
             return Err(error(S3ErrorCode::MalformedXML, hint));
         }
-        let upload = match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
-            Ok(upload) => upload,
-            Err(refused) if refused.code() == &S3ErrorCode::NoSuchUpload => {
-                return self.completed_before(&input).await.map(|object| answer(&input, &object));
-            }
-            Err(refused) => return Err(refused),
+        let completed = match self.complete(&input, &named).await {
+            Ok(object) => Ok(object),
+            // Whoever aborts or completes it at the same moment takes the parts away under our eyes: what is missing then is not a
+            // part but the upload.
+            Err(refused) => match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
+                Err(gone) if gone.code() == &S3ErrorCode::NoSuchUpload => self.completed_before(&input).await,
+                _ => Err(refused),
+            },
         };
+        completed.map(|object| answer(&input, &object))
+    }
+
+    async fn complete(
+        &self,
+        input: &CompleteMultipartUploadInput,
+        named: &[CompletedPart],
+    ) -> Result<ObjectRow, S3Error> {
+        let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
         let wanted = Write::new(input.if_match.clone(), input.if_none_match.clone());
         let present = if wanted.is_none() { None } else { self.look(&upload.bucket, &upload.key).await? };
         let condition = wanted.condition(present.as_ref())?;
         let id = upload.id;
         let parts = self.call(move |store| all_parts(store, id)).await?;
-        let parts = choose(&named, &parts)?;
-        let system = properties(&input, &upload, &parts)?;
+        let parts = choose(named, &parts)?;
+        let system = properties(input, &upload, &parts)?;
         let parts = parts.iter().map(|part| NamedPart {
             number: part.number,
             content: Some(part.content),
             system: part.system.clone(),
         });
         let completion = Completion { parts: parts.collect(), system, condition };
-        let object = self.call(move |store| store.complete_upload(id, &completion)).await?;
-        Ok(answer(&input, &object))
+        self.call(move |store| store.complete_upload(id, &completion)).await
     }
 
     /// The object, if it is what this very upload has become.
