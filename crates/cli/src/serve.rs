@@ -24,6 +24,8 @@ use crate::output::Output;
 use crate::settings::Settings;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
+    // Before anything is made or shown.
+    let tls = tls(args)?;
     let mut settings = settings.clone();
     if let Some(folder) = &args.folder {
         settings.store = Some(folder.clone());
@@ -41,6 +43,7 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         transfers: plan.transfers,
         ingests: plan.ingests,
         calls: plan.blocking_threads - plan.transfers,
+        documents: plan.documents,
         plan: plan.to_string(),
     };
     let (threads, blocking) = (plan.workers, plan.blocking_threads);
@@ -50,7 +53,6 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         store.create_bucket(&bucket)?;
     }
     first_key(&store, args, output)?;
-    let tls = tls(args)?;
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

@@ -158,3 +158,18 @@ fn a_key_from_the_environment_works_and_is_not_changed_silently() {
     assert_eq!(other.status.code(), Some(2));
     assert!(!String::from_utf8_lossy(&other.stderr).contains("second-secret"));
 }
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_noticed_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let listen = ["serve", "--listen", "127.0.0.1:0"];
+    let alone = drystone(&store, &[&listen[..], &["--tls-cert", "absent.pem"]].concat());
+    assert_eq!(alone.status.code(), Some(2));
+    let absent = ["--tls-cert", "absent.pem", "--tls-key", "absent.pem"];
+    let absent = drystone(&store, &[&listen[..], &absent].concat());
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("absent.pem"));
+    assert!(alone.stdout.is_empty() && absent.stdout.is_empty(), "no key was made");
+    assert!(!store.exists(), "no store was made");
+}

@@ -82,6 +82,8 @@ pub struct Plan {
     pub connections: usize,
     /// Bodies that are sent or received at a time; 0 when no clients are served.
     pub transfers: usize,
+    /// XML documents in memory at a time; 0 when no clients are served.
+    pub documents: usize,
     /// Threads on which requests may block; 0 when no clients are served.
     pub blocking_threads: usize,
     /// Threads, the main one included.
@@ -128,6 +130,7 @@ impl Plan {
             ingests: small(ingests),
             connections: small(serving.connections),
             transfers: small(serving.transfers),
+            documents: if serving.is_none() { 0 } else { small(DOCUMENTS) },
             blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),
             memory_total_bytes: spend::total(&spends, Resource::Memory),

@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     pub(crate) transfers: Gate,
     /// Calls that only ask the records.
     pub(crate) calls: Gate,
+    /// Requests whose body is a document, which has to be in memory to be understood.
+    pub(crate) documents: Gate,
     pub(crate) held: Held,
     pub(crate) keys: Keys,
 }
@@ -39,6 +41,7 @@ impl Engine {
             transfers: Gate::new("transfers at a time", config.transfers, waiting, PATIENCE),
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
             calls: Gate::new("requests at a time", config.calls, config.connections, PATIENCE),
+            documents: Gate::new("documents at a time", config.documents, waiting, PATIENCE),
             held: Held::default(),
             keys: Keys::default(),
         }

@@ -40,6 +40,8 @@ pub struct ServerConfig {
     pub ingests: usize,
     /// Requests without a body at a time.
     pub calls: usize,
+    /// XML documents in memory at a time.
+    pub documents: usize,
     /// The plan as text, for whoever asks the server.
     pub plan: String,
 }

@@ -140,6 +140,7 @@ impl Metrics {
             of_gate("transfers", self.engine.transfers.usage()),
             of_gate("uploads", self.engine.lanes.gate().usage()),
             of_gate("calls", self.engine.calls.usage()),
+            of_gate("documents", self.engine.documents.usage()),
             ("connections", open, None, self.connections_max as u64, None, None),
         ];
         type Row = (&'static str, u64, Option<u64>, u64, Option<u64>, Option<u64>);

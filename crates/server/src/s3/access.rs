@@ -12,7 +12,6 @@ use super::body::Notes;
 use super::{bucket_name, describe, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
-use crate::gate::Gate;
 
 /// What an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +91,6 @@ impl S3Auth for Secrets {
 /// The check before each operation.
 pub(super) struct Guard {
     pub(super) engine: PlainArc<Engine>,
-    pub(super) documents: PlainArc<Gate>,
 }
 
 #[async_trait]
@@ -149,7 +147,7 @@ impl Guard {
     async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);
-            let place = PlainArc::new(self.documents.enter().await.map_err(errors::fault)?);
+            let place = PlainArc::new(self.engine.documents.enter().await.map_err(errors::fault)?);
             notes.is_document();
             context.extensions_mut().insert(place);
         }

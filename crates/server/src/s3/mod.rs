@@ -25,8 +25,6 @@ mod service;
 mod unconfigured;
 mod uploads;
 
-use std::time::Duration;
-
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
@@ -38,16 +36,9 @@ use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::engine::Engine;
-use crate::gate::Gate;
 use crate::route::{full, text};
 use crate::server::Answer;
 
-/// Requests at a time whose body is a document, which has to be in memory to be understood.
-/// As many as the plan counts.
-const DOCUMENTS: usize = 2;
-/// Requests that may wait for their turn with one.
-const DOCUMENTS_WAITING: usize = 64;
-const DOCUMENT_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
 
@@ -64,8 +55,7 @@ struct Api {
 
 impl S3Face {
     pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
-        let documents = Gate::new("documents at a time", DOCUMENTS, DOCUMENTS_WAITING, DOCUMENT_PATIENCE);
-        Self { service: service::build(&Api { engine: PlainArc::clone(engine) }, documents) }
+        Self { service: service::build(&Api { engine: PlainArc::clone(engine) }) }
     }
 
     pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Answer {

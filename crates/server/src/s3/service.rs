@@ -9,9 +9,8 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::access::{Guard, Secrets};
 use super::{Api, DOCUMENT_BYTES_MAX};
-use crate::gate::Gate;
 
-pub(super) fn build(api: &Api, documents: Gate) -> S3Service {
+pub(super) fn build(api: &Api) -> S3Service {
     let mut config = S3Config::default();
     config.xml_max_body_size = DOCUMENT_BYTES_MAX;
     // Forms are refused before they are read; should one come through, it finds no room.
@@ -23,7 +22,7 @@ pub(super) fn build(api: &Api, documents: Gate) -> S3Service {
     let mut builder = S3ServiceBuilder::new(api.clone());
     builder.set_config(PlainArc::new(StaticConfigProvider::new(PlainArc::new(config))));
     builder.set_auth(Secrets(PlainArc::clone(engine)));
-    builder.set_access(Guard { engine: PlainArc::clone(engine), documents: PlainArc::new(documents) });
+    builder.set_access(Guard { engine: PlainArc::clone(engine) });
     builder.build()
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn config() -> ServerConfig {
-    ServerConfig { connections: 16, transfers: 8, ingests: 2, calls: 4, plan: String::new() }
+    ServerConfig { connections: 16, transfers: 8, ingests: 2, calls: 4, documents: 2, plan: String::new() }
 }
 
 impl Running {
