@@ -79,10 +79,7 @@ fn without_skipped(mut outcome: Outcome, skipped: &str) -> Outcome {
 fn test_outcome(done: &Finished) -> Outcome {
     let counts = TestCounts::parse(&done.output);
     let mut outcome = counts.outcome(format!("{} tests", counts.passed + counts.failed));
-    let failing: Vec<&str> = done.output.lines().filter_map(failed_test).collect();
-    if !failing.is_empty() {
-        outcome.notes.push(format!("failed: {}", failing.join(", ")));
-    }
+    name_failures(&done.output, &mut outcome);
     let outcome = judged(done, outcome);
     if done.succeeded() && counts.passed == 0 { outcome.fail("no test ran") } else { outcome }
 }
@@ -93,6 +90,10 @@ pub(crate) fn judged(done: &Finished, outcome: Outcome) -> Outcome {
     let error = done.output.lines().find(|line| line.starts_with("error") || line.contains("[ERROR]"));
     outcome.fail(error.map_or(how.clone(), |line| format!("{how}, {}", cut(line, 100))))
 }
+
+/// How many failed tests are repeated after the table, and how much of each.
+const FAILURES_SHOWN_MAX: usize = 10;
+const FAILURE_LINES_MAX: usize = 20;
 
 /// The sums of libtest's `test result:` lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,9 +129,28 @@ impl TestCounts {
     }
 }
 
+/// Names the tests that failed, and keeps what each of them said.
+pub(crate) fn name_failures(output: &str, outcome: &mut Outcome) {
+    let failing: Vec<&str> = output.lines().filter_map(failed_test).collect();
+    if !failing.is_empty() {
+        outcome.notes.push(format!("failed: {}", failing.join(", ")));
+        outcome.failures =
+            failing.iter().take(FAILURES_SHOWN_MAX).map(|name| said_by(name, output)).collect();
+    }
+}
+
 /// The name in `test NAME ... FAILED`.
-pub(crate) fn failed_test(line: &str) -> Option<&str> {
+fn failed_test(line: &str) -> Option<&str> {
     line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+}
+
+/// What libtest prints of the failed test `name`: the first lines below `---- NAME stdout ----`.
+fn said_by(name: &str, output: &str) -> String {
+    let head = format!("---- {name} stdout ----");
+    let said = output.lines().skip_while(|line| *line != head).skip(1);
+    let said = said.take_while(|line| !line.starts_with("---- ") && *line != "failures:");
+    let said = said.filter(|line| !line.is_empty()).take(FAILURE_LINES_MAX);
+    std::iter::once(name).chain(said).collect::<Vec<_>>().join("\n    ")
 }
 
 #[cfg(test)]
@@ -146,6 +166,16 @@ running 3 tests
 test a_wall_stands ... ok
 test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s
 test a_stone_fits ... FAILED
+
+failures:
+
+---- a_stone_fits stdout ----
+thread 'a_stone_fits' panicked at walls.rs:7:
+too large
+
+---- another stdout ----
+failures:
+    a_stone_fits
 left over by a test test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
 test result: gibberish
 ";
@@ -172,6 +202,8 @@ test result: gibberish
     fn failing_tests_are_named() {
         let outcome = test_outcome(&finished(Ending::Failed("exit code 101".to_owned()), OUTPUT));
         assert_eq!(outcome.notes, ["failed: a_stone_fits"]);
+        let said = "a_stone_fits\n    thread 'a_stone_fits' panicked at walls.rs:7:\n    too large";
+        assert_eq!(outcome.failures, [said]);
         assert_eq!((outcome.passed, outcome.failed, outcome.skipped), (3, 1, 1));
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::cargo_stages::{TestCounts, failed_test, judged};
+use crate::cargo_stages::{TestCounts, judged, name_failures};
 use crate::process::Finished;
 use crate::stage::{Context, Mode, Outcome, minutes};
 
@@ -77,10 +77,7 @@ fn models_outcome(done: &Finished, checker: Checker) -> Outcome {
     let schedules: u64 = scenarios.iter().map(|scenario| scenario.schedules).sum();
     let counts = TestCounts::parse(&done.output);
     let mut outcome = counts.outcome(format!("{} scenarios, {schedules} schedules", scenarios.len()));
-    let failing: Vec<&str> = done.output.lines().filter_map(failed_test).collect();
-    if !failing.is_empty() {
-        outcome.notes.push(format!("failed: {}", failing.join(", ")));
-    }
+    name_failures(&done.output, &mut outcome);
     outcome.notes.extend(scenarios.iter().map(|s| format!("{}: {} schedules", s.name, s.schedules)));
     let outcome = judged(done, outcome);
     if !done.succeeded() {

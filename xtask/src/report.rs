@@ -87,6 +87,11 @@ impl Report {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{a:stage$}  {b:counted$}  {c:>time$}  {d:verdict$}  {e}");
         }
+        for row in &self.stages {
+            for failure in &row.outcome.failures {
+                let _ = writeln!(text, "{} FAILED: {failure}", row.stage);
+            }
+        }
         if self.strict && self.skipped > 0 {
             text.push_str("strict: what was skipped counts as a failure\n");
         }
@@ -115,6 +120,14 @@ mod tests {
         assert_eq!(table.lines().last(), Some("7 passed, 1 failed, 2 skipped"));
         assert!(table.contains("FAILED: boom") && table.contains("skipped: no tool"), "{table}");
         assert!(table.contains("1.2 s") && table.contains("cargo xtask verify --stage test"), "{table}");
+    }
+
+    #[test]
+    fn what_failed_tests_said_comes_after_the_table() {
+        let failures = vec!["a_stone_fits\n    too large".to_owned()];
+        let table = report(vec![Outcome { failures, ..Outcome::failed("exit code 101") }], false).table();
+        assert!(table.contains("test FAILED: a_stone_fits\n    too large\n"), "{table}");
+        assert_eq!(table.lines().last(), Some("0 passed, 1 failed, 0 skipped"));
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
     /// Lines that were printed as they happened: only for the report.
     pub(crate) details: Vec<String>,
+    /// What the failed tests said, repeated after the closing table: of a long run often only the end is kept.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Outcome {
@@ -157,6 +159,7 @@ impl Outcome {
             skipped: 0,
             notes: Vec::new(),
             details: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
