@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::Chunking;
-use drystone_config::{Config, ConfigError, WORKERS_MAX};
+use drystone_config::{CONNECTIONS, Config, ConfigError, SECONDS, TRANSFERS, WORKERS_MAX};
 use drystone_store::SyncPolicy;
 
 /// A file that is well-formed, with values of which it is known what they must become.
@@ -103,6 +103,25 @@ fn printed(config: &Config) -> String {
     }
     if let Some(chunking) = &config.chunk {
         line("chunk", quoted(&chunking.to_string()));
+    }
+    if let Some(address) = config.listen {
+        line("listen", quoted(&address.to_string()));
+    }
+    let numbers = [
+        ("connections", config.connections, CONNECTIONS),
+        ("transfers", config.transfers, TRANSFERS),
+        ("head_seconds", config.head_seconds, SECONDS),
+        ("idle_seconds", config.idle_seconds, SECONDS),
+        ("body_seconds", config.body_seconds, SECONDS),
+        ("unread_seconds", config.unread_seconds, SECONDS),
+        ("turn_seconds", config.turn_seconds, SECONDS),
+        ("drain_seconds", config.drain_seconds, SECONDS),
+    ];
+    for (key, number, range) in numbers {
+        if let Some(number) = number {
+            assert!(range.contains(&number), "{key} = {number}");
+            line(key, number.to_string());
+        }
     }
     text
 }

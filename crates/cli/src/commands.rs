@@ -15,6 +15,7 @@ use crate::args::{Cli, InitArgs, LsArgs, PlanArgs, RmArgs, StatArgs};
 use crate::exit::{Exit, Outcome, Usage};
 use crate::open::{self, open};
 use crate::output::{Output, size, utc};
+use crate::serving::Serving;
 use crate::settings::Settings;
 
 /// Rows listed at a time.
@@ -204,7 +205,7 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
         (None, None) => settings.chunk.unwrap_or_default(),
     };
     let plan = if args.serve {
-        open::plan_serving(settings, chunking, drystone_limits::constants::CONNECTIONS)?
+        open::plan_serving(settings, chunking, &Serving::resolve(&args.serving, &settings.file))?
     } else {
         open::plan(settings, chunking)?
     };

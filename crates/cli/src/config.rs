@@ -8,15 +8,25 @@
 //! - an error names the line, and the key unless the text is no TOML.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use drystone_chunker::Chunking;
+use drystone_limits::constants;
 use drystone_store::{BucketName, SyncPolicy};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The most worker threads that may be asked for.
 pub const WORKERS_MAX: u16 = 64;
+/// Clients of a server that may be connected at a time.
+pub const CONNECTIONS: RangeInclusive<u16> =
+    constants::CONNECTIONS_MIN as u16..=constants::CONNECTIONS_MAX as u16;
+/// Bodies that a server sends or receives at a time.
+pub const TRANSFERS: RangeInclusive<u16> = constants::TRANSFERS_MIN as u16..=constants::TRANSFERS_MAX as u16;
+/// How long a server may be told to wait for anything, in seconds.
+pub const SECONDS: RangeInclusive<u16> = 1..=3600;
 
 /// What the file says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +43,44 @@ pub struct Config {
     pub bucket: Option<BucketName>,
     /// `chunk`: how a new store cuts.
     pub chunk: Option<Chunking>,
+    /// `listen`: where a server listens.
+    pub listen: Option<SocketAddr>,
+    /// `connections`: clients that may be connected at a time.
+    pub connections: Option<u16>,
+    /// `transfers`: bodies that are sent or received at a time.
+    pub transfers: Option<u16>,
+    /// `head_seconds`: how long a server waits for a request's head.
+    pub head_seconds: Option<u16>,
+    /// `idle_seconds`: for the next request on a connection.
+    pub idle_seconds: Option<u16>,
+    /// `body_seconds`: for the next byte of a body.
+    pub body_seconds: Option<u16>,
+    /// `unread_seconds`: for a client to read on.
+    pub unread_seconds: Option<u16>,
+    /// `turn_seconds`: for a place, before a request is refused.
+    pub turn_seconds: Option<u16>,
+    /// `drain_seconds`: for requests to end after the first signal to stop.
+    pub drain_seconds: Option<u16>,
 }
+
+/// Every key that there is.
+const KEYS: [&str; 15] = [
+    "store",
+    "memory",
+    "workers",
+    "sync",
+    "bucket",
+    "chunk",
+    "listen",
+    "connections",
+    "transfers",
+    "head_seconds",
+    "idle_seconds",
+    "body_seconds",
+    "unread_seconds",
+    "turn_seconds",
+    "drain_seconds",
+];
 
 /// Why a configuration file was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,16 +135,20 @@ impl Config {
         match key {
             "store" => self.store = Some(string(value)?.into()),
             "memory" => self.memory = Some(parsed(drystone_limits::parse_bytes(string(value)?))?),
-            "workers" => self.workers = Some(workers(value)?),
+            "workers" => self.workers = Some(whole(value, 1..=WORKERS_MAX)?),
             "sync" => self.sync = Some(sync(string(value)?)?),
             "bucket" => self.bucket = Some(parsed(BucketName::new(string(value)?))?),
             "chunk" => self.chunk = Some(parsed(string(value)?.parse::<Chunking>())?),
-            _ => {
-                return Err(format!(
-                    "unknown field `{}`; there are store, memory, workers, sync, bucket and chunk",
-                    shown(key)
-                ));
-            }
+            "listen" => self.listen = Some(address(string(value)?)?),
+            "connections" => self.connections = Some(whole(value, CONNECTIONS)?),
+            "transfers" => self.transfers = Some(whole(value, TRANSFERS)?),
+            "head_seconds" => self.head_seconds = Some(whole(value, SECONDS)?),
+            "idle_seconds" => self.idle_seconds = Some(whole(value, SECONDS)?),
+            "body_seconds" => self.body_seconds = Some(whole(value, SECONDS)?),
+            "unread_seconds" => self.unread_seconds = Some(whole(value, SECONDS)?),
+            "turn_seconds" => self.turn_seconds = Some(whole(value, SECONDS)?),
+            "drain_seconds" => self.drain_seconds = Some(whole(value, SECONDS)?),
+            _ => return Err(format!("unknown field `{}`; there are {}", shown(key), KEYS.join(", "))),
         }
         Ok(())
     }
@@ -111,14 +162,18 @@ fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| format!("a text in quotes is expected, not {}", kind(value)))
 }
 
-fn workers(value: &DeValue<'_>) -> Result<u16, String> {
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be an address and a port, like \"127.0.0.1:7080\"".to_owned())
+}
+
+fn whole(value: &DeValue<'_>, range: RangeInclusive<u16>) -> Result<u16, String> {
     let DeValue::Integer(number) = value else {
         return Err(format!("a whole number is expected, not {}", kind(value)));
     };
     u16::from_str_radix(number.as_str(), number.radix())
         .ok()
-        .filter(|workers| (1..=WORKERS_MAX).contains(workers))
-        .ok_or_else(|| format!("must be between 1 and {WORKERS_MAX}"))
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("must be between {} and {}", range.start(), range.end()))
 }
 
 fn sync(text: &str) -> Result<SyncPolicy, String> {
@@ -161,7 +216,9 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let text = "# walls\nstore = \"/srv/wall\"\nmemory = '1 GiB'\nworkers = 0x10\nsync = \"never\"\n\
-            bucket = \"stones\"\nchunk = \"cdc:256KiB,1MiB,4MiB\"\n";
+            bucket = \"stones\"\nchunk = \"cdc:256KiB,1MiB,4MiB\"\nlisten = \"[::1]:80\"\nconnections = 16\n\
+            transfers = 8\nhead_seconds = 1\nidle_seconds = 2\nbody_seconds = 3\nunread_seconds = 4\n\
+            turn_seconds = 5\ndrain_seconds = 3600\n";
         let expected = Config {
             store: Some("/srv/wall".into()),
             memory: Some(1 << 30),
@@ -169,8 +226,19 @@ mod tests {
             sync: Some(SyncPolicy::Never),
             bucket: Some(BucketName::new("stones").expect("a good name")),
             chunk: Some(Chunking::default()),
+            listen: Some(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 80))),
+            connections: Some(16),
+            transfers: Some(8),
+            head_seconds: Some(1),
+            idle_seconds: Some(2),
+            body_seconds: Some(3),
+            unread_seconds: Some(4),
+            turn_seconds: Some(5),
+            drain_seconds: Some(3600),
         };
         assert_eq!(Config::parse(text), Ok(expected));
+        let written = |key: &&str| text.contains(&format!("\n{key} = "));
+        assert!(KEYS.iter().all(written), "a key that is not read here");
         assert_eq!(Config::parse(""), Ok(Config::default()));
     }
 
@@ -178,13 +246,26 @@ mod tests {
     fn an_error_names_the_line_and_the_key() {
         check_refused(
             "\nstoer = 1",
-            "line 2: stoer: unknown field `stoer`; there are store, memory, workers, sync, bucket and chunk",
+            "line 2: stoer: unknown field `stoer`; there are store, memory, workers, sync, bucket, chunk, listen, connections, \
+             transfers, head_seconds, idle_seconds, body_seconds, unread_seconds, turn_seconds, drain_seconds",
         );
         check_refused("store = 1", "line 1: store: a text in quotes is expected, not an integer");
         check_refused("[store]\nx = 1", "line 1: store: a text in quotes is expected, not a table");
         for workers in ["0", "65", "-1", "65537", "99999999999999999999"] {
             check_refused(&format!("\n\nworkers = {workers}"), "line 3: workers: must be between 1 and 64");
         }
+        for (key, below, above) in
+            [("connections", 15, 16_385), ("transfers", 7, 513), ("turn_seconds", 0, 3601)]
+        {
+            let range = format!("must be between {} and {}", below + 1, above - 1);
+            for number in [below, above] {
+                check_refused(&format!("{key} = {number}"), &format!("line 1: {key}: {range}"));
+            }
+        }
+        check_refused(
+            "listen = \"localhost\"",
+            "line 1: listen: must be an address and a port, like \"127.0.0.1:7080\"",
+        );
         check_refused("workers = \"2\"", "line 1: workers: a whole number is expected, not a text");
         check_refused("sync = \"sometimes\"", "line 1: sync: must be \"commit\" or \"never\"");
         check_refused(

@@ -17,6 +17,7 @@ mod progress;
 mod put;
 mod restore;
 mod serve;
+mod serving;
 mod settings;
 mod walk;
 

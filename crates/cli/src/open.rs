@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use drystone_chunker::Chunking;
+use drystone_limits::constants::CONNECTIONS;
 use drystone_limits::{Ask, Budget, Plan, raise_nofile};
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{Store, StoreConfig};
 
 use crate::exit::NotAFolder;
+use crate::serving::Serving;
 use crate::settings::Settings;
 
 /// An open store and the plan it obeys.
@@ -22,22 +24,23 @@ pub(crate) fn plan(settings: &Settings, chunking: Chunking) -> anyhow::Result<Pl
     plan_with(settings, chunking, None)
 }
 
-/// The same for a server that would like so many connections.
+/// The same for a server.
 pub(crate) fn plan_serving(
     settings: &Settings,
     chunking: Chunking,
-    connections: u64,
+    serving: &Serving,
 ) -> anyhow::Result<Plan> {
-    plan_with(settings, chunking, Some(connections))
+    plan_with(settings, chunking, Some(serving))
 }
 
-fn plan_with(settings: &Settings, chunking: Chunking, connections: Option<u64>) -> anyhow::Result<Plan> {
+fn plan_with(settings: &Settings, chunking: Chunking, serving: Option<&Serving>) -> anyhow::Result<Plan> {
     // A refusal leaves the soft limit, which the plan then obeys.
     let _ = raise_nofile();
     let mut ask = Ask::new(chunking.chunk_bytes_max() as u64, chunking.to_string());
     ask.memory_bytes = settings.memory;
     ask.workers = settings.workers;
-    ask.connections = connections;
+    ask.connections = serving.map(|serving| serving.connections.unwrap_or(CONNECTIONS));
+    ask.transfers = serving.and_then(|serving| serving.transfers);
     Ok(Plan::new(&ask, &Budget::detect())?)
 }
 

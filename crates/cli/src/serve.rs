@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use drystone_limits::constants;
 use drystone_local::LocalStore;
 use drystone_server::{Server, ServerConfig, TlsAcceptor};
-use drystone_store::{BucketName, Store};
+use drystone_store::{BucketName, NewKey, Store};
 use drystone_sync::PlainArc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,47 +22,57 @@ use crate::exit::{Exit, Outcome, Usage};
 use crate::key;
 use crate::open;
 use crate::output::Output;
+use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
+
+/// Threads on which requests may block, whatever a reload asks for; one is for the heartbeat of uploads.
+const BLOCKING_THREADS_MAX: usize = constants::TRANSFERS_MAX as usize + 1;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     // Before anything is made or shown.
     let tls = tls(args)?;
-    let mut settings = settings.clone();
-    if let Some(folder) = &args.folder {
-        settings.store = Some(folder.clone());
-    }
+    let settings = settings.with_store(args.folder.as_ref());
     let folder = settings.store()?.clone();
     open::check_folder(&folder)?;
     let is_new = make_if_new(&settings, &folder)?;
-    let plan = open::plan_serving(&settings, LocalStore::chunking(&folder)?, args.connections)?;
+    let serving = Serving::resolve(&args.serving, &settings.file);
+    let chunking = LocalStore::chunking(&folder)?;
+    let plan = open::plan_serving(&settings, chunking, &serving)?;
     if !output.quiet && !output.json {
         // For the journal: what it will never pass.
         plan.lines().iter().for_each(|line| output.note(line));
     }
-    let config = ServerConfig {
-        connections: plan.connections,
-        transfers: plan.transfers,
-        ingests: plan.ingests,
-        calls: plan.blocking_threads - plan.transfers,
-        documents: plan.documents,
-        plan: plan.to_string(),
-    };
-    let (threads, blocking) = (plan.workers, plan.blocking_threads);
-    let store = open::open_planned(&settings, &folder, plan)?.store;
+    let config = ServerConfig::new(plan.clone(), serving.deadlines);
+    let threads = plan.workers;
+    let store = open::open_planned(&settings, &folder, plan.clone())?.store;
     if is_new {
         let bucket = BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
         store.create_bucket(&bucket)?;
     }
-    first_key(&store, args, output)?;
+    let listen = serving::listen(args, &settings.file);
+    let key = first_key(&store, args, listen)?;
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        .max_blocking_threads(blocking)
+        // The most that any plan can have: what this one has, and what a reload makes of it, is kept by the gates in front.
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("drystone-request")
         .enable_all()
         .build()
         .context("cannot start the event loops")?;
-    let served = runtime.block_on(serve(store.clone(), args.listen, config, tls, output));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let served = runtime
+        .block_on(Server::bind(listen, store.clone(), config, tls))
+        .with_context(|| format!("cannot listen on {listen}"))
+        .and_then(|server| {
+            // Not before it is certain that there will be a server to use it with.
+            if let FirstKey::New(new) = &key {
+                store.put_key(new)?;
+                key::show(new, output)?;
+            }
+            let reload = Reload::new(server.controls(), args, settings, chunking, plan);
+            runtime.block_on(serve(server, reload, scheme, output))
+        });
     // Whatever still blocks is past saving: its client is gone.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     store.close();
@@ -82,27 +93,35 @@ fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<bool> {
     Ok(is_empty)
 }
 
-/// Sees to it that there is a key: the one from the environment, one that exists, or a new one that is shown once.
-fn first_key(store: &Store, args: &ServeArgs, output: &Output) -> anyhow::Result<()> {
+/// Whether somebody can use the server.
+enum FirstKey {
+    /// There is a key already.
+    Kept,
+    /// Nobody has one: this will be it, and it will be shown once.
+    New(NewKey),
+}
+
+/// Sees to it that there is a key: the one from the environment, one that exists, or a new one.
+fn first_key(store: &Store, args: &ServeArgs, listen: SocketAddr) -> anyhow::Result<FirstKey> {
     match (&args.access_key, &args.secret_key) {
-        (Some(access), Some(secret)) => return key::keep(store, access, &secret.0),
+        (Some(access), Some(secret)) => {
+            key::keep(store, access, &secret.0)?;
+            return Ok(FirstKey::Kept);
+        }
         (None, None) => {}
         _ => return Err(Usage("DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY go together".into()).into()),
     }
     if !store.keys(None, 1)?.is_empty() {
-        return Ok(());
+        return Ok(FirstKey::Kept);
     }
-    if !args.listen.ip().is_loopback() {
+    if !listen.ip().is_loopback() {
         return Err(Usage(format!(
-            "{} can be reached from elsewhere, and there is no key yet: make one first with \
-             `drystone --store … key create --name me --admin`, or set DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY",
-            args.listen
+            "{listen} can be reached from elsewhere, and there is no key yet: make one first with \
+             `drystone --store … key create --name me --admin`, or set DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY"
         ))
         .into());
     }
-    let new = key::generate("first start", key::everything())?;
-    store.put_key(&new)?;
-    key::show(&new, output)
+    Ok(FirstKey::New(key::generate("first start", key::everything())?))
 }
 
 fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
@@ -131,7 +150,7 @@ fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
 
 fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,drystone_server=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,drystone=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be: this is the only place that sets one.
     let _ = match format {
@@ -140,20 +159,12 @@ fn log(format: LogFormat) {
     };
 }
 
-async fn serve(
-    store: Store,
-    listen: SocketAddr,
-    config: ServerConfig,
-    tls: Option<TlsAcceptor>,
-    output: &Output,
-) -> anyhow::Result<()> {
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let server = Server::bind(listen, store, config, tls)
-        .await
-        .with_context(|| format!("cannot listen on {listen}"))?;
+async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+    let has_terminal = std::io::stderr().is_terminal();
     let address = server.address()?;
     if output.json {
         output.json(&serde_json::json!({ "address": format!("{scheme}://{address}") }))?;
@@ -164,7 +175,22 @@ async fn serve(
     }
     notify("READY=1");
     let quit = async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    if has_terminal && !std::io::stderr().is_terminal() {
+                        // A terminal that was closed, not somebody who wants a reload.
+                        break;
+                    }
+                    notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
+                    // A file of a dozen lines; requests are served by other threads.
+                    reload.run();
+                    notify("READY=1");
+                }
+            }
+        }
         notify("STOPPING=1");
         tracing::info!("stopping: no more connections, requests under way may end");
         stop.send_replace(true);
@@ -176,6 +202,12 @@ async fn serve(
         () = quit => tracing::warn!("stopped at the second signal"),
     }
     Ok(())
+}
+
+/// The clock that service managers compare with.
+fn monotonic_us() -> i128 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000
 }
 
 /// Tells the service manager, if there is one, as `sd_notify` does.

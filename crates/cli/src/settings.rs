@@ -24,23 +24,67 @@ pub(crate) struct Settings {
     pub(crate) sync: SyncPolicy,
     pub(crate) chunk: Option<Chunking>,
     bucket: Option<BucketName>,
+    /// What the file said.
+    pub(crate) file: Config,
+    /// What was said by flags and variables, which a file does not change.
+    pub(crate) flags: Flags,
+    pub(crate) source: Source,
+}
+
+/// The part of the command line and the environment that a file has, too.
+#[derive(Clone, Debug)]
+pub(crate) struct Flags {
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) workers: Option<u16>,
+    pub(crate) sync: Option<SyncPolicy>,
+}
+
+/// Where the file is.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// `None` when there is no home to look in.
+    path: Option<PathBuf>,
+    /// It was named, so it must be there.
+    asked_for: bool,
 }
 
 impl Settings {
     pub(crate) fn resolve(global: &Global) -> anyhow::Result<Self> {
-        let file = read(global)?;
-        let asked = global.sync.map(|sync| match sync {
+        let sync = global.sync.map(|sync| match sync {
             Sync::Commit => SyncPolicy::Commit,
             Sync::Never => SyncPolicy::Never,
         });
-        Ok(Self {
-            store: global.store.clone().or(file.store),
-            memory: global.memory.or(file.memory),
-            workers: global.workers.or(file.workers).map(usize::from),
-            sync: asked.or(file.sync).unwrap_or(SyncPolicy::Commit),
+        let (store, memory, workers) = (global.store.clone(), global.memory, global.workers);
+        let source = Source::of(global);
+        let file = source.read()?;
+        Ok(Self::of(Flags { store, memory, workers, sync }, file, source))
+    }
+
+    fn of(flags: Flags, file: Config, source: Source) -> Self {
+        Self {
+            store: flags.store.clone().or_else(|| file.store.clone()),
+            memory: flags.memory.or(file.memory),
+            workers: flags.workers.or(file.workers).map(usize::from),
+            sync: flags.sync.or(file.sync).unwrap_or(SyncPolicy::Commit),
             chunk: file.chunk,
-            bucket: file.bucket,
-        })
+            bucket: file.bucket.clone(),
+            file,
+            flags,
+            source,
+        }
+    }
+
+    /// The same flags and variables with another file.
+    pub(crate) fn with_file(&self, file: Config) -> Self {
+        Self::of(self.flags.clone(), file, self.source.clone())
+    }
+
+    /// The same with a folder that was named as an argument.
+    pub(crate) fn with_store(&self, folder: Option<&PathBuf>) -> Self {
+        let mut flags = self.flags.clone();
+        flags.store = folder.cloned().or(flags.store);
+        Self::of(flags, self.file.clone(), self.source.clone())
     }
 
     pub(crate) fn bucket(&self, arg: &BucketArg) -> anyhow::Result<BucketName> {
@@ -59,29 +103,35 @@ impl Settings {
     }
 }
 
-fn read(global: &Global) -> anyhow::Result<Config> {
-    let (path, asked_for) = match &global.config {
-        Some(path) => (path.clone(), true),
-        None => match default_path() {
-            Some(path) => (path, false),
-            None => return Ok(Config::default()),
-        },
-    };
-    let mut text = String::new();
-    // Not more than that, whatever its length is said to be: a device has none and no end.
-    let read =
-        std::fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    match read {
-        Ok(len) if len as u64 > FILE_BYTES_MAX => {
-            return Err(Usage(format!("{} is not a settings file: it is too large", path.display())).into());
+impl Source {
+    fn of(global: &Global) -> Self {
+        match &global.config {
+            Some(path) => Self { path: Some(path.clone()), asked_for: true },
+            None => Self { path: default_path(), asked_for: false },
         }
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
-            return Ok(Config::default());
-        }
-        Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
     }
-    Config::parse(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+
+    /// Reads the file as it is now. Nothing, where there need be none.
+    pub(crate) fn read(&self) -> anyhow::Result<Config> {
+        let Some(path) = &self.path else { return Ok(Config::default()) };
+        let mut text = String::new();
+        // Not more than that, whatever its length is said to be: a device has none and no end.
+        let read = std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+        match read {
+            Ok(len) if len as u64 > FILE_BYTES_MAX => {
+                return Err(
+                    Usage(format!("{} is not a settings file: it is too large", path.display())).into()
+                );
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.asked_for => {
+                return Ok(Config::default());
+            }
+            Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
+        }
+        Config::parse(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+    }
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -2,78 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod served;
 
-const DRYSTONE: &str = env!("CARGO_BIN_EXE_drystone");
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
 
-/// A running server, killed when dropped.
-struct Served {
-    child: Child,
-    address: String,
-    /// What it said before it listened.
-    said: Vec<String>,
-}
-
-impl Served {
-    fn start(store: &Path, envs: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(DRYSTONE);
-        command.args(["serve", "--listen", "127.0.0.1:0"]).arg(store).envs(envs.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut said = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                return Self { child, address: address.to_owned(), said };
-            }
-            said.push(line);
-        }
-        let ended = child.wait().unwrap();
-        panic!("it ended without listening ({ended}): {said:?}");
-    }
-
-    fn get(&self, path: &str, authorization: Option<&str>) -> String {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        let authorization =
-            authorization.map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n").unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn ends_in(&mut self, patience: Duration) -> Option<i32> {
-        let begun = Instant::now();
-        while begun.elapsed() < patience {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        None
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn drystone(store: &Path, args: &[&str]) -> std::process::Output {
-    let mut command = Command::new(DRYSTONE);
-    command.arg("--store").arg(store).args(args).output().unwrap()
-}
+use served::{DRYSTONE, Served, drystone};
 
 #[test]
 fn the_first_start_makes_a_store_and_a_key_and_the_second_keeps_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let mut server = Served::start(&store, &[]);
+    let mut server = Served::start(&store, &[], &[]);
     let token = server
         .said
         .iter()
@@ -84,12 +25,10 @@ fn the_first_start_makes_a_store_and_a_key_and_the_second_keeps_them() {
     assert!(server.get("/_/files/", None).starts_with("HTTP/1.1 401"));
     let listed = server.get("/_/files/", Some(&format!("Bearer {token}")));
     assert!(listed.starts_with("HTTP/1.1 200") && listed.contains("\"default\""), "{listed}");
-    // Our own child, not waited for yet: the pid is nobody else's.
-    let pid = rustix::process::Pid::from_raw(i32::try_from(server.child.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    server.signal(rustix::process::Signal::TERM);
     assert_eq!(server.ends_in(Duration::from_secs(20)), Some(0), "a stop is a success");
     drop(server);
-    let again = Served::start(&store, &[]);
+    let again = Served::start(&store, &[], &[]);
     assert!(again.said.is_empty(), "the key is shown once: {:?}", again.said);
     assert!(again.get("/_/files/", Some(&format!("Bearer {token}"))).starts_with("HTTP/1.1 200"));
 }
@@ -143,7 +82,7 @@ fn a_key_from_the_environment_works_and_is_not_changed_silently() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let pair = |secret| [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", secret)];
-    let server = Served::start(&store, &pair("first-secret"));
+    let server = Served::start(&store, &[], &pair("first-secret"));
     assert!(server.said.is_empty(), "{:?}", server.said);
     // alice:first-secret
     let listed = server.get("/_/files/", Some("Basic YWxpY2U6Zmlyc3Qtc2VjcmV0"));
@@ -172,4 +111,22 @@ fn a_certificate_that_cannot_be_used_is_noticed_before_anything_is_made() {
     assert!(String::from_utf8_lossy(&absent.stderr).contains("absent.pem"));
     assert!(alone.stdout.is_empty() && absent.stdout.is_empty(), "no key was made");
     assert!(!store.exists(), "no store was made");
+}
+
+#[test]
+fn a_key_is_shown_only_by_a_server_that_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for _ in 0..2 {
+        let failed = drystone(&store, &["serve", "--listen", &address]);
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        assert!(String::from_utf8_lossy(&failed.stderr).contains(&format!("cannot listen on {address}")));
+        assert!(failed.stdout.is_empty(), "a key of no use was shown: {failed:?}");
+    }
+    assert!(drystone(&store, &["key", "list"]).stdout.is_empty(), "and kept");
+    drop(taken);
+    let server = Served::start(&store, &[], &[]);
+    assert!(server.said.iter().any(|line| line.starts_with("secret key")), "{:?}", server.said);
 }

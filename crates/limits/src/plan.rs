@@ -7,6 +7,7 @@ pub mod constants;
 mod descriptors;
 mod error;
 mod memory;
+mod refit;
 mod serving;
 mod spend;
 mod table;
@@ -35,6 +36,9 @@ pub struct Ask {
     pub chunk_name: String,
     /// `Some` for a server: how many clients may be connected at a time, if there is room.
     pub connections: Option<u64>,
+    /// For a server: bodies that are sent or received at a time, if there is room; 40 if not given, and never more than half
+    /// the connections.
+    pub transfers: Option<u64>,
 }
 
 impl Ask {
@@ -46,6 +50,7 @@ impl Ask {
             chunk_bytes_max,
             chunk_name: chunk_name.into(),
             connections: None,
+            transfers: None,
         }
     }
 }
@@ -108,13 +113,41 @@ impl Plan {
         let workers = worker_count(ask, budget);
         let memory_ceiling = memory::ceiling(ask, budget);
         let (descriptors, memory) = fit(ask, budget, workers, memory_ceiling.value)?;
-        let (readers, serving) = (descriptors.readers, memory.serving);
-        let ingests = ingests(memory.buffers, serving);
+        Ok(Self::assembled(
+            workers,
+            memory,
+            descriptors,
+            memory_ceiling.value,
+            ceilings(budget, memory_ceiling),
+        ))
+    }
 
+    /// The plan of the same process with other ceilings for its clients: what the store has taken stays as it is, and the
+    /// rest must fit beside it. What is `None` becomes what a start would take, or as much of it as fits.
+    ///
+    /// # Errors
+    /// [`PlanError::ServingTooLarge`] when what was asked for does not fit.
+    ///
+    /// # Panics
+    /// When this is no server's plan.
+    pub fn with_serving(&self, connections: Option<u64>, transfers: Option<u64>) -> Result<Self, PlanError> {
+        assert!(self.connections > 0, "only a server has clients");
+        refit::refit(self, connections, transfers)
+    }
+
+    fn assembled(
+        workers: u64,
+        memory: MemoryPlan,
+        descriptors: DescriptorPlan,
+        memory_ceiling: u64,
+        ceilings: Vec<Ceiling>,
+    ) -> Self {
+        let (readers, serving) = (descriptors.readers, memory.serving);
         let mut spends = memory.spends();
         spends.extend(descriptors.spends());
         spends.extend(thread_spends(workers, serving));
         spends.push(Spend::new(Resource::Children, "none are started", 0, 1));
+        let descriptors_ceiling = ceilings.iter().find(|ceiling| ceiling.resource == Resource::Descriptors);
         let plan = Self {
             workers: small(workers),
             buffers: small(memory.buffers),
@@ -127,22 +160,22 @@ impl Plan {
             segment_writers: small(descriptors.segment_writers),
             segment_readers: small(descriptors.segment_readers),
             walk_depth_max: small(descriptors.walk_depth),
-            ingests: small(ingests),
+            ingests: small(ingests(memory.buffers, serving)),
             connections: small(serving.connections),
             transfers: small(serving.transfers),
             documents: if serving.is_none() { 0 } else { small(DOCUMENTS) },
             blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),
             memory_total_bytes: spend::total(&spends, Resource::Memory),
-            memory_ceiling: memory_ceiling.value,
+            memory_ceiling,
             descriptors_total: spend::total(&spends, Resource::Descriptors),
-            descriptors_ceiling: budget.descriptors.value,
-            ceilings: ceilings(budget, memory_ceiling),
+            descriptors_ceiling: descriptors_ceiling.map_or(u64::MAX, |ceiling| ceiling.value),
+            ceilings,
             spends,
         };
         assert!(plan.memory_total_bytes <= plan.memory_ceiling, "a plan that passes its memory ceiling");
         assert!(plan.descriptors_total <= plan.descriptors_ceiling, "a plan that passes its descriptors");
-        Ok(plan)
+        plan
     }
 }
 
@@ -162,7 +195,7 @@ fn fit(
     workers: u64,
     memory_bytes: u64,
 ) -> Result<(DescriptorPlan, MemoryPlan), PlanError> {
-    let candidates = Serving::candidates(ask.connections);
+    let candidates = Serving::candidates(ask.connections, ask.transfers);
     let least = candidates.last().copied().unwrap_or_default();
     let memory_of = |serving: Serving, descriptors: DescriptorPlan, buffers_min| {
         let readers = descriptors.readers;

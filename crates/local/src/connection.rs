@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use drystone_store::{StoreError, SyncPolicy};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::format::{OpenError, failed};
@@ -60,6 +61,9 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(file, flags)?;
         db.busy_timeout(BUSY_WAIT)?;
+        // SQLite would look at the values bound to a range to choose a plan, and so compile such a statement again for every other
+        // value. The schema leaves one good plan for each of ours: promise that the values do not matter.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let policy = match sync {

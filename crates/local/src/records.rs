@@ -4,10 +4,10 @@ use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, CopySource, CopyTarget, Epoch,
-    Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
-    PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals, UploadId,
-    UploadRow,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta,
+    ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError,
+    Totals, UploadId, UploadRow,
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -147,6 +147,21 @@ impl Records for SqliteRecords {
         found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
     }
 
+    fn object_to_read(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        limit: usize,
+    ) -> Result<Option<(ObjectRow, Vec<ManifestRow>)>> {
+        let found = self.read("cannot look an object up", |db| {
+            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
+            let Some(object) = records_read::object(db, bucket, key)? else { return Ok(Some(None)) };
+            let rows = records_manifest::page(db, object.manifest, 0, limit)?;
+            Ok(Some(Some((object, rows))))
+        })?;
+        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+    }
+
     fn list(
         &self,
         bucket: &BucketName,
@@ -165,13 +180,17 @@ impl Records for SqliteRecords {
         self.read("cannot read a manifest", |db| records_manifest::page(db, manifest, from, limit))
     }
 
-    fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
-        let deleted = self.write("cannot delete an object", |tx| {
-            let Some(bucket) = records_read::bucket(tx, bucket)? else { return Ok(None) };
+    fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
+        self.write("cannot delete an object", |tx| {
+            let Some(row) = records_read::bucket(tx, bucket)? else {
+                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
+            };
+            if let Some(refused) = records_commit::unmet(tx, row, key, condition)? {
+                return Ok(Err(refused));
+            }
             let mut statement = tx.prepare_cached("DELETE FROM objects WHERE bucket = ?1 AND key = ?2")?;
-            statement.execute(params![bucket, key.as_str()]).map(|rows| Some(rows == 1))
-        })?;
-        deleted.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+            statement.execute(params![row, key.as_str()]).map(|rows| Ok(rows == 1))
+        })?
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {

@@ -18,9 +18,9 @@ pub struct Queue<T> {
 struct Shared<T> {
     /// A leaf lock.
     state: Mutex<State<T>>,
-    /// Signalled once for each item that came in.
+    /// Signalled for an item that came in, unless somebody is waking already.
     filled: Condvar,
-    /// Signalled once for each item that went out.
+    /// Signalled once for each item that went out while a producer waited.
     drained: Condvar,
 }
 
@@ -28,6 +28,22 @@ struct State<T> {
     items: VecDeque<T>,
     usage: Usage,
     closed: bool,
+    /// Consumers that wait for an item, and producers that wait for room. A signal that nobody waits for is a system call all
+    /// the same.
+    consumers_waiting: usize,
+    producers_waiting: usize,
+    /// A consumer has been signalled and has not looked yet. One at a time: it signals the next if there is more, so a burst of
+    /// items is worked off by those who are awake and not by waking a thread for each.
+    waking: bool,
+}
+
+impl<T> State<T> {
+    /// Whether to signal a consumer now, which is noted.
+    fn wakes_consumer(&mut self) -> bool {
+        let wakes = !self.items.is_empty() && self.consumers_waiting > 0 && !self.waking;
+        self.waking |= wakes;
+        wakes
+    }
 }
 
 impl<T> Clone for Queue<T> {
@@ -40,8 +56,14 @@ impl<T> Queue<T> {
     /// A queue that holds at most `len_max` items; at least 1.
     pub fn new(len_max: usize) -> Self {
         assert!(len_max > 0, "a queue of no items would block for ever");
-        let state =
-            State { items: VecDeque::with_capacity(len_max), usage: Usage::new(len_max), closed: false };
+        let state = State {
+            items: VecDeque::with_capacity(len_max),
+            usage: Usage::new(len_max),
+            closed: false,
+            consumers_waiting: 0,
+            producers_waiting: 0,
+            waking: false,
+        };
         let shared = Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
@@ -58,15 +80,20 @@ impl<T> Queue<T> {
                 waited = true;
                 state.usage.waits += 1;
             }
+            state.producers_waiting += 1;
             state = self.shared.drained.wait(state);
+            state.producers_waiting -= 1;
         }
         if state.closed {
             return Err(Closed(item));
         }
         state.items.push_back(item);
         state.usage.take();
+        let wakes_consumer = state.wakes_consumer();
         drop(state);
-        self.shared.filled.notify_one();
+        if wakes_consumer {
+            self.shared.filled.notify_one();
+        }
         Ok(())
     }
 
@@ -76,14 +103,23 @@ impl<T> Queue<T> {
         loop {
             if let Some(item) = state.items.pop_front() {
                 state.usage.give_back();
+                let (wakes_consumer, wakes_producer) = (state.wakes_consumer(), state.producers_waiting > 0);
                 drop(state);
-                self.shared.drained.notify_one();
+                if wakes_producer {
+                    self.shared.drained.notify_one();
+                }
+                if wakes_consumer {
+                    self.shared.filled.notify_one();
+                }
                 return Some(item);
             }
             if state.closed {
                 return None;
             }
+            state.consumers_waiting += 1;
             state = self.shared.filled.wait(state);
+            state.consumers_waiting -= 1;
+            state.waking = false;
         }
     }
 

@@ -15,12 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a connection may stay without a request.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// From its first byte, or from the connection's beginning, a request's head must be whole in this time.
-pub(crate) const HEAD_MAX: Duration = Duration::from_secs(10);
-/// How long a client may leave a response unread.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+use crate::deadlines::SharedDeadlines;
+
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -62,6 +58,7 @@ impl IdleConnections {
 /// What is known of one connection; shared by its socket, its requests and its watch.
 pub(crate) struct Connection {
     idle: PlainArc<IdleConnections>,
+    deadlines: PlainArc<SharedDeadlines>,
     close: PlainArc<Notify>,
     state: Mutex<State>,
 }
@@ -82,12 +79,16 @@ struct State {
 pub(crate) struct Active(PlainArc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(idle: &PlainArc<IdleConnections>) -> PlainArc<Self> {
+    pub(crate) fn new(
+        idle: &PlainArc<IdleConnections>,
+        deadlines: &PlainArc<SharedDeadlines>,
+    ) -> PlainArc<Self> {
         let close = PlainArc::new(Notify::new());
         let ticket = Some(idle.add(&close));
         let state =
             State { active: 0, ticket, idle_since: Instant::now(), first_byte: None, write_blocked: None };
-        PlainArc::new(Self { idle: PlainArc::clone(idle), close, state: Mutex::new(state) })
+        let (idle, deadlines) = (PlainArc::clone(idle), PlainArc::clone(deadlines));
+        PlainArc::new(Self { idle, deadlines, close, state: Mutex::new(state) })
     }
 
     pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
@@ -119,16 +120,17 @@ impl Connection {
     }
 
     fn overdue(&self) -> Option<&'static str> {
+        let deadlines = self.deadlines.get();
         let state = self.state.lock();
-        if state.write_blocked.is_some_and(|since| since.elapsed() > WRITE_STALL_MAX) {
+        if state.write_blocked.is_some_and(|since| since.elapsed() > deadlines.unread) {
             return Some("the client does not read");
         }
         if state.active > 0 {
             return None;
         }
         match state.first_byte {
-            Some(first) if first.elapsed() > HEAD_MAX => Some("the head of a request takes too long"),
-            None if state.idle_since.elapsed() > KEEP_ALIVE => Some("idle"),
+            Some(first) if first.elapsed() > deadlines.head => Some("the head of a request takes too long"),
+            None if state.idle_since.elapsed() > deadlines.idle => Some("idle"),
             _ => None,
         }
     }

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drystone_pool::Slice;
-use drystone_store::{ObjectReader, ObjectRow, StoreError};
+use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
 use drystone_sync::{Mutex, PlainArc, PlainWeak};
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::places::Permit;
 
 /// The most that is copied out of a buffer at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -70,6 +70,19 @@ struct State {
 /// A reader and the chunk that it has read; `None` at the end.
 type Fetched = (ObjectReader, Option<Slice>);
 
+/// An object that somebody wants to read, and what was learnt with the first look at it.
+pub(crate) struct Found {
+    pub(crate) object: ObjectRow,
+    opened: Opened,
+    transfer: Permit,
+}
+
+enum Opened {
+    /// All of a small one, verified.
+    Whole(Bytes),
+    Reader(ObjectReader),
+}
+
 /// The bytes of an object, or of a part of it, as the body of a response.
 pub(crate) struct ObjectBody {
     engine: PlainArc<Engine>,
@@ -80,40 +93,58 @@ pub(crate) struct ObjectBody {
     whole: Option<Bytes>,
     holding: PlainArc<Holding>,
     fetching: Option<JoinHandle<Result<Fetched, StoreError>>>,
-    _transfer: Option<OwnedSemaphorePermit>,
+    /// Kept by a fetch, too: when a body is dropped meanwhile, its thread still counts.
+    transfer: PlainArc<Permit>,
 }
 
 impl Engine {
-    /// The body of a response with this part of the object. Waits for a place and for the first chunk, so that damage there
-    /// becomes an error instead of a broken body.
-    pub(crate) async fn download(
-        self: &PlainArc<Self>,
-        object: ObjectRow,
+    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs more than either. Waits for a
+    /// place among the transfers.
+    pub(crate) async fn find(self: &PlainArc<Self>, bucket: BucketName, key: Key) -> Result<Found, Fault> {
+        let transfer = self.transfers.enter().await?;
+        let found = self.call(move |store| {
+            let mut reader = store.get(&bucket, &key, None)?;
+            let object = reader.object().clone();
+            let opened = match reader.read_small(PIECE_BYTES)? {
+                Some(bytes) => Opened::Whole(bytes.into()),
+                None => Opened::Reader(reader),
+            };
+            Ok((object, opened))
+        });
+        let (object, opened) = found.await?;
+        Ok(Found { object, opened, transfer })
+    }
+}
+
+impl Found {
+    /// The body of a response with this part of the object. Waits for the first chunk, so that damage there becomes an error
+    /// instead of a broken body.
+    pub(crate) async fn body(
+        self,
+        engine: &PlainArc<Engine>,
         range: Range<u64>,
     ) -> Result<ObjectBody, Fault> {
-        let transfer = if range.is_empty() { None } else { Some(self.transfers.enter().await?) };
-        let state = State { reader: None, slice: None, asked: Instant::now() };
-        let holding = PlainArc::new(Holding { state: Mutex::new(state) });
-        let mut body = ObjectBody {
-            engine: PlainArc::clone(self),
+        let Self { object, opened, transfer } = self;
+        let is_whole = range == (0..object.size);
+        let (whole, reader) = match opened {
+            // A range lies inside the object, whose size is that of the bytes.
+            Opened::Whole(bytes) => (Some(bytes.slice(range.start as usize..range.end as usize)), None),
+            Opened::Reader(reader) => (None, Some(reader).filter(|_| is_whole)),
+        };
+        let state = State { reader, slice: None, asked: Instant::now() };
+        let body = ObjectBody {
+            engine: PlainArc::clone(engine),
             object,
             range,
-            whole: None,
-            holding,
+            whole,
+            holding: PlainArc::new(Holding { state: Mutex::new(state) }),
             fetching: None,
-            _transfer: transfer,
+            transfer: PlainArc::new(transfer),
         };
-        if !body.range.is_empty() {
+        if body.whole.is_none() && !body.range.is_empty() {
             let fetched = body.fetch().await??;
-            match &fetched.1 {
-                Some(slice) if slice.len() as u64 == body.len() && slice.len() <= PIECE_BYTES => {
-                    body.whole = Some(Bytes::copy_from_slice(slice));
-                }
-                _ => {
-                    body.keep(fetched);
-                    self.held.register(&body.holding);
-                }
-            }
+            body.keep(fetched);
+            engine.held.register(&body.holding);
         }
         Ok(body)
     }
@@ -128,7 +159,9 @@ impl ObjectBody {
     fn fetch(&self) -> JoinHandle<Result<Fetched, StoreError>> {
         let reader = self.holding.state.lock().reader.take();
         let (store, object, range) = (self.engine.store.clone(), self.object.clone(), self.range.clone());
+        let transfer = PlainArc::clone(&self.transfer);
         tokio::task::spawn_blocking(move || {
+            let _transfer = transfer;
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice()?;
             Ok((reader, slice))

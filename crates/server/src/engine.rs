@@ -1,21 +1,25 @@
 //! What every request shares: the store, and the ceilings in front of it.
 
-use std::time::Duration;
+use std::io;
 
+use drystone_limits::Plan;
+use drystone_pool::WorkerPool;
 use drystone_store::{Store, StoreError};
-use drystone_sync::PlainArc;
+use drystone_sync::{Mutex, PlainArc};
+use tokio::sync::oneshot;
 
-use crate::ServerConfig;
 use crate::access::Keys;
+use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
+use crate::{Deadlines, ServerConfig};
 
-/// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Requests that may wait for one place.
 const WAITING_PER_PLACE: usize = 8;
+/// Calls that are let through for each thread that runs them: so that a thread finds the next one when it has ended one.
+const CALLS_PER_THREAD: usize = 4;
 
 /// The store behind its gates.
 pub(crate) struct Engine {
@@ -23,28 +27,58 @@ pub(crate) struct Engine {
     pub(crate) lanes: PlainArc<Lanes>,
     /// Bodies that are sent or received at a time.
     pub(crate) transfers: Gate,
-    /// Calls that only ask the records.
+    /// Calls that only ask the records, or read a few bytes.
     pub(crate) calls: Gate,
+    /// Where these run. Not the runtime's threads: it wakes one of those for every call, here whoever is awake goes on with the next.
+    callers: WorkerPool,
     /// Requests whose body is a document, which has to be in memory to be understood.
     pub(crate) documents: Gate,
     pub(crate) held: Held,
     pub(crate) keys: Keys,
+    pub(crate) deadlines: PlainArc<SharedDeadlines>,
+    /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
+    plan: Mutex<PlainArc<Plan>>,
 }
 
 impl Engine {
-    pub(crate) fn new(store: Store, config: &ServerConfig) -> Self {
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn new(store: Store, config: &ServerConfig) -> io::Result<Self> {
         let waiting = config.transfers * WAITING_PER_PLACE;
-        let lanes = Lanes::new(store.clone(), config.ingests, waiting, PATIENCE);
-        Self {
+        let patience = config.deadlines.turn;
+        let lanes = Lanes::new(store.clone(), config.ingests, waiting, patience);
+        let calls = config.calls * CALLS_PER_THREAD;
+        Ok(Self {
             store,
             lanes: PlainArc::new(lanes),
-            transfers: Gate::new("transfers at a time", config.transfers, waiting, PATIENCE),
+            transfers: Gate::new("transfers at a time", config.transfers, waiting, patience),
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
-            calls: Gate::new("requests at a time", config.calls, config.connections, PATIENCE),
-            documents: Gate::new("documents at a time", config.documents, waiting, PATIENCE),
+            calls: Gate::new("requests at a time", calls, config.connections, patience),
+            callers: WorkerPool::new("drystone-call", config.calls, calls)?,
+            documents: Gate::new("documents at a time", config.documents, waiting, patience),
             held: Held::default(),
             keys: Keys::default(),
-        }
+            deadlines: PlainArc::new(SharedDeadlines::new(config.deadlines)),
+            plan: Mutex::new(PlainArc::new(config.plan.clone())),
+        })
+    }
+
+    /// What holds now.
+    pub(crate) fn plan(&self) -> PlainArc<Plan> {
+        PlainArc::clone(&self.plan.lock())
+    }
+
+    /// Other ceilings for whoever comes from now on. What the store has taken is not among them: `ingests` and `documents`
+    /// stay what they were.
+    pub(crate) fn change(&self, plan: Plan, deadlines: Deadlines) {
+        let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
+        self.deadlines.set(deadlines);
+        self.transfers.change(plan.transfers, waiting, patience);
+        let ceiling = |gate: &Gate| gate.usage().places.ceiling;
+        self.calls.change(ceiling(&self.calls), plan.connections, patience);
+        self.documents.change(ceiling(&self.documents), waiting, patience);
+        self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
+        *self.plan.lock() = PlainArc::new(plan);
     }
 
     /// Runs a short call of the store on a thread that may block.
@@ -54,10 +88,20 @@ impl Engine {
     ) -> Result<T, Fault> {
         let place = self.calls.enter().await?;
         let store = self.store.clone();
-        let called = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            call(&store)
+        let (tell, told) = oneshot::channel();
+        // As long as the gate lets through: never full, so the event loop does not wait here.
+        let submitted = self.callers.submit(move || {
+            let called = call(&store);
+            drop((store, place));
+            // Nobody listens any more where the client has gone.
+            let _ = tell.send(called);
         });
-        Ok(called.await??)
+        submitted.map_err(|_| StoreError::Closed)?;
+        // A call that panicked tells nothing; the pool has contained it.
+        let called = told.await.map_err(|_| {
+            tracing::error!("a call of the store panicked");
+            Fault::Internal
+        });
+        Ok(called??)
     }
 }

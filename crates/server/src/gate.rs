@@ -3,31 +3,33 @@
 
 use std::time::Duration;
 
-use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use drystone_sync::{Mutex, PlainArc};
 
 use crate::fault::Fault;
+use crate::places::{Permit, Places, PlacesUsage};
 
 /// What is counted, in the words of the metrics and of the refusal.
 pub(crate) struct Gate {
     what: &'static str,
-    permits: PlainArc<Semaphore>,
-    ceiling: usize,
+    places: PlainArc<Places>,
     waiting: AtomicUsize,
+    refused: AtomicUsize,
+    /// A leaf.
+    queue: Mutex<Queue>,
+}
+
+/// How many may wait, and for how long.
+#[derive(Clone, Copy)]
+struct Queue {
     waiting_max: usize,
     patience: Duration,
-    refused: AtomicUsize,
-    high_water: AtomicUsize,
 }
 
 /// A reading of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GateUsage {
-    pub(crate) what: &'static str,
-    pub(crate) now: usize,
-    pub(crate) high_water: usize,
-    pub(crate) ceiling: usize,
+    pub(crate) places: PlacesUsage,
     pub(crate) waiting: usize,
     pub(crate) refused: usize,
 }
@@ -44,13 +46,10 @@ impl Gate {
     pub(crate) fn new(what: &'static str, ceiling: usize, waiting_max: usize, patience: Duration) -> Self {
         Self {
             what,
-            permits: PlainArc::new(Semaphore::new(ceiling)),
-            ceiling,
+            places: Places::new(ceiling),
             waiting: AtomicUsize::new(0),
-            waiting_max,
-            patience,
             refused: AtomicUsize::new(0),
-            high_water: AtomicUsize::new(0),
+            queue: Mutex::new(Queue { waiting_max, patience }),
         }
     }
 
@@ -58,24 +57,19 @@ impl Gate {
     ///
     /// # Errors
     /// [`Fault::Busy`] when the queue is full or patience has run out.
-    pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        if let Ok(permit) = PlainArc::clone(&self.permits).try_acquire_owned() {
-            self.note_high_water();
+    pub(crate) async fn enter(&self) -> Result<Permit, Fault> {
+        if let Some(permit) = self.places.try_take() {
             return Ok(permit);
         }
+        let Queue { waiting_max, patience } = *self.queue.lock();
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
-        if before >= self.waiting_max {
+        if before >= waiting_max {
             return Err(self.refuse());
         }
-        let acquired = PlainArc::clone(&self.permits).acquire_owned();
-        match tokio::time::timeout(self.patience, acquired).await {
-            Ok(Ok(permit)) => {
-                self.note_high_water();
-                Ok(permit)
-            }
-            _ => Err(self.refuse()),
-        }
+        self.places.note_wait();
+        let taken = tokio::time::timeout(patience, self.places.take()).await;
+        taken.map_err(|_| self.refuse())
     }
 
     /// Whether somebody waits.
@@ -83,20 +77,18 @@ impl Gate {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Other ceilings from now on; who waits keeps the patience that he came with.
+    pub(crate) fn change(&self, ceiling: usize, waiting_max: usize, patience: Duration) {
+        *self.queue.lock() = Queue { waiting_max, patience };
+        self.places.resize(ceiling);
+    }
+
     pub(crate) fn usage(&self) -> GateUsage {
         GateUsage {
-            what: self.what,
-            now: self.ceiling - self.permits.available_permits().min(self.ceiling),
-            high_water: self.high_water.load(Ordering::Relaxed),
-            ceiling: self.ceiling,
+            places: self.places.usage(),
             waiting: self.waiting.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
         }
-    }
-
-    fn note_high_water(&self) {
-        let now = self.ceiling - self.permits.available_permits().min(self.ceiling);
-        self.high_water.fetch_max(now, Ordering::Relaxed);
     }
 
     fn refuse(&self) -> Fault {
@@ -130,7 +122,8 @@ mod tests {
             assert_eq!(gate.usage().waiting, 0);
             drop(held);
             drop(gate.enter().await.unwrap());
-            assert_eq!((gate.usage().now, gate.usage().high_water), (0, 1));
+            let usage = gate.usage().places;
+            assert_eq!((usage.now, usage.high_water, usage.waits), (0, 1, 1));
         });
     }
 
@@ -142,6 +135,23 @@ mod tests {
             let gave_up = tokio::time::timeout(Duration::from_secs(1), gate.enter()).await;
             assert!(gave_up.is_err());
             assert!(!gate.is_wanted());
+        });
+    }
+
+    #[test]
+    fn a_gate_that_is_changed_uses_the_new_numbers_for_whoever_comes() {
+        paused().block_on(async {
+            let gate = Gate::new("places", 1, 0, Duration::from_secs(60));
+            let _held = gate.enter().await.unwrap();
+            assert!(matches!(gate.enter().await, Err(Fault::Busy(_))), "no queue");
+            let begun = tokio::time::Instant::now();
+            gate.change(1, 1, Duration::from_secs(7));
+            assert!(matches!(gate.enter().await, Err(Fault::Busy(_))));
+            assert_eq!(begun.elapsed().as_secs(), 7, "a queue, and the new patience");
+            gate.change(2, 0, Duration::from_secs(60));
+            let _second = gate.enter().await.unwrap();
+            assert!(matches!(gate.enter().await, Err(Fault::Busy(_))), "no queue again");
+            assert_eq!(begun.elapsed().as_secs(), 7);
         });
     }
 }

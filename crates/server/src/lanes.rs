@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use drystone_store::{Ingest, SessionHandle, Store};
 use drystone_sync::{Condvar, Mutex, PlainArc};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::fault::Fault;
 use crate::gate::Gate;
+use crate::places::Permit;
 
 /// How long a session lives without a heartbeat.
 const LEASE_MS: u64 = 120_000;
@@ -69,7 +69,7 @@ impl Drop for Commit {
 /// A place at a lane; not yet an ingest, because beginning one blocks.
 pub(crate) struct Place {
     lanes: PlainArc<Lanes>,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
 }
 
 /// A lane in use. Goes back when dropped.
@@ -77,7 +77,7 @@ pub(crate) struct Lane {
     lanes: PlainArc<Lanes>,
     kept: Option<Kept>,
     /// After `kept` in time: whoever gets the permit finds the ingest.
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Lanes {

@@ -10,24 +10,34 @@
 
 mod access;
 mod connection;
+mod deadlines;
 mod digest;
 mod download;
 mod engine;
 mod fault;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod lanes;
 mod meta;
 mod metrics;
+mod places;
+mod process;
 mod range;
+mod resources;
 mod route;
 mod s3;
 mod server;
 mod upload;
 
 pub use access::bearer_token;
-pub use server::Server;
+pub use deadlines::Deadlines;
+pub use server::{Controls, Server};
 pub use tokio_rustls::TlsAcceptor;
+
+use drystone_limits::Plan;
 
 /// What a server may use, beside what its store uses. The numbers come from a plan.
 #[derive(Clone, Debug)]
@@ -42,6 +52,24 @@ pub struct ServerConfig {
     pub calls: usize,
     /// XML documents in memory at a time.
     pub documents: usize,
-    /// The plan as text, for whoever asks the server.
-    pub plan: String,
+    /// How long is waited for what.
+    pub deadlines: Deadlines,
+    /// Where the numbers come from, for whoever asks the server.
+    pub plan: Plan,
+}
+
+impl ServerConfig {
+    /// What the plan of a server gives it.
+    pub fn new(plan: Plan, deadlines: Deadlines) -> Self {
+        Self {
+            connections: plan.connections,
+            transfers: plan.transfers,
+            ingests: plan.ingests,
+            // One thread is left to the sessions' heartbeat.
+            calls: plan.blocking_threads - plan.transfers - 1,
+            documents: plan.documents,
+            deadlines,
+            plan,
+        }
+    }
 }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use drystone_pool::Usage;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicU64, Ordering};
 use http::{Method, StatusCode};
 
-use crate::ServerConfig;
 use crate::engine::Engine;
+use crate::process::Process;
+use crate::resources::{Resource, resources};
 use crate::server::Counts;
 
 /// Upper bounds of the latency histogram, in seconds.
@@ -30,16 +30,14 @@ struct Face {
 pub(crate) struct Metrics {
     engine: PlainArc<Engine>,
     connections: PlainArc<Counts>,
-    connections_max: usize,
     faces: [Face; FACES.len()],
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>) -> Self {
         Self {
             engine: PlainArc::clone(engine),
             connections: PlainArc::clone(counts),
-            connections_max: config.connections,
             faces: Default::default(),
         }
     }
@@ -57,11 +55,17 @@ impl Metrics {
         face.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
     }
 
+    /// Every bounded resource.
+    pub(crate) fn resources(&self) -> [Resource; 8] {
+        resources(&self.engine, &self.connections.places)
+    }
+
     /// The exposition format, version 0.0.4.
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self, process: &Process) -> String {
         let mut text = String::with_capacity(8 << 10);
         self.requests(&mut text);
-        self.resources(&mut text);
+        write_resources(&mut text, &self.resources());
+        self.process(&mut text, process);
         let stats = self.engine.store.put_stats();
         let mut counter = |name: &str, help: &str, value: u64| {
             let _ = writeln!(
@@ -121,44 +125,44 @@ impl Metrics {
         }
     }
 
-    /// Every bounded resource: now, high-water mark, ceiling, waiting, refused.
-    fn resources(&self, text: &mut String) {
-        let usage = self.engine.store.usage();
-        let of_pool = |what: &'static str, usage: Usage| {
-            (what, usage.now as u64, Some(usage.high_water as u64), usage.ceiling as u64, None, None)
-        };
-        let of_gate = |what: &'static str, usage: crate::gate::GateUsage| {
-            let refused = Some(usage.refused as u64);
-            let high_water = Some(usage.high_water as u64);
-            (what, usage.now as u64, high_water, usage.ceiling as u64, Some(usage.waiting as u64), refused)
-        };
-        let open = self.connections.open.load(Ordering::Relaxed);
+    /// The names are those that clients of Prometheus use for any process; what is unknown is left out.
+    fn process(&self, text: &mut String, process: &Process) {
+        let plan = self.engine.plan();
         let rows = [
-            of_pool("buffers", usage.buffers),
-            of_pool("jobs", usage.jobs),
-            of_pool("ingests", usage.ingests),
-            of_gate("transfers", self.engine.transfers.usage()),
-            of_gate("uploads", self.engine.lanes.gate().usage()),
-            of_gate("calls", self.engine.calls.usage()),
-            of_gate("documents", self.engine.documents.usage()),
-            ("connections", open, None, self.connections_max as u64, None, None),
+            ("process_open_fds", "Open descriptors.", process.descriptors),
+            ("process_max_fds", "The most that may be open.", Some(plan.descriptors_ceiling)),
+            ("process_resident_memory_bytes", "Resident memory.", process.resident_bytes),
+            (
+                "drystone_resident_memory_high_water_bytes",
+                "The most that was resident since the start.",
+                process.resident_high_water_bytes,
+            ),
+            ("drystone_planned_memory_bytes", "What the plan spends.", Some(plan.memory_total_bytes)),
+            ("drystone_memory_ceiling_bytes", "What the plan stays below.", Some(plan.memory_ceiling)),
+            ("process_threads", "Threads.", process.threads),
         ];
-        type Row = (&'static str, u64, Option<u64>, u64, Option<u64>, Option<u64>);
-        let mut family = |name: &str, help: &str, value: &dyn Fn(&Row) -> Option<u64>| {
-            let _ = writeln!(
-                text,
-                "# HELP drystone_resource_{name} {help}\n# TYPE drystone_resource_{name} gauge"
-            );
-            for row in &rows {
-                if let Some(value) = value(row) {
-                    let _ = writeln!(text, "drystone_resource_{name}{{resource=\"{}\"}} {value}", row.0);
-                }
+        for (name, help, value) in rows {
+            if let Some(value) = value {
+                let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
             }
-        };
-        family("now", "In use.", &|row| Some(row.1));
-        family("high_water", "The most in use since the start.", &|row| row.2);
-        family("ceiling", "Never passed.", &|row| Some(row.3));
-        family("waiting", "Who waits.", &|row| row.4);
-        family("refused", "Requests turned away since the start.", &|row| row.5);
+        }
     }
+}
+
+fn write_resources(text: &mut String, rows: &[Resource]) {
+    let mut family = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Resource) -> Option<u64>| {
+        let _ =
+            writeln!(text, "# HELP drystone_resource_{name} {help}\n# TYPE drystone_resource_{name} {kind}");
+        for row in rows {
+            if let Some(value) = value(row) {
+                let _ = writeln!(text, "drystone_resource_{name}{{resource=\"{}\"}} {value}", row.name);
+            }
+        }
+    };
+    family("now", "gauge", "In use.", &|row| Some(row.now));
+    family("high_water", "gauge", "The most in use since the start.", &|row| Some(row.high_water));
+    family("ceiling", "gauge", "Never passed.", &|row| Some(row.ceiling));
+    family("waiting", "gauge", "Who waits.", &|row| row.waiting);
+    family("waits_total", "counter", "How often somebody had to wait.", &|row| Some(row.waits));
+    family("refused_total", "counter", "Requests turned away.", &|row| row.refused);
 }

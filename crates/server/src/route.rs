@@ -12,7 +12,6 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use crate::ServerConfig;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::metrics::Metrics;
@@ -41,9 +40,9 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>) -> Self {
         let draining = PlainArc::new(AtomicBool::new(false));
-        let metrics = PlainArc::new(Metrics::new(engine, counts, config));
+        let metrics = PlainArc::new(Metrics::new(engine, counts));
         let seed = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use drystone_limits::Plan;
 use drystone_store::Store;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicU64, Ordering};
@@ -19,18 +20,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::connection::{Active, Connection, HEAD_MAX, IdleConnections, Watched};
+use crate::connection::{Active, Connection, IdleConnections, Watched};
 use crate::engine::Engine;
+use crate::places::{Permit, Places};
 use crate::route::{ResponseBody, Router};
-use crate::{ServerConfig, TlsAcceptor, download, lanes};
+use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes};
 
 /// What one read of a socket may bring; also the longest head.
 const READ_BYTES_MAX: usize = 128 << 10;
-/// How long requests under way may take to end after the first signal.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// After this, another idle connection is asked to leave, or another accept is tried.
 const RETRY: Duration = Duration::from_millis(100);
 /// A handshake that takes longer is not worth its connection.
@@ -39,26 +39,55 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A server that is bound and not yet running.
 pub struct Server {
     listener: TcpListener,
-    config: ServerConfig,
     tls: Option<TlsAcceptor>,
     engine: PlainArc<Engine>,
     router: PlainArc<Router>,
     counts: PlainArc<Counts>,
+    idle: PlainArc<IdleConnections>,
 }
 
 /// Counts of connections, for the metrics.
-#[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) accepted: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    pub(crate) open: AtomicU64,
+    /// A place for each.
+    pub(crate) places: PlainArc<Places>,
+}
+
+impl Counts {
+    /// Closes the connection that has been idle for longest; `false` when there is none.
+    fn evict(&self, idle: &IdleConnections) -> bool {
+        let evicted = idle.evict();
+        self.evicted.fetch_add(u64::from(evicted), Ordering::Relaxed);
+        evicted
+    }
+}
+
+/// Changes what a running server allows, from any thread.
+#[derive(Clone)]
+pub struct Controls {
+    engine: PlainArc<Engine>,
+    counts: PlainArc<Counts>,
+    idle: PlainArc<IdleConnections>,
+}
+
+impl Controls {
+    /// From now on these hold. Nobody under way is disturbed: where a ceiling is lowered below what is in use, nobody new gets
+    /// in before enough have ended. Idle connections above their ceiling are closed.
+    pub fn change(&self, plan: Plan, deadlines: Deadlines) {
+        self.counts.places.resize(plan.connections);
+        self.engine.change(plan, deadlines);
+        // Those chosen give their places back by and by, so the surplus is counted once.
+        let surplus = self.counts.places.surplus();
+        (0..surplus).take_while(|_| self.counts.evict(&self.idle)).for_each(drop);
+    }
 }
 
 impl Server {
     /// Binds the address and prepares to serve `store`. Within a tokio runtime.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, or a thread not started.
     pub async fn bind(
         address: SocketAddr,
         store: Store,
@@ -66,10 +95,17 @@ impl Server {
         tls: Option<TlsAcceptor>,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let engine = PlainArc::new(Engine::new(store, &config));
-        let counts = PlainArc::new(Counts::default());
-        let router = PlainArc::new(Router::new(&engine, &counts, &config));
-        Ok(Self { listener, config, tls, engine, router, counts })
+        let engine = PlainArc::new(Engine::new(store, &config)?);
+        let (accepted, evicted) = (AtomicU64::new(0), AtomicU64::new(0));
+        let counts = PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
+        let router = PlainArc::new(Router::new(&engine, &counts));
+        Ok(Self { listener, tls, engine, router, counts, idle: PlainArc::default() })
+    }
+
+    /// What changes its ceilings while it runs.
+    pub fn controls(&self) -> Controls {
+        let (engine, counts) = (PlainArc::clone(&self.engine), PlainArc::clone(&self.counts));
+        Controls { engine, counts, idle: PlainArc::clone(&self.idle) }
     }
 
     /// The address that is listened on, with the port that was found.
@@ -82,17 +118,15 @@ impl Server {
 
     /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let permits = PlainArc::new(Semaphore::new(self.config.connections));
-        let idle = PlainArc::new(IdleConnections::default());
         let mut connections = JoinSet::new();
         let upkeep = tokio::spawn(upkeep(PlainArc::clone(&self.engine)));
         let (closing, closed) = watch::channel(false);
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                (permit, socket, peer) = accept(&self.listener, &permits, &idle, &self.counts) => {
+                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.idle) => {
                     self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-                    let connection = Connection::new(&idle);
+                    let connection = Connection::new(&self.idle, &self.engine.deadlines);
                     let serve = self.serve(socket, peer, connection, closed.clone(), permit);
                     connections.spawn(serve);
                     while connections.try_join_next().is_some() {}
@@ -102,8 +136,9 @@ impl Server {
         drop(self.listener);
         self.router.drain();
         closing.send_replace(true);
+        let patience = self.engine.deadlines.get().drain;
         let drained =
-            tokio::time::timeout(DRAIN_MAX, async { while connections.join_next().await.is_some() {} });
+            tokio::time::timeout(patience, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
             tracing::warn!(left = connections.len(), "requests did not end in time and are broken off");
             connections.shutdown().await;
@@ -120,21 +155,19 @@ impl Server {
         peer: SocketAddr,
         connection: PlainArc<Connection>,
         closed: watch::Receiver<bool>,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> impl Future<Output = ()> + use<> {
         let router = PlainArc::clone(&self.router);
-        let counts = PlainArc::clone(&self.counts);
+        let head_max = self.engine.deadlines.get().head;
         let tls = self.tls.clone();
         async move {
             let _permit = permit;
-            counts.open.fetch_add(1, Ordering::Relaxed);
-            let _open = Open(&counts.open);
             // Without it a response in two writes waits for the client's acknowledgement.
             let _ = socket.set_nodelay(true);
             match tls {
-                None => speak(socket, peer, connection, closed, router).await,
+                None => speak(socket, peer, connection, closed, router, head_max).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
-                    Ok(Ok(socket)) => speak(socket, peer, connection, closed, router).await,
+                    Ok(Ok(socket)) => speak(socket, peer, connection, closed, router, head_max).await,
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
                 },
@@ -143,21 +176,12 @@ impl Server {
     }
 }
 
-struct Open<'a>(&'a AtomicU64);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The next connection, and a permit for it. At most this one has been accepted without a permit.
 async fn accept(
     listener: &TcpListener,
-    permits: &PlainArc<Semaphore>,
-    idle: &IdleConnections,
     counts: &Counts,
-) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
+    idle: &IdleConnections,
+) -> (Permit, TcpStream, SocketAddr) {
     let (socket, peer) = loop {
         match listener.accept().await {
             Ok(accepted) => break accepted,
@@ -168,14 +192,14 @@ async fn accept(
             }
         }
     };
+    if let Some(permit) = counts.places.try_take() {
+        return (permit, socket, peer);
+    }
+    counts.places.note_wait();
     loop {
-        if let Ok(permit) = PlainArc::clone(permits).try_acquire_owned() {
-            return (permit, socket, peer);
-        }
-        if idle.evict() {
-            counts.evicted.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Ok(Ok(permit)) = tokio::time::timeout(RETRY, PlainArc::clone(permits).acquire_owned()).await {
+        // One for this client, and all that are too many since the ceiling was lowered.
+        (0..=counts.places.surplus()).take_while(|_| counts.evict(idle)).for_each(drop);
+        if let Ok(permit) = tokio::time::timeout(RETRY, counts.places.take()).await {
             return (permit, socket, peer);
         }
     }
@@ -187,6 +211,7 @@ async fn speak<S>(
     connection: PlainArc<Connection>,
     mut closed: watch::Receiver<bool>,
     router: PlainArc<Router>,
+    head_max: Duration,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -201,7 +226,7 @@ async fn speak<S>(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
+        .header_read_timeout(head_max)
         .max_buf_size(READ_BYTES_MAX)
         .half_close(false);
     let mut speaking = std::pin::pin!(http.serve_connection(socket, service));

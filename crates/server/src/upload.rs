@@ -11,20 +11,19 @@ use bytes::{Bytes, BytesMut};
 use drystone_store::{Stored, Target};
 use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::digest::{Algorithm, Digested, Digests, Expected};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::lanes::{Lane, Place};
+use crate::places::Permit;
 
 /// Bytes that are taken from a client before it gets a lane; all of a smaller body.
 const PREFIX_BYTES: usize = 64 << 10;
 /// Messages between the two sides.
 const CHANNEL_MESSAGES: usize = 3;
-/// How long a client may send nothing.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Over this window the rate of an upload is judged, if others wait for its lane.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// Less than this in a window is too slow to keep a lane from others: 64 KiB/s.
@@ -66,12 +65,13 @@ impl Engine {
     ) -> Result<Uploaded, Fault> {
         let transfer = self.transfers.enter().await?;
         let mut body = pin!(body);
+        let silence_max = self.deadlines.get().body;
         let announced = upload.len;
         let mut received = 0u64;
         let mut prefix = BytesMut::with_capacity(prefix_capacity(announced));
         let mut ended = false;
         while prefix.len() < PREFIX_BYTES && !ended {
-            match next(&mut body).await? {
+            match next(&mut body, silence_max).await? {
                 Some(bytes) => prefix.extend_from_slice(&bytes),
                 None => ended = true,
             }
@@ -94,7 +94,7 @@ impl Engine {
         if end.is_none() {
             let mut window = (Instant::now(), received);
             while alive {
-                let Some(bytes) = next(&mut body).await? else { break };
+                let Some(bytes) = next(&mut body, silence_max).await? else { break };
                 received += bytes.len() as u64;
                 alive = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
                 if window.0.elapsed() >= RATE_WINDOW {
@@ -121,17 +121,20 @@ fn prefix_capacity(announced: Option<u64>) -> usize {
 }
 
 /// The next piece of a body, if the client is not silent for too long.
-async fn next(body: &mut (impl Stream<Item = Result<Bytes, Fault>> + Unpin)) -> Result<Option<Bytes>, Fault> {
-    match tokio::time::timeout(IDLE_MAX, body.next()).await {
+async fn next(
+    body: &mut (impl Stream<Item = Result<Bytes, Fault>> + Unpin),
+    silence_max: Duration,
+) -> Result<Option<Bytes>, Fault> {
+    match tokio::time::timeout(silence_max, body.next()).await {
         Ok(next) => next.transpose(),
-        Err(_) => Err(Fault::TooSlow(IDLE_MAX.as_secs())),
+        Err(_) => Err(Fault::TooSlow(silence_max.as_secs())),
     }
 }
 
 /// The blocking side.
 fn feed(
     place: Place,
-    transfer: OwnedSemaphorePermit,
+    transfer: Permit,
     upload: Upload,
     mut messages: mpsc::Receiver<Message>,
 ) -> Result<Uploaded, Fault> {

@@ -74,6 +74,19 @@ impl ObjectReader {
         Self { inner, object, owner, range, page, page_next, ahead, content, is_empty_checked: false }
     }
 
+    /// Takes rows that are known already: the first of the object's manifest. Of use to a read that begins inside them.
+    pub(crate) fn with_first_rows(mut self, rows: Vec<ManifestRow>) -> Self {
+        if let Some(last) = rows.last()
+            && self.range.start < last.end()
+        {
+            let begin = rows.iter().position(|row| self.range.start < row.end()).unwrap_or(0);
+            self.page_next = last.end();
+            self.page = rows.into();
+            self.page.drain(..begin);
+        }
+        self
+    }
+
     /// The object that is read.
     pub fn object(&self) -> &ObjectRow {
         &self.object
@@ -98,7 +111,7 @@ impl ObjectReader {
         };
         let chunk = slot.take()?;
         if !(row.offset..row.end()).contains(&self.range.start) {
-            return Err(StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key)));
+            return Err(self.gap());
         }
         // `read_chunk` saw to it that the row's part lies inside the chunk.
         let in_chunk = |at: u64| row.skip as usize + (at - row.offset) as usize;
@@ -133,9 +146,40 @@ impl ObjectReader {
         if rows.is_empty() { Ok(()) } else { Err(self.other_chunks()) }
     }
 
+    fn gap(&self) -> StoreError {
+        StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key))
+    }
+
     fn other_chunks(&self) -> StoreError {
         let detail = format!("the chunks of `{}` are not those that it was stored with", self.object.key);
         StoreError::Inconsistent(detail)
+    }
+
+    /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer: nobody is waited for. `None`
+    /// when it is larger, or put together from parts of chunks, or of unusually many; read it by slices then.
+    ///
+    /// # Errors
+    /// As of [`next_slice`](Self::next_slice).
+    pub fn read_small(&mut self, max: usize) -> Result<Option<Vec<u8>>> {
+        let size = self.object.size;
+        let is_known = self.range == (0..size) && self.page.back().map_or(0, ManifestRow::end) == size;
+        let is_plain = self.page.iter().all(|row| row.skip == 0 && row.len == row.at.len);
+        if size > max as u64 || !is_known || !is_plain || !self.ahead.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; size as usize];
+        let mut rest = &mut bytes[..];
+        while let Some(row) = self.page.pop_front() {
+            if row.offset != self.range.start || row.end() > size {
+                return Err(self.gap());
+            }
+            let (chunk, after) = rest.split_at_mut(row.len as usize);
+            read_verified(&*self.inner.segments, &self.object.key, &row, chunk)?;
+            (rest, self.range.start) = (after, row.end());
+            self.check_content(&row)?;
+        }
+        self.check_empty()?;
+        Ok(Some(bytes))
     }
 
     /// Writes the rest of the range to `sink`; returns how many bytes that were.
@@ -217,37 +261,54 @@ impl Slot {
     }
 }
 
-/// Reads one chunk and verifies it against its name.
+/// Reads one chunk into a leased buffer.
 fn read_chunk(segments: &dyn SegmentStorage, key: &Key, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
-    let corrupt = |detail: String| StoreError::Corrupt {
+    let len = row.at.len as usize;
+    if len > lease.len() {
+        return Err(corrupt(key, &row, format!("{len} bytes are longer than any chunk of this store")));
+    }
+    if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
+        let detail = format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len);
+        return Err(corrupt(key, &row, detail));
+    }
+    let mut bytes = lease.split_to(len);
+    drop(lease);
+    read_verified(segments, key, &row, &mut bytes)?;
+    Ok(bytes.freeze())
+}
+
+/// Reads one chunk and verifies it against its name. `bytes` is as long as the chunk.
+fn read_verified(
+    segments: &dyn SegmentStorage,
+    key: &Key,
+    row: &ManifestRow,
+    bytes: &mut [u8],
+) -> Result<()> {
+    match segments.read(row.at, bytes) {
+        Ok(()) => {}
+        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            let end = row.at.offset + u64::from(row.at.len);
+            return Err(corrupt(key, row, format!("the segment ends before byte {end}")));
+        }
+        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(corrupt(key, row, "the segment is missing".into()));
+        }
+        Err(error) => return Err(error),
+    }
+    let found = ChunkId::of(bytes);
+    if found != row.chunk {
+        let detail = format!("its {} bytes at {} hash to {found}", row.at.len, row.at.offset);
+        return Err(corrupt(key, row, detail));
+    }
+    Ok(())
+}
+
+fn corrupt(key: &Key, row: &ManifestRow, detail: String) -> StoreError {
+    StoreError::Corrupt {
         key: key.clone(),
         offset: row.offset,
         chunk: row.chunk,
         segment: row.at.segment,
         detail,
-    };
-    let len = row.at.len as usize;
-    if len > lease.len() {
-        return Err(corrupt(format!("{len} bytes are longer than any chunk of this store")));
     }
-    if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
-        return Err(corrupt(format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len)));
-    }
-    let mut bytes = lease.split_to(len);
-    drop(lease);
-    match segments.read(row.at, &mut bytes) {
-        Ok(()) => {}
-        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(corrupt(format!("the segment ends before byte {}", row.at.offset + len as u64)));
-        }
-        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(corrupt("the segment is missing".into()));
-        }
-        Err(error) => return Err(error),
-    }
-    let found = ChunkId::of(&bytes);
-    if found != row.chunk {
-        return Err(corrupt(format!("its {len} bytes at {} hash to {found}", row.at.offset)));
-    }
-    Ok(bytes.freeze())
 }

@@ -5,9 +5,9 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 
 use crate::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, CopySource, CopyTarget, Key,
-    KeyRow, KnownChunk, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow, PartTarget, Result,
-    SegmentId, SegmentLen, Session, SessionId, Totals, UploadId, UploadRow,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
+    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
+    PartTarget, Result, SegmentId, SegmentLen, Session, SessionId, Totals, UploadId, UploadRow,
 };
 
 /// The database of a store. Every method is one short transaction; none grows with an object's size. Implementations
@@ -95,11 +95,28 @@ pub trait Records: Send + Sync {
     /// Up to `limit` rows of a manifest in order, beginning with the one that holds byte `from`, or with the last.
     fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>>;
 
-    /// Removes an object's row; its manifest and chunks stay until a collect. Returns whether there was one.
+    /// An object together with the first rows of its manifest, at most `limit`: what a small one is read with. Here it is two
+    /// looks; a backend to which each is a round trip should make it one.
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
-    fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool>;
+    fn object_to_read(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        limit: usize,
+    ) -> Result<Option<(ObjectRow, Vec<ManifestRow>)>> {
+        let Some(object) = self.object(bucket, key)? else { return Ok(None) };
+        let rows = self.manifest_page(object.manifest, 0, limit)?;
+        Ok(Some((object, rows)))
+    }
+
+    /// Removes an object's row, if the condition holds in the same transaction; its manifest and chunks stay until a collect.
+    /// Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
+    fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool>;
 
     /// Makes an object of another's manifest. See [`Store::copy`](crate::Store::copy).
     ///

@@ -10,8 +10,8 @@ use crate::commit::{Committer, SyncPolicy};
 use crate::listing::list_folded;
 use crate::write::Writer;
 use crate::{
-    BucketName, BucketRow, FoldedPage, Ingest, Key, ObjectReader, ObjectRow, Records, Result, SegmentStorage,
-    StoreError, Totals,
+    BucketName, BucketRow, Condition, FoldedPage, Ingest, Key, ObjectReader, ObjectRow, Records, Result,
+    SegmentStorage, StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -80,6 +80,9 @@ pub struct StoreUsage {
     /// Ingests.
     pub ingests: Usage,
 }
+
+/// Rows of a manifest that are read together with the object: enough for all of a small one.
+const FIRST_ROWS: usize = 4;
 
 impl Store {
     /// A store over `records` and `segments`; starts the workers.
@@ -154,8 +157,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
     pub fn get(&self, bucket: &BucketName, key: &Key, range: Option<Range<u64>>) -> Result<ObjectReader> {
-        let object = self.stat(bucket, key)?;
-        Ok(self.read(object, range))
+        let found = self.inner.records.object_to_read(bucket, key, FIRST_ROWS)?;
+        let not_found = || StoreError::NotFound { bucket: bucket.clone(), key: key.clone() };
+        let (object, rows) = found.ok_or_else(not_found)?;
+        let reader = self.read(object, range);
+        Ok(reader.with_first_rows(rows))
     }
 
     /// Reads an object that was looked up or listed before.
@@ -201,7 +207,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
-        self.inner.records.delete(bucket, key)
+        self.delete_if(bucket, key, Condition::Always)
+    }
+
+    /// The same, if the condition holds at that moment.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`].
+    pub fn delete_if(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
+        self.inner.records.delete(bucket, key, condition)
     }
 
     /// Makes a bucket; fine if it exists. Returns whether it is new.

@@ -125,8 +125,12 @@ impl Records for Memory {
         Ok(rows.into_iter().filter(|row| row.end() > from).take(limit).collect())
     }
 
-    fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
-        Ok(self.shared.tables.lock().objects.remove(&(bucket.clone(), key.clone())).is_some())
+    fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
+        let mut tables = self.shared.tables.lock();
+        if !tables.holds(bucket, key, condition) {
+            return Err(StoreError::PreconditionFailed { key: key.clone() });
+        }
+        Ok(tables.objects.remove(&(bucket.clone(), key.clone())).is_some())
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
@@ -217,8 +221,12 @@ impl Tables {
     }
 
     pub(super) fn allows(&self, target: &PutTarget) -> bool {
-        let present = self.objects.get(&(target.bucket.clone(), target.key.clone()));
-        match target.condition {
+        self.holds(&target.bucket, &target.key, target.condition)
+    }
+
+    fn holds(&self, bucket: &BucketName, key: &Key, condition: Condition) -> bool {
+        let present = self.objects.get(&(bucket.clone(), key.clone()));
+        match condition {
             Condition::Always => true,
             Condition::IfAbsent => present.is_none(),
             Condition::IfContent(content) => present.is_some_and(|object| object.content == content),

@@ -21,3 +21,7 @@ mod one_key;
 mod rig;
 #[cfg(not(model_loom))]
 mod store;
+
+// Over shuttle's tokio.
+#[cfg(model_shuttle)]
+mod edge;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_pool::{Closed, Queue};
-use drystone_sync::PlainArc;
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
 
 #[test]
 fn nothing_is_lost_and_the_order_is_kept() {
@@ -87,5 +87,29 @@ fn close_ends_every_producer_and_gives_items_back() {
         queue.close();
         producers.into_iter().for_each(finish);
         assert_eq!((queue.pop(), queue.pop()), (Some(0), None), "what was inside can still be taken");
+    });
+}
+
+/// Each of two jobs ends only once the other has begun. Both are taken, although only one consumer is woken for the two.
+#[test]
+fn two_items_reach_two_consumers() {
+    check(Scope::SMALL, || {
+        let queue = Queue::new(2);
+        let begun = Arc::new((Mutex::new(0), Condvar::new()));
+        let consumers = [(); 2].map(|()| {
+            let (queue, begun) = (queue.clone(), Arc::clone(&begun));
+            start(move || {
+                queue.pop().expect("two items come");
+                let (count, another) = &*begun;
+                let mut count = count.lock();
+                *count += 1;
+                another.notify_all();
+                while *count < 2 {
+                    count = another.wait(count);
+                }
+            })
+        });
+        (0..2).for_each(|item| queue.push(item).expect("nobody closes"));
+        consumers.into_iter().for_each(finish);
     });
 }

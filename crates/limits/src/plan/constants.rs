@@ -77,6 +77,8 @@ pub const CONNECTION_BYTES: u64 = 48 * KIB;
 pub const TRANSFERS: u64 = 40;
 /// With fewer, one slow client is felt by all.
 pub const TRANSFERS_MIN: u64 = 8;
+/// The most that can be asked for: each has a thread.
+pub const TRANSFERS_MAX: u64 = 512;
 /// Bytes of one body between the socket and the store.
 pub const TRANSFER_BYTES: u64 = 832 * KIB;
 /// Requests at a time whose body is an XML document, which has to be in memory to be understood.

@@ -47,7 +47,7 @@ impl DescriptorPlan {
         Ok(plan)
     }
 
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         super::spend::total(&self.spends(), Resource::Descriptors)
     }
 

@@ -33,4 +33,21 @@ pub enum PlanError {
         /// What to change, ready to type.
         hint: String,
     },
+    /// A running server cannot have that many beside what it has taken already.
+    #[error(
+        "{setting} = {asked} does not fit: there is room for {most} within {ceiling}; \
+         set {setting} to {most} or less{hint}"
+    )]
+    ServingTooLarge {
+        /// The setting to change.
+        setting: &'static str,
+        /// What was asked for.
+        asked: u64,
+        /// The most that fits.
+        most: u64,
+        /// The ceiling that would be passed, and what sets it.
+        ceiling: String,
+        /// What else could be changed, beginning with a comma; empty when there is nothing else.
+        hint: String,
+    },
 }

@@ -13,12 +13,18 @@ pub(super) struct Serving {
     pub(super) transfers: u64,
 }
 
+/// Beside as many transfers as that there are connections for what is no transfer.
+pub(super) fn transfers_most(connections: u64) -> u64 {
+    (connections / 2).max(TRANSFERS_MIN)
+}
+
 impl Serving {
     /// Candidates from what is wanted down to the least, each about half of the one before.
-    pub(super) fn candidates(connections_wanted: Option<u64>) -> Vec<Self> {
+    pub(super) fn candidates(connections_wanted: Option<u64>, transfers_wanted: Option<u64>) -> Vec<Self> {
         let Some(wanted) = connections_wanted else { return vec![Self::default()] };
         let mut connections = wanted.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
-        let mut transfers = TRANSFERS.min(connections / 2);
+        let transfers = transfers_wanted.unwrap_or(TRANSFERS).clamp(TRANSFERS_MIN, TRANSFERS_MAX);
+        let mut transfers = transfers.min(transfers_most(connections));
         let mut candidates = vec![Self { connections, transfers }];
         while connections > CONNECTIONS_MIN || transfers > TRANSFERS_MIN {
             connections = (connections / 2).max(CONNECTIONS_MIN);

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use drystone_store::{BucketName, ObjectRow, Store};
+use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
 use futures_util::stream;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Error, Files, headers};
 use crate::engine::Engine;
+use crate::fault::Fault;
 use crate::route::{BodyError, full};
 use crate::server::Answer;
 
@@ -95,7 +96,7 @@ async fn pack(
             if name.ends_with('/') {
                 continue;
             }
-            if !pack_object(engine, &name, object, to).await? {
+            if !pack_object(engine, &name, bucket.clone(), object.key, to).await? {
                 return Ok(());
             }
         }
@@ -111,15 +112,21 @@ async fn pack(
 async fn pack_object(
     engine: &PlainArc<Engine>,
     name: &str,
-    object: ObjectRow,
+    bucket: BucketName,
+    key: Key,
     to: &Sender,
 ) -> Result<bool, BodyError> {
-    let size = object.size;
-    let head = entry(name, &object)?;
+    let found = match engine.find(bucket, key).await {
+        // It has been deleted since it was listed.
+        Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
+        found => found?,
+    };
+    let size = found.object.size;
+    let head = entry(name, &found.object)?;
     if to.send(Ok(head)).await.is_err() {
         return Ok(false);
     }
-    let mut body = engine.download(object, 0..size).await?;
+    let mut body = found.body(engine, 0..size).await?;
     while let Some(frame) = body.frame().await {
         if let Ok(bytes) = frame?.into_data()
             && to.send(Ok(bytes)).await.is_err()

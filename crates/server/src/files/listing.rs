@@ -169,7 +169,8 @@ fn html(page: &Page<'_>) -> String {
     text
 }
 
-fn escape(text: &str) -> String {
+/// Text as it may stand in HTML, also in an attribute.
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -5,8 +5,10 @@
 
 mod archive;
 mod condition;
+pub(crate) mod fields;
 mod form;
 mod headers;
+mod limits;
 mod listing;
 mod object;
 
@@ -22,6 +24,7 @@ use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
+use crate::process::Process;
 use crate::route::text;
 use crate::server::Answer;
 
@@ -83,15 +86,21 @@ impl Files {
         match path.as_str() {
             "/_/health/live" if get => Ok(text(StatusCode::OK, "live\n")),
             "/_/health/ready" if get => self.ready().await,
+            "/_/limits" if get => {
+                self.operator(&request).await?;
+                Ok(self.limits(&request).await?)
+            }
             "/_/metrics" if get => {
-                let who = self.engine.identify(request.headers()).await?;
-                self.engine.allow(&who, Right::Admin, None).await?;
-                let mut response = text(StatusCode::OK, self.metrics.text());
+                self.operator(&request).await?;
+                let process = self.engine.call(|_| Ok(Process::read())).await?;
+                let mut response = text(StatusCode::OK, self.metrics.text(&process));
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 Ok(response)
             }
-            "/_/health/live" | "/_/health/ready" | "/_/metrics" => Err(Error::Method("GET, HEAD")),
+            "/_/health/live" | "/_/health/ready" | "/_/limits" | "/_/metrics" => {
+                Err(Error::Method("GET, HEAD"))
+            }
             "/_" | "/_/" | "/_/files" if get => {
                 let mut response = text(StatusCode::TEMPORARY_REDIRECT, "see /_/files/\n");
                 response.headers_mut().insert(LOCATION, HeaderValue::from_static("/_/files/"));
@@ -105,6 +114,12 @@ impl Files {
                 )),
             },
         }
+    }
+
+    /// What a server has under way is nothing for those who may use a bucket of it.
+    async fn operator(&self, request: &Request<Incoming>) -> Result<(), Error> {
+        let who = self.engine.identify(request.headers()).await?;
+        Ok(self.engine.allow(&who, Right::Admin, None).await?)
     }
 
     /// Ready means: the records answer, and no end has been announced.

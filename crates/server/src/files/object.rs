@@ -30,7 +30,13 @@ impl Files {
         key: Key,
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Read, Some(&bucket)).await?;
-        let object = self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?;
+        let is_get = request.method() == Method::GET;
+        let (object, found) = if is_get {
+            let found = self.engine.find(bucket, key).await?;
+            (found.object.clone(), Some(found))
+        } else {
+            (self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?, None)
+        };
         let asked = request.headers();
         let mut response = Response::new(full(Bytes::new()));
         headers::describe(response.headers_mut(), &object);
@@ -61,8 +67,8 @@ impl Files {
         };
         let len = range.end - range.start;
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
-        if request.method() == Method::GET {
-            let body = self.engine.download(object, range).await?;
+        if let Some(found) = found {
+            let body = found.body(&self.engine, range).await?;
             *response.body_mut() = body.map_err(Into::into).boxed_unsync();
         }
         Ok(response)

@@ -53,6 +53,10 @@ enum Bad {
     Length,
     #[error("the chunks or the trailers of the body cannot be read")]
     Unreadable,
+    #[error("the file is larger than the form's policy allows")]
+    TooLarge,
+    #[error("the file is smaller than the form's policy allows")]
+    TooSmall,
 }
 
 impl Bad {
@@ -64,6 +68,8 @@ impl Bad {
             Self::Elements => S3ErrorCode::MalformedXML,
             Self::Long => S3ErrorCode::MaxMessageLengthExceeded,
             Self::Signature => S3ErrorCode::SignatureDoesNotMatch,
+            Self::TooLarge => S3ErrorCode::EntityTooLarge,
+            Self::TooSmall => S3ErrorCode::EntityTooSmall,
             Self::Digest => return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message),
             Self::Framing(BadFraming::TooLarge) => {
                 return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
@@ -291,4 +297,14 @@ pub(super) fn stream(
             Fault::BadBody(bad.to_string())
         })
     })
+}
+
+/// Says that a form's file is longer than it may be.
+pub(super) fn too_large(notes: &Notes) -> Fault {
+    Fault::BadBody(notes.note(Bad::TooLarge).to_string())
+}
+
+/// Says that a form's file is shorter than it may be.
+pub(super) fn too_small(notes: &Notes) -> Fault {
+    Fault::BadBody(notes.note(Bad::TooSmall).to_string())
 }

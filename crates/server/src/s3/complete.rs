@@ -32,6 +32,7 @@ impl Api {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let wanted = Write::of(&request.headers)?;
         let mut input = request.input;
         let named = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
         if named.is_empty() || named.len() > PART_NUMBER_MAX as usize {
@@ -39,7 +40,7 @@ impl Api {
                 format!("an upload is completed with 1 to {PART_NUMBER_MAX} parts, not {}", named.len());
             return Err(error(S3ErrorCode::MalformedXML, hint));
         }
-        let completed = match self.complete(&input, &named).await {
+        let completed = match self.complete(&input, &named, &wanted).await {
             Ok(object) => Ok(object),
             // Whoever aborts or completes it at the same moment takes the parts away under our eyes: what is missing then is not a
             // part but the upload.
@@ -55,9 +56,9 @@ impl Api {
         &self,
         input: &CompleteMultipartUploadInput,
         named: &[CompletedPart],
+        wanted: &Write,
     ) -> Result<ObjectRow, S3Error> {
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
-        let wanted = Write::new(input.if_match.clone(), input.if_none_match.clone());
         let present = if wanted.is_none() { None } else { self.look(&upload.bucket, &upload.key).await? };
         let condition = wanted.condition(present.as_ref())?;
         let id = upload.id;

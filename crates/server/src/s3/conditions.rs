@@ -2,28 +2,47 @@
 
 use drystone_store::{Condition, ObjectRow};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue};
-use s3s::dto::{ETagCondition, Timestamp, TimestampFormat};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use s3s::dto::{Timestamp, TimestampFormat};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::describe::{etag, modified};
 use super::errors::{error, invalid, precondition_failed, with_headers};
+use crate::meta;
 
 /// Conditions of a read.
 #[derive(Default)]
 pub(super) struct Read<'a> {
-    pub(super) matches: Option<&'a ETagCondition>,
-    pub(super) none_matches: Option<&'a ETagCondition>,
+    pub(super) matches: Option<Tags>,
+    pub(super) none_matches: Option<Tags>,
     pub(super) modified_since: Option<&'a Timestamp>,
     pub(super) unmodified_since: Option<&'a Timestamp>,
 }
 
-/// Whether a tag is this object's; `weak` lets a weak tag be.
-fn names(condition: &ETagCondition, object: &ObjectRow, weak: bool) -> bool {
-    match condition {
-        ETagCondition::Any => true,
-        ETagCondition::ETag(tag) if weak => tag.weak_cmp(&etag(object)),
-        ETagCondition::ETag(tag) => tag.strong_cmp(&etag(object)),
+/// The entity tags of a condition, or `*`. They are read from the header itself: the protocol crate takes a list for one long tag.
+pub(super) struct Tags(String);
+
+impl Tags {
+    /// Those of a header, if it is there.
+    pub(super) fn of(headers: &HeaderMap, name: impl AsRef<str>) -> Result<Option<Self>, S3Error> {
+        let name = name.as_ref();
+        let Some(value) = headers.get(name) else { return Ok(None) };
+        let text = value.to_str().map_err(|_| invalid(format!("the header {name} cannot be read")))?;
+        Ok(Some(Self(text.trim().to_owned())))
+    }
+
+    fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
+    /// Whether one of them is this object's; `weak` lets a weak tag be. As in S3, quotes may be missing.
+    fn names(&self, object: &ObjectRow, weak: bool) -> bool {
+        let etag = meta::etag(object);
+        let is_it = |tag: &str| {
+            let tag = if weak { tag.strip_prefix("W/").unwrap_or(tag) } else { tag };
+            tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag) == etag
+        };
+        self.is_any() || self.0.split(',').any(|tag| is_it(tag.trim()))
     }
 }
 
@@ -47,12 +66,12 @@ impl Read<'_> {
 
     fn verdict(&self, object: &ObjectRow) -> Verdict {
         let modified = modified(object);
-        let failed = match self.matches {
-            Some(condition) => !names(condition, object, false),
+        let failed = match &self.matches {
+            Some(tags) => !tags.names(object, false),
             None => self.unmodified_since.is_some_and(|date| modified > *date),
         };
-        let not_modified = match self.none_matches {
-            Some(condition) => names(condition, object, true),
+        let not_modified = match &self.none_matches {
+            Some(tags) => tags.names(object, true),
             None => self.modified_since.is_some_and(|date| modified <= *date),
         };
         if failed {
@@ -91,53 +110,176 @@ pub(super) fn range_applies(headers: &HeaderMap, object: &ObjectRow) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
     let Ok(text) = value.to_str() else { return false };
     if text.starts_with('"') {
-        return ETagCondition::parse_http_header(value.as_bytes())
-            .is_ok_and(|tag| names(&tag, object, false));
+        return Tags(text.to_owned()).names(object, false);
     }
     Timestamp::parse(TimestampFormat::HttpDate, text).is_ok_and(|date| date == modified(object))
 }
 
 /// Conditions of a write, as the client gave them.
 pub(super) struct Write {
-    matches: Option<ETagCondition>,
-    none_matches: Option<ETagCondition>,
+    matches: Option<Tags>,
+    none_matches: Option<Tags>,
 }
 
 impl Write {
-    pub(super) fn new(matches: Option<ETagCondition>, none_matches: Option<ETagCondition>) -> Self {
-        Self { matches, none_matches }
-    }
-
-    pub(super) fn of_headers(headers: &HeaderMap) -> Result<Self, S3Error> {
-        let read = |name: http::HeaderName| match headers.get(&name) {
-            None => Ok(None),
-            Some(value) => match ETagCondition::parse_http_header(value.as_bytes()) {
-                Ok(condition) => Ok(Some(condition)),
-                Err(_) => Err(invalid(format!("the header {name} cannot be read"))),
-            },
-        };
-        Ok(Self::new(read(IF_MATCH)?, read(IF_NONE_MATCH)?))
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, S3Error> {
+        let tags = |name: HeaderName| Tags::of(headers, name);
+        Ok(Self { matches: tags(IF_MATCH)?, none_matches: tags(IF_NONE_MATCH)? })
     }
 
     pub(super) fn is_none(&self) -> bool {
         self.matches.is_none() && self.none_matches.is_none()
     }
 
-    /// What must hold at the commit, given what is there now; it fails at once where it can be seen now.
+    /// What must hold at the commit, given what is there now: that this is still there. It fails at once where it can be seen now.
     pub(super) fn condition(&self, present: Option<&ObjectRow>) -> Result<Condition, S3Error> {
-        match (&self.matches, &self.none_matches) {
-            (None, None) => Ok(Condition::Always),
-            (None, Some(ETagCondition::Any)) if present.is_some() => Err(precondition_failed()),
-            (None, Some(ETagCondition::Any)) => Ok(Condition::IfAbsent),
-            (Some(condition), None) => match present {
-                None => Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there")),
-                Some(object) if names(condition, object, false) => Ok(Condition::IfContent(object.content)),
-                Some(_) => Err(precondition_failed()),
-            },
-            _ => {
-                let hint = "a write takes either If-Match or `If-None-Match: *`";
-                Err(error(S3ErrorCode::NotImplemented, hint))
-            }
+        if self.is_none() {
+            return Ok(Condition::Always);
         }
+        let Some(object) = present else {
+            return match self.matches {
+                Some(_) => Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there")),
+                None => Ok(Condition::IfAbsent),
+            };
+        };
+        let matches = self.matches.as_ref().is_none_or(|tags| tags.names(object, false));
+        let matches = matches && !self.none_matches.as_ref().is_some_and(|tags| tags.names(object, true));
+        if matches { Ok(Condition::IfContent(object.content)) } else { Err(precondition_failed()) }
+    }
+}
+
+/// Conditions of a delete: of the three, those that were given.
+pub(super) struct Delete {
+    pub(super) matches: Option<Tags>,
+    pub(super) size: Option<i64>,
+    pub(super) modified: Option<Timestamp>,
+}
+
+impl Delete {
+    pub(super) fn is_none(&self) -> bool {
+        self.matches.is_none() && self.size.is_none() && self.modified.is_none()
+    }
+
+    /// What must hold at the commit, given what is there now. Where nothing is, a tag has nothing to match; for the other two, as
+    /// in S3, what is to be done is done already, and `None` says so.
+    pub(super) fn condition(&self, present: Option<&ObjectRow>) -> Result<Option<Condition>, S3Error> {
+        if self.is_none() {
+            return Ok(Some(Condition::Always));
+        }
+        let Some(object) = present else {
+            return match self.matches {
+                Some(_) => Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there")),
+                None => Ok(None),
+            };
+        };
+        let holds = self.matches.as_ref().is_none_or(|tags| tags.names(object, false))
+            && self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size))
+            && self.modified.as_ref().is_none_or(|date| *date == modified(object));
+        if holds { Ok(Some(Condition::IfContent(object.content))) } else { Err(precondition_failed()) }
+    }
+}
+
+impl From<&s3s::dto::ETag> for Tags {
+    fn from(tag: &s3s::dto::ETag) -> Self {
+        Self(tag.value().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drystone_store::{ContentHash, Key, ManifestId, ObjectMeta};
+
+    use super::*;
+
+    /// An object with the tag `abc`.
+    fn object() -> ObjectRow {
+        let mut meta = ObjectMeta { modified_ns: 5_000_000_001, ..ObjectMeta::default() };
+        meta::note_etag(&mut meta.system, "abc".into());
+        ObjectRow {
+            key: Key::new("k").unwrap(),
+            size: 7,
+            content: ContentHash([1; 32]),
+            meta,
+            manifest: ManifestId(1),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn a_list_names_each_of_its_tags() {
+        for (list, weak, expected) in [
+            ("\"abc\"", false, true),
+            ("abc", false, true),
+            ("\"x\", \"abc\"", false, true),
+            ("\"abc\",\"x\"", false, true),
+            ("x,abc", false, true),
+            ("*", false, true),
+            ("W/\"abc\"", false, false),
+            ("W/\"x\", W/\"abc\"", true, true),
+            ("\"x\", \"y\"", true, false),
+            ("\"x, *\"", false, false),
+            ("\"ab\"", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(Tags(list.into()).names(&object(), weak), expected, "{list} {weak}");
+        }
+    }
+
+    #[test]
+    fn a_write_is_pinned_to_what_was_seen() {
+        #[track_caller]
+        fn check(pairs: &[(&'static str, &'static str)], present: bool, expected: Result<Condition, &str>) {
+            let object = object();
+            let wanted = Write::of(&headers(pairs)).unwrap();
+            let found = wanted.condition(present.then_some(&object));
+            let found = found.as_ref().map_err(|refused| refused.code().as_str());
+            assert_eq!(found, expected.as_ref().map_err(|code| *code), "{pairs:?} {present}");
+        }
+        let pinned = Ok(Condition::IfContent(ContentHash([1; 32])));
+        let (failed, missing) = (Err("PreconditionFailed"), Err("NoSuchKey"));
+        check(&[], true, Ok(Condition::Always));
+        check(&[("if-none-match", "*")], false, Ok(Condition::IfAbsent));
+        check(&[("if-none-match", "*")], true, failed);
+        check(&[("if-none-match", "\"x\", \"abc\"")], true, failed);
+        check(&[("if-none-match", "\"x\"")], true, pinned);
+        check(&[("if-none-match", "\"x\"")], false, Ok(Condition::IfAbsent));
+        check(&[("if-match", "\"x\", \"abc\"")], true, pinned);
+        check(&[("if-match", "\"x\"")], true, failed);
+        check(&[("if-match", "*")], false, missing);
+        check(&[("if-match", "*"), ("if-none-match", "\"x\"")], true, pinned);
+        check(&[("if-match", "*"), ("if-none-match", "\"abc\"")], true, failed);
+    }
+
+    #[test]
+    fn a_delete_holds_all_that_was_given() {
+        #[track_caller]
+        fn check(wanted: &Delete, present: bool, expected: Result<Option<Condition>, &str>) {
+            let object = object();
+            let found = wanted.condition(present.then_some(&object));
+            let found = found.as_ref().map_err(|refused| refused.code().as_str());
+            assert_eq!(found, expected.as_ref().map_err(|code| *code));
+        }
+        let delete = |tags: Option<&str>, size, modified_s: Option<u64>| Delete {
+            matches: tags.map(|tags| Tags(tags.into())),
+            size,
+            modified: modified_s
+                .map(|seconds| (std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).into()),
+        };
+        let pinned = Ok(Some(Condition::IfContent(ContentHash([1; 32]))));
+        let failed = Err("PreconditionFailed");
+        check(&delete(None, None, None), false, Ok(Some(Condition::Always)));
+        check(&delete(Some("\"abc\""), Some(7), Some(5)), true, pinned);
+        check(&delete(Some("\"x\""), Some(7), Some(5)), true, failed);
+        check(&delete(Some("*"), Some(8), None), true, failed);
+        check(&delete(None, Some(-1), None), true, failed);
+        check(&delete(None, None, Some(6)), true, failed);
+        check(&delete(Some("*"), None, None), false, Err("NoSuchKey"));
+        check(&delete(None, Some(7), Some(5)), false, Ok(None));
     }
 }

@@ -11,7 +11,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::{self, Fields, Plan, checksum_fields};
-use super::conditions::{Read, Write};
+use super::conditions::{Read, Tags, Write};
 use super::errors::{error, invalid};
 use super::{Api, bucket_name, check_version, describe, errors, key_name, objects};
 use crate::access::{Right, Who};
@@ -42,8 +42,8 @@ impl Api {
         let input = &request.input;
         let source = self.source(&request, &input.copy_source).await?;
         let read = Read {
-            matches: input.copy_source_if_match.as_ref(),
-            none_matches: input.copy_source_if_none_match.as_ref(),
+            matches: Tags::of(&request.headers, "x-amz-copy-source-if-match")?,
+            none_matches: Tags::of(&request.headers, "x-amz-copy-source-if-none-match")?,
             modified_since: input.copy_source_if_modified_since.as_ref(),
             unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
         };
@@ -69,7 +69,7 @@ impl Api {
             meta.system.extend(content.map(|(name, value)| (name.clone(), value.clone())));
         }
         meta.system.remove(super::complete::COMPLETED);
-        let wanted = Write::of_headers(&request.headers)?;
+        let wanted = Write::of(&request.headers)?;
         let present = if wanted.is_none() { None } else { self.look(&bucket, &key).await? };
         let condition = wanted.condition(present.as_ref())?;
         let target =
@@ -99,8 +99,8 @@ impl Api {
         let mut target = super::multipart::part_target(upload.id, input.part_number)?;
         let source = self.source(&request, &input.copy_source).await?;
         let read = Read {
-            matches: input.copy_source_if_match.as_ref(),
-            none_matches: input.copy_source_if_none_match.as_ref(),
+            matches: Tags::of(&request.headers, "x-amz-copy-source-if-match")?,
+            none_matches: Tags::of(&request.headers, "x-amz-copy-source-if-none-match")?,
             modified_since: input.copy_source_if_modified_since.as_ref(),
             unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
         };

@@ -1,12 +1,14 @@
 //! Deleting objects.
 
 use drystone_store::{BucketName, Key, Store, StoreError};
+use http::header::IF_MATCH;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
     ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::conditions::{Delete, Tags};
 use super::errors::error;
 use super::{Api, bucket_name, check_version, errors, key_name};
 
@@ -20,17 +22,13 @@ impl Api {
         &self,
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let matches = Tags::of(&request.headers, IF_MATCH)?;
         let input = request.input;
-        if input.if_match.is_some()
-            || input.if_match_size.is_some()
-            || input.if_match_last_modified_time.is_some()
-        {
-            return Err(conditional());
-        }
+        let wanted =
+            Delete { matches, size: input.if_match_size, modified: input.if_match_last_modified_time };
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
-        // It is gone in either case.
-        self.call(move |store| store.delete(&bucket, &key)).await?;
+        self.call(move |store| Ok(delete(store, &bucket, &key, &wanted))).await??;
         Ok(S3Response::new(DeleteObjectOutput {
             version_id: input.version_id,
             ..DeleteObjectOutput::default()
@@ -82,22 +80,35 @@ impl Api {
 type Outcome = (ObjectIdentifier, Result<(), S3Error>);
 
 fn delete_each(store: &Store, bucket: &BucketName, objects: Vec<ObjectIdentifier>) -> Vec<Outcome> {
-    let delete = |object: &ObjectIdentifier| {
-        if object.e_tag.is_some() || object.size.is_some() || object.last_modified_time.is_some() {
-            return Err(conditional());
-        }
+    let delete_one = |object: &ObjectIdentifier| {
         check_version(object.version_id.as_deref())?;
-        let key: Key = key_name(&object.key)?;
-        let deleted: Result<bool, StoreError> = store.delete(bucket, &key);
-        deleted.map(drop).map_err(|refused| errors::store(&refused))
+        let wanted = Delete {
+            matches: object.e_tag.as_ref().map(Tags::from),
+            size: object.size,
+            modified: object.last_modified_time.clone(),
+        };
+        delete(store, bucket, &key_name(&object.key)?, &wanted)
     };
     objects
         .into_iter()
-        .map(|object| (delete(&object), object))
+        .map(|object| (delete_one(&object), object))
         .map(|(outcome, object)| (object, outcome))
         .collect()
 }
 
-fn conditional() -> S3Error {
-    error(S3ErrorCode::NotImplemented, "an object cannot be deleted on a condition")
+/// Deletes an object, if its conditions hold at that moment. What is not there is gone: without a tag to match that is fine.
+fn delete(store: &Store, bucket: &BucketName, key: &Key, wanted: &Delete) -> Result<(), S3Error> {
+    let refused = |refused: StoreError| errors::store(&refused);
+    let mut present = None;
+    if !wanted.is_none() {
+        match store.stat(bucket, key) {
+            Ok(object) => present = Some(object),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    match wanted.condition(present.as_ref())? {
+        Some(condition) => store.delete_if(bucket, key, condition).map(drop).map_err(refused),
+        None => Ok(()),
+    }
 }

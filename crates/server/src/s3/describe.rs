@@ -84,9 +84,13 @@ pub(super) fn meta(headers: &HeaderMap, user: Option<Metadata>) -> Result<Object
 
 /// The encodings that stay: `aws-chunked` is one of the request.
 fn encoding(value: &str) -> Option<String> {
-    let stays = value.split(',').map(str::trim).filter(|token| !token.eq_ignore_ascii_case("aws-chunked"));
-    let stays: Vec<&str> = stays.collect();
-    (!stays.is_empty()).then(|| stays.join(","))
+    let is_own = |token: &&str| token.eq_ignore_ascii_case("aws-chunked");
+    let tokens = || value.split(',').map(str::trim);
+    if !tokens().any(|token| is_own(&token)) {
+        return Some(value.to_owned());
+    }
+    let stays: Vec<&str> = tokens().filter(|token| !is_own(token)).collect();
+    (!stays.is_empty()).then(|| stays.join(", "))
 }
 
 pub(super) fn now_ns() -> i64 {
@@ -160,7 +164,10 @@ mod tests {
         };
         assert_eq!(encoding("aws-chunked"), None);
         assert_eq!(encoding("gzip, aws-chunked").as_deref(), Some("gzip"));
+        assert_eq!(encoding("AWS-chunked,gzip,br").as_deref(), Some("gzip, br"));
+        assert_eq!(encoding("aws-chunked, aws-chunked"), None);
         assert_eq!(encoding("gzip,br").as_deref(), Some("gzip,br"));
+        assert_eq!(encoding("deflate, gzip").as_deref(), Some("deflate, gzip"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::access::Refused;
+use crate::digest::Algorithm;
 use crate::fault::Fault;
 
 /// An error with one of S3's codes.
@@ -43,6 +44,8 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
         Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
         Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),
+        // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the body's.
+        Fault::InvalidDigest(name) if name != Algorithm::Md5.name() => error(S3ErrorCode::BadDigest, message),
         Fault::InvalidDigest(_) => error(S3ErrorCode::InvalidDigest, message),
         Fault::Internal => error(S3ErrorCode::InternalError, message),
     }

@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use bytes::{Buf as _, Bytes};
 
 /// The largest chunk with a signature. Clients use 64 KiB to 128 KiB; each transfer may hold one.
-pub(super) const SIGNED_CHUNK_BYTES_MAX: u64 = 256 << 10;
+pub(crate) const SIGNED_CHUNK_BYTES_MAX: u64 = 256 << 10;
 /// The longest line in front of a chunk: a size and a signature.
 const LINE_BYTES_MAX: usize = 256;
 
 /// What is wrong with a body's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadFraming {
+pub(crate) enum BadFraming {
     #[error("the line in front of a chunk cannot be read")]
     Line,
     #[error("a signed chunk is larger than {SIGNED_CHUNK_BYTES_MAX} bytes")]
@@ -37,23 +37,23 @@ enum State {
 
 /// Follows the frames of a body.
 #[derive(Debug)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     signed: bool,
     state: State,
 }
 
 impl Framing {
-    pub(super) fn new(signed: bool) -> Self {
+    pub(crate) fn new(signed: bool) -> Self {
         Self { signed, state: State::Line(Vec::new()) }
     }
 
     /// Whether the last chunk has come.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state, State::Trailers)
     }
 
     /// Looks at the next bytes and puts out what s3s is to see of them.
-    pub(super) fn pass(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), BadFraming> {
+    pub(crate) fn pass(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), BadFraming> {
         if self.signed {
             out.push_back(bytes.clone());
         }

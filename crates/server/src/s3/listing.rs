@@ -21,7 +21,7 @@ use super::{Api, bucket_name, describe};
 /// Entries of a page; as in S3.
 const ENTRIES_MAX: usize = 1000;
 /// What stays as it is in an encoded key.
-const PLAIN: &AsciiSet =
+pub(super) const PLAIN: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/').remove(b'*');
 
 /// What every kind of list is asked for.
@@ -149,7 +149,7 @@ impl Api {
             common_prefixes: page.folders,
             // Without a delimiter clients take the last key; with one it may be a folder.
             next_marker: page.last.filter(|_| input.delimiter.is_some()).map(|last| encoding.encode(&last)),
-            delimiter: encoding.echo(input.delimiter),
+            delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
             encoding_type: input.encoding_type,
             ..ListObjectsOutput::default()
         }))
@@ -164,7 +164,8 @@ impl Api {
         let asked =
             Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
         let encoding = asked.encoding;
-        let from = match input.continuation_token.as_deref() {
+        // An empty one is from a client that has none.
+        let from = match input.continuation_token.as_deref().filter(|token| !token.is_empty()) {
             Some(token) => {
                 place_of(token).ok_or_else(|| invalid("this continuation token is not one of ours"))?
             }
@@ -186,7 +187,7 @@ impl Api {
             next_continuation_token: page.next.as_ref().map(token),
             contents: Some(contents),
             common_prefixes: page.folders,
-            delimiter: encoding.echo(input.delimiter),
+            delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
             encoding_type: input.encoding_type,
             start_after: encoding.echo(input.start_after),
             ..ListObjectsV2Output::default()
@@ -218,7 +219,7 @@ impl Api {
             next_key_marker: page.last.map(|last| encoding.encode(&last)),
             versions: (!versions.is_empty()).then_some(versions),
             common_prefixes: page.folders,
-            delimiter: encoding.echo(input.delimiter),
+            delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
             encoding_type: input.encoding_type,
             ..ListObjectVersionsOutput::default()
         }))

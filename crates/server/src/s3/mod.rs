@@ -5,6 +5,7 @@
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
+mod attributes;
 mod body;
 mod buckets;
 mod checksums;
@@ -14,7 +15,11 @@ mod copy;
 mod delete;
 mod describe;
 mod errors;
-mod framing;
+mod form;
+mod form_policy;
+mod form_signature;
+mod form_upload;
+pub(crate) mod framing;
 mod listing;
 mod multipart;
 mod objects;
@@ -28,7 +33,7 @@ mod uploads;
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -44,6 +49,7 @@ const DOCUMENT_BYTES_MAX: usize = 2 << 20;
 
 /// The S3 face.
 pub(crate) struct S3Face {
+    api: Api,
     service: S3Service,
 }
 
@@ -55,7 +61,8 @@ struct Api {
 
 impl S3Face {
     pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
-        Self { service: service::build(&Api { engine: PlainArc::clone(engine) }) }
+        let api = Api { engine: PlainArc::clone(engine) };
+        Self { service: service::build(&api), api }
     }
 
     pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Answer {
@@ -72,7 +79,11 @@ impl S3Face {
         let waits = parts.headers.contains_key(EXPECT);
         let unasked = waits && incoming.is_end_stream();
         let body = body::guard(&parts.headers, incoming, &notes);
-        let mut response = self.serve(Request::from_parts(parts, body), &notes).await;
+        let mut response = if parts.method == Method::POST && form::is_form(&parts.headers) {
+            self.api.post(&parts.uri, &parts.headers, body, &notes).await.unwrap_or_else(error_answer)
+        } else {
+            self.serve(Request::from_parts(parts, body), &notes).await
+        };
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
         // used again: some clients are confused about which answer belongs to what. (Plain HTTP has the same rule in `route`.)
         if unasked || (waits && notes.is_left()) || !notes.drain().await {
@@ -88,6 +99,9 @@ impl S3Face {
                 Some(refused) => error_answer(refused),
                 None => response.map(s3s::Body::boxed_unsync),
             },
+            Ok(response) if response.extensions().get::<attributes::BareTag>().is_some() => {
+                response.map(|body| attributes::without_quotes(body).boxed_unsync())
+            }
             Ok(response) => response.map(s3s::Body::boxed_unsync),
             Err(error) => {
                 tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");

@@ -1,19 +1,18 @@
-//! GET and HEAD of an object, and what is known of it.
+//! GET and HEAD of an object.
 
 use std::ops::Range;
 
 use drystone_store::ObjectRow;
-use http::header::CONTENT_RANGE;
+use http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{
-    Checksum, ChecksumMode, ChecksumType, GetObjectAttributesInput, GetObjectAttributesOutput,
-    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ObjectAttributes, StorageClass, StreamingBlob,
+    ChecksumMode, ChecksumType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    StreamingBlob,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::{self, Fields, checksum_fields};
-use super::conditions::{self, Read};
+use super::conditions::{self, Read, Tags};
 use super::describe::{self, kept};
 use super::errors::{custom, error, fault, with_headers};
 use super::part_sizes::PartSizes;
@@ -28,6 +27,41 @@ struct Wanted {
     parts: Option<i32>,
 }
 
+/// What is asked for of an object, if its conditions hold, and all that an answer says of it but its body. GET and HEAD are the
+/// same in this, and the protocol crate has two types for each side of it.
+macro_rules! described {
+    ($output:ident, $request:expr, $object:expr) => {{
+        let (input, object): (_, &ObjectRow) = (&$request.input, $object);
+        let read = Read {
+            matches: Tags::of(&$request.headers, IF_MATCH)?,
+            none_matches: Tags::of(&$request.headers, IF_NONE_MATCH)?,
+            modified_since: input.if_modified_since.as_ref(),
+            unmodified_since: input.if_unmodified_since.as_ref(),
+        };
+        read.check(object)?;
+        let wanted = wanted(object, input.range.as_ref(), input.part_number, &$request.headers)?;
+        let sums = sums(object, input.checksum_mode.as_ref(), wanted.shown.is_some());
+        let mut output = $output {
+            accept_ranges: Some("bytes".into()),
+            cache_control: kept(object, "cache-control"),
+            checksum_type: kind(object, &sums),
+            content_disposition: kept(object, "content-disposition"),
+            content_encoding: kept(object, "content-encoding"),
+            content_language: kept(object, "content-language"),
+            content_length: Some(signed(wanted.range.end - wanted.range.start)),
+            content_range: wanted.shown.clone(),
+            content_type: Some(describe::media_type(object)),
+            e_tag: Some(describe::etag(object)),
+            last_modified: Some(describe::modified(object)),
+            metadata: describe::user(object),
+            parts_count: wanted.parts,
+            ..$output::default()
+        };
+        checksum_fields!(sums => output);
+        (output, wanted)
+    }};
+}
+
 impl Api {
     pub(super) async fn get(
         &self,
@@ -37,35 +71,10 @@ impl Api {
         refuse_anonymous_overrides(&request)?;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
-        let object = self.stat(&bucket, &key).await?;
-        let read = Read {
-            matches: input.if_match.as_ref(),
-            none_matches: input.if_none_match.as_ref(),
-            modified_since: input.if_modified_since.as_ref(),
-            unmodified_since: input.if_unmodified_since.as_ref(),
-        };
-        read.check(&object)?;
-        let wanted = wanted(&object, input.range.as_ref(), input.part_number, &request.headers)?;
-        let headers = describe::headers(&object, input.response_expires.is_some());
-        let sums = sums(&object, input.checksum_mode.as_ref(), wanted.shown.is_some());
-        let mut output = GetObjectOutput {
-            accept_ranges: Some("bytes".into()),
-            cache_control: kept(&object, "cache-control"),
-            checksum_type: kind(&object, &sums),
-            content_disposition: kept(&object, "content-disposition"),
-            content_encoding: kept(&object, "content-encoding"),
-            content_language: kept(&object, "content-language"),
-            content_length: Some(signed(wanted.range.end - wanted.range.start)),
-            content_range: wanted.shown,
-            content_type: Some(describe::media_type(&object)),
-            e_tag: Some(describe::etag(&object)),
-            last_modified: Some(describe::modified(&object)),
-            metadata: describe::user(&object),
-            parts_count: wanted.parts,
-            ..GetObjectOutput::default()
-        };
-        checksum_fields!(sums => output);
-        let body = self.engine.download(object, wanted.range).await.map_err(fault)?;
+        let found = self.engine.find(bucket, key).await.map_err(fault)?;
+        let headers = describe::headers(&found.object, input.response_expires.is_some());
+        let (mut output, wanted) = described!(GetObjectOutput, request, &found.object);
+        let body = found.body(&self.engine, wanted.range).await.map_err(fault)?;
         output.body = Some(StreamingBlob::from(Body::http_body(body)));
         Ok(S3Response::with_headers(output, headers))
     }
@@ -78,72 +87,11 @@ impl Api {
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
         let object = self.stat(&bucket, &key).await?;
-        let read = Read {
-            matches: input.if_match.as_ref(),
-            none_matches: input.if_none_match.as_ref(),
-            modified_since: input.if_modified_since.as_ref(),
-            unmodified_since: input.if_unmodified_since.as_ref(),
-        };
-        read.check(&object)?;
-        let wanted = wanted(&object, input.range.as_ref(), input.part_number, &request.headers)?;
-        let sums = sums(&object, input.checksum_mode.as_ref(), wanted.shown.is_some());
+        let (output, wanted) = described!(HeadObjectOutput, request, &object);
         let status = if wanted.shown.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        let mut output = HeadObjectOutput {
-            accept_ranges: Some("bytes".into()),
-            cache_control: kept(&object, "cache-control"),
-            checksum_type: kind(&object, &sums),
-            content_disposition: kept(&object, "content-disposition"),
-            content_encoding: kept(&object, "content-encoding"),
-            content_language: kept(&object, "content-language"),
-            content_length: Some(signed(wanted.range.end - wanted.range.start)),
-            content_range: wanted.shown,
-            content_type: Some(describe::media_type(&object)),
-            e_tag: Some(describe::etag(&object)),
-            last_modified: Some(describe::modified(&object)),
-            metadata: describe::user(&object),
-            parts_count: wanted.parts,
-            ..HeadObjectOutput::default()
-        };
-        checksum_fields!(sums => output);
         let mut response = S3Response::with_status(output, status);
         response.headers = describe::headers(&object, false);
         Ok(response)
-    }
-
-    pub(super) async fn attributes(
-        &self,
-        request: S3Request<GetObjectAttributesInput>,
-    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
-        let input = request.input;
-        let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
-        check_version(input.version_id.as_deref())?;
-        let object = self.stat(&bucket, &key).await?;
-        // They may come in one header or in several.
-        let wanted = input.object_attributes.iter().flat_map(|wanted| wanted.as_str().split(','));
-        let wanted: Vec<&str> = wanted.map(str::trim).collect();
-        let has = |name: &str| wanted.contains(&name);
-        let fields = Fields::of(&object.meta.system);
-        let checksum = (has(ObjectAttributes::CHECKSUM) && !fields.is_empty()).then(|| {
-            let mut checksum = Checksum { checksum_type: kind(&object, &fields), ..Checksum::default() };
-            checksum_fields!(fields => checksum);
-            checksum
-        });
-        let parts = PartSizes::of(&object.meta.system).filter(|_| has(ObjectAttributes::OBJECT_PARTS));
-        let parts = parts.map(|parts| GetObjectAttributesParts {
-            total_parts_count: i32::try_from(parts.count()).ok(),
-            ..GetObjectAttributesParts::default()
-        });
-        let output = GetObjectAttributesOutput {
-            checksum,
-            e_tag: has(ObjectAttributes::ETAG).then(|| describe::etag(&object)),
-            last_modified: Some(describe::modified(&object)),
-            object_parts: parts,
-            object_size: has(ObjectAttributes::OBJECT_SIZE).then(|| signed(object.size)),
-            storage_class: has(ObjectAttributes::STORAGE_CLASS)
-                .then(|| StorageClass::from_static(StorageClass::STANDARD)),
-            ..GetObjectAttributesOutput::default()
-        };
-        Ok(S3Response::new(output))
     }
 }
 

@@ -1,24 +1,22 @@
 //! What is refused before a signature is looked at, because s3s would let it through.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RANGE};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{AUTHORIZATION, RANGE};
+use http::{HeaderMap, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode};
 
 use super::errors::{custom, error};
 
 /// The longest life of a presigned URL: a week, as in S3.
-const EXPIRES_MAX_S: u64 = 604_800;
+pub(super) const EXPIRES_MAX_S: u64 = 604_800;
 
 /// The code of the refusal from which clients learn the region.
 pub(super) const WRONG_REGION: &str = "AuthorizationHeaderMalformed";
 
 pub(super) fn check<B>(request: &mut Request<B>) -> Result<(), S3Error> {
     let headers = request.headers();
-    if *request.method() == Method::POST && is_form(headers) {
-        let hint =
-            "uploads by HTML form are not implemented here; use a presigned PUT, or POST to /_/files/BUCKET/";
-        return Err(error(S3ErrorCode::NotImplemented, hint));
+    if headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS ")) {
+        return Err(version_2());
     }
     let signed = match Signed::of_query(request.uri().query().unwrap_or_default())? {
         Some(signed) => Some(signed),
@@ -44,9 +42,10 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<(), S3Error> {
     Ok(())
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    kind.is_some_and(|kind| kind.trim_ascii_start().starts_with(b"multipart/form-data"))
+/// s3s would take it, however old the request is: whoever has seen one could send it again for ever.
+fn version_2() -> S3Error {
+    let hint = "signatures of version 2 are not taken; sign with version 4 (AWS4-HMAC-SHA256)";
+    error(S3ErrorCode::InvalidRequest, hint)
 }
 
 /// What a signature says of itself.
@@ -92,6 +91,7 @@ impl Signed {
             match &*percent_decode_str(name).decode_utf8_lossy() {
                 "X-Amz-SignedHeaders" => signed = Some(signed.unwrap_or_default().with_headers(&value)),
                 "X-Amz-Credential" => signed = Some(signed.unwrap_or_default().with_credential(&value)),
+                "Signature" => return Err(version_2()),
                 "X-Amz-Expires" if !value.parse().is_ok_and(|seconds: u64| seconds <= EXPIRES_MAX_S) => {
                     let hint = "X-Amz-Expires must be a number of seconds, at most a week (604800)";
                     return Err(error(S3ErrorCode::AuthorizationQueryParametersError, hint));
@@ -172,6 +172,15 @@ mod tests {
         check_code("/b/k", &[("authorization", &authorization("eu-west-1"))], None);
         let query = "/b/k?X-Amz-SignedHeaders=host&X-Amz-Credential=a%2F20260101%2FUS%2Fs3%2Faws4_request";
         check_code(query, &[], Some(WRONG_REGION));
+    }
+
+    #[test]
+    fn only_version_4_is_taken() {
+        check_code("/b/k", &[("authorization", "AWS key:signature")], Some("InvalidRequest"));
+        let presigned = "/b/k?AWSAccessKeyId=key&Expires=9999999999&";
+        check_code(&format!("{presigned}Signature=x"), &[], Some("InvalidRequest"));
+        check_code(&format!("{presigned}%53ignature=x"), &[], Some("InvalidRequest"));
+        check_code("/b/k?X-Amz-Signature=x&X-Amz-SignedHeaders=host", &[], None);
     }
 
     #[test]

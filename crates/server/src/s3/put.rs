@@ -56,7 +56,7 @@ impl Api {
         let input = request.input;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let mut meta = describe::meta(&request.headers, input.metadata)?;
-        let wanted = Write::new(input.if_match, input.if_none_match);
+        let wanted = Write::of(&request.headers)?;
         let blind = wanted.is_none() && incoming.len.is_some_and(|len| len <= BLIND_BYTES_MAX);
         let condition = if blind {
             Condition::Always

@@ -13,7 +13,7 @@ use super::{Api, DOCUMENT_BYTES_MAX};
 pub(super) fn build(api: &Api) -> S3Service {
     let mut config = S3Config::default();
     config.xml_max_body_size = DOCUMENT_BYTES_MAX;
-    // Forms are refused before they are read; should one come through, it finds no room.
+    // Forms do not go through s3s; should one come here, it finds no room.
     config.post_object_max_file_size = 0;
     config.form_max_field_size = 0;
     config.form_max_fields_size = 0;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use drystone_chunker::Chunking;
-use drystone_server::{Server, ServerConfig};
+use drystone_limits::{Ask, Budget, Limit, Plan};
+use drystone_server::{Deadlines, Server, ServerConfig};
 use drystone_store::{BucketName, Grant, NewKey, Secret, Store, StoreConfig, SyncPolicy};
 use drystone_testkit::local::LocalFolder;
 use tokio::sync::watch;
@@ -25,7 +26,14 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn config() -> ServerConfig {
-    ServerConfig { connections: 16, transfers: 8, ingests: 2, calls: 4, documents: 2, plan: String::new() }
+    let ask = Ask { workers: Some(2), connections: Some(16), ..Ask::new(64 << 10, "cdc") };
+    let budget = Budget {
+        cpus: Limit::new(2, "two"),
+        memory_bytes: Limit::new(1 << 30, "a gibibyte"),
+        descriptors: Limit::new(1024, "a thousand"),
+    };
+    let plan = Plan::new(&ask, &budget).unwrap();
+    ServerConfig { ingests: 2, calls: 4, ..ServerConfig::new(plan, Deadlines::default()) }
 }
 
 impl Running {
@@ -51,7 +59,7 @@ impl Running {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let served = store.clone();
         let thread = std::thread::spawn(move || {
-            let threads = config.transfers + config.calls;
+            let threads = config.transfers + 1;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime =
                 runtime.worker_threads(2).max_blocking_threads(threads).enable_all().build().unwrap();

@@ -32,7 +32,7 @@ pub(super) fn a_copy_is_an_object_of_its_own(fixture: &dyn Fixture) {
     assert_eq!((totals.chunks, totals.chunk_bytes), (before.chunks, before.chunk_bytes), "no byte is copied");
     bench.put("wall", &[b"another"]);
     assert_eq!(bench.bytes(copied.manifest, 0), b"stonemortar");
-    assert!(ok(bench.records.delete(&bucket(), &key("wall"))));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     assert_eq!(bench.stat("copy").map(|row| row.manifest), Some(manifest));
     assert_eq!(bench.bytes(copied.manifest, 0), b"stonemortar");
     // Onto itself, with other properties.
@@ -144,7 +144,7 @@ pub(super) fn a_composite_is_paged_from_any_byte(fixture: &dyn Fixture) {
     let digits = bench.stat("digits").expect("it was put");
     assert_eq!((whole.manifest, whole.content), (digits.manifest, digits.content));
     for name in ["letters", "digits", "both", "again", "whole"] {
-        assert!(ok(bench.records.delete(&bucket(), &key(name))));
+        assert!(ok(bench.records.delete(&bucket(), &key(name), Condition::Always)));
     }
     for (row, size) in [(&both, 17), (&again, 22)] {
         let rows = ok(bench.records.manifest_page(row.manifest, 0, usize::MAX));

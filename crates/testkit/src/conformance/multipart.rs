@@ -212,7 +212,7 @@ pub(super) fn uploads_go_with_their_bucket(fixture: &dyn Fixture) {
     let refused = bench.records.delete_bucket(&bucket());
     assert!(matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()), "{refused:?}");
     assert_eq!(numbers(&bench, upload), [1]);
-    assert!(ok(bench.records.delete(&bucket(), &key("wall"))));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     ok(bench.records.delete_bucket(&bucket()));
     assert!(ok(bench.records.create_bucket(&bucket())), "it was removed");
     assert_eq!(ok(bench.records.upload(upload)), None);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use drystone_chunker::Chunking;
-use drystone_store::{BucketName, FoldedPage, Listed, Store, StoreConfig, StoreError, SyncPolicy};
+use drystone_store::{BucketName, Condition, FoldedPage, Listed, Store, StoreConfig, StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
 
 use super::Fixture;
@@ -202,7 +202,7 @@ pub(super) fn a_bucket_can_be_public_and_removed(fixture: &dyn Fixture) {
     bench.put("wall", &[b"stone"]);
     let refused = bench.records.delete_bucket(&bucket());
     assert!(matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()), "{refused:?}");
-    assert!(ok(bench.records.delete(&bucket(), &key("wall"))));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     ok(bench.records.delete_bucket(&bucket()));
     assert_eq!(ok(other.bucket(&bucket())), None);
     assert_eq!(ok(other.buckets(None, 9)), []);

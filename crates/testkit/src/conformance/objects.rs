@@ -83,9 +83,25 @@ pub(super) fn conditions_are_held(fixture: &dyn Fixture) {
     ok(put_if(&mut bench, Condition::IfContent(content(1)), 2));
     ok(put_if(&mut bench, Condition::Always, 3));
     assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(3)));
-    assert!(ok(bench.records.delete(&bucket(), &key("wall"))));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     check_refused(&put_if(&mut bench, Condition::IfContent(content(3)), 4));
     ok(put_if(&mut bench, Condition::IfAbsent, 4));
+}
+
+pub(super) fn a_delete_holds_its_condition(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    ok(put_if(&mut bench, Condition::Always, 1));
+    let delete = |condition| bench.records.delete(&bucket(), &key("wall"), condition);
+    for wrong in [Condition::IfContent(content(2)), Condition::IfAbsent] {
+        let refused = delete(wrong);
+        assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{wrong:?}: {refused:?}");
+    }
+    assert!(bench.stat("wall").is_some(), "what is refused removes nothing");
+    assert!(ok(delete(Condition::IfContent(content(1)))));
+    assert_eq!(bench.stat("wall"), None);
+    let refused = delete(Condition::IfContent(content(1)));
+    assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{refused:?}");
+    assert!(!ok(delete(Condition::IfAbsent)));
 }
 
 pub(super) fn conditions_see_their_own_batch(fixture: &dyn Fixture) {
@@ -115,7 +131,7 @@ pub(super) fn a_missing_bucket_is_an_error(fixture: &dyn Fixture) {
         bench.commit_one(bench.entry(chunks, Some(last))).err(),
         bench.records.object(&missing, &key("wall")).err(),
         bench.records.list(&missing, "", Bound::Unbounded, 1).err(),
-        bench.records.delete(&missing, &key("wall")).err(),
+        bench.records.delete(&missing, &key("wall"), Condition::Always).err(),
         bench.records.set_bucket_public(&missing, true).err(),
         bench.records.delete_bucket(&missing).err(),
     ];
@@ -128,9 +144,9 @@ pub(super) fn a_deleted_object_is_gone(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     let manifest = bench.put("wall", &[b"stone"]);
     bench.put("wall/top", &[b"stone"]);
-    assert!(!ok(bench.records.delete(&bucket(), &key("wal"))));
-    assert!(ok(bench.records.delete(&bucket(), &key("wall"))));
-    assert!(!ok(bench.records.delete(&bucket(), &key("wall"))));
+    assert!(!ok(bench.records.delete(&bucket(), &key("wal"), Condition::Always)));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
+    assert!(!ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     assert_eq!(bench.stat("wall"), None);
     assert_eq!(bench.names("", None, 9), ["wall/top"]);
     // Who looked the object up before can still read it.

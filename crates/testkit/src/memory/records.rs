@@ -5,13 +5,14 @@ use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, CopySource, CopyTarget, Epoch,
-    Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
-    PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError, Totals, UploadId,
-    UploadRow,
+    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta,
+    ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError,
+    Totals, UploadId, UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
+use super::commit::unmet;
 use super::tables::{SessionRow, Tables};
 use super::{Io, State, commit};
 
@@ -193,9 +194,11 @@ impl Records for MemoryRecords {
         self.query(|tables| Ok(tables.manifest_page(manifest, from, limit)))
     }
 
-    fn delete(&self, bucket: &BucketName, key: &Key) -> Result<bool> {
+    fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
         self.transact(|tables| {
-            in_bucket(tables, bucket)?;
+            if let Some(refused) = unmet(tables, bucket, key, condition) {
+                return Err(refused);
+            }
             Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
         })
     }

@@ -7,7 +7,7 @@ use drystone_store::{ObjectRow, StoreError};
 use super::Place;
 use super::driver::{Driver, bucket, key};
 use super::model::Value;
-use super::op::Name;
+use super::op::{Name, When};
 
 const NAMES: [Name; 5] = [Name::A, Name::AB, Name::AUmlaut, Name::A0, Name::Z];
 
@@ -75,18 +75,26 @@ impl Driver<'_> {
         }
     }
 
-    pub(super) fn delete(&mut self, place: Place) {
+    pub(super) fn delete(&mut self, place: Place, when: When) {
+        let Some(condition) = self.condition(place, when) else { return };
         let fired_before = self.fired();
-        match self.store().delete(&bucket(place.second_bucket), &key(place)) {
-            Ok(true) => {
-                let could = self.model.settle(place, Option::is_some);
-                assert!(could, "{}: deleted what was not there", self.doing);
+        let holds = |present: &Option<Value>| when.holds(present);
+        match self.store().delete_if(&bucket(place.second_bucket), &key(place), condition) {
+            Ok(deleted) => {
+                let could =
+                    self.model.settle(place, |present| present.is_some() == deleted && holds(present));
+                assert!(could, "{}: deleted is {deleted}, and could not be", self.doing);
                 self.model.set(place, None);
             }
-            Ok(false) => self.is_absent(place),
+            Err(StoreError::PreconditionFailed { .. }) => {
+                let could = self.model.settle(place, |present| !holds(present));
+                assert!(could, "{}: the condition holds", self.doing);
+            }
             Err(error) => {
                 self.excuse(&error, fired_before);
-                self.model.may_be(place, None);
+                if self.model.possible(place).iter().any(holds) {
+                    self.model.may_be(place, None);
+                }
             }
         }
     }

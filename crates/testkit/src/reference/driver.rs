@@ -147,7 +147,7 @@ impl<'a> Driver<'a> {
                 self.get(*place, Some(&(from..from + len.bytes(&self.setup) as u64)));
             }
             Op::Stat(place) => self.stat(*place),
-            Op::Delete(place) => self.delete(*place),
+            Op::Delete { place, when } => self.delete(*place, *when),
             Op::List { second_bucket, prefix, prefix_bytes, after, limit } => {
                 let name = prefix.text();
                 let prefix = name.get(..usize::from(*prefix_bytes) % (name.len() + 1)).unwrap_or(name);

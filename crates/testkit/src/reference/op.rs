@@ -111,7 +111,12 @@ pub enum Op {
     /// Looks an object up.
     Stat(Place),
     /// Removes an object.
-    Delete(Place),
+    Delete {
+        /// Which object.
+        place: Place,
+        /// If.
+        when: When,
+    },
     /// Lists a bucket.
     List {
         /// Which bucket.

@@ -44,7 +44,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => place().prop_map(Op::Get),
         3 => (place(), size(), size()).prop_map(|(place, from, len)| Op::Range { place, from, len }),
         1 => place().prop_map(Op::Stat),
-        2 => place().prop_map(Op::Delete),
+        2 => (place(), when()).prop_map(|(place, when)| Op::Delete { place, when }),
         2 => (any::<bool>(), name(), 0..5_u8, option::of(name()), 0..8_u8).prop_map(
             |(second_bucket, prefix, prefix_bytes, after, limit)| Op::List {
                 second_bucket,

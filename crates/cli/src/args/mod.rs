@@ -1,5 +1,7 @@
 //! Every flag, once: help, man page and completions come from here.
 
+mod serve;
+
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, Resettable};
@@ -7,6 +9,8 @@ use clap::{Arg, Args, Command as Clap, CommandFactory, FromArgMatches, Parser, S
 use clap_complete::Shell;
 use drystone_chunker::{Chunking, ParamsError};
 use drystone_limits::{format_bytes, parse_bytes};
+
+pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, ServeArgs, ServingArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -127,100 +131,6 @@ pub(crate) struct InitArgs {
     pub(crate) chunk: Option<Chunking>,
 }
 
-/// A secret on its way from the command line or a variable; never printed.
-#[derive(Clone)]
-pub(crate) struct SecretArg(pub(crate) String);
-
-impl std::fmt::Debug for SecretArg {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretArg(…)")
-    }
-}
-
-impl From<&str> for SecretArg {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-/// How a server writes its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// A line for people
-    Text,
-    /// A JSON object a line
-    Json,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct ServeArgs {
-    /// The store's folder; made if it does not exist [default: that of --store]
-    #[arg(value_name = "STORE")]
-    pub(crate) folder: Option<PathBuf>,
-    /// Listen here; port 0 takes a free one
-    #[arg(long, env = "DRYSTONE_LISTEN", default_value = "127.0.0.1:7080", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: std::net::SocketAddr,
-    /// Clients that may be connected at a time, if the ceilings allow it
-    #[arg(long, env = "DRYSTONE_CONNECTIONS", default_value_t = drystone_limits::constants::CONNECTIONS, value_name = "N")]
-    pub(crate) connections: u64,
-    /// Speak TLS with this chain of certificates (PEM)
-    #[arg(long, env = "DRYSTONE_TLS_CERT", value_name = "FILE")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// The private key of the certificate (PEM)
-    #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Let this access key in, with every right; its secret comes from DRYSTONE_SECRET_KEY
-    #[arg(long, env = "DRYSTONE_ACCESS_KEY", value_name = "KEY")]
-    pub(crate) access_key: Option<String>,
-    /// The secret of --access-key. Better given as a variable: others can read command lines
-    #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
-    pub(crate) secret_key: Option<SecretArg>,
-    /// How the log on standard error looks; what it says is set by DRYSTONE_LOG, for example `debug`
-    #[arg(long, env = "DRYSTONE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
-    pub(crate) log: LogFormat,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum KeyCommand {
-    /// Make a key and show it
-    Create(KeyCreateArgs),
-    /// List keys, without their secrets
-    List,
-    /// Take a key back
-    Revoke {
-        /// Its access key
-        access: String,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct KeyCreateArgs {
-    /// Whose it is, in words
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: String,
-    /// Use this access key instead of a random one
-    #[arg(long, value_name = "KEY")]
-    pub(crate) access_key: Option<String>,
-    /// The secret that goes with --access-key
-    #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
-    pub(crate) secret_key: Option<SecretArg>,
-    /// Only in this bucket; may be repeated [default: every bucket]
-    #[arg(long = "bucket", value_name = "BUCKET")]
-    pub(crate) buckets: Vec<String>,
-    /// It may read objects. Without any of these four: read, write and list
-    #[arg(long)]
-    pub(crate) read: bool,
-    /// It may store and remove objects
-    #[arg(long)]
-    pub(crate) write: bool,
-    /// It may list objects
-    #[arg(long)]
-    pub(crate) list: bool,
-    /// It may do everything, also make and remove buckets
-    #[arg(long)]
-    pub(crate) admin: bool,
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct PutArgs {
     /// Files and folders; `-` is standard input. A folder keeps its name: `photos` gives `photos/a.jpg`. No two may have the
@@ -311,9 +221,11 @@ pub(crate) struct PlanArgs {
     /// Plan for a store that is cut like this, instead of for --store or the default
     #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING", value_parser = parse_chunking)]
     pub(crate) chunk: Option<Chunking>,
-    /// Plan for `serve` with its default number of connections
+    /// Plan for `serve`
     #[arg(long)]
     pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
 }
 
 #[derive(Args, Debug)]

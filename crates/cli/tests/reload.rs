@@ -1,0 +1,227 @@
+//! SIGHUP: the configuration file is read again, through the binary.
+
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod served;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use served::Served;
+
+const KEY: [(&str, &str); 2] = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
+/// The same, as a header has it.
+const BASIC: &str = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
+
+/// A server with a configuration file.
+struct Configured {
+    server: Served,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Configured {
+    fn start(file: &str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, file).unwrap();
+        let args = [&["--config", path.to_str().unwrap()], args].concat();
+        let server = Served::start(&folder.path().join("store"), &args, &KEY);
+        Self { server, file: path, _folder: folder }
+    }
+
+    /// Changes the file and reloads; what the log said about it.
+    fn reload(&self, file: &str) -> Vec<Value> {
+        fs::write(&self.file, file).unwrap();
+        self.server.signal(Signal::HUP);
+        let ends =
+            |line: &Value| message(line).starts_with("reload done") || message(line).contains("refused");
+        let lines = self.server.log_until(ends);
+        lines.into_iter().filter(|line| line["target"] != "drystone_server::route").collect()
+    }
+
+    fn limits(&self) -> Value {
+        let answer = self.server.get("/_/limits?format=json", Some(BASIC));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    fn resource(&self, name: &str) -> Value {
+        let limits = self.limits();
+        limits["resources"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
+    }
+
+    fn seconds(&self, setting: &str) -> f64 {
+        let limits = self.limits();
+        let mut rows = limits["deadlines"].as_array().unwrap().iter();
+        rows.find(|row| row["setting"] == setting).unwrap()["seconds"].as_f64().unwrap()
+    }
+
+    /// Waits until a number of a resource is this.
+    fn wait_for(&self, resource: &str, what: &str, number: u64) {
+        for _ in 0..1000 {
+            if self.resource(resource)[what] == number {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{what} is not {number}: {}", self.resource(resource));
+    }
+
+    /// Begins an upload of ten bytes and sends five.
+    fn begin(&self, name: &str) -> TcpStream {
+        let mut socket = self.server.connect();
+        let head = format!(
+            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: {BASIC}\r\nContent-Length: 10\r\n\r\n01234"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    }
+}
+
+fn message(line: &Value) -> &str {
+    line["message"].as_str().unwrap_or_default()
+}
+
+/// Sends the other five bytes.
+fn finish(mut socket: TcpStream) {
+    socket.write_all(b"56789").unwrap();
+    assert_stored(socket);
+}
+
+fn assert_stored(mut socket: TcpStream) {
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+/// What the log says of a setting.
+fn said<'a>(log: &'a [Value], setting: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let line = log.iter().find(|line| line["setting"] == setting)?;
+    Some((message(line), line["from"].as_str()?, line["to"].as_str()?))
+}
+
+#[test]
+fn what_can_change_changes_and_what_cannot_is_named() {
+    let server = Configured::start("connections = 64\ntransfers = 8\nmemory = \"256MiB\"\n", &[]);
+    assert_eq!(server.resource("connections")["ceiling"], 64);
+    assert_eq!(
+        (server.resource("transfers")["ceiling"].clone(), server.seconds("idle_seconds")),
+        (8.into(), 75.0)
+    );
+    let changed = "connections = 48\ntransfers = 24\nidle_seconds = 9\nmemory = \"300MiB\"\n";
+    let log = server.reload(changed);
+    assert_eq!(said(&log, "connections"), Some(("reloaded", "64", "48")), "{log:?}");
+    assert_eq!(said(&log, "transfers"), Some(("reloaded", "8", "24")), "{log:?}");
+    assert_eq!(said(&log, "idle_seconds"), Some(("reloaded", "75", "9")), "{log:?}");
+    let (why, from, to) = said(&log, "memory").unwrap();
+    assert!(why.contains("needs a restart"), "{log:?}");
+    assert_eq!((from, to), ("256 MiB", "300 MiB"));
+    assert_eq!(log.iter().filter(|line| line.get("setting").is_some()).count(), 4, "{log:?}");
+    assert_eq!(server.resource("connections")["ceiling"], 48);
+    assert_eq!(
+        (server.resource("transfers")["ceiling"].clone(), server.seconds("idle_seconds")),
+        (24.into(), 9.0)
+    );
+    let limits = server.limits();
+    assert_eq!(limits["process"]["memory_ceiling_bytes"], 256 << 20);
+    let rows = limits["spends"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["use"] == "transfers under way").unwrap();
+    assert_eq!(row["count"], 24, "the plan that is shown is the one that holds");
+    // Nothing new, but what waits for a restart is not forgotten.
+    let log = server.reload(changed);
+    assert_eq!(log.iter().filter(|line| line.get("setting").is_some()).count(), 1, "{log:?}");
+    assert!(said(&log, "memory").is_some());
+    // Without a line the default holds again.
+    let log = server.reload("memory = \"256MiB\"\n");
+    assert_eq!(said(&log, "idle_seconds"), Some(("reloaded", "9", "75")), "{log:?}");
+    assert_eq!(said(&log, "memory"), None, "{log:?}");
+    assert_eq!(server.resource("connections")["ceiling"], 512);
+}
+
+#[test]
+fn what_does_not_fit_or_cannot_be_read_changes_nothing() {
+    let server = Configured::start("connections = 64\ntransfers = 8\nmemory = \"128MiB\"\n", &[]);
+    let before = server.limits();
+    let fits = "connections = 64\ntransfers = 8\nmemory = \"128MiB\"\n";
+    for (file, why) in [
+        ("idle_seconds = 9\nconnections = 16384\nmemory = \"128MiB\"\n", "set connections to"),
+        ("idle_seconds = 9\nconnections = 64\ntransfers = 33\nmemory = \"128MiB\"\n", "set transfers to 32"),
+        ("idle_seconds = 9\nmemory = \"1MiB\"\n", "--memory"),
+        ("idle_seconds = 9\nconnections = 0\n", "line 2: connections: must be between 16 and 16384"),
+        ("idle_seconds = 9\n= = =\n", "line 2: "),
+    ] {
+        let log = server.reload(file);
+        let last = log.last().unwrap();
+        assert!(message(last).starts_with("reload refused"), "{file}: {log:?}");
+        assert!(last["error"].as_str().unwrap().contains(why), "{file}: {log:?}");
+        assert_eq!(last["level"], "WARN");
+        for unchanged in ["deadlines", "ceilings", "spends"] {
+            assert_eq!(server.limits()[unchanged], before[unchanged], "{file}");
+        }
+    }
+    fs::remove_file(&server.file).unwrap();
+    server.server.signal(Signal::HUP);
+    let log = server.server.log_until(|line| message(line).starts_with("reload"));
+    assert!(
+        message(log.last().unwrap()).starts_with("reload refused"),
+        "a file that was named must be there"
+    );
+    let log = server.reload(fits);
+    assert_eq!(message(log.last().unwrap()), "reload done");
+}
+
+#[test]
+fn a_flag_stays_stronger_than_the_file() {
+    let server = Configured::start("connections = 64\n", &["--connections", "40"]);
+    assert_eq!(server.resource("connections")["ceiling"], 40);
+    let log = server.reload("connections = 80\n");
+    let (why, from, to) = said(&log, "connections").unwrap();
+    assert!(why.contains("flag") && (from, to) == ("64", "80"), "{log:?}");
+    assert_eq!(server.resource("connections")["ceiling"], 40);
+}
+
+#[test]
+fn those_under_way_end_when_a_ceiling_is_lowered_below_them() {
+    let server = Configured::start("transfers = 12\n", &[]);
+    let mut uploads: Vec<_> = (0..12).map(|number| server.begin(&format!("under-way-{number}"))).collect();
+    server.wait_for("transfers", "now", 12);
+    server.reload("transfers = 8\n");
+    let transfers = server.resource("transfers");
+    assert_eq!((&transfers["now"], &transfers["ceiling"]), (&12.into(), &8.into()), "{transfers}");
+    let mut late = server.begin("late");
+    late.write_all(b"56789").unwrap();
+    late.shutdown(Shutdown::Write).unwrap();
+    server.wait_for("transfers", "waiting", 1);
+    for left in [11, 10, 9, 8] {
+        finish(uploads.pop().unwrap());
+        server.wait_for("transfers", "now", left);
+        assert_eq!(server.resource("transfers")["waiting"], 1, "as many as there may be, so far");
+    }
+    finish(uploads.pop().unwrap());
+    assert_stored(late);
+    uploads.into_iter().for_each(finish);
+    server.wait_for("transfers", "now", 0);
+    assert_eq!(server.resource("transfers")["high_water"], 12);
+}
+
+#[test]
+fn idle_connections_go_when_their_ceiling_is_lowered() {
+    let server = Configured::start("connections = 64\n", &[]);
+    let idle: Vec<_> = (0..40).map(|_| server.server.connect()).collect();
+    // The one that asks is counted, too.
+    server.wait_for("connections", "now", 41);
+    server.reload("connections = 16\n");
+    for _ in 0..3 {
+        let now = server.resource("connections")["now"].as_u64().unwrap();
+        assert!(now <= 17, "{now} connections; those that are idle make way");
+    }
+    drop(idle);
+}

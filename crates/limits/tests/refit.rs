@@ -1,0 +1,85 @@
+//! Other ceilings for the clients of a server that runs.
+
+use drystone_limits::constants::MIB;
+use drystone_limits::{Ask, Budget, Limit, Plan, PlanError};
+
+fn running(memory_bytes: u64, descriptors: u64) -> Plan {
+    let ask = Ask {
+        memory_bytes: Some(memory_bytes),
+        workers: Some(2),
+        connections: Some(64),
+        ..Ask::new(4 * MIB, "cdc")
+    };
+    let budget = Budget {
+        cpus: Limit::new(2, "test CPUs"),
+        memory_bytes: Limit::new(u64::MAX, "/sys/fs/cgroup/x/memory.max"),
+        descriptors: Limit::new(descriptors, "ulimit -n"),
+    };
+    Plan::new(&ask, &budget).unwrap()
+}
+
+/// What is asked for is refused with the most that fits; that fits exactly, and one more does not.
+fn check_refused(
+    plan: &Plan,
+    connections: Option<u64>,
+    transfers: Option<u64>,
+    expected: &str,
+    within: &str,
+) -> u64 {
+    let refused = plan.with_serving(connections, transfers).unwrap_err();
+    let PlanError::ServingTooLarge { setting, most, .. } = refused else { panic!("{refused}") };
+    assert_eq!(setting, expected);
+    let text = refused.to_string();
+    assert!(text.contains(within) && text.contains(&format!("set {setting} to {most} or less")), "{text}");
+    let again = |number| match setting {
+        "connections" => plan.with_serving(Some(number), transfers),
+        _ => plan.with_serving(connections, Some(number)),
+    };
+    again(most).unwrap();
+    again(most + 1).unwrap_err();
+    most
+}
+
+#[test]
+fn the_store_part_stays_and_the_rows_follow() {
+    let plan = running(256 * MIB, 1024);
+    let other = plan.with_serving(Some(200), Some(50)).unwrap();
+    assert_eq!((other.connections, other.transfers, other.blocking_threads), (200, 50, 58));
+    // What is served anew is counted as a start would count it; the rest is what it was.
+    assert_eq!(other.with_serving(Some(64), Some(plan.transfers as u64)), Ok(plan.clone()));
+    let row = |use_: &str| other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect();
+    let rows: [Vec<u64>; 3] = [row("connections"), row("transfers under way"), row("requests")];
+    assert_eq!(rows, [vec![200, 200], vec![50], vec![58]]);
+    let mut same = other;
+    (same.connections, same.transfers, same.blocking_threads) =
+        (plan.connections, plan.transfers, plan.blocking_threads);
+    (same.threads, same.memory_total_bytes, same.descriptors_total) =
+        (plan.threads, plan.memory_total_bytes, plan.descriptors_total);
+    same.spends = plan.spends.clone();
+    assert_eq!(same, plan);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
+    let plan = running(1024 * MIB, 2048);
+    let most = check_refused(&plan, Some(16_384), None, "connections", "2048 descriptors (ulimit -n)");
+    assert!(most > 512, "{most}");
+    check_refused(&plan, Some(1000), Some(501), "transfers", "half of connections = 1000");
+    check_refused(&plan, Some(64), Some(33), "transfers", "half of connections = 64");
+    let tight = running(160 * MIB, 65_536);
+    check_refused(&tight, Some(16_384), None, "connections", "160 MiB of memory (--memory");
+    check_refused(&tight, Some(500), Some(200), "transfers", "160 MiB of memory (--memory");
+}
+
+#[test]
+fn what_is_not_asked_for_is_as_much_as_fits() {
+    let roomy = running(1024 * MIB, 65_536).with_serving(None, None).unwrap();
+    assert_eq!((roomy.connections, roomy.transfers), (512, 40));
+    let few = roomy.with_serving(Some(20), None).unwrap();
+    assert_eq!((few.connections, few.transfers), (20, 10), "transfers follow the connections down");
+    assert_eq!(few.with_serving(None, None), Ok(roomy), "and up");
+    let tight = running(160 * MIB, 65_536);
+    let most = check_refused(&tight, Some(500), Some(512), "transfers", "memory");
+    let fitted = tight.with_serving(Some(500), None).unwrap();
+    assert_eq!(fitted.transfers as u64, most.min(40));
+}

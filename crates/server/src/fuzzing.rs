@@ -1,0 +1,73 @@
+//! The bodies of the fuzz targets of this crate's parsers: each takes arbitrary bytes and panics when a promise is broken.
+//!
+//! They are here because the parsers are nobody else's business; a shipped build has none of it. The targets in `fuzz/` call
+//! them, and the test below replays the committed inputs.
+
+mod aws_chunked;
+mod form_body;
+mod http_range;
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+
+pub use aws_chunked::aws_chunked;
+pub use form_body::form_body;
+pub use http_range::http_range;
+
+/// Pieces of one input; what is left after so many comes at once. More make it slow, not better.
+const PIECES_MAX: usize = 200;
+
+/// The sizes of pieces, again and again.
+#[derive(Clone, Debug, Arbitrary)]
+struct Splits(Vec<u8>);
+
+impl Splits {
+    fn pieces(&self, bytes: &[u8]) -> Vec<Bytes> {
+        let (mut pieces, mut rest) = (Vec::new(), bytes);
+        for size in self.0.iter().cycle().take(PIECES_MAX) {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, left) = rest.split_at(usize::from(*size).clamp(1, rest.len()));
+            pieces.push(Bytes::copy_from_slice(piece));
+            rest = left;
+        }
+        if !rest.is_empty() {
+            pieces.push(Bytes::copy_from_slice(rest));
+        }
+        pieces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_committed_input_passes() {
+        let bodies: [(&str, fn(&[u8])); 3] =
+            [("aws_chunked", aws_chunked), ("form_body", form_body), ("http_range", http_range)];
+        for (target, body) in bodies {
+            let folder = std::path::Path::new("../../fuzz/corpus").join(target);
+            let inputs = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            let mut inputs: Vec<_> = inputs.collect();
+            inputs.sort();
+            assert!(!inputs.is_empty() && inputs.len() <= 40, "{target} has {} inputs", inputs.len());
+            for input in inputs {
+                println!("{}", input.display());
+                body(&std::fs::read(&input).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_all_of_the_input() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for splits in [&[][..], &[0], &[1], &[7, 0, 200], &[255]] {
+            let pieces = Splits(splits.to_vec()).pieces(&bytes);
+            assert_eq!(pieces.concat(), bytes, "{splits:?}");
+            assert!(pieces.iter().all(|piece| !piece.is_empty()) && pieces.len() <= PIECES_MAX + 1);
+        }
+        assert_eq!(Splits(vec![7]).pieces(&bytes).len(), 143);
+    }
+}

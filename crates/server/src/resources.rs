@@ -1,0 +1,69 @@
+//! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and by the limits page.
+
+use drystone_pool::Usage;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::gate::GateUsage;
+use crate::places::{Places, PlacesUsage};
+
+/// A reading of one resource. `None` is not counted, because there is no queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Resource {
+    pub(crate) name: &'static str,
+    /// What one unit is, for a person.
+    #[serde(skip)]
+    pub(crate) what: &'static str,
+    pub(crate) now: u64,
+    pub(crate) high_water: u64,
+    pub(crate) ceiling: u64,
+    /// How often somebody had to wait, since the start.
+    pub(crate) waits: u64,
+    /// Who waits now.
+    pub(crate) waiting: Option<u64>,
+    /// Who was turned away, since the start.
+    pub(crate) refused: Option<u64>,
+}
+
+impl Resource {
+    fn of_pool(name: &'static str, what: &'static str, usage: Usage) -> Self {
+        Self {
+            name,
+            what,
+            now: usage.now as u64,
+            high_water: usage.high_water as u64,
+            ceiling: usage.ceiling as u64,
+            waits: usage.waits,
+            waiting: None,
+            refused: None,
+        }
+    }
+
+    fn of_places(name: &'static str, what: &'static str, usage: PlacesUsage) -> Self {
+        let PlacesUsage { now, high_water, ceiling, waits } = usage;
+        Self::of_pool(name, what, Usage { now, high_water, ceiling, waits })
+    }
+
+    fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
+        Self {
+            waiting: Some(usage.waiting as u64),
+            refused: Some(usage.refused as u64),
+            ..Self::of_places(name, what, usage.places)
+        }
+    }
+}
+
+/// All of them.
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 8] {
+    let usage = engine.store.usage();
+    [
+        Resource::of_places("connections", "clients connected", connections.usage()),
+        Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
+        Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
+        Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
+        Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),
+        Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
+        Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
+        Resource::of_pool("ingests", "lanes, in use or kept for the next upload", usage.ingests),
+    ]
+}

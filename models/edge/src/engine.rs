@@ -1,0 +1,30 @@
+//! What every request shares, as far as an upload needs it.
+
+use drystone_store::Store;
+use drystone_sync::PlainArc;
+
+use crate::deadlines::SharedDeadlines;
+use crate::gate::Gate;
+use crate::lanes::Lanes;
+
+/// Requests that may wait for one place.
+const WAITING_MAX: usize = 4;
+
+/// See the server's.
+pub(crate) struct Engine {
+    pub(crate) lanes: PlainArc<Lanes>,
+    pub(crate) transfers: Gate,
+    pub(crate) deadlines: SharedDeadlines,
+}
+
+impl Engine {
+    pub(crate) fn new(store: Store, ingests: usize, transfers: usize) -> PlainArc<Self> {
+        let deadlines = SharedDeadlines::default();
+        let patience = deadlines.get().turn;
+        PlainArc::new(Self {
+            lanes: PlainArc::new(Lanes::new(store, ingests, WAITING_MAX, patience)),
+            transfers: Gate::new("transfers at a time", transfers, WAITING_MAX, patience),
+            deadlines,
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! The scenarios, one file per subject.
+
+pub mod connections;
+pub mod gates;
+pub mod lanes;
+mod rig;
+pub mod uploads;

@@ -1,0 +1,171 @@
+//! What the scenarios share: an engine over a store in memory, bodies that follow a script, and somebody who gives up.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use drystone_chunker::Chunking;
+use drystone_models::memory::Memory;
+use drystone_store::{
+    BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
+};
+use drystone_sync::PlainArc;
+use futures_util::{Stream, stream};
+use shuttle::rand::Rng as _;
+
+use crate::digest::Expected;
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::sync::Notify;
+use crate::time::{Duration, advance};
+use crate::upload::{Upload, Uploaded};
+
+/// So much is kept of a body before it gets a lane.
+pub(super) const PREFIX_BYTES: usize = 64 << 10;
+
+static BYTES: [u8; 512 << 10] = [b'x'; 512 << 10];
+
+/// What a client does next.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Send(usize),
+    /// Lets time pass first.
+    Pause(Duration),
+    Break,
+}
+
+/// An engine, and what is behind it.
+pub(super) struct Rig {
+    pub(super) engine: PlainArc<Engine>,
+    store: Store,
+    memory: Memory,
+}
+
+impl Rig {
+    pub(super) fn new(ingests: usize, transfers: usize) -> Self {
+        let memory = Memory::new(&[]);
+        let config = StoreConfig {
+            // Bodies are larger than the prefix; in few chunks, there is less to schedule.
+            chunking: Chunking::fixed(256 << 10).expect("a valid size"),
+            sync: SyncPolicy::Commit,
+            workers: 1,
+            buffers: 2 * ingests,
+            ingests,
+            buffer_bytes: 600 << 10,
+            read_ahead_max: 1,
+            commit_queue_bytes: 1 << 20,
+        };
+        let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
+        let store = Store::new(records, segments, config).expect("threads are to be had");
+        Self { engine: Engine::new(store.clone(), ingests, transfers), store, memory }
+    }
+
+    pub(super) fn is_stored(&self, name: &str) -> bool {
+        match self.store.get(&bucket(), &key(name), None) {
+            Ok(_) => true,
+            Err(StoreError::NotFound { .. }) => false,
+            Err(error) => panic!("a lookup failed: {error}"),
+        }
+    }
+
+    /// Ingests that have not ended.
+    pub(super) fn ingests(&self) -> usize {
+        self.store.usage().ingests.now
+    }
+
+    /// For the end of a scenario in which nothing is left under way.
+    pub(super) fn finish(self) {
+        let Self { engine, store, memory } = self;
+        for gate in [&engine.transfers, engine.lanes.gate()] {
+            let usage = gate.usage();
+            assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
+        }
+        engine.lanes.close();
+        let usage = store.usage();
+        assert_eq!(usage.buffers.now, 0, "a buffer was not given back");
+        assert_eq!(usage.ingests.now, 0, "an ingest has not ended");
+        memory.verify();
+    }
+}
+
+/// A client's body: its steps, in schedules of shuttle's choice.
+#[derive(Clone)]
+pub(super) struct Script {
+    steps: PlainArc<[Step]>,
+    /// Steps that have been made; one more when the body has come to its end.
+    made: PlainArc<AtomicUsize>,
+    /// At this step somebody hears of it.
+    cue: Option<(usize, PlainArc<Notify>)>,
+}
+
+impl Script {
+    pub(super) fn new(steps: &[Step]) -> Self {
+        Self { steps: steps.into(), made: PlainArc::default(), cue: None }
+    }
+
+    /// Gives the cue at a step of shuttle's choice.
+    pub(super) fn with_cue(mut self) -> (Self, PlainArc<Notify>) {
+        let at = shuttle::rand::thread_rng().gen_range(0..=self.steps.len());
+        let cue = PlainArc::new(Notify::new());
+        self.cue = Some((at, PlainArc::clone(&cue)));
+        (self, cue)
+    }
+
+    /// Whether the body came to its end.
+    pub(super) fn has_ended(&self) -> bool {
+        self.made.load(Ordering::Relaxed) > self.steps.len()
+    }
+
+    /// Steps that have been made.
+    pub(super) fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn body(self) -> impl Stream<Item = Result<Bytes, Fault>> + Send {
+        stream::unfold(self, |script| async move {
+            loop {
+                crate::task::yield_now().await;
+                let at = script.made.fetch_add(1, Ordering::Relaxed);
+                if let Some((_, cue)) = script.cue.as_ref().filter(|(cued, _)| *cued == at) {
+                    cue.notify_one();
+                }
+                match *script.steps.get(at)? {
+                    Step::Send(len) => return Some((Ok(Bytes::from_static(&BYTES[..len])), script)),
+                    Step::Pause(time) => advance(time),
+                    Step::Break => {
+                        return Some((Err(Fault::Incomplete("the line went dead".into())), script));
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Uploads a body under a name.
+pub(super) async fn upload(
+    engine: PlainArc<Engine>,
+    name: &'static str,
+    body: impl Stream<Item = Result<Bytes, Fault>> + Send,
+    expected: Expected,
+) -> Result<Uploaded, Fault> {
+    let meta = ObjectMeta::default();
+    let target = PutTarget { bucket: bucket(), key: key(name), meta, condition: Condition::Always };
+    let upload = Upload { len: None, algorithms: Vec::new(), target: Box::new(|_, _| target.into()) };
+    engine.upload(upload, body, || Ok(expected)).await
+}
+
+/// Drops the future, wherever it is, when the cue comes first.
+pub(super) async fn unless<T>(cue: &Notify, future: impl Future<Output = T>) -> Option<T> {
+    crate::select! {
+        biased;
+        () = cue.notified() => None,
+        value = future => Some(value),
+    }
+}
+
+fn bucket() -> BucketName {
+    BucketName::new("wall").expect("a valid name")
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a valid key")
+}

@@ -1,0 +1,155 @@
+//! Uploads: given up, broken, slow, and the channel to their feeder.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use drystone_sync::PlainArc;
+use futures_util::StreamExt as _;
+use shuttle::rand::Rng as _;
+
+use super::rig::{PREFIX_BYTES, Rig, Script, Step, unless, upload};
+use crate::digest::{Expected, take_fed};
+use crate::fault::Fault;
+use crate::task::spawn;
+use crate::time::Duration;
+
+/// Over this window, and by this many bytes, the server judges whether an upload is too slow.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+const RATE_WINDOW_BYTES: usize = 320 << 10;
+/// Messages in the channel, one in the hand of who sends, one in the hand of who feeds.
+const PIECES_MAX: usize = 3 + 1 + 1;
+
+const LARGE: [Step; 4] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(2), Step::Send(3)];
+const SMALL: [Step; 1] = [Step::Send(5)];
+
+/// One after whom nobody is left under way: there is one place for all.
+async fn expect_a_place_and_a_lane(rig: &Rig) {
+    let healthy = upload(rig.engine.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
+    if let Err(error) = healthy.await {
+        panic!("an upload after it failed: {error}");
+    }
+    assert!(rig.is_stored("healthy"));
+}
+
+/// The request is dropped at any moment.
+pub async fn one_that_is_given_up_leaves_nothing_and_gives_everything_back() {
+    let rig = Rig::new(1, 1);
+    let (script, cue) = Script::new(&LARGE).with_cue();
+    let request = spawn({
+        let (engine, script) = (rig.engine.clone(), script.clone());
+        async move { unless(&cue, upload(engine, "given up", script.body(), Expected::default())).await }
+    });
+    let outcome = request.await.expect("no panic");
+    expect_a_place_and_a_lane(&rig).await;
+    match outcome {
+        Some(Ok(_)) => assert!(rig.is_stored("given up"), "an acknowledged upload is not there"),
+        Some(Err(error)) => panic!("an upload failed: {error}"),
+        // After the body's end it may have been too late.
+        None if script.has_ended() => {}
+        None => assert!(!rig.is_stored("given up"), "an upload that was given up is there"),
+    }
+    rig.finish();
+}
+
+/// The body breaks off, or is not what was promised.
+pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
+    let rig = Rig::new(1, 1);
+    let wrong = shuttle::rand::thread_rng().gen_bool(0.5);
+    let broken = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Break];
+    let script = Script::new(if wrong { &LARGE } else { &broken });
+    let failed = upload(rig.engine.clone(), "failed", script.body(), Expected { wrong }).await;
+    match failed {
+        Err(Fault::BadDigest(_)) if wrong => {}
+        Err(Fault::Incomplete(_)) if !wrong => {}
+        Err(error) => panic!("an upload failed for another reason: {error}"),
+        Ok(_) => panic!("a failed upload was acknowledged"),
+    }
+    expect_a_place_and_a_lane(&rig).await;
+    assert!(!rig.is_stored("failed"), "an upload that failed is there");
+    rig.finish();
+}
+
+/// A window of its rate ends while somebody waits for its lane, or comes to wait, or does not.
+pub async fn a_slow_one_makes_way_or_ends() {
+    let rig = Rig::new(1, 2);
+    let slow = Script::new(&[
+        Step::Send(PREFIX_BYTES),
+        Step::Send(1),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(1),
+        Step::Send(1),
+    ]);
+    let slow = spawn(upload(rig.engine.clone(), "slow", slow.body(), Expected::default()));
+    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
+    assert!(other.await.expect("no panic").is_ok(), "an upload that waited for a slow one failed");
+    match slow.await.expect("no panic") {
+        Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
+        Err(Fault::TooSlow(_)) => {
+            expect_two_places(&rig).await;
+            assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
+        }
+        Err(error) => panic!("a slow upload failed: {error}"),
+    }
+    rig.finish();
+}
+
+/// Two at a time take both places, one of them the one that a feeder may still have had.
+async fn expect_two_places(rig: &Rig) {
+    let places = [rig.engine.transfers.enter().await, rig.engine.transfers.enter().await];
+    assert!(places.iter().all(Result::is_ok));
+}
+
+/// Others wait for the lane of one that is just fast enough.
+pub async fn a_healthy_one_is_not_turned_away() {
+    let rig = Rig::new(1, 2);
+    let healthy = Script::new(&[
+        Step::Send(PREFIX_BYTES),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(RATE_WINDOW_BYTES),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(RATE_WINDOW_BYTES),
+    ]);
+    let healthy = spawn(upload(rig.engine.clone(), "healthy", healthy.body(), Expected::default()));
+    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
+    if let Err(error) = healthy.await.expect("no panic") {
+        panic!("a healthy upload was turned away: {error}");
+    }
+    assert!(other.await.expect("no panic").is_ok(), "an upload that waited failed");
+    assert!(rig.is_stored("healthy") && rig.is_stored("other"));
+    rig.finish();
+}
+
+/// Nobody waits: the lane is theirs who are slow.
+pub async fn a_slow_one_that_is_alone_may_take_its_time() {
+    let rig = Rig::new(1, 1);
+    let slow = Script::new(&[
+        Step::Send(PREFIX_BYTES),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(1),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(1),
+    ]);
+    if let Err(error) = upload(rig.engine.clone(), "slow", slow.body(), Expected::default()).await {
+        panic!("a slow upload was turned away for nobody: {error}");
+    }
+    rig.finish();
+}
+
+/// The client is faster than the store.
+pub async fn few_pieces_wait_for_the_store() {
+    let rig = Rig::new(1, 1);
+    let mut steps = vec![Step::Send(PREFIX_BYTES)];
+    steps.extend([Step::Send(1); 12]);
+    let script = Script::new(&steps);
+    let (made, fed) = (script.clone(), PlainArc::new(AtomicUsize::new(0)));
+    take_fed();
+    let body = script.body().inspect(move |_| {
+        let now = take_fed();
+        let fed = fed.fetch_add(now, Ordering::Relaxed) + now;
+        let waiting = made.made() - fed;
+        assert!(waiting <= PIECES_MAX, "{waiting} pieces wait in memory");
+    });
+    if let Err(error) = upload(rig.engine.clone(), "fast", body, Expected::default()).await {
+        panic!("an upload failed: {error}");
+    }
+    rig.finish();
+}
