@@ -13,6 +13,7 @@ mod full;
 mod memory;
 mod model;
 mod power;
+mod serving;
 mod shipped;
 mod shutdown;
 mod sweep;
@@ -70,6 +71,8 @@ enum Part {
     Descriptors,
     /// No more memory than `plan` prints
     Memory,
+    /// The server, little memory and few descriptors, idle and slow clients
+    Serving,
 }
 
 impl Part {
@@ -80,6 +83,7 @@ impl Part {
             Self::Full => "full",
             Self::Descriptors => "descriptors",
             Self::Memory => "memory",
+            Self::Serving => "serving",
         }
     }
 
@@ -90,6 +94,7 @@ impl Part {
             Self::Full => full::run(setup),
             Self::Descriptors => descriptors::run(setup),
             Self::Memory => memory::run(setup),
+            Self::Serving => serving::run(setup),
         }
     }
 }

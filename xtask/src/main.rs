@@ -4,6 +4,7 @@
 //! child, always with a wall-clock limit. Nothing here is shipped.
 
 mod cargo_stages;
+mod deb;
 mod demo;
 mod deny;
 mod faults;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small limits
     Faults(faults::Args),
+    /// Build the Debian package and look through it
+    Deb,
     /// Measure drystone beside cp, borg and restic
     Peers(peers::Args),
     /// Install the pinned tools that the full verification uses
@@ -68,6 +71,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Deb => deb::run(&Context::new(Mode::Full, Talk::Stdout)?),
         Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }

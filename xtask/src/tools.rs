@@ -8,13 +8,15 @@ use anyhow::{Result, bail};
 use crate::process::Log;
 use crate::stage::{Context, minutes};
 
-/// A tool that cargo installs. Both are pinned so that two machines check the same thing.
+/// A tool that cargo installs. All are pinned so that two machines check, and build, the same thing.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
 }
 
 pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+/// Installed by `cargo xtask deb`; no check needs it.
+pub(crate) const CARGO_DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0" };
 pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
 
 impl Tool {

@@ -6,7 +6,7 @@ mod served;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use served::Served;
 const KEY: [(&str, &str); 2] = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
 /// The same, as a header has it.
 const BASIC: &str = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
+const OBJECT: &str = "/_/files/default/object";
 
 /// A server with a configuration file.
 struct Configured {
@@ -74,32 +75,43 @@ impl Configured {
         panic!("{what} is not {number}: {}", self.resource(resource));
     }
 
-    /// Begins an upload of ten bytes and sends five.
-    fn begin(&self, name: &str) -> TcpStream {
+    fn put(&self, bytes: &[u8]) {
+        let mut socket = self.server.connect();
+        let len = bytes.len();
+        let head =
+            format!("PUT {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n");
+        socket.write_all(format!("{head}Content-Length: {len}\r\n\r\n").as_bytes()).unwrap();
+        socket.write_all(bytes).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
+    /// Asks for the object and reads none of it.
+    fn begin(&self) -> TcpStream {
         let mut socket = self.server.connect();
         let head = format!(
-            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-             Authorization: {BASIC}\r\nContent-Length: 10\r\n\r\n01234"
+            "GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n\r\n"
         );
         socket.write_all(head.as_bytes()).unwrap();
         socket
     }
 }
 
+/// Reads the object to its end.
+fn finish(mut socket: TcpStream, expected: &[u8]) {
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer[..answer.len().min(500)])
+    );
+    assert!(answer.ends_with(expected), "{} bytes came, some of them others", answer.len());
+}
+
 fn message(line: &Value) -> &str {
     line["message"].as_str().unwrap_or_default()
-}
-
-/// Sends the other five bytes.
-fn finish(mut socket: TcpStream) {
-    socket.write_all(b"56789").unwrap();
-    assert_stored(socket);
-}
-
-fn assert_stored(mut socket: TcpStream) {
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
 }
 
 /// What the log says of a setting.
@@ -153,7 +165,7 @@ fn what_does_not_fit_or_cannot_be_read_changes_nothing() {
     let fits = "connections = 64\ntransfers = 8\nmemory = \"128MiB\"\n";
     for (file, why) in [
         ("idle_seconds = 9\nconnections = 16384\nmemory = \"128MiB\"\n", "set connections to"),
-        ("idle_seconds = 9\nconnections = 64\ntransfers = 33\nmemory = \"128MiB\"\n", "set transfers to 32"),
+        ("idle_seconds = 9\nconnections = 64\ntransfers = 33\nmemory = \"128MiB\"\n", "set transfers to"),
         ("idle_seconds = 9\nmemory = \"1MiB\"\n", "--memory"),
         ("idle_seconds = 9\nconnections = 0\n", "line 2: connections: must be between 16 and 16384"),
         ("idle_seconds = 9\n= = =\n", "line 2: "),
@@ -191,23 +203,25 @@ fn a_flag_stays_stronger_than_the_file() {
 #[test]
 fn those_under_way_end_when_a_ceiling_is_lowered_below_them() {
     let server = Configured::start("transfers = 12\n", &[]);
-    let mut uploads: Vec<_> = (0..12).map(|number| server.begin(&format!("under-way-{number}"))).collect();
+    // More than the sockets of both ends take in, so that whoever does not read is not done.
+    let bytes: Vec<u8> = (0..4 << 20_u32).flat_map(u32::to_le_bytes).collect();
+    server.put(&bytes);
+    let mut downloads: Vec<_> = (0..12).map(|_| server.begin()).collect();
     server.wait_for("transfers", "now", 12);
     server.reload("transfers = 8\n");
     let transfers = server.resource("transfers");
     assert_eq!((&transfers["now"], &transfers["ceiling"]), (&12.into(), &8.into()), "{transfers}");
-    let mut late = server.begin("late");
-    late.write_all(b"56789").unwrap();
-    late.shutdown(Shutdown::Write).unwrap();
+    let late = server.begin();
     server.wait_for("transfers", "waiting", 1);
     for left in [11, 10, 9, 8] {
-        finish(uploads.pop().unwrap());
+        finish(downloads.pop().unwrap(), &bytes);
         server.wait_for("transfers", "now", left);
         assert_eq!(server.resource("transfers")["waiting"], 1, "as many as there may be, so far");
     }
-    finish(uploads.pop().unwrap());
-    assert_stored(late);
-    uploads.into_iter().for_each(finish);
+    finish(downloads.pop().unwrap(), &bytes);
+    server.wait_for("transfers", "waiting", 0);
+    finish(late, &bytes);
+    downloads.into_iter().for_each(|download| finish(download, &bytes));
     server.wait_for("transfers", "now", 0);
     assert_eq!(server.resource("transfers")["high_water"], 12);
 }

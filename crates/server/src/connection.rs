@@ -1,7 +1,8 @@
 //! Connections: how many there may be, which of them are idle, and how long a silent one is kept.
 //!
 //! Each holds a permit. When all are taken and somebody knocks, the connection that has been idle for longest is closed in
-//! favour of the new one: a thousand idle clients cannot lock the others out.
+//! favour of the new one, or that of an upload whose client sends next to nothing: a thousand idle clients, or slow ones, cannot
+//! lock the others out.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,44 +21,47 @@ use crate::deadlines::SharedDeadlines;
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The connections without a request under way, oldest first.
+/// Those who may be asked to leave in favour of others, whoever has been among them for longest first.
 #[derive(Default)]
-pub(crate) struct IdleConnections {
-    state: Mutex<IdleState>,
+pub(crate) struct Evictable {
+    state: Mutex<EvictableState>,
 }
 
 #[derive(Default)]
-struct IdleState {
+struct EvictableState {
     next: u64,
-    idle: BTreeMap<u64, PlainArc<Notify>>,
+    waiting: BTreeMap<u64, (Instant, PlainArc<Notify>)>,
 }
 
-impl IdleConnections {
-    /// Closes the one that has been idle for longest; `false` when there is none.
-    pub(crate) fn evict(&self) -> bool {
-        let evicted = self.state.lock().idle.pop_first();
-        if let Some((_, close)) = &evicted {
-            close.notify_one();
+impl Evictable {
+    /// Asks the one to leave who has been here for longest, and for `min` at least; `false` when there is none.
+    pub(crate) fn evict(&self, min: Duration) -> bool {
+        let mut state = self.state.lock();
+        let Some(first) = state.waiting.first_entry() else { return false };
+        if first.get().0.elapsed() < min {
+            return false;
         }
-        evicted.is_some()
+        let (_, leave) = first.remove();
+        leave.notify_one();
+        true
     }
 
-    fn add(&self, close: &PlainArc<Notify>) -> u64 {
+    pub(crate) fn add(&self, leave: &PlainArc<Notify>) -> u64 {
         let mut state = self.state.lock();
         let ticket = state.next;
         state.next += 1;
-        state.idle.insert(ticket, PlainArc::clone(close));
+        state.waiting.insert(ticket, (Instant::now(), PlainArc::clone(leave)));
         ticket
     }
 
-    fn remove(&self, ticket: u64) {
-        self.state.lock().idle.remove(&ticket);
+    pub(crate) fn remove(&self, ticket: u64) {
+        self.state.lock().waiting.remove(&ticket);
     }
 }
 
 /// What is known of one connection; shared by its socket, its requests and its watch.
 pub(crate) struct Connection {
-    idle: PlainArc<IdleConnections>,
+    idle: PlainArc<Evictable>,
     deadlines: PlainArc<SharedDeadlines>,
     close: PlainArc<Notify>,
     state: Mutex<State>,
@@ -79,10 +83,7 @@ struct State {
 pub(crate) struct Active(PlainArc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(
-        idle: &PlainArc<IdleConnections>,
-        deadlines: &PlainArc<SharedDeadlines>,
-    ) -> PlainArc<Self> {
+    pub(crate) fn new(idle: &PlainArc<Evictable>, deadlines: &PlainArc<SharedDeadlines>) -> PlainArc<Self> {
         let close = PlainArc::new(Notify::new());
         let ticket = Some(idle.add(&close));
         let state =

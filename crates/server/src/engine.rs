@@ -9,6 +9,7 @@ use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::oneshot;
 
 use crate::access::Keys;
+use crate::connection::Evictable;
 use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;
@@ -27,6 +28,10 @@ pub(crate) struct Engine {
     pub(crate) lanes: PlainArc<Lanes>,
     /// Bodies that are sent or received at a time.
     pub(crate) transfers: Gate,
+    /// Uploads of clients that send little, which get half of the transfers at most.
+    pub(crate) slow_uploads: Gate,
+    /// Of these, and of those who have not sent enough yet to be given a place.
+    pub(crate) slow: Evictable,
     /// Calls that only ask the records, or read a few bytes.
     pub(crate) calls: Gate,
     /// Where these run. Not the runtime's threads: it wakes one of those for every call, here whoever is awake goes on with the next.
@@ -38,6 +43,10 @@ pub(crate) struct Engine {
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
     /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
     plan: Mutex<PlainArc<Plan>>,
+}
+
+fn slow_places(transfers: usize) -> usize {
+    (transfers / 2).max(1)
 }
 
 impl Engine {
@@ -52,6 +61,13 @@ impl Engine {
             store,
             lanes: PlainArc::new(lanes),
             transfers: Gate::new("transfers at a time", config.transfers, waiting, patience),
+            slow_uploads: Gate::new(
+                "uploads of slow clients",
+                slow_places(config.transfers),
+                config.connections,
+                patience,
+            ),
+            slow: Evictable::default(),
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
             calls: Gate::new("requests at a time", calls, config.connections, patience),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
@@ -74,6 +90,7 @@ impl Engine {
         let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
         self.deadlines.set(deadlines);
         self.transfers.change(plan.transfers, waiting, patience);
+        self.slow_uploads.change(slow_places(plan.transfers), plan.connections, patience);
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
         self.documents.change(ceiling(&self.documents), waiting, patience);

@@ -54,11 +54,16 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 8] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 9] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
         Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
+        Resource::of_gate(
+            "slow_uploads",
+            "transfers of clients that send little",
+            engine.slow_uploads.usage(),
+        ),
         Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
         Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),

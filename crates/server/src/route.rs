@@ -68,7 +68,8 @@ impl Router {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let own = path == "/_" || path.starts_with("/_/");
         let waits = request.headers().contains_key(EXPECT);
-        let mut response = if own { self.files.answer(request).await } else { self.s3.answer(request).await };
+        let mut response =
+            if own { self.files.answer(request).await } else { self.s3.answer(request, &id).await };
         let status = response.status();
         let face = if own { "http" } else { "s3" };
         self.metrics.answered(face, &method, status, begun.elapsed());

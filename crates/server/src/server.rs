@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::connection::{Active, Connection, IdleConnections, Watched};
+use crate::connection::{Active, Connection, Evictable, Watched};
 use crate::engine::Engine;
 use crate::places::{Permit, Places};
 use crate::route::{ResponseBody, Router};
@@ -33,6 +33,8 @@ use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes};
 const READ_BYTES_MAX: usize = 128 << 10;
 /// After this, another idle connection is asked to leave, or another accept is tried.
 const RETRY: Duration = Duration::from_millis(100);
+/// A connection that has been idle for less is likely to be used again at once.
+const IDLE_MIN: Duration = Duration::from_secs(1);
 /// A handshake that takes longer is not worth its connection.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -43,7 +45,7 @@ pub struct Server {
     engine: PlainArc<Engine>,
     router: PlainArc<Router>,
     counts: PlainArc<Counts>,
-    idle: PlainArc<IdleConnections>,
+    idle: PlainArc<Evictable>,
 }
 
 /// Counts of connections, for the metrics.
@@ -55,9 +57,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Closes the connection that has been idle for longest; `false` when there is none.
-    fn evict(&self, idle: &IdleConnections) -> bool {
-        let evicted = idle.evict();
+    /// Closes a connection that has been idle for a while, or that of a slow upload, or one that has just become idle, as those of
+    /// busy clients are between two requests; `false` when there is none of these.
+    fn evict(&self, idle: &Evictable, slow: &Evictable) -> bool {
+        let evicted = idle.evict(IDLE_MIN) || slow.evict(Duration::ZERO) || idle.evict(Duration::ZERO);
         self.evicted.fetch_add(u64::from(evicted), Ordering::Relaxed);
         evicted
     }
@@ -68,7 +71,7 @@ impl Counts {
 pub struct Controls {
     engine: PlainArc<Engine>,
     counts: PlainArc<Counts>,
-    idle: PlainArc<IdleConnections>,
+    idle: PlainArc<Evictable>,
 }
 
 impl Controls {
@@ -79,7 +82,7 @@ impl Controls {
         self.engine.change(plan, deadlines);
         // Those chosen give their places back by and by, so the surplus is counted once.
         let surplus = self.counts.places.surplus();
-        (0..surplus).take_while(|_| self.counts.evict(&self.idle)).for_each(drop);
+        (0..surplus).take_while(|_| self.counts.evict(&self.idle, &self.engine.slow)).for_each(drop);
     }
 }
 
@@ -124,7 +127,7 @@ impl Server {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.idle) => {
+                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.idle, &self.engine.slow) => {
                     self.counts.accepted.fetch_add(1, Ordering::Relaxed);
                     let connection = Connection::new(&self.idle, &self.engine.deadlines);
                     let serve = self.serve(socket, peer, connection, closed.clone(), permit);
@@ -180,7 +183,8 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     counts: &Counts,
-    idle: &IdleConnections,
+    idle: &Evictable,
+    slow: &Evictable,
 ) -> (Permit, TcpStream, SocketAddr) {
     let (socket, peer) = loop {
         match listener.accept().await {
@@ -198,7 +202,7 @@ async fn accept(
     counts.places.note_wait();
     loop {
         // One for this client, and all that are too many since the ceiling was lowered.
-        (0..=counts.places.surplus()).take_while(|_| counts.evict(idle)).for_each(drop);
+        (0..=counts.places.surplus()).take_while(|_| counts.evict(idle, slow)).for_each(drop);
         if let Ok(permit) = tokio::time::timeout(RETRY, counts.places.take()).await {
             return (permit, socket, peer);
         }

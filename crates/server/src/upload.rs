@@ -2,7 +2,7 @@
 //!
 //! The asynchronous side waits for the client; a thread of the blocking pool feeds a lane and then waits for the commit. Between
 //! them is a short channel: when it is full the socket is not read. What the client sends first is kept here until there is
-//! enough of it to be worth a lane, so that a client who sends next to nothing holds next to nothing.
+//! enough of it to be worth a place and then a lane, so that a client who sends next to nothing holds next to nothing.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use drystone_store::{Stored, Target};
 use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::digest::{Algorithm, Digested, Digests, Expected};
@@ -20,11 +20,16 @@ use crate::fault::Fault;
 use crate::lanes::{Lane, Place};
 use crate::places::Permit;
 
+/// Bytes that are taken from a client before it gets a place among the transfers; all of a smaller body. The plan has them with
+/// the connection.
+const FIRST_BYTES: usize = 8 << 10;
+/// A client that takes longer for them is slow.
+const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// Bytes that are taken from a client before it gets a lane; all of a smaller body.
 const PREFIX_BYTES: usize = 64 << 10;
 /// Messages between the two sides.
 const CHANNEL_MESSAGES: usize = 3;
-/// Over this window the rate of an upload is judged, if others wait for its lane.
+/// Over this window the rate of an upload is judged, if others wait for its place.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 /// Less than this in a window is too slow to keep a lane from others: 64 KiB/s.
 const RATE_WINDOW_BYTES: u64 = 5 * (64 << 10);
@@ -63,20 +68,57 @@ impl Engine {
         body: impl Stream<Item = Result<Bytes, Fault>>,
         expected: impl FnOnce() -> Result<Expected, Fault>,
     ) -> Result<Uploaded, Fault> {
-        let transfer = self.transfers.enter().await?;
+        self.upload_in(None, upload, body, expected).await
+    }
+
+    /// The same for a caller that may have a place among the transfers already.
+    pub(crate) async fn upload_in(
+        self: &PlainArc<Self>,
+        transfer: Option<Permit>,
+        upload: Upload,
+        body: impl Stream<Item = Result<Bytes, Fault>>,
+        expected: impl FnOnce() -> Result<Expected, Fault>,
+    ) -> Result<Uploaded, Fault> {
+        let leave = PlainArc::new(Notify::new());
+        let pace = Pace::new(self, &leave);
+        tokio::select! {
+            uploaded = self.receive(transfer, upload, body, expected, pace) => uploaded,
+            () = leave.notified() => Err(Fault::TooSlow(RATE_WINDOW.as_secs())),
+        }
+    }
+
+    async fn receive(
+        self: &PlainArc<Self>,
+        transfer: Option<Permit>,
+        upload: Upload,
+        body: impl Stream<Item = Result<Bytes, Fault>>,
+        expected: impl FnOnce() -> Result<Expected, Fault>,
+        mut pace: Pace<'_>,
+    ) -> Result<Uploaded, Fault> {
         let mut body = pin!(body);
-        let silence_max = self.deadlines.get().body;
         let announced = upload.len;
-        let mut received = 0u64;
-        let mut prefix = BytesMut::with_capacity(prefix_capacity(announced));
+        let mut prefix = BytesMut::with_capacity(capacity(announced, FIRST_BYTES));
         let mut ended = false;
-        while prefix.len() < PREFIX_BYTES && !ended {
-            match next(&mut body, silence_max).await? {
+        while prefix.len() < FIRST_BYTES && !ended {
+            match pace.next(&mut body).await? {
                 Some(bytes) => prefix.extend_from_slice(&bytes),
                 None => ended = true,
             }
         }
-        received += prefix.len() as u64;
+        let is_slow = pace.is_slow() && !ended && transfer.is_none();
+        let slow_place = if is_slow { Some(self.slow_uploads.enter().await?) } else { None };
+        let transfer = match transfer {
+            Some(transfer) => transfer,
+            None => self.transfers.enter().await?,
+        };
+        pace.has_place();
+        prefix.reserve(capacity(announced, PREFIX_BYTES).saturating_sub(prefix.len()));
+        while prefix.len() < PREFIX_BYTES && !ended {
+            match pace.next(&mut body).await? {
+                Some(bytes) => prefix.extend_from_slice(&bytes),
+                None => ended = true,
+            }
+        }
         let mut expected = Some(expected);
         let mut close = |received| match announced {
             Some(announced) if announced != received => {
@@ -85,29 +127,25 @@ impl Engine {
             _ => expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected()),
         };
         // A whole small body that is wrong never costs a lane.
-        let mut end = if ended { Some(close(received)?) } else { None };
+        let mut end = if ended { Some(close(pace.received)?) } else { None };
         let place = self.lanes.enter().await?;
         let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
-        let task = tokio::task::spawn_blocking(move || feed(place, transfer, upload, receiver));
+        let places = (transfer, slow_place);
+        let task = tokio::task::spawn_blocking(move || feed(place, places, upload, receiver));
         // A send fails only when the other side has ended, and then it knows why.
         let mut alive = prefix.is_empty() || sender.send(Message::Data(prefix.freeze())).await.is_ok();
         if end.is_none() {
-            let mut window = (Instant::now(), received);
+            pace.begin_window();
             while alive {
-                let Some(bytes) = next(&mut body, silence_max).await? else { break };
-                received += bytes.len() as u64;
+                let Some(bytes) = pace.next(&mut body).await? else { break };
                 alive = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
-                if window.0.elapsed() >= RATE_WINDOW {
-                    if received - window.1 < RATE_WINDOW_BYTES && self.lanes.gate().is_wanted() {
-                        return Err(Fault::TooSlow(RATE_WINDOW.as_secs()));
-                    }
-                    window = (Instant::now(), received);
-                }
             }
             if alive {
-                end = Some(close(received)?);
+                end = Some(close(pace.received)?);
             }
         }
+        // Nobody is asked to leave who has sent everything.
+        drop(pace);
         if let Some(expected) = end {
             let _ = sender.send(Message::End(expected)).await;
         }
@@ -116,25 +154,115 @@ impl Engine {
     }
 }
 
-fn prefix_capacity(announced: Option<u64>) -> usize {
-    announced.map_or(PREFIX_BYTES, |len| usize::try_from(len).unwrap_or(PREFIX_BYTES).min(PREFIX_BYTES))
+fn capacity(announced: Option<u64>, most: usize) -> usize {
+    announced.map_or(most, |len| usize::try_from(len).unwrap_or(most).min(most))
 }
 
-/// The next piece of a body, if the client is not silent for too long.
-async fn next(
-    body: &mut (impl Stream<Item = Result<Bytes, Fault>> + Unpin),
+/// How fast a client sends, and what follows from it.
+///
+/// One that sends little may be asked to leave when somebody else wants its connection; and it has to when somebody wants the
+/// place that it holds.
+struct Pace<'a> {
+    engine: &'a Engine,
+    leave: &'a PlainArc<Notify>,
     silence_max: Duration,
-) -> Result<Option<Bytes>, Fault> {
-    match tokio::time::timeout(silence_max, body.next()).await {
-        Ok(next) => next.transpose(),
-        Err(_) => Err(Fault::TooSlow(silence_max.as_secs())),
+    received: u64,
+    /// When the window that is judged began, and what had come by then.
+    window: (Instant, u64),
+    window_len: Duration,
+    window_bytes_min: u64,
+    has_place: bool,
+    /// Among those who may be asked to leave.
+    slow: Option<u64>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(engine: &'a Engine, leave: &'a PlainArc<Notify>) -> Self {
+        Self {
+            engine,
+            leave,
+            silence_max: engine.deadlines.get().body,
+            received: 0,
+            window: (Instant::now(), 0),
+            window_len: FIRST_WINDOW,
+            window_bytes_min: FIRST_BYTES as u64,
+            has_place: false,
+            slow: None,
+        }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow.is_some()
+    }
+
+    fn has_place(&mut self) {
+        (self.has_place, self.window_len, self.window_bytes_min) = (true, RATE_WINDOW, RATE_WINDOW_BYTES);
+        self.begin_window();
+    }
+
+    /// What went before is not judged: the client may have had to wait.
+    fn begin_window(&mut self) {
+        self.window = (Instant::now(), self.received);
+    }
+
+    /// The next piece of a body, if the client is not silent for too long, nor too slow while others wait.
+    async fn next(
+        &mut self,
+        body: &mut (impl Stream<Item = Result<Bytes, Fault>> + Unpin),
+    ) -> Result<Option<Bytes>, Fault> {
+        let begun = Instant::now();
+        loop {
+            let window_left = self.window_len.saturating_sub(self.window.0.elapsed());
+            let silence_left = self.silence_max.saturating_sub(begun.elapsed());
+            if let Ok(next) = tokio::time::timeout(window_left.min(silence_left), body.next()).await {
+                let next = next.transpose()?;
+                self.received += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
+                if next.is_some() {
+                    self.judge()?;
+                }
+                return Ok(next);
+            }
+            if begun.elapsed() >= self.silence_max {
+                return Err(Fault::TooSlow(self.silence_max.as_secs()));
+            }
+            self.judge()?;
+        }
+    }
+
+    /// At the end of a window.
+    fn judge(&mut self) -> Result<(), Fault> {
+        if self.window.0.elapsed() < self.window_len {
+            return Ok(());
+        }
+        if self.received - self.window.1 >= self.window_bytes_min {
+            self.not_slow();
+        } else {
+            if self.has_place && (self.engine.lanes.gate().is_wanted() || self.engine.transfers.is_wanted()) {
+                return Err(Fault::TooSlow(self.window_len.as_secs()));
+            }
+            self.slow.get_or_insert_with(|| self.engine.slow.add(self.leave));
+        }
+        self.begin_window();
+        Ok(())
+    }
+
+    fn not_slow(&mut self) {
+        if let Some(ticket) = self.slow.take() {
+            self.engine.slow.remove(ticket);
+        }
+    }
+}
+
+impl Drop for Pace<'_> {
+    fn drop(&mut self) {
+        self.not_slow();
     }
 }
 
 /// The blocking side.
 fn feed(
     place: Place,
-    transfer: Permit,
+    places: (Permit, Option<Permit>),
     upload: Upload,
     mut messages: mpsc::Receiver<Message>,
 ) -> Result<Uploaded, Fault> {
@@ -165,7 +293,7 @@ fn feed(
     give_back(lane)?;
     let stored = pending.join()?;
     drop(commit);
-    drop(transfer);
+    drop(places);
     Ok(Uploaded { stored, digested })
 }
 

@@ -3,6 +3,7 @@
 use drystone_store::Store;
 use drystone_sync::PlainArc;
 
+use crate::connection::Evictable;
 use crate::deadlines::SharedDeadlines;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
@@ -14,6 +15,8 @@ const WAITING_MAX: usize = 4;
 pub(crate) struct Engine {
     pub(crate) lanes: PlainArc<Lanes>,
     pub(crate) transfers: Gate,
+    pub(crate) slow_uploads: Gate,
+    pub(crate) slow: Evictable,
     pub(crate) deadlines: SharedDeadlines,
 }
 
@@ -24,6 +27,8 @@ impl Engine {
         PlainArc::new(Self {
             lanes: PlainArc::new(Lanes::new(store, ingests, WAITING_MAX, patience)),
             transfers: Gate::new("transfers at a time", transfers, WAITING_MAX, patience),
+            slow_uploads: Gate::new("uploads of slow clients", 1, WAITING_MAX, patience),
+            slow: Evictable::default(),
             deadlines,
         })
     }

@@ -31,10 +31,11 @@ scenarios! {
         one_that_is_given_up_leaves_nothing_and_gives_everything_back
         one_that_fails_leaves_nothing_and_gives_everything_back
         a_slow_one_makes_way_or_ends
+        one_that_is_asked_to_leave_leaves_nothing_or_ends
         a_healthy_one_is_not_turned_away
         a_slow_one_that_is_alone_may_take_its_time
         few_pieces_wait_for_the_store;
     BODIES lanes:
         every_upload_gets_a_lane_in_time
-        a_drain_ends_every_lane;
+        closing_them_disturbs_nobody;
 }

@@ -1,21 +1,17 @@
 //! GetObjectAttributes: what is known of an object, as a document.
 
-use bytes::Bytes;
 use s3s::dto::{
     Checksum, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
     ObjectAttributes, ObjectPart, StorageClass,
 };
-use s3s::{Body, S3Error, S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3Request, S3Response, S3Result};
 
+use super::answers::BareTag;
 use super::checksums::{Fields, checksum_fields};
 use super::errors::invalid;
 use super::objects::{kind, signed};
 use super::part_sizes::PartSizes;
 use super::{Api, bucket_name, check_version, describe, key_name, listing};
-
-/// Marks an answer whose entity tag has no quotes: this one operation has it so, and SDKs pass it on as it is.
-#[derive(Clone)]
-pub(super) struct BareTag;
 
 impl Api {
     pub(super) async fn attributes(
@@ -81,16 +77,6 @@ fn parts(
     })
 }
 
-/// Takes the quotes from the entity tag of a document that is in memory.
-pub(super) fn without_quotes(body: Body) -> Body {
-    let bytes = body.bytes();
-    let Some(text) = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()) else { return body };
-    let Some((before, rest)) = text.split_once("<ETag>") else { return body };
-    let Some((tag, after)) = rest.split_once("</ETag>") else { return body };
-    let tag = tag.replace("&quot;", "\"");
-    Body::from(Bytes::from(format!("{before}<ETag>{}</ETag>{after}", tag.trim_matches('"'))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,16 +102,5 @@ mod tests {
         assert_eq!(parts(&sizes, Some(1), None).unwrap().parts.unwrap()[0].size, Some(2));
         assert!(parts(&sizes, Some(-1), None).is_err());
         assert!(parts(&sizes, None, Some(-1)).is_err());
-    }
-
-    #[test]
-    fn quotes_are_taken_from_the_tag_only() {
-        for quote in ["\"", "&quot;"] {
-            let text = format!("<R><ETag>{quote}ab-1{quote}</ETag><Other>{quote}</Other></R>");
-            let bare = without_quotes(Body::from(Bytes::from(text))).bytes().unwrap();
-            assert_eq!(bare, format!("<R><ETag>ab-1</ETag><Other>{quote}</Other></R>"));
-        }
-        let none = without_quotes(Body::from(Bytes::from_static(b"<R/>"))).bytes().unwrap();
-        assert_eq!(none, "<R/>");
     }
 }

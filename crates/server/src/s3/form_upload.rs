@@ -28,8 +28,6 @@ use crate::access::{Right, Who};
 use crate::digest::Algorithm;
 use crate::fault::Fault;
 use crate::meta;
-use crate::route::full;
-use crate::server::Answer;
 use crate::upload::{Upload, Uploaded};
 
 /// What stands in a key for the file's own name.
@@ -54,15 +52,20 @@ impl Api {
         headers: &HeaderMap,
         body: Body,
         notes: &PlainArc<Notes>,
-    ) -> Result<Answer, S3Error> {
+    ) -> Result<Response<Body>, S3Error> {
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
+        // Until it is known who has signed, there may not be many of them; and with what has come of the file already, a form takes as
+        // much memory as any transfer.
+        let unknown = self.forms.enter().await.map_err(fault)?;
+        let transfer = self.engine.transfers.enter().await.map_err(fault)?;
         let mut form = Form::read(headers, body).await?;
         let key = form.fields.get("key").ok_or_else(|| invalid("the form has no field `key`"))?;
         let key = key_name(&key.replace(FILE_NAME, &form.file_name))?;
         form.fields.insert("key".into(), key.as_str().to_owned());
         let sizes = self.authorize(&bucket, &mut form.fields).await?;
+        drop(unknown);
         let stated = stated_headers(&form.fields)?;
         describe::refuse_unsupported(&stated)?;
         let mut meta = describe::meta(&stated, user_metadata(&form.fields))?;
@@ -85,7 +88,8 @@ impl Api {
             piece.map_err(|refused| Fault::Incomplete(format!("the file did not come to its end: {refused}")))
         });
         let file = of_size(file, sizes, PlainArc::clone(notes));
-        let uploaded = self.engine.upload(upload, file, move || promised.complete(None)).await;
+        let uploaded =
+            self.engine.upload_in(Some(transfer), upload, file, move || promised.complete(None)).await;
         let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
         Ok(then.answer(&bucket, &key, &uploaded))
     }
@@ -190,10 +194,10 @@ impl Then {
         })
     }
 
-    fn answer(&self, bucket: &BucketName, key: &Key, uploaded: &Uploaded) -> Answer {
+    fn answer(&self, bucket: &BucketName, key: &Key, uploaded: &Uploaded) -> Response<Body> {
         let etag = format!("\"{}\"", meta::etag_of_upload(uploaded));
         let place = format!("/{bucket}/{}", utf8_percent_encode(key.as_str(), PLAIN));
-        let mut response = Response::new(full(""));
+        let mut response = Response::new(Body::empty());
         let (status, location) = match self {
             Self::Status(status) => (*status, place.clone()),
             Self::Redirect(uri) => (StatusCode::SEE_OTHER, redirected(uri, bucket, key, &etag)),
@@ -206,7 +210,7 @@ impl Then {
                 escaped(key.as_str()),
                 escaped(&etag)
             );
-            response = Response::new(full(xml));
+            response = Response::new(Body::from(Bytes::from(xml)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         }
         *response.status_mut() = status;

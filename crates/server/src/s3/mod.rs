@@ -5,6 +5,7 @@
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
+mod answers;
 mod attributes;
 mod body;
 mod buckets;
@@ -32,20 +33,24 @@ mod uploads;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::engine::Engine;
-use crate::route::{full, text};
+use crate::gate::Gate;
+use crate::route::text;
 use crate::server::Answer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
+/// One of so many transfers may be that of a form whose signature is not known yet.
+const FORMS_SHARE: usize = 4;
+/// Forms that may wait for one such place.
+const FORMS_WAITING: usize = 8;
 
 /// The S3 face.
 pub(crate) struct S3Face {
@@ -57,21 +62,22 @@ pub(crate) struct S3Face {
 #[derive(Clone)]
 struct Api {
     engine: PlainArc<Engine>,
+    /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
+    forms: PlainArc<Gate>,
 }
 
 impl S3Face {
     pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
-        let api = Api { engine: PlainArc::clone(engine) };
+        let places = (engine.transfers.usage().places.ceiling / FORMS_SHARE).max(1);
+        let forms = Gate::new("forms at a time", places, FORMS_WAITING * places, form::FIELDS_MAX);
+        let api = Api { engine: PlainArc::clone(engine), forms: PlainArc::new(forms) };
         Self { service: service::build(&api), api }
     }
 
-    pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+    /// Answers the request with this id.
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>, id: &str) -> Answer {
         if let Err(refused) = precheck::check(&mut request) {
-            return if refused.code().as_str() == precheck::WRONG_REGION {
-                wrong_region()
-            } else {
-                error_answer(refused)
-            };
+            return answers::error(refused, id);
         }
         let notes = PlainArc::new(body::Notes::default());
         let (mut parts, incoming) = request.into_parts();
@@ -80,9 +86,12 @@ impl S3Face {
         let unasked = waits && incoming.is_end_stream();
         let body = body::guard(&parts.headers, incoming, &notes);
         let mut response = if parts.method == Method::POST && form::is_form(&parts.headers) {
-            self.api.post(&parts.uri, &parts.headers, body, &notes).await.unwrap_or_else(error_answer)
+            match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
+                Ok(response) => answers::complete(response, id),
+                Err(refused) => answers::error(refused, id),
+            }
         } else {
-            self.serve(Request::from_parts(parts, body), &notes).await
+            self.serve(Request::from_parts(parts, body), &notes, id).await
         };
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
         // used again: some clients are confused about which answer belongs to what. (Plain HTTP has the same rule in `route`.)
@@ -92,48 +101,20 @@ impl S3Face {
         response
     }
 
-    async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes) -> Answer {
+    async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes, id: &str) -> Answer {
         match self.service.call(request).await {
             // Where s3s itself reads the body, it knows of no reason but its own failure.
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => match notes.refusal() {
-                Some(refused) => error_answer(refused),
-                None => response.map(s3s::Body::boxed_unsync),
+                Some(refused) => answers::error(refused, id),
+                None => answers::complete(response, id),
             },
-            Ok(response) if response.extensions().get::<attributes::BareTag>().is_some() => {
-                response.map(|body| attributes::without_quotes(body).boxed_unsync())
-            }
-            Ok(response) => response.map(s3s::Body::boxed_unsync),
+            Ok(response) => answers::complete(response, id),
             Err(error) => {
                 tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
         }
     }
-}
-
-fn error_answer(refused: S3Error) -> Answer {
-    match refused.to_http_response() {
-        Ok(response) => response.map(s3s::Body::boxed_unsync),
-        Err(_) => {
-            let mut response = Response::new(full(""));
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
-        }
-    }
-}
-
-/// The one error with more than a code and a message: clients sign anew for the region that it names.
-fn wrong_region() -> Answer {
-    let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>the region of the signature is wrong; \
-         expecting '{region}'</Message><Region>{region}</Region></Error>",
-        precheck::WRONG_REGION,
-        region = buckets::REGION,
-    );
-    let mut response = Response::new(full(xml));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    response
 }
 
 impl Api {

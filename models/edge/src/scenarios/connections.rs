@@ -6,18 +6,19 @@ use std::task::Poll;
 
 use drystone_sync::PlainArc;
 
-use crate::connection::{Connection, IdleConnections};
+use crate::connection::{Connection, Evictable};
 use crate::deadlines::SharedDeadlines;
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
+use crate::time::Duration;
 
-fn open(idle: &PlainArc<IdleConnections>) -> PlainArc<Connection> {
+fn open(idle: &PlainArc<Evictable>) -> PlainArc<Connection> {
     Connection::new(idle, &PlainArc::new(SharedDeadlines::default()))
 }
 
 /// Somebody knocks while a request begins on the connection that has been idle for longest.
 pub async fn one_with_a_request_is_not_closed_for_others() {
-    let idle = PlainArc::new(IdleConnections::default());
+    let idle = PlainArc::new(Evictable::default());
     let connection = open(&idle);
     let (begun, done) = (PlainArc::new(AtomicBool::new(false)), PlainArc::new(Notify::new()));
     let request = spawn({
@@ -36,7 +37,7 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
     });
     let knock = spawn({
         let idle = PlainArc::clone(&idle);
-        async move { idle.evict() }
+        async move { idle.evict(Duration::ZERO) }
     });
     let mut watch = pin!(connection.watch());
     let mut done = pin!(done.notified());
@@ -56,7 +57,7 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
 
 /// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would wait for ever.
 pub async fn one_that_is_chosen_hears_of_it() {
-    let idle = PlainArc::new(IdleConnections::default());
+    let idle = PlainArc::new(Evictable::default());
     let (first, second) = (open(&idle), open(&idle));
     let watch = spawn({
         let first = PlainArc::clone(&first);
@@ -68,8 +69,8 @@ pub async fn one_that_is_chosen_hears_of_it() {
         async move { drop(second.begin()) }
     });
     request.await.expect("no panic");
-    assert!(idle.evict(), "there was an idle connection");
+    assert!(idle.evict(Duration::ZERO), "there was an idle connection");
     watch.await.expect("no panic");
     drop((first, second));
-    assert!(!idle.evict(), "a connection that is gone can still be chosen");
+    assert!(!idle.evict(Duration::ZERO), "a connection that is gone can still be chosen");
 }

@@ -50,20 +50,29 @@ fn visit(gate: &PlainArc<Gate>) -> JoinHandle<bool> {
     })
 }
 
-/// Of two who wait, one gives up at any moment, also when the place was already meant for him.
+/// Goes in and out again, unless the cue comes first.
+fn visit_unless(cue: &PlainArc<Notify>, gate: &PlainArc<Gate>) -> JoinHandle<()> {
+    let (gate, cue) = (PlainArc::clone(gate), PlainArc::clone(cue));
+    spawn(async move {
+        let entered = unless(&cue, gate.enter()).await;
+        assert!(entered.is_none_or(|inside| inside.is_ok()), "one who has time was refused");
+    })
+}
+
+/// Two give up at any moment, also when the place was already meant for them.
 pub async fn one_who_gives_up_takes_no_place_with_him() {
     let gate = gate(1);
     let held = gate.enter().await.expect("the gate is free");
-    let cue = PlainArc::new(Notify::new());
-    let quitter = spawn({
-        let (gate, cue) = (PlainArc::clone(&gate), PlainArc::clone(&cue));
-        async move { unless(&cue, gate.enter()).await.map(|entered| entered.is_ok()) }
-    });
-    let patient = visit(&gate);
+    let cues = [(); 2].map(|()| PlainArc::new(Notify::new()));
+    let visits = cues.each_ref().map(|cue| visit_unless(cue, &gate));
     let leaving = spawn(async move { drop(held) });
-    cue.notify_one();
-    assert!(patient.await.expect("no panic"), "one who waits patiently was refused");
-    assert_ne!(quitter.await.expect("no panic"), Some(false));
+    for cue in cues {
+        cue.notify_one();
+        yield_now().await;
+    }
+    for visit in visits {
+        visit.await.expect("no panic");
+    }
     leaving.await.expect("no panic");
     expect_free(&gate, 1).await;
 }
@@ -125,10 +134,7 @@ pub async fn nobody_overtakes_one_who_waits() {
 pub async fn a_gate_that_is_changed_has_the_last_number_of_places() {
     let gate = gate(2);
     let cue = PlainArc::new(Notify::new());
-    let quitter = spawn({
-        let (gate, cue) = (PlainArc::clone(&gate), PlainArc::clone(&cue));
-        async move { unless(&cue, gate.enter()).await.is_some() }
-    });
+    let quitter = visit_unless(&cue, &gate);
     let visits = [visit(&gate), visit(&gate)];
     let change = spawn({
         let gate = PlainArc::clone(&gate);

@@ -75,11 +75,13 @@ impl Rig {
     /// For the end of a scenario in which nothing is left under way.
     pub(super) fn finish(self) {
         let Self { engine, store, memory } = self;
-        for gate in [&engine.transfers, engine.lanes.gate()] {
+        for gate in [&engine.transfers, &engine.slow_uploads, engine.lanes.gate()] {
             let usage = gate.usage();
             assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
         }
-        engine.lanes.close();
+        assert!(!engine.slow.evict(Duration::ZERO), "an upload that has ended can still be asked to leave");
+        // Lanes end with the engine, if nobody has ended them before.
+        drop(engine);
         let usage = store.usage();
         assert_eq!(usage.buffers.now, 0, "a buffer was not given back");
         assert_eq!(usage.ingests.now, 0, "an ingest has not ended");

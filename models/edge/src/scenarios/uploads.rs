@@ -15,11 +15,23 @@ use crate::time::Duration;
 /// Over this window, and by this many bytes, the server judges whether an upload is too slow.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 const RATE_WINDOW_BYTES: usize = 320 << 10;
+/// In this time a client must have sent enough to be given a place.
+const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// Messages in the channel, one in the hand of who sends, one in the hand of who feeds.
 const PIECES_MAX: usize = 3 + 1 + 1;
 
 const LARGE: [Step; 4] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(2), Step::Send(3)];
 const SMALL: [Step; 1] = [Step::Send(5)];
+/// Slow before it gets a place, and slow with it.
+const SLOW: [Step; 7] = [
+    Step::Send(1),
+    Step::Pause(FIRST_WINDOW),
+    Step::Send(1),
+    Step::Send(PREFIX_BYTES),
+    Step::Pause(RATE_WINDOW),
+    Step::Send(1),
+    Step::Send(1),
+];
 
 /// One after whom nobody is left under way: there is one place for all.
 async fn expect_a_place_and_a_lane(rig: &Rig) {
@@ -71,20 +83,16 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
 /// A window of its rate ends while somebody waits for its lane, or comes to wait, or does not.
 pub async fn a_slow_one_makes_way_or_ends() {
     let rig = Rig::new(1, 2);
-    let slow = Script::new(&[
-        Step::Send(PREFIX_BYTES),
-        Step::Send(1),
-        Step::Pause(RATE_WINDOW),
-        Step::Send(1),
-        Step::Send(1),
-    ]);
+    let slow = Script::new(&SLOW);
     let slow = spawn(upload(rig.engine.clone(), "slow", slow.body(), Expected::default()));
     let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
     assert!(other.await.expect("no panic").is_ok(), "an upload that waited for a slow one failed");
     match slow.await.expect("no panic") {
         Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
         Err(Fault::TooSlow(_)) => {
-            expect_two_places(&rig).await;
+            // Both places: its feeder has ended.
+            let places = [rig.engine.transfers.enter().await, rig.engine.transfers.enter().await];
+            assert!(places.iter().all(Result::is_ok));
             assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
         }
         Err(error) => panic!("a slow upload failed: {error}"),
@@ -92,10 +100,29 @@ pub async fn a_slow_one_makes_way_or_ends() {
     rig.finish();
 }
 
-/// Two at a time take both places, one of them the one that a feeder may still have had.
-async fn expect_two_places(rig: &Rig) {
-    let places = [rig.engine.transfers.enter().await, rig.engine.transfers.enter().await];
-    assert!(places.iter().all(Result::is_ok));
+/// Somebody wants the connection of one that sends next to nothing, while it ends.
+pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
+    let rig = Rig::new(1, 1);
+    let (script, cue) = Script::new(&SLOW).with_cue();
+    let knock = spawn({
+        let engine = rig.engine.clone();
+        async move {
+            cue.notified().await;
+            engine.slow.evict(Duration::ZERO)
+        }
+    });
+    let slow = upload(rig.engine.clone(), "slow", script.body(), Expected::default()).await;
+    let asked = knock.await.expect("no panic");
+    expect_a_place_and_a_lane(&rig).await;
+    match slow {
+        Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
+        Err(Fault::TooSlow(_)) => {
+            assert!(asked, "a slow upload was turned away for nobody");
+            assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
+        }
+        Err(error) => panic!("a slow upload failed: {error}"),
+    }
+    rig.finish();
 }
 
 /// Others wait for the lane of one that is just fast enough.
@@ -121,13 +148,7 @@ pub async fn a_healthy_one_is_not_turned_away() {
 /// Nobody waits: the lane is theirs who are slow.
 pub async fn a_slow_one_that_is_alone_may_take_its_time() {
     let rig = Rig::new(1, 1);
-    let slow = Script::new(&[
-        Step::Send(PREFIX_BYTES),
-        Step::Pause(RATE_WINDOW),
-        Step::Send(1),
-        Step::Pause(RATE_WINDOW),
-        Step::Send(1),
-    ]);
+    let slow = Script::new(&SLOW);
     if let Err(error) = upload(rig.engine.clone(), "slow", slow.body(), Expected::default()).await {
         panic!("a slow upload was turned away for nobody: {error}");
     }

@@ -1,0 +1,265 @@
+//! Clients of the server, just good enough for what is looked at.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::faults::shipped::violation;
+
+pub(super) type Address = SocketAddr;
+
+pub(super) const ACCESS: &str = "admin";
+pub(super) const SECRET: &str = "open-sesame-2026";
+/// `ACCESS:SECRET` in base64.
+const BASIC: &str = "YWRtaW46b3Blbi1zZXNhbWUtMjAyNg==";
+const OBJECT_BYTES: usize = 64 << 10;
+const SLOW_BYTES: usize = 64 << 20;
+const SLOW_PIECE: usize = 1_000;
+/// A server that keeps a good client waiting for longer has stalled.
+const STALL: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(1);
+
+fn head(method: &str, path: &str, body: usize) -> String {
+    format!(
+        "{method} /_/files/storm/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {BASIC}\r\n\
+         Content-Length: {body}\r\n\r\n"
+    )
+}
+
+/// Makes the bucket.
+pub(super) fn prepare(address: &Address) -> Result<()> {
+    let mut client = Healthy::new(address, 0);
+    let (status, _) = client.ask(&head("PUT", "", 0), &[])?;
+    if status == 201 { Ok(()) } else { bail!("the bucket could not be made: status {status}") }
+}
+
+/// What good clients saw.
+#[derive(Default)]
+pub(super) struct Timings {
+    seconds: Vec<f64>,
+    /// Times a kept connection was closed between two requests, and opened again.
+    reopened: usize,
+}
+
+impl Timings {
+    pub(super) fn add(&mut self, other: Self) {
+        self.seconds.extend(other.seconds);
+        self.reopened += other.reopened;
+    }
+}
+
+impl fmt::Display for Timings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |part: f64| {
+            let index = (sorted.len() as f64 * part) as usize;
+            1e3 * sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+        };
+        let (count, reopened) = (sorted.len(), self.reopened);
+        let (median, late, last) = (at(0.5), at(0.99), at(1.0));
+        write!(
+            f,
+            "{count} requests of good clients, median {median:.1} ms, p99 {late:.1} ms, worst {last:.1} ms, {reopened} reconnected"
+        )
+    }
+}
+
+/// A client that puts and gets, over one connection for as long as it is left open.
+pub(super) struct Healthy<'a> {
+    address: &'a Address,
+    index: usize,
+    socket: Option<TcpStream>,
+    timings: Timings,
+}
+
+impl<'a> Healthy<'a> {
+    pub(super) fn new(address: &'a Address, index: usize) -> Self {
+        Self { address, index, socket: None, timings: Timings::default() }
+    }
+
+    pub(super) fn work(mut self, until: Instant) -> Result<Timings> {
+        let mut round = 0;
+        while Instant::now() < until {
+            let bytes: Vec<u8> =
+                (0..OBJECT_BYTES).map(|at| (at * 31 + round * 7 + self.index) as u8).collect();
+            let name = format!("good-{}-{}", self.index, round % 8);
+            let put = self.timed(&head("PUT", &name, bytes.len()), &bytes)?;
+            if put.0 != 201 {
+                return Err(violation(format!("a good client's PUT was answered with {}", put.0)));
+            }
+            let got = self.timed(&head("GET", &name, 0), &[])?;
+            if got.0 != 200 || got.1 != bytes {
+                return Err(violation(format!(
+                    "a good client's GET was answered with {} and other bytes",
+                    got.0
+                )));
+            }
+            round += 1;
+        }
+        Ok(self.timings)
+    }
+
+    fn timed(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+        let begun = Instant::now();
+        let answer = self.ask(head, body)?;
+        self.timings.seconds.push(begun.elapsed().as_secs_f64());
+        Ok(answer)
+    }
+
+    /// As good clients do: a connection that was closed since the last request is opened again.
+    fn ask(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+        let begun = Instant::now();
+        loop {
+            let was_open = self.socket.is_some();
+            match self.try_ask(head, body) {
+                Ok(answer) => return Ok(answer),
+                Err(error) if begun.elapsed() > STALL => {
+                    return Err(violation(format!("a good client waited {STALL:?} and then: {error}")));
+                }
+                Err(_) => {
+                    self.socket = None;
+                    self.timings.reopened += 1;
+                    if !was_open {
+                        sleep(Duration::from_millis(5));
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_ask(&mut self, head: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        let socket = match &mut self.socket {
+            Some(socket) => socket,
+            none => {
+                let socket = TcpStream::connect_timeout(self.address, STALL)?;
+                socket.set_nodelay(true)?;
+                socket.set_read_timeout(Some(STALL))?;
+                socket.set_write_timeout(Some(STALL))?;
+                none.insert(socket)
+            }
+        };
+        socket.write_all(head.as_bytes())?;
+        socket.write_all(body)?;
+        answer(socket)
+    }
+}
+
+fn answer(socket: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+            let len = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let (Some(status), Some(len)) = (status, len) else {
+                return Err(io::Error::new(ErrorKind::InvalidData, head));
+            };
+            let have: usize = bytes.len() - end - 4;
+            if have >= len {
+                bytes.drain(..end + 4);
+                return Ok((status, bytes));
+            }
+        }
+        match socket.read(&mut buffer)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            len => bytes.extend_from_slice(&buffer[..len]),
+        }
+    }
+}
+
+/// Whether the server has closed this, or said something.
+fn is_closed(socket: &mut TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        match socket.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
+fn open(address: &Address) -> Option<TcpStream> {
+    let socket = TcpStream::connect_timeout(address, CONNECT).ok()?;
+    socket.set_nonblocking(true).ok()?;
+    Some(socket)
+}
+
+/// Clients that connect and say nothing.
+pub(super) struct Idle {
+    opened: usize,
+    closed: usize,
+}
+
+impl Idle {
+    pub(super) fn hold(address: &Address, count: usize, stop: &AtomicBool) -> Self {
+        let mut sockets: Vec<TcpStream> = (0..count).filter_map(|_| open(address)).collect();
+        let opened = sockets.len();
+        while !stop.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(100));
+        }
+        let closed = sockets.iter_mut().filter_map(|socket| is_closed(socket).then_some(())).count();
+        Self { opened, closed }
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "of {} idle connections {} were closed", self.opened, self.closed)
+    }
+}
+
+/// Clients that upload a little each second, and come again when they are thrown out.
+pub(super) struct Slow {
+    opened: usize,
+    thrown_out: usize,
+}
+
+impl Slow {
+    pub(super) fn trickle(address: &Address, count: usize, stop: &AtomicBool) -> Self {
+        let mut slow = Self { opened: 0, thrown_out: 0 };
+        let mut sockets: Vec<Option<TcpStream>> = (0..count).map(|_| None).collect();
+        let piece = [b'x'; SLOW_PIECE];
+        let mut next = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            for (index, place) in sockets.iter_mut().enumerate() {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                match place {
+                    Some(socket) => {
+                        let sent = socket.write(&piece);
+                        let failed = sent.is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
+                        if failed || is_closed(socket) {
+                            slow.thrown_out += 1;
+                            *place = None;
+                        }
+                    }
+                    None => {
+                        *place = open(address).filter(|mut socket| {
+                            let head = head("PUT", &format!("slow-{index}"), SLOW_BYTES);
+                            socket.write(head.as_bytes()).is_ok()
+                        });
+                        slow.opened += usize::from(place.is_some());
+                    }
+                }
+            }
+            next += Duration::from_secs(1);
+            sleep(next.saturating_duration_since(Instant::now()));
+        }
+        slow
+    }
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} slow uploads begun, {} broken off", self.opened, self.thrown_out)
+    }
+}
