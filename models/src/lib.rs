@@ -1,5 +1,5 @@
 //! Interleaving checks of drystone's production code: the scenarios are in `tests/interleavings`, one file per subject;
-//! here is what they share.
+//! here is what they share. Those of the server's asynchronous edge are in `edge`, a crate of its own.
 //!
 //! A scenario is a plain function over `drystone_sync` types and is written once. The cfg decides how it is run:
 //!

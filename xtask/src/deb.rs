@@ -17,7 +17,7 @@ use crate::tools::CARGO_DEB;
 const EXPECTED: [(&str, &str); 16] = [
     ("-rwxr-xr-x", "./usr/bin/drystone"),
     ("-rw-r--r--", "./etc/drystone/config.toml"),
-    ("-rw-r--r--", "./lib/systemd/system/drystone.service"),
+    ("-rw-r--r--", "./usr/lib/systemd/system/drystone.service"),
     ("-rw-r--r--", "./usr/lib/sysusers.d/drystone.conf"),
     ("-rw-r--r--", "./usr/share/man/man1/drystone.1.gz"),
     ("-rw-r--r--", "./usr/share/man/man1/drystone-serve.1.gz"),
@@ -36,7 +36,7 @@ const EXPECTED: [(&str, &str); 16] = [
 const FOLDERS: [&str; 8] = [
     "./usr/bin/",
     "./etc/drystone/",
-    "./lib/systemd/system/",
+    "./usr/lib/systemd/system/",
     "./usr/lib/sysusers.d/",
     "./usr/share/man/man1/",
     "./usr/share/bash-completion/completions/",
@@ -62,7 +62,9 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
     let folder = context.target.join("debian");
     let mut package = Command::new(tool);
     package.current_dir(&context.root).env("CARGO_TARGET_DIR", &context.target);
-    package.args(["--package", "drystone", "--no-build", "--locked", "--no-dbgsym", "--output"]).arg(&folder);
+    package
+        .args(["--package", "drystone", "--no-build", "--locked", "--strip", "--no-dbgsym", "--output"])
+        .arg(&folder);
     let said = step("packing", package)?;
     let file = said.lines().rev().map(str::trim).find(|line| line.ends_with(".deb"));
     let file = PathBuf::from(file.context("cargo-deb does not say what it made")?);
@@ -92,6 +94,7 @@ fn generate(release: &Path, log: &Log) -> Result<()> {
     };
     let pages = pages.to_str().context("the target folder's name is not UTF-8")?;
     run(&["man", pages], File::options().append(true).open(log.path())?)?;
+    compress(Path::new(pages))?;
     for (shell, name) in [("bash", "drystone.bash"), ("zsh", "_drystone"), ("fish", "drystone.fish")] {
         let path = folder.join(name);
         run(
@@ -99,6 +102,18 @@ fn generate(release: &Path, log: &Log) -> Result<()> {
             File::create(&path).with_context(|| format!("create {}", path.display()))?,
         )?;
     }
+    Ok(())
+}
+
+/// As Debian wants manual pages; without a time in them, so that the same pages give the same bytes.
+fn compress(folder: &Path) -> Result<()> {
+    let mut gzip = Command::new("gzip");
+    gzip.args(["--best", "--no-name"]);
+    for page in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        gzip.arg(page?.path());
+    }
+    let status = gzip.status().context("cannot run gzip")?;
+    ensure!(status.success(), "gzip ended with {status}");
     Ok(())
 }
 

@@ -56,12 +56,19 @@ impl Serving {
         if (self.connections, self.transfers) == (before.connections, before.transfers) {
             return Ok(plan.clone());
         }
-        let asked = |now: Option<u64>, before: Option<u64>, given: usize| {
-            if now == before { now.map(|_| given as u64) } else { now }
-        };
-        let connections = asked(self.connections, before.connections, plan.connections);
-        let transfers = asked(self.transfers, before.transfers, plan.transfers);
-        Ok(plan.with_serving(connections, transfers)?)
+        let same = (self.connections == before.connections).then_some(plan.connections as u64);
+        let connections = same.or(self.connections);
+        let same = (self.transfers == before.transfers).then_some(plan.transfers as u64);
+        if self.transfers.is_some() {
+            return Ok(plan.with_serving(connections, same.or(self.transfers))?);
+        }
+        let fitted = plan.with_serving(connections, None)?;
+        // They follow the connections; more of these are not bought with fewer transfers unless somebody says so.
+        let least = same.map(|same| same.min(fitted.connections as u64 / 2));
+        match least.filter(|least| (fitted.transfers as u64) < *least) {
+            Some(least) => Ok(plan.with_serving(connections, Some(least))?),
+            None => Ok(fitted),
+        }
     }
 }
 
@@ -217,7 +224,8 @@ enum How {
 
 impl Change {
     fn of<T: Display + PartialEq>(setting: &'static str, from: Option<T>, to: Option<T>) -> Option<Self> {
-        let shown = |value: &Option<T>| value.as_ref().map_or_else(|| "not set".to_owned(), T::to_string);
-        (from != to).then(|| Self { setting, from: shown(&from), to: shown(&to), how: How::Applied })
+        let is_same = from == to;
+        let shown = |value: Option<T>| value.map_or_else(|| "not set".to_owned(), |value| value.to_string());
+        (!is_same).then(|| Self { setting, from: shown(from), to: shown(to), how: How::Applied })
     }
 }

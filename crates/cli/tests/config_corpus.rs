@@ -10,7 +10,7 @@ mod body;
 #[test]
 fn every_committed_input_passes() {
     let folder = Path::new("../../fuzz/corpus/config");
-    let mut inputs: Vec<_> = fs::read_dir(&folder)
+    let mut inputs: Vec<_> = fs::read_dir(folder)
         .expect("the corpus can be listed")
         .map(|entry| entry.expect("the corpus can be listed").path())
         .collect();

@@ -191,6 +191,23 @@ fn what_does_not_fit_or_cannot_be_read_changes_nothing() {
 }
 
 #[test]
+fn one_ceiling_is_not_raised_at_the_cost_of_the_other() {
+    let server = Configured::start("memory = \"256MiB\"\n", &[]);
+    let before = server.limits()["spends"].clone();
+    for (file, setting) in [("transfers = 200\n", "transfers"), ("connections = 1000\n", "transfers")] {
+        let log = server.reload(&format!("memory = \"256MiB\"\n{file}"));
+        let error = log.last().unwrap()["error"].as_str().unwrap_or_else(|| panic!("{file}: {log:?}"));
+        assert!(error.starts_with(&format!("{setting} = ")), "{file}: {log:?}");
+        assert_eq!(server.limits()["spends"], before, "{file}");
+    }
+    // Fewer connections have fewer transfers, and give room to more of them.
+    let log = server.reload("memory = \"256MiB\"\nconnections = 40\n");
+    assert_eq!(said(&log, "transfers"), Some(("reloaded", "40", "20")), "{log:?}");
+    let log = server.reload("memory = \"256MiB\"\nconnections = 128\ntransfers = 60\n");
+    assert_eq!(said(&log, "transfers"), Some(("reloaded", "20", "60")), "{log:?}");
+}
+
+#[test]
 fn a_flag_stays_stronger_than_the_file() {
     let server = Configured::start("connections = 64\n", &["--connections", "40"]);
     assert_eq!(server.resource("connections")["ceiling"], 40);

@@ -15,7 +15,7 @@ fn running(memory_bytes: u64, descriptors: u64) -> Plan {
         memory_bytes: Limit::new(u64::MAX, "/sys/fs/cgroup/x/memory.max"),
         descriptors: Limit::new(descriptors, "ulimit -n"),
     };
-    Plan::new(&ask, &budget).unwrap()
+    Plan::new(&ask, &budget).expect("a plan that fits")
 }
 
 /// What is asked for is refused with the most that fits; that fits exactly, and one more does not.
@@ -26,7 +26,7 @@ fn check_refused(
     expected: &str,
     within: &str,
 ) -> u64 {
-    let refused = plan.with_serving(connections, transfers).unwrap_err();
+    let refused = plan.with_serving(connections, transfers).expect_err("a refusal");
     let PlanError::ServingTooLarge { setting, most, .. } = refused else { panic!("{refused}") };
     assert_eq!(setting, expected);
     let text = refused.to_string();
@@ -35,8 +35,8 @@ fn check_refused(
         "connections" => plan.with_serving(Some(number), transfers),
         _ => plan.with_serving(connections, Some(number)),
     };
-    again(most).unwrap();
-    again(most + 1).unwrap_err();
+    again(most).expect("the most that fits");
+    again(most + 1).expect_err("one more than fits");
     most
 }
 
@@ -61,7 +61,7 @@ fn the_store_part_stays_and_the_rows_follow() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
-    let plan = running(1024 * MIB, 2048);
+    let plan = running(8192 * MIB, 2048);
     let most = check_refused(&plan, Some(16_384), None, "connections", "2048 descriptors (ulimit -n)");
     assert!(most > 512, "{most}");
     check_refused(&plan, Some(1000), Some(501), "transfers", "half of connections = 1000");
@@ -73,7 +73,7 @@ fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
 
 #[test]
 fn what_is_not_asked_for_is_as_much_as_fits() {
-    let roomy = running(1024 * MIB, 65_536).with_serving(None, None).unwrap();
+    let roomy = running(8192 * MIB, 65_536).with_serving(None, None).unwrap();
     assert_eq!((roomy.connections, roomy.transfers), (512, 40));
     let few = roomy.with_serving(Some(20), None).unwrap();
     assert_eq!((few.connections, few.transfers), (20, 10), "transfers follow the connections down");

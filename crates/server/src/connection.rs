@@ -54,8 +54,9 @@ impl Evictable {
         ticket
     }
 
-    pub(crate) fn remove(&self, ticket: u64) {
-        self.state.lock().waiting.remove(&ticket);
+    /// From now on nobody asks it to leave; `false` when it has been asked already.
+    pub(crate) fn remove(&self, ticket: u64) -> bool {
+        self.state.lock().waiting.remove(&ticket).is_some()
     }
 }
 

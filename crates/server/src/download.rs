@@ -80,7 +80,7 @@ pub(crate) struct Found {
 enum Opened {
     /// All of a small one, verified.
     Whole(Bytes),
-    Reader(ObjectReader),
+    Reader(Box<ObjectReader>),
 }
 
 /// The bytes of an object, or of a part of it, as the body of a response.
@@ -107,7 +107,7 @@ impl Engine {
             let object = reader.object().clone();
             let opened = match reader.read_small(PIECE_BYTES)? {
                 Some(bytes) => Opened::Whole(bytes.into()),
-                None => Opened::Reader(reader),
+                None => Opened::Reader(Box::new(reader)),
             };
             Ok((object, opened))
         });
@@ -129,7 +129,7 @@ impl Found {
         let (whole, reader) = match opened {
             // A range lies inside the object, whose size is that of the bytes.
             Opened::Whole(bytes) => (Some(bytes.slice(range.start as usize..range.end as usize)), None),
-            Opened::Reader(reader) => (None, Some(reader).filter(|_| is_whole)),
+            Opened::Reader(reader) => (None, Some(*reader).filter(|_| is_whole)),
         };
         let state = State { reader, slice: None, asked: Instant::now() };
         let body = ObjectBody {

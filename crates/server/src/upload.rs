@@ -144,8 +144,8 @@ impl Engine {
                 end = Some(close(pace.received)?);
             }
         }
-        // Nobody is asked to leave who has sent everything.
-        drop(pace);
+        // Nobody is asked to leave who has sent everything; and whoever has been asked leaves nothing.
+        pace.not_slow()?;
         if let Some(expected) = end {
             let _ = sender.send(Message::End(expected)).await;
         }
@@ -235,7 +235,7 @@ impl<'a> Pace<'a> {
             return Ok(());
         }
         if self.received - self.window.1 >= self.window_bytes_min {
-            self.not_slow();
+            self.not_slow()?;
         } else {
             if self.has_place && (self.engine.lanes.gate().is_wanted() || self.engine.transfers.is_wanted()) {
                 return Err(Fault::TooSlow(self.window_len.as_secs()));
@@ -246,16 +246,20 @@ impl<'a> Pace<'a> {
         Ok(())
     }
 
-    fn not_slow(&mut self) {
-        if let Some(ticket) = self.slow.take() {
-            self.engine.slow.remove(ticket);
+    /// Fails when it has been asked to leave: then nobody will store what it sends.
+    fn not_slow(&mut self) -> Result<(), Fault> {
+        match self.slow.take() {
+            Some(ticket) if !self.engine.slow.remove(ticket) => {
+                Err(Fault::TooSlow(self.window_len.as_secs()))
+            }
+            _ => Ok(()),
         }
     }
 }
 
 impl Drop for Pace<'_> {
     fn drop(&mut self) {
-        self.not_slow();
+        let _ = self.not_slow();
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use common::{ACCESS, Answer, Running, SECRET, config, head, noise, put_key};
-use drystone_server::bearer_token;
+use drystone_server::{Deadlines, ServerConfig, bearer_token};
 use drystone_store::{BucketName, Grant};
 
 const FILE: &str = "/_/files/files/folder/file.bin";
@@ -339,6 +339,50 @@ fn slow_uploads_do_not_keep_others_out() {
     }
     drop(slow);
     assert_quiet(&server);
+}
+
+/// Begins to upload, and goes on with next to nothing.
+fn trickling(server: &Running, number: u64) -> std::net::TcpStream {
+    let mut socket = server.connect();
+    let path = format!("/_/files/files/trickle{number}");
+    let head = head(Some((ACCESS, SECRET)), "PUT", &path, &[], Some(10_000_000));
+    socket.write_all(&[head.as_bytes(), b"x"].concat()).unwrap();
+    socket
+}
+
+#[test]
+fn more_slow_uploads_than_transfers_keep_nobody_out() {
+    // Who had to wait until slow ones are thrown out would be refused before.
+    let deadlines = Deadlines { turn: Duration::from_secs(2), ..Deadlines::default() };
+    let server = Running::start(ServerConfig { transfers: 2, deadlines, ..config() });
+    let slow: Vec<_> = (0..6).map(|number| trickling(&server, number)).collect();
+    // Some send enough to be given a place; by then it is known that they are slow.
+    std::thread::sleep(Duration::from_millis(1_200));
+    for mut socket in &slow {
+        socket.write_all(&noise(20_000, 1)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    for number in 0..10 {
+        let bytes = noise(200_000, number);
+        assert_eq!(server.request("PUT", FILE, &[], &bytes).status, 201);
+        assert!(server.request("GET", FILE, &[], b"").body == bytes);
+    }
+    drop(slow);
+    assert_quiet(&server);
+}
+
+#[test]
+fn a_slow_upload_gives_its_connection_to_whoever_knocks() {
+    // It is not for its silence that one is closed.
+    let deadlines = Deadlines { body: Duration::from_secs(600), ..Deadlines::default() };
+    let server = Running::start(ServerConfig { connections: 2, deadlines, ..config() });
+    let slow = [trickling(&server, 0), trickling(&server, 1)];
+    std::thread::sleep(Duration::from_millis(1_200));
+    let bytes = noise(200_000, 3);
+    assert_eq!(server.request("PUT", FILE, &[], &bytes).status, 201);
+    assert!(server.request("GET", FILE, &[], b"").body == bytes);
+    let mut first = slow.into_iter().next().unwrap();
+    assert_eq!(Answer::read(&mut first).status, 408, "the one that was slow for longest is told why");
 }
 
 #[test]

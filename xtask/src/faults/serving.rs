@@ -126,7 +126,7 @@ fn address(desk: &Desk<'_>, has_ended: impl Fn() -> bool) -> Result<Address> {
         let said = std::fs::read_to_string(desk.log.path()).unwrap_or_default();
         let found = said.lines().find_map(|line| line.split_once("listening on http://"));
         if let Some((_, address)) = found {
-            return Ok(address.trim().parse().context("the address of the server")?);
+            return address.trim().parse().context("the address of the server");
         }
         sleep(LOOK);
     }

@@ -141,7 +141,10 @@ impl<'a> RustFile<'a> {
     fn unbounded_channels(&self, found: &mut Found) {
         for (at, token) in self.tokens().iter().enumerate() {
             let previous = at.checked_sub(1).map_or("", |before| self.tokens()[before].text);
-            let is_call = previous != "fn" && previous != "." && self.is_called_without_arguments(at);
+            // One value at most goes through a `oneshot`.
+            let is_oneshot = at.checked_sub(3).is_some_and(|before| self.tokens()[before].text == "oneshot");
+            let is_call =
+                previous != "fn" && previous != "." && !is_oneshot && self.is_called_without_arguments(at);
             let unbounded = match token.text {
                 "unbounded_channel" => true,
                 // std's takes no argument and is unbounded; tokio's of the same name takes its bound.
@@ -310,9 +313,13 @@ mod tests {
         ] {
             assert_eq!(broken("crates/cli/src/lib.rs", text), [1], "{text}");
         }
-        for text in
-            ["mpsc::sync_channel(1);", "mpsc::channel::<u8>(16);", "fn channel() {}", "self.channel();"]
-        {
+        for text in [
+            "mpsc::sync_channel(1);",
+            "mpsc::channel::<u8>(16);",
+            "fn channel() {}",
+            "self.channel();",
+            "oneshot::channel();",
+        ] {
             assert_eq!(broken("crates/cli/src/lib.rs", text), [0; 0], "{text}");
         }
     }

@@ -311,7 +311,9 @@ mod tests {
             Form::new(KIND, begin.chain(stream::pending()), SILENCE_MAX).unwrap()
         };
         for begin in ["--XX\r\nContent-".into(), head("name=a") + "not a file"] {
-            let error = silent(begin).next_file().await.map(|_| ()).unwrap_err();
+            let mut form = silent(begin);
+            let next = tokio::time::timeout(2 * SILENCE_MAX, form.next_file()).await;
+            let error = next.expect("it is waited for").map(|_| ()).unwrap_err();
             assert!(matches!(error, BadForm::Fault(Fault::TooSlow(30))), "{error}");
         }
     }

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Arbitrary;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
-use super::Splits;
+use super::{Input, PARTS_MAX, Splits};
 use crate::fault::Fault;
 use crate::files::fields::{BadForm, Form};
 
@@ -58,12 +58,12 @@ struct Read {
 /// # Panics
 /// When that does not hold.
 pub fn form_body(data: &[u8]) {
-    let mut source = Unstructured::new(data);
-    if let Ok(splits) = Splits::arbitrary(&mut source) {
-        check(source.take_rest(), &splits);
-    }
-    if let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) {
-        plan.check();
+    match Input::<Plan>::new(data) {
+        Some(Input::Raw(splits, body)) => {
+            check(&body, &splits);
+        }
+        Some(Input::Plan(plan)) => plan.check(),
+        None => {}
     }
 }
 
@@ -71,13 +71,9 @@ fn check(body: &[u8], splits: &Splits) -> Read {
     let whole = read(vec![Bytes::copy_from_slice(body)], false);
     let len: usize = whole.files.iter().map(|(name, _, content)| name.len() + content.len()).sum();
     assert!(len <= body.len(), "{len} bytes came of {}", body.len());
-    for sleepy in [false, true] {
-        assert_eq!(
-            read(splits.pieces(body), sleepy),
-            whole,
-            "a form depends on the pieces in which it comes"
-        );
-    }
+    // Trying both would cost twice as much.
+    let sleepy = splits.0.first().is_some_and(|size| size % 2 == 1);
+    assert_eq!(read(splits.pieces(body), sleepy), whole, "a form depends on the pieces in which it comes");
     whole
 }
 
@@ -137,7 +133,7 @@ impl Plan {
             body.extend_from_slice(&self.preamble);
             body.extend_from_slice(b"\r\n");
         }
-        for field in &self.fields {
+        for field in self.fields.iter().take(PARTS_MAX) {
             let content = field.content();
             if holds(&[&content[..], b"\r\n"].concat(), format!("\r\n{delimiter}").as_bytes()) {
                 continue;

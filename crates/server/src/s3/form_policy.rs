@@ -51,8 +51,12 @@ impl Policy {
         // The parser's own limit of depth bounds what is in it; a form's ceiling how long it is.
         let document: Document =
             serde_json::from_slice(&json).map_err(|refused| malformed(&refused.to_string()))?;
-        let expires = Timestamp::parse(TimestampFormat::DateTime, &document.expiration)
-            .map_err(|_| malformed("its expiration is not a time as in 2030-01-31T12:00:00Z"))?;
+        // The parser would let a blank stand for the T, and any zone.
+        let text =
+            Some(&document.expiration).filter(|text| text.get(10..11) == Some("T") && text.ends_with('Z'));
+        let expires = text.and_then(|text| Timestamp::parse(TimestampFormat::DateTime, text).ok());
+        let expires =
+            expires.ok_or_else(|| malformed("its expiration is not a time as in 2030-01-31T12:00:00Z"))?;
         let mut policy = Self { expires, conditions: Vec::new(), sizes: 0..=u64::MAX };
         for condition in document.conditions {
             policy.add(condition)?;
@@ -254,6 +258,8 @@ mod tests {
             r#"{"expiration": "2030-01-31T12:00:00Z", "CONDITIONS": []}"#,
             r#"{"expiration": "tomorrow", "conditions": []}"#,
             r#"{"expiration": "2030-01-31", "conditions": []}"#,
+            r#"{"expiration": "2030-01-31 12:00:00Z", "conditions": []}"#,
+            r#"{"expiration": "2030-01-31T12:00:00+01:00", "conditions": []}"#,
             r#"{"expiration": "2030-01-31T12:00:00Z", "conditions": [], "conditions": []}"#,
         ] {
             assert!(parse(json).is_err(), "{json}");

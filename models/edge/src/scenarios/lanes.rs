@@ -58,7 +58,7 @@ pub async fn closing_them_disturbs_nobody() {
             Some(Ok(_)) => assert!(rig.is_stored(name), "an acknowledged upload is not there"),
             Some(Err(error)) => panic!("an upload failed: {error}"),
             None => {
-                assert!(script.has_ended() || !rig.is_stored(name), "an upload that was given up is there")
+                assert!(script.has_ended() || !rig.is_stored(name), "an upload that was given up is there");
             }
         }
     }

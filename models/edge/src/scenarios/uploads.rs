@@ -128,11 +128,13 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
 /// Others wait for the lane of one that is just fast enough.
 pub async fn a_healthy_one_is_not_turned_away() {
     let rig = Rig::new(1, 2);
+    let (most, rest) = (RATE_WINDOW * 4 / 5, RATE_WINDOW / 5);
     let healthy = Script::new(&[
         Step::Send(PREFIX_BYTES),
-        Step::Pause(RATE_WINDOW),
+        Step::Pause(most),
         Step::Send(RATE_WINDOW_BYTES),
-        Step::Pause(RATE_WINDOW),
+        Step::Pause(rest),
+        Step::Pause(most),
         Step::Send(RATE_WINDOW_BYTES),
     ]);
     let healthy = spawn(upload(rig.engine.clone(), "healthy", healthy.body(), Expected::default()));
