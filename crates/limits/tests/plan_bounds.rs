@@ -46,7 +46,7 @@ fn check_sums(plan: &Plan) {
         + plan.writer_cache_bytes
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
-        + plan.connections as u64 * 48 * KIB
+        + plan.connections as u64 * 56 * KIB
         + plan.transfers as u64 * 832 * KIB
         + if plan.connections > 0 { 32 * MIB } else { 0 }
         + 20 * MIB;
