@@ -138,7 +138,9 @@ impl Engine {
             pace.begin_window();
             while alive {
                 let Some(bytes) = pace.next(&mut body).await? else { break };
+                let begun = Instant::now();
                 alive = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
+                pace.excuse(begun.elapsed());
             }
             if alive {
                 end = Some(close(pace.received)?);
@@ -203,6 +205,11 @@ impl<'a> Pace<'a> {
     /// What went before is not judged: the client may have had to wait.
     fn begin_window(&mut self) {
         self.window = (Instant::now(), self.received);
+    }
+
+    /// The client had to wait for us.
+    fn excuse(&mut self, time: Duration) {
+        self.window.0 += time;
     }
 
     /// The next piece of a body, if the client is not silent for too long, nor too slow while others wait.

@@ -1,11 +1,11 @@
 //! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
 //!
 //! What is explored is what ships: `gate`, `places`, `lanes`, `upload` and `connection` are included from `crates/server/src`
-//! as they are. `tokio` is this crate itself there: [`sync`] and [`task`] are shuttle's (`shuttle-tokio`), [`time`] is a clock
+//! as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
 //! that only a scenario moves. What stands in is what has no concurrency of its own: the engine (its fields), the checksums
 //! (which count what was fed) and the deadlines.
 //!
-//! A scenario is an `async fn` run by [`run`], which `drystone-models` calls once for each schedule. Without
+//! A scenario is an `async fn` run by `run`, which `drystone-models` calls once for each schedule. Without
 //! `--cfg model_shuttle` this crate is empty: the same files run over the real tokio in `crates/server`.
 #![cfg(model_shuttle)]
 #![allow(dead_code, reason = "the scenarios need less of the server's files than the server")]

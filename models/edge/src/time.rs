@@ -4,7 +4,7 @@
 //! deadlock instead of a deadline that came up.
 
 use std::cell::RefCell;
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -44,6 +44,12 @@ impl Add<Duration> for Instant {
 
     fn add(self, time: Duration) -> Self {
         Self(self.0 + time)
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, time: Duration) {
+        *self = *self + time;
     }
 }
 
