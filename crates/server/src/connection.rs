@@ -107,9 +107,14 @@ impl Connection {
         loop {
             tokio::select! {
                 () = self.close.notified() => {
-                    // A request may have begun between the choice and its arrival here.
-                    if self.state.lock().active == 0 {
+                    // A request may have begun between the choice and its arrival here, or the last bytes of a response wait for
+                    // a slow client: hyper has let go of the response by then.
+                    let mut state = self.state.lock();
+                    if state.active == 0 && state.write_blocked.is_none() {
                         return "idle for longest while others wait";
+                    }
+                    if state.active == 0 {
+                        state.ticket = Some(self.idle.add(&self.close));
                     }
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -127,7 +132,7 @@ impl Connection {
         if state.write_blocked.is_some_and(|since| since.elapsed() > deadlines.unread) {
             return Some("the client does not read");
         }
-        if state.active > 0 {
+        if state.active > 0 || state.write_blocked.is_some() {
             return None;
         }
         match state.first_byte {
@@ -178,7 +183,11 @@ fn note_write(connection: &Connection, written: &Poll<io::Result<usize>>) {
         Poll::Pending => {
             state.write_blocked.get_or_insert_with(Instant::now);
         }
-        Poll::Ready(_) => state.write_blocked = None,
+        Poll::Ready(_) => {
+            if state.write_blocked.take().is_some() {
+                state.idle_since = Instant::now();
+            }
+        }
     }
 }
 

@@ -173,6 +173,12 @@ impl ObjectBody {
         (state.reader, state.slice, state.asked) = (Some(reader), slice, Instant::now());
     }
 
+    /// Bytes that keep the place for as long as they are somewhere: the connection may hold them for long after hyper has let go of
+    /// the body.
+    fn paid(&self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Paid { bytes, _transfer: PlainArc::clone(&self.transfer) })
+    }
+
     /// Copies the next piece out of the buffer, which goes back with its last piece.
     fn piece(&mut self) -> Option<Bytes> {
         let mut state = self.holding.state.lock();
@@ -191,6 +197,17 @@ impl ObjectBody {
     }
 }
 
+struct Paid {
+    bytes: Bytes,
+    _transfer: PlainArc<Permit>,
+}
+
+impl AsRef<[u8]> for Paid {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Body for ObjectBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -205,7 +222,7 @@ impl Body for ObjectBody {
             }
             if let Some(whole) = self.whole.take() {
                 self.range.start = self.range.end;
-                return Poll::Ready(Some(Ok(Frame::data(whole))));
+                return Poll::Ready(Some(Ok(Frame::data(self.paid(whole)))));
             }
             if let Some(fetching) = &mut self.fetching {
                 let fetched = ready!(Pin::new(fetching).poll(context));
@@ -222,7 +239,7 @@ impl Body for ObjectBody {
                 }
             }
             if let Some(piece) = self.piece() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                return Poll::Ready(Some(Ok(Frame::data(self.paid(piece)))));
             }
             let fetch = self.fetch();
             self.fetching = Some(fetch);

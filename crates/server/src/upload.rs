@@ -97,10 +97,15 @@ impl Engine {
     ) -> Result<Uploaded, Fault> {
         let mut body = pin!(body);
         let announced = upload.len;
+        if transfer.is_some() {
+            pace.has_place();
+        }
         let mut prefix = BytesMut::with_capacity(capacity(announced, FIRST_BYTES));
-        let mut ended = false;
-        while prefix.len() < FIRST_BYTES && !ended {
+        let (mut ended, mut more) = (false, None);
+        while prefix.len() < FIRST_BYTES && more.is_none() && !ended {
             match pace.next(&mut body).await? {
+                // Not copied before there is a place for the copy.
+                Some(bytes) if prefix.len() + bytes.len() > FIRST_BYTES => more = Some(bytes),
                 Some(bytes) => prefix.extend_from_slice(&bytes),
                 None => ended = true,
             }
@@ -113,6 +118,7 @@ impl Engine {
         };
         pace.has_place();
         prefix.reserve(capacity(announced, PREFIX_BYTES).saturating_sub(prefix.len()));
+        prefix.extend_from_slice(&more.unwrap_or_default());
         while prefix.len() < PREFIX_BYTES && !ended {
             match pace.next(&mut body).await? {
                 Some(bytes) => prefix.extend_from_slice(&bytes),

@@ -254,6 +254,13 @@ fn what_comes_before_the_file_has_a_ceiling() {
     many.fields.extend((0..2000).map(|number| (format!("x-ignore-{number}"), String::new())));
     many.check(&server, 400, too_long);
     assert_eq!(Form::new().with("x-ignore-me", &"a".repeat(15 << 10)).post(&server).status, 204);
+    // The pieces that the fields come in have some of the file, too.
+    let long = Form::new().with("x-ignore-me", &"a".repeat(15 << 10)).with_file(&noise(300_000, 7));
+    assert_eq!(long.post(&server).status, 204);
+    // Before anybody knows who has sent it, a little must not become much.
+    let mut much = Form::new().with("key", &"${filename}".repeat(1_000));
+    much.file = Some(("a".repeat(4_000), Vec::new()));
+    much.check(&server, 400, "MalformedPOSTRequest");
     // A head that never ends, and nothing at all that is part of a form.
     for begin in ["--xyz\r\nContent-Disposition: ", ""] {
         let mut socket = server.connect();
