@@ -15,6 +15,7 @@ use crate::download::Held;
 use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
+use crate::s3::FIELDS_MAX;
 use crate::{Deadlines, ServerConfig};
 
 /// Requests that may wait for one place.
@@ -30,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) transfers: Gate,
     /// Uploads of clients that send little, which get half of the transfers at most.
     pub(crate) slow_uploads: Gate,
+    /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
+    pub(crate) forms: Gate,
     /// Of these, and of those who have not sent enough yet to be given a place.
     pub(crate) slow: Evictable,
     /// Calls that only ask the records, or read a few bytes.
@@ -43,6 +46,15 @@ pub(crate) struct Engine {
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
     /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
     plan: Mutex<PlainArc<Plan>>,
+}
+
+/// One of so many transfers may be that of a form whose signature is not known yet.
+const FORMS_SHARE: usize = 4;
+/// Forms that may wait for one such place.
+const FORMS_WAITING: usize = 8;
+
+fn form_places(transfers: usize) -> usize {
+    (transfers / FORMS_SHARE).max(1)
 }
 
 fn slow_places(transfers: usize) -> usize {
@@ -61,6 +73,12 @@ impl Engine {
             store,
             lanes: PlainArc::new(lanes),
             transfers: Gate::new("transfers at a time", config.transfers, waiting, patience),
+            forms: Gate::new(
+                "forms at a time",
+                form_places(config.transfers),
+                FORMS_WAITING * form_places(config.transfers),
+                FIELDS_MAX,
+            ),
             slow_uploads: Gate::new(
                 "uploads of slow clients",
                 slow_places(config.transfers),
@@ -90,6 +108,8 @@ impl Engine {
         let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
         self.deadlines.set(deadlines);
         self.transfers.change(plan.transfers, waiting, patience);
+        let forms = form_places(plan.transfers);
+        self.forms.change(forms, FORMS_WAITING * forms, FIELDS_MAX);
         self.slow_uploads.change(slow_places(plan.transfers), plan.connections, patience);
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);

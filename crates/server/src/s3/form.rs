@@ -25,7 +25,7 @@ use crate::fault::Fault;
 /// Everything before the file: 20 KB, as in S3.
 const FIELDS_BYTES_MAX: usize = 20 << 10;
 /// In this time it must be here.
-pub(super) const FIELDS_MAX: Duration = Duration::from_secs(15);
+pub(crate) const FIELDS_MAX: Duration = Duration::from_secs(15);
 /// The longest boundary, from RFC 2046.
 const BOUNDARY_BYTES_MAX: usize = 70;
 

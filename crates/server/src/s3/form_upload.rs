@@ -58,7 +58,7 @@ impl Api {
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
         // Until it is known who has signed, there may not be many of them; and with what has come of the file already, a form takes as
         // much memory as any transfer.
-        let unknown = self.forms.enter().await.map_err(fault)?;
+        let unknown = self.engine.forms.enter().await.map_err(fault)?;
         let transfer = self.engine.transfers.enter().await.map_err(fault)?;
         let mut form = Form::read(headers, body).await?;
         let key = form.fields.get("key").ok_or_else(|| invalid("the form has no field `key`"))?;

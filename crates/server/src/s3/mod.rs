@@ -40,17 +40,13 @@ use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
+pub(crate) use self::form::FIELDS_MAX;
 use crate::engine::Engine;
-use crate::gate::Gate;
 use crate::route::text;
 use crate::server::Answer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
-/// One of so many transfers may be that of a form whose signature is not known yet.
-const FORMS_SHARE: usize = 4;
-/// Forms that may wait for one such place.
-const FORMS_WAITING: usize = 8;
 
 /// The S3 face.
 pub(crate) struct S3Face {
@@ -62,15 +58,11 @@ pub(crate) struct S3Face {
 #[derive(Clone)]
 struct Api {
     engine: PlainArc<Engine>,
-    /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
-    forms: PlainArc<Gate>,
 }
 
 impl S3Face {
     pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
-        let places = (engine.transfers.usage().places.ceiling / FORMS_SHARE).max(1);
-        let forms = Gate::new("forms at a time", places, FORMS_WAITING * places, form::FIELDS_MAX);
-        let api = Api { engine: PlainArc::clone(engine), forms: PlainArc::new(forms) };
+        let api = Api { engine: PlainArc::clone(engine) };
         Self { service: service::build(&api), api }
     }
 
