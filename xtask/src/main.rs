@@ -15,6 +15,7 @@ mod process;
 mod report;
 mod scratch;
 mod seeded;
+mod side_by_side;
 mod stage;
 mod tidy;
 mod tools;
