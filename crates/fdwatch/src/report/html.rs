@@ -10,7 +10,8 @@ use std::io::{self, Write};
 
 use super::markup::{Markup, of_bytes};
 use super::phrase::{
-    Tone, count, count_or_unknown, duration, headline, moment, process_verdict, rate, tone, verdict_word,
+    Tone, children, count, count_or_unknown, duration, headline, moment, process_verdict, rate,
+    short_verdict, tone, verdict_word,
 };
 use super::svg;
 use crate::{ProcessReport, Report, Verdict};
@@ -59,21 +60,17 @@ fn write_verdict(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         writeln!(out, "<span>{}</span>", of_bytes(target.as_bytes()))?;
     }
     let word = verdict_word(report.verdict).replace('-', " ");
-    writeln!(out, "</p>\n<h1 class=\"{class}\"><b>{word}</b> {}</h1>\n<dl>", Markup(headline(report)))?;
-    let children = &report.children;
-    let of_children = format!(
-        "{}, {} of them zombies, {}{}",
-        count(children.count.into()),
-        count(children.zombies.into()),
-        rate(children.trend.per_second),
-        if children.trend.is_leak { ": they are left over" } else { "" }
-    );
+    writeln!(
+        out,
+        "</p>\n<h1 class=\"{class}\"><b class=\"{class}\">{word}</b> {}</h1>\n<dl>",
+        Markup(headline(report))
+    )?;
     for (name, value) in [
         ("began", moment(report.started_unix_ms)),
         ("lasted", duration(report.elapsed)),
         ("counted every", duration(report.interval)),
         ("processes", processes_in_words(report)),
-        ("children", of_children),
+        ("children", children(&report.children)),
     ] {
         writeln!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>")?;
     }
@@ -110,7 +107,7 @@ fn write_processes(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             process.limit.map_or_else(String::new, count),
             if is_counted { rate(process.trend.per_second) } else { String::new() },
             tone_class(process.verdict),
-            Markup(process_verdict(process))
+            short_verdict(process.verdict)
         )?;
     }
     writeln!(out, "</tbody></table></div>")?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::printable::Printable;
-use crate::{ProcessReport, Report, Verdict};
+use crate::{Children, ProcessReport, Report, Verdict};
 
 /// Longer names are cut: the kernel's have at most 15 bytes, four of which may be needed to show one.
 pub(super) const NAME_CHARS_MAX: usize = 64;
@@ -51,6 +51,29 @@ pub(super) fn process_verdict(process: &ProcessReport) -> String {
     }
 }
 
+/// The same for a cell of a table whose other columns have the numbers.
+pub(super) fn short_verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Leaking { limit_in: Some(limit_in), .. } => format!("leaks, {} left", duration(limit_in)),
+        Verdict::Leaking { limit_in: None, .. } => "leaks".to_owned(),
+        verdict => verdict_word(verdict).replace('-', " "),
+    }
+}
+
+/// `12, 2 of them zombies, +0.5/s`.
+pub(super) fn children(children: &Children) -> String {
+    let mut text =
+        format!("{}, {} of them zombies", count(children.count.into()), count(children.zombies.into()));
+    let rate = rate(children.trend.per_second);
+    if rate != "0" {
+        let _ = write!(text, ", {rate}");
+    }
+    if children.trend.is_leak {
+        text.push_str(": they are left over");
+    }
+    text
+}
+
 /// One sentence about all of it.
 pub(super) fn headline(report: &Report) -> String {
     let worst = report.processes.iter().find(|process| same(process.verdict, report.verdict));
@@ -75,6 +98,18 @@ pub(super) fn headline(report: &Report) -> String {
         (Verdict::NotPermitted, _) => {
             "The kernel does not show us these descriptors: watch as the same user, or as root".to_owned()
         }
+    }
+}
+
+/// What fits into a line where the verdict's word stands already: the number that matters comes first.
+pub(super) fn short_headline(report: &Report) -> String {
+    match (report.verdict, report.processes.first()) {
+        (Verdict::Leaking { per_second, limit_in: Some(limit_in) }, Some(process))
+            if same(process.verdict, report.verdict) =>
+        {
+            format!("limit in {}, {}: {}", duration(limit_in), rate(per_second), process_name(process))
+        }
+        _ => headline(report),
     }
 }
 
@@ -161,12 +196,15 @@ fn rate_in_words(per_second: f64) -> Option<(String, String)> {
     (amount != "0").then(|| (amount, format!("{article} {unit}")))
 }
 
+/// Below it two decimals are no longer enough, and a smaller unit of time is taken.
+const SLOWEST: f64 = 0.095;
+
 fn in_unit(per_second: f64) -> (f64, &'static str) {
     if !per_second.is_finite() {
         return (0.0, "second");
     }
     let units = [("second", 1.0), ("minute", 60.0), ("hour", 3_600.0)];
-    let fitting = units.into_iter().find(|(_, seconds)| per_second.abs() * seconds >= 0.995);
+    let fitting = units.into_iter().find(|(_, seconds)| per_second.abs() * seconds >= SLOWEST);
     let (unit, seconds) = fitting.unwrap_or(if per_second.abs() * 86_400.0 >= 0.995 {
         ("day", 86_400.0)
     } else {
@@ -260,8 +298,9 @@ mod tests {
             (1.016, "+1.02/s"),
             (123.4, "+123/s"),
             (-2.5, "−2.5/s"),
-            (0.5, "+30/min"),
-            (0.01, "+36/h"),
+            (0.5, "+0.5/s"),
+            (0.05, "+3/min"),
+            (0.01, "+0.6/min"),
             (1.0 / 43_200.0, "+2/d"),
             (1e-9, "0"),
             (0.0, "0"),
@@ -271,7 +310,7 @@ mod tests {
         ] {
             assert_eq!(rate(per_second), expected, "{per_second}");
         }
-        assert_eq!(rate_in_words(0.01), Some(("36".to_owned(), "an hour".to_owned())));
+        assert_eq!(rate_in_words(0.001), Some(("3.6".to_owned(), "an hour".to_owned())));
         assert_eq!(rate_in_words(1e-9), None);
     }
 

@@ -82,7 +82,7 @@ fn what_is_unknown_is_null_and_bad_bytes_are_exact() {
     let prometheus = drawn(prometheus::write, &fixture::leaking());
     assert!(!prometheus.contains("pid=\"1\""), "{prometheus}");
     let text = drawn(text::write, &fixture::leaking());
-    assert!(text.contains("(pid 1): unknown open;"), "{text}");
+    assert!(text.contains("(pid 1): count unknown;"), "{text}");
 }
 
 /// A reader that has gone ends the picture; it does not end the program.

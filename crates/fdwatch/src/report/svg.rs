@@ -20,7 +20,7 @@ pub(super) use self::style::{SHEET, kind_class};
 /// Processes that get a graph, so that a picture has a bound.
 const PROCESSES_MAX: usize = 12;
 /// Between two graphs.
-const GAP: usize = 18;
+const GAP: usize = 26;
 const MARGIN: usize = 20;
 
 /// Writes the graphs of the first processes, one below the other, as one file.
@@ -30,9 +30,9 @@ const MARGIN: usize = 20;
 pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let shown = &report.processes[..report.processes.len().min(PROCESSES_MAX)];
     let left_out = report.processes.len() - shown.len() + report.processes_left_out as usize;
-    let pitch = graph::HEIGHT + GAP;
+    let graphs: usize = shown.iter().map(|process| graph::height(process) + GAP).sum();
     let foot = if left_out > 0 || shown.is_empty() { 30 } else { 0 };
-    let (width, height) = (graph::WIDTH + 2 * MARGIN, shown.len() * pitch + 2 * MARGIN + foot);
+    let (width, height) = (graph::WIDTH + 2 * MARGIN, graphs + 2 * MARGIN + foot - GAP.min(graphs));
     writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"fdw\" viewBox=\"0 0 {width} {height}\" \
@@ -40,12 +40,14 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     )?;
     writeln!(out, "<title>{}</title>\n<style>{SHEET}</style>", Markup(headline(report)))?;
     writeln!(out, "<rect class=\"fdw-page\" width=\"{width}\" height=\"{height}\"/>")?;
-    for (at, process) in shown.iter().enumerate() {
-        writeln!(out, "<g transform=\"translate({MARGIN} {})\">", MARGIN + at * pitch)?;
+    let mut y = MARGIN;
+    for process in shown {
+        writeln!(out, "<g transform=\"translate({MARGIN} {y})\">")?;
         graph::write(out, process, report, true)?;
         writeln!(out, "</g>")?;
+        y += graph::height(process) + GAP;
     }
-    let text_y = MARGIN + shown.len() * pitch + 14;
+    let text_y = y + 14;
     if shown.is_empty() {
         writeln!(out, "<text class=\"fdw-title\" x=\"{MARGIN}\" y=\"{text_y}\">No process was found</text>")?;
     } else if left_out > 0 {

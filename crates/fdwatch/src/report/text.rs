@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::phrase::{
-    ago, count, count_or_unknown, duration, headline, moment, process_name, process_verdict, rate, signed,
+    self, ago, count, duration, headline, moment, process_name, process_verdict, rate, signed, verdict_word,
 };
 use super::printable::Printable;
 use crate::{GroupReport, ProcessReport, Report};
@@ -23,7 +23,8 @@ const FRAME_CHARS_MAX: usize = 120;
 /// # Errors
 /// Those of `out`.
 pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
-    writeln!(out, "{}.", headline(report))?;
+    let word = verdict_word(report.verdict).replace('-', " ").to_uppercase();
+    writeln!(out, "{word}: {}.", headline(report))?;
     writeln!(
         out,
         "Watched for {} (from {}), every {}.",
@@ -37,31 +38,31 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     }
     let more = report.processes.len().saturating_sub(PROCESSES_MAX) as u64;
     if more > 0 {
-        writeln!(out, "\n{} more with no worse verdict.", processes(more))?;
+        writeln!(out, "\n{} with no worse verdict.", processes(more))?;
     }
     if report.processes_left_out > 0 {
-        writeln!(out, "\n{} more matched than are watched.", processes(report.processes_left_out.into()))?;
+        writeln!(out, "\n{} matched but could not be watched.", processes(report.processes_left_out.into()))?;
     }
     let children = &report.children;
     if children.count > 0 {
-        let rate = rate(children.trend.per_second);
-        let (number, zombies) = (count(children.count.into()), count(children.zombies.into()));
-        writeln!(out, "\nChildren: {number}, {zombies} of them zombies, {rate}.")?;
+        writeln!(out, "\nChildren: {}.", phrase::children(children))?;
     }
     Ok(())
 }
 
 fn processes(number: u64) -> String {
-    format!("{} {}", count(number), if number == 1 { "process" } else { "processes" })
+    format!("{} more {}", count(number), if number == 1 { "process" } else { "processes" })
 }
 
 fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) -> io::Result<()> {
-    write!(out, "{}: {} open", process_name(process), count_or_unknown(process.count))?;
-    if let Some(limit) = process.limit {
-        write!(out, " of {}", count(limit))?;
+    write!(out, "{}: ", process_name(process))?;
+    match (process.count, process.limit) {
+        (Some(open), Some(limit)) => write!(out, "{} of {} open", count(open), count(limit))?,
+        (Some(open), None) => write!(out, "{} open", count(open))?,
+        (None, _) => write!(out, "count unknown")?,
     }
-    if process.count.is_some() {
-        write!(out, ", {}, at most {}", rate(process.trend.per_second), count(process.high_water))?;
+    if process.count.is_some_and(|open| open < process.high_water) {
+        write!(out, ", {} at most", count(process.high_water))?;
     }
     writeln!(out, "; {}", process_verdict(process))?;
     let grown = process.groups.iter().filter(|group| group.growth > 0);
@@ -77,14 +78,14 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
 fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io::Result<()> {
     writeln!(
         out,
-        "    {:>7} {:<12} {}: {}, {}, grew {}{}",
+        "    {:>7} {:<12} {} ({} open, {}, grew {}{})",
         signed(group.growth),
         group.kind.name(),
         Printable::new(&group.pattern, PATTERN_CHARS_MAX),
         count(group.count.into()),
         rate(group.trend.per_second),
         ago(group.grew_at_ms, report.elapsed),
-        if group.trend.is_leak { "; leaks" } else { "" },
+        if group.trend.is_leak { ": leaks" } else { "" },
     )?;
     for stack in group.stacks.iter().take(STACKS_MAX) {
         writeln!(out, "            {} opened by", count(stack.count.into()))?;

@@ -11,6 +11,8 @@ use crate::{Point, ProcessReport, Report, Verdict};
 
 pub(super) const WIDTH: usize = 920;
 pub(super) const HEIGHT: usize = 340;
+/// Where there is nothing to draw.
+const EMPTY_HEIGHT: usize = 118;
 /// What a page leaves out that has the name and the verdict in words above.
 pub(super) const TITLE_HEIGHT: usize = 48;
 
@@ -22,6 +24,11 @@ const LEGEND: usize = 716;
 
 /// A limit higher than so many times the highest count is named, not drawn: the graph would lie flat on the ground.
 const LIMIT_FACTOR_MAX: u64 = 2;
+
+/// How high it is, with its title.
+pub(super) fn height(process: &ProcessReport) -> usize {
+    if process.series.is_empty() { EMPTY_HEIGHT } else { HEIGHT }
+}
 
 pub(super) fn write(
     out: &mut dyn Write,
@@ -58,11 +65,11 @@ fn write_title(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()> {
 }
 
 fn write_nothing(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()> {
-    let (middle, height) = (f64::midpoint(TOP, BOTTOM), BOTTOM - TOP);
-    let width = WIDTH;
+    let (width, top) = (WIDTH, TITLE_HEIGHT + 4);
+    let (height, middle) = (EMPTY_HEIGHT - top, (EMPTY_HEIGHT + top) / 2 + 5);
     writeln!(
         out,
-        "<rect class=\"fdw-future\" x=\"0\" y=\"{TOP}\" width=\"{width}\" height=\"{height}\" rx=\"6\"/>"
+        "<rect class=\"fdw-future\" x=\"0\" y=\"{top}\" width=\"{width}\" height=\"{height}\" rx=\"6\"/>"
     )?;
     let why = match process.verdict {
         Verdict::NotPermitted => "The kernel does not show us how many descriptors it has open",
@@ -273,15 +280,21 @@ fn write_legend(out: &mut dyn Write, process: &ProcessReport, layers: &[Layer]) 
         y += 22;
     }
     let (name_x, line_y, line_end) = (LEGEND + 20, y - 5, LEGEND + 12);
-    let total = process.count.map_or_else(|| "unknown".to_owned(), count);
+    let total = process.count.map_or_else(|| "–".to_owned(), count);
     writeln!(
         out,
         "<path class=\"fdw-total\" d=\"M{LEGEND} {line_y}H{line_end}\"/>\
          <text class=\"fdw-strong\" x=\"{name_x}\" y=\"{y}\">all</text>\
          <text class=\"fdw-strong fdw-end\" x=\"{count_x}\" y=\"{y}\">{total}</text>"
     )?;
+    writeln!(
+        out,
+        "<text x=\"{name_x}\" y=\"{0}\">most</text><text class=\"fdw-end\" x=\"{count_x}\" y=\"{0}\">{1}</text>",
+        y + 22,
+        count(process.high_water)
+    )?;
     if process.is_scan_cut {
-        writeln!(out, "<text x=\"{LEGEND}\" y=\"{}\">a scan looked at some of them</text>", y + 22)?;
+        writeln!(out, "<text x=\"{name_x}\" y=\"{}\">looked at in part</text>", y + 44)?;
     }
     Ok(())
 }

@@ -2,30 +2,34 @@
 
 use crate::Kind;
 
-/// For the `style` element of an SVG file or of a page.
+/// For the `style` element of an SVG file or of a page. Without custom properties: converters that make a PNG of an SVG do not
+/// know them, and everything would be black. On paper it is always light.
 pub(in crate::report) const SHEET: &str = "\
-.fdw{--page:#fff;--ink:#1c2430;--soft:#5b6675;--line:#e3e7ec;--axis:#aab3be;--bad:#c0262d;--warn:#9a6200;--good:#1b7f4b;\
---file:#3f78b5;--deleted:#d64550;--folder:#8d6e53;--memory:#8a63b8;--tmp:#d0699a;--pipe:#3d9068;--socket:#e0882b;\
---event:#2f9aa3;--epoll:#6aa5ae;--watch:#7c8fd0;--timer:#a89b2d;--process:#b2653b;--ring:#5b7f2b;--device:#7d8794;--rest:#a4acb7;\
-font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:13px;font-variant-numeric:tabular-nums}\
-@media (prefers-color-scheme:dark){.fdw{--page:#12161c;--ink:#e8ecf1;--soft:#9aa6b4;--line:#262d37;--axis:#4a5563;--bad:#ff7b80;\
---warn:#e9b44c;--good:#5fce94;--file:#6ba3df;--deleted:#f0727a;--folder:#b8977a;--memory:#b190de;--tmp:#ee94bd;--pipe:#66bd93;\
---socket:#f0a553;--event:#5cc3cc;--epoll:#8dc3cb;--watch:#a0b0ea;--timer:#cfc25a;--process:#d98d63;--ring:#8cb257;\
---device:#9aa4b1;--rest:#6f7986}}\
-.fdw text{fill:var(--soft)}.fdw-page{fill:var(--page)}.fdw .fdw-title{fill:var(--ink);font-size:17px;font-weight:650}\
-.fdw .fdw-ink{fill:var(--ink)}.fdw .fdw-strong{fill:var(--ink);font-weight:650}.fdw .fdw-bad{fill:var(--bad)}\
-.fdw .fdw-warn{fill:var(--warn)}.fdw .fdw-good{fill:var(--good)}.fdw .fdw-halo{paint-order:stroke;stroke:var(--page);\
-stroke-width:4px;stroke-linejoin:round}.fdw-end{text-anchor:end}.fdw-middle{text-anchor:middle}.fdw-grid{stroke:var(--line)}\
-.fdw-base{stroke:var(--axis)}.fdw-area{stroke:var(--page);stroke-width:1;stroke-linejoin:round;fill-opacity:.82}\
-.fdw-total{fill:none;stroke:var(--ink);stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}\
-.fdw-band{fill:var(--ink);fill-opacity:.14}.fdw-limit{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:7 4}\
-.fdw-ahead{fill:none;stroke:var(--bad);stroke-width:1.8;stroke-dasharray:2 4;stroke-linecap:round}\
-.fdw-future{fill:var(--soft);fill-opacity:.07}.fdw-dot{fill:var(--ink);stroke:var(--page);stroke-width:1.5}\
-.fdw-dot-bad{fill:var(--bad);stroke:var(--page);stroke-width:1.5}\
-.fdw-file{fill:var(--file)}.fdw-deleted-file{fill:var(--deleted)}.fdw-directory{fill:var(--folder)}.fdw-memfd{fill:var(--memory)}\
-.fdw-tmp-file{fill:var(--tmp)}.fdw-pipe{fill:var(--pipe)}.fdw-socket{fill:var(--socket)}.fdw-event-fd{fill:var(--event)}\
-.fdw-epoll{fill:var(--epoll)}.fdw-inotify{fill:var(--watch)}.fdw-timer-fd{fill:var(--timer)}.fdw-pid-fd{fill:var(--process)}\
-.fdw-io-uring{fill:var(--ring)}.fdw-device{fill:var(--device)}.fdw-rest{fill:var(--rest)}";
+.fdw{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:13px;\
+font-variant-numeric:tabular-nums}.fdw-title{font-size:17px}.fdw-title,.fdw-strong{font-weight:650}\
+.fdw-end{text-anchor:end}.fdw-middle{text-anchor:middle}.fdw-halo{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}\
+.fdw-area{stroke-width:.5;stroke-linejoin:round;fill-opacity:.85}.fdw-band{fill-opacity:.14}.fdw-future{fill-opacity:.07}\
+.fdw-total,.fdw-ahead{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}\
+.fdw-limit{stroke-width:1.5;stroke-dasharray:7 4}.fdw-ahead{stroke-dasharray:2 4}.fdw-dot,.fdw-dot-bad{stroke-width:1.5}\
+.fdw text{fill:#5b6675}.fdw .fdw-ink,.fdw .fdw-title,.fdw .fdw-strong{fill:#1c2430}\
+.fdw .fdw-bad{fill:#c0262d}.fdw .fdw-warn{fill:#9a6200}.fdw .fdw-good{fill:#1b7f4b}\
+.fdw-page{fill:#fff}.fdw .fdw-halo,.fdw-area,.fdw-dot,.fdw-dot-bad{stroke:#fff}\
+.fdw-grid{stroke:#e3e7ec}.fdw-base{stroke:#aab3be}.fdw-limit,.fdw-ahead{stroke:#c0262d}.fdw-total{stroke:#1c2430}\
+.fdw-dot,.fdw-band{fill:#1c2430}.fdw-dot-bad{fill:#c0262d}.fdw-future{fill:#5b6675}\
+.fdw-file{fill:#3f78b5}.fdw-deleted-file{fill:#d64550}.fdw-directory{fill:#8d6e53}.fdw-memfd{fill:#8a63b8}\
+.fdw-tmp-file{fill:#d0699a}.fdw-pipe{fill:#3d9068}.fdw-socket{fill:#e0882b}.fdw-event-fd{fill:#2f9aa3}\
+.fdw-epoll{fill:#6aa5ae}.fdw-inotify{fill:#7c8fd0}.fdw-timer-fd{fill:#a89b2d}.fdw-pid-fd{fill:#b2653b}\
+.fdw-io-uring{fill:#5b7f2b}.fdw-device{fill:#7d8794}.fdw-rest{fill:#a4acb7}\
+@media screen and (prefers-color-scheme:dark){\
+.fdw text{fill:#9aa6b4}.fdw .fdw-ink,.fdw .fdw-title,.fdw .fdw-strong{fill:#e8ecf1}\
+.fdw .fdw-bad{fill:#ff7b80}.fdw .fdw-warn{fill:#e9b44c}.fdw .fdw-good{fill:#5fce94}\
+.fdw-page{fill:#12161c}.fdw .fdw-halo,.fdw-area,.fdw-dot,.fdw-dot-bad{stroke:#12161c}\
+.fdw-grid{stroke:#262d37}.fdw-base{stroke:#4a5563}.fdw-limit,.fdw-ahead{stroke:#ff7b80}.fdw-total{stroke:#e8ecf1}\
+.fdw-dot,.fdw-band{fill:#e8ecf1}.fdw-dot-bad{fill:#ff7b80}.fdw-future{fill:#9aa6b4}\
+.fdw-file{fill:#6ba3df}.fdw-deleted-file{fill:#f0727a}.fdw-directory{fill:#b8977a}.fdw-memfd{fill:#b190de}\
+.fdw-tmp-file{fill:#ee94bd}.fdw-pipe{fill:#66bd93}.fdw-socket{fill:#f0a553}.fdw-event-fd{fill:#5cc3cc}\
+.fdw-epoll{fill:#8dc3cb}.fdw-inotify{fill:#a0b0ea}.fdw-timer-fd{fill:#cfc25a}.fdw-pid-fd{fill:#d98d63}\
+.fdw-io-uring{fill:#8cb257}.fdw-device{fill:#9aa4b1}.fdw-rest{fill:#6f7986}}";
 
 /// The class that colours an area or a swatch.
 pub(in crate::report) fn kind_class(kind: Kind) -> &'static str {

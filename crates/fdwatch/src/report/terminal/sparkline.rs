@@ -8,14 +8,20 @@ const ASCII: [char; 8] = ['_', '.', '-', ':', '=', '+', '*', '#'];
 /// A swing of less than this fills less than the whole height: one descriptor more or less is no mountain.
 const SWING_MIN: u32 = 8;
 
-/// At most `columns` characters, oldest first: each the highest count of its share of time. From the lowest to the highest of
-/// the series, not from 0: it is there to show how it moves.
+/// The lowest and the highest that it shows. Of the highest counts of each stretch: were the lowest to count, noise would
+/// lift a level series off the ground.
+pub(super) fn range(series: &[Point]) -> Option<(u32, u32)> {
+    let highs = series.iter().map(|point| point.high);
+    Some((highs.clone().min()?, highs.max()?))
+}
+
+/// At most `columns` characters, oldest first: each the highest count of its share of time. From the bottom of the
+/// [`range`], not from 0: it is there to show how it moves.
 pub(super) fn of(series: &[Point], columns: usize, is_ascii: bool) -> String {
     let columns = columns.min(series.len());
     let levels = if is_ascii { ASCII } else { BLOCKS };
-    let Some(lowest) = series.iter().map(|point| point.low).min() else { return String::new() };
-    let highest = series.iter().map(|point| point.high).max().unwrap_or(lowest);
-    let swing = u64::from(highest.saturating_sub(lowest).max(SWING_MIN));
+    let Some((lowest, highest)) = range(series) else { return String::new() };
+    let swing = u64::from((highest - lowest).max(SWING_MIN));
     let cell = |column: usize| {
         let share = &series[column * series.len() / columns..(column + 1) * series.len() / columns];
         let high = share.iter().map(|point| point.high).max().unwrap_or(lowest);

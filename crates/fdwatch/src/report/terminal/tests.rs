@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 use super::super::fixture;
 use super::row::width;
 use super::*;
-use crate::ProcessKey;
+use crate::{GroupReport, ProcessKey};
 
 const ESCAPES: [&str; 9] =
     ["\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
@@ -40,6 +40,8 @@ fn a_frame_fits_its_screen() {
     insta::assert_snapshot!("80x24", shown(&fixture::leaking(), 80, 24));
     insta::assert_snapshot!("300x24", shown(&fixture::leaking(), 300, 24));
     insta::assert_snapshot!("20x24", shown(&fixture::leaking(), 20, 24));
+    insta::assert_snapshot!("130x16", shown(&fixture::leaking(), 130, 16));
+    insta::assert_snapshot!("45x12", shown(&fixture::leaking(), 45, 12));
     insta::assert_snapshot!("80x5", shown(&fixture::leaking(), 80, 5));
     insta::assert_snapshot!("empty", shown(&fixture::empty(), 80, 24));
     insta::assert_snapshot!("crowd", shown(&fixture::crowd(), 80, 12));
