@@ -30,7 +30,7 @@ table{border-collapse:collapse;width:100%;font-size:14px}
 th{text-align:left;font-weight:500;color:var(--soft);font-size:13px;padding:6px 12px 6px 0;border-bottom:1px solid var(--line);
 white-space:nowrap}
 td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere;min-width:64px}td:first-child{min-width:150px}
-.n{text-align:right;white-space:nowrap}th:last-child,td:last-child{padding-right:0}
+.n{text-align:right;white-space:nowrap}th:last-child,td:last-child{padding-right:0;white-space:nowrap}
 tr.leak td{font-weight:600}tr.leak td:nth-child(4),tr.leak td:nth-child(5){color:var(--bad)}
 td:nth-child(2){white-space:nowrap}.key{width:10px;height:10px;margin-right:7px}
 code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace}

@@ -1,4 +1,4 @@
-//! Colours: each kind has the same everywhere, and both themes are legible (text at least 4.5 to 1, areas 3 to 1 against the page).
+//! Colours: each kind has the same everywhere. Contrast with the page, in both themes: text at least 4.5 to 1, the colours of areas 3 to 1.
 
 use crate::Kind;
 
@@ -17,9 +17,9 @@ font-variant-numeric:tabular-nums}.fdw-title{font-size:17px}.fdw-title,.fdw-stro
 .fdw-grid{stroke:#e3e7ec}.fdw-base{stroke:#aab3be}.fdw-limit,.fdw-ahead{stroke:#c0262d}.fdw-total{stroke:#1c2430}\
 .fdw-dot,.fdw-band{fill:#1c2430}.fdw-dot-bad{fill:#c0262d}.fdw-future{fill:#5b6675}\
 .fdw-file{fill:#3f78b5}.fdw-deleted-file{fill:#d64550}.fdw-directory{fill:#8d6e53}.fdw-memfd{fill:#8a63b8}\
-.fdw-tmp-file{fill:#d0699a}.fdw-pipe{fill:#3d9068}.fdw-socket{fill:#e0882b}.fdw-event-fd{fill:#2f9aa3}\
-.fdw-epoll{fill:#6aa5ae}.fdw-inotify{fill:#7c8fd0}.fdw-timer-fd{fill:#a89b2d}.fdw-pid-fd{fill:#b2653b}\
-.fdw-io-uring{fill:#5b7f2b}.fdw-device{fill:#7d8794}.fdw-rest{fill:#a4acb7}\
+.fdw-tmp-file{fill:#d0699a}.fdw-pipe{fill:#3d9068}.fdw-socket{fill:#cf7a1e}.fdw-event-fd{fill:#2f9aa3}\
+.fdw-epoll{fill:#5a96a0}.fdw-inotify{fill:#7c8fd0}.fdw-timer-fd{fill:#978a24}.fdw-pid-fd{fill:#b2653b}\
+.fdw-io-uring{fill:#5b7f2b}.fdw-device{fill:#7d8794}.fdw-rest{fill:#8993a0}\
 @media screen and (prefers-color-scheme:dark){\
 .fdw text{fill:#9aa6b4}.fdw .fdw-ink,.fdw .fdw-title,.fdw .fdw-strong{fill:#e8ecf1}\
 .fdw .fdw-bad{fill:#ff7b80}.fdw .fdw-warn{fill:#e9b44c}.fdw .fdw-good{fill:#5fce94}\
