@@ -120,3 +120,44 @@ impl Display for Labels<'_> {
         write!(formatter, "pid=\"{}\",name=\"{name}\"", self.0.key.pid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    /// A pid that was used again is in a report twice.
+    #[test]
+    fn no_series_is_there_twice() {
+        let mut report = fixture::leaking();
+        let mut ended = report.processes[0].clone();
+        ended.verdict = Verdict::Gone;
+        report.processes.insert(0, ended);
+        let again = report.processes[1].clone();
+        report.processes.push(ProcessReport { count: Some(1), ..again });
+        let mut out = Vec::new();
+        write(&mut out, &report).unwrap();
+        let mut before = Vec::new();
+        write(&mut before, &fixture::leaking()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(before).unwrap());
+    }
+
+    #[test]
+    fn what_has_ended_is_not_there() {
+        let mut report = fixture::leaking();
+        report.processes.truncate(1);
+        report.processes[0].verdict = Verdict::Gone;
+        let mut out = Vec::new();
+        write(&mut out, &report).unwrap();
+        assert!(!String::from_utf8(out).unwrap().contains("4711"));
+    }
+
+    #[test]
+    fn a_number_is_as_the_format_wants_it() {
+        for (real, expected) in
+            [(0.5, "0.5"), (f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN")]
+        {
+            assert_eq!(Value::Real(real).to_string(), expected);
+        }
+    }
+}
