@@ -2,7 +2,7 @@
 
 mod descriptor;
 mod process_key;
-mod report;
+pub mod report;
 mod verdict;
 
 pub use descriptor::{Descriptor, Kind, Socket};
