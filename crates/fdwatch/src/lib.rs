@@ -3,12 +3,16 @@
 mod descriptor;
 mod process_key;
 mod report;
+mod series;
+mod trend;
 mod verdict;
 
 pub use descriptor::{Descriptor, Kind, Socket};
 pub use process_key::ProcessKey;
 pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
-pub use verdict::{Trend, Verdict};
+pub use series::Series;
+pub use trend::Trend;
+pub use verdict::{Terms, Verdict, limit_in, verdict_of};
 
 /// A series holds at most so many points: when it is full, neighbours are merged.
 pub const SERIES_POINTS_MAX: usize = 240;
