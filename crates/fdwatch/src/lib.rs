@@ -1,9 +1,11 @@
 //! Watches the file descriptors of processes.
 
 mod descriptor;
+mod line_fit;
 mod process_key;
 mod report;
 mod series;
+mod stretch;
 mod trend;
 mod verdict;
 

@@ -9,7 +9,8 @@
 
 use std::time::Duration;
 
-use crate::trend::{self, Stretch};
+use crate::stretch::{self, Stretch};
+use crate::trend::{self, History};
 use crate::{Point, SERIES_POINTS_MAX, Trend};
 
 /// Counts over time, in at most about 3 KiB.
@@ -91,7 +92,8 @@ impl Series {
         if self.stretches.is_empty() {
             return (u128::from(span.last_ms) >= warm_up.as_millis()).then_some(span.newest);
         }
-        self.after(warm_up).iter().map(|stretch| stretch.low).min()
+        let after = self.after(warm_up);
+        (!after.is_empty()).then(|| stretch::lowest(after))
     }
 
     /// The highest count ever; 0 before the first.
@@ -117,11 +119,24 @@ impl Series {
         self.after(warm_up).len() >= trend::STRETCHES_MIN
     }
 
-    /// How the counts move after `warm_up`.
+    /// How the counts move after `warm_up`. Bounded work and no allocation.
     pub fn trend(&self, warm_up: Duration) -> Trend {
-        let after = self.after(warm_up).len();
-        let (before, after) = self.stretches.split_at(self.stretches.len() - after);
-        trend::trend_of(before, after, self.unit_ms)
+        self.history(warm_up).trend()
+    }
+
+    /// [`Trend::is_leak`] alone, for most series at a tenth of the cost of the whole.
+    pub fn is_leaking(&self, warm_up: Duration) -> bool {
+        self.history(warm_up).leak().is_some()
+    }
+
+    fn history(&self, warm_up: Duration) -> History<'_> {
+        let after = self.after(warm_up);
+        History {
+            before: &self.stretches[..self.stretches.len() - after.len()],
+            after,
+            counts_per_stretch: self.counts_per_stretch,
+            unit_ms: self.unit_ms,
+        }
     }
 
     fn after(&self, warm_up: Duration) -> &[Stretch] {
