@@ -1,3 +1,0 @@
-//! The `fdwatch` binary.
-
-fn main() {}
