@@ -80,6 +80,17 @@ pub(crate) fn theil_sen(lows: &Lows) -> f64 {
     *slopes[..len].select_nth_unstable_by(len / 2, f64::total_cmp).1
 }
 
+/// Which share of the counts' variance lies on a line; 0 on a level.
+pub(crate) fn squared_correlation(lows: &Lows) -> f64 {
+    let n = lows.counts().len() as f64;
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / n;
+    let (mean_at, mean_count) = (mean(lows.at()), mean(lows.counts()));
+    let pairs = lows.at().iter().zip(lows.counts());
+    let product: f64 = pairs.map(|(at, count)| (at - mean_at) * (count - mean_count)).sum();
+    let scale = squares(lows.at()) * squares(lows.counts());
+    if scale > 0.0 { product * product / scale } else { 0.0 }
+}
+
 /// The slope, not below 0, around which the residuals span the least. That span is convex in the slope.
 fn edge_slope(lows: &Lows) -> f64 {
     let span = |slope: f64| uniform_scale(lows.without(slope).counts());
@@ -225,6 +236,15 @@ mod tests {
         let smooth: Vec<u32> = (0..64).map(|at| wave(at) as u32).collect();
         let fit = LineFit::rising(&lows(&smooth)).expect("it rises");
         assert!(fit.correlation > 0.9 && fit.echo > 5.0, "{fit:?}");
+    }
+
+    #[test]
+    fn the_share_on_a_line_is_between_none_and_all() {
+        assert_eq!(squared_correlation(&lows(&[])), 0.0);
+        assert_eq!(squared_correlation(&lows(&[3, 3, 3])), 0.0);
+        assert_eq!(squared_correlation(&lows(&[3, 5, 3])), 0.0);
+        assert!((squared_correlation(&lows(&[3, 5, 7])) - 1.0).abs() < 1e-12);
+        assert!((squared_correlation(&lows(&[1, 3, 2])) - 0.25).abs() < 1e-12);
     }
 
     #[test]

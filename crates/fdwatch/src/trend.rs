@@ -31,7 +31,7 @@
 
 use serde::Serialize;
 
-use crate::line_fit::{LineFit, theil_sen};
+use crate::line_fit::{LineFit, squared_correlation, theil_sen};
 use crate::stretch::{Lows, Stretch, highest, lowest};
 
 /// How a series moves.
@@ -59,6 +59,8 @@ const YOUNG_CHURN_FACTOR: f64 = 3.5;
 const YOUNG_LOOKS: usize = 3;
 
 const NATS_MIN: f64 = 25.0;
+/// So much of the variance is on a line at the least where the evidence is that large.
+const LINE_CORRELATION_MIN: f64 = 0.25;
 
 const FLOOR_PARTS: usize = 8;
 const FLOOR_COUNTS_MIN: u64 = 128;
@@ -157,7 +159,7 @@ fn is_line(window: &[Stretch]) -> bool {
     let lows = Lows::of(window);
     // First what costs least: a line grows no further than the counts range.
     let range = f64::from(window.iter().map(|stretch| stretch.low).max().unwrap_or(0) - lowest(window));
-    if !is_beyond_churn(window, &lows, range) {
+    if !is_beyond_churn(window, &lows, range) || squared_correlation(&lows) < LINE_CORRELATION_MIN {
         return false;
     }
     LineFit::rising(&lows).is_some_and(|fit| {
