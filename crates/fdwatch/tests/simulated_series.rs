@@ -96,7 +96,7 @@ fn churn_is_not_called_in_an_hour() {
 #[test]
 fn a_step_is_not_called_in_an_hour() {
     let noises = [0, 1, 5, 20];
-    check_never_called(200, |seed| {
+    check_never_called(100, |seed| {
         let breath = noises[seed.whole(0, 3) as usize];
         let steps: [(usize, f64); 2] =
             std::array::from_fn(|_| (seed.whole(30, HOUR as i64) as usize, 5.0 + seed.exponential(60.0)));
@@ -171,7 +171,7 @@ fn one_in_two_seconds_is_called_on_top_of_churn_and_bursts() {
 
 #[test]
 fn a_leak_that_begins_after_half_an_hour_is_called_within_a_quarter() {
-    check(100, 0, |mut seed| {
+    check(50, 0, |mut seed| {
         let begins = 30 * MINUTE;
         let leak = counts(HOUR, |second| 200.0 + seed.whole(-50, 50) + second.saturating_sub(begins) as f64);
         let mut called = called(&leak, NO_WARM_UP);
@@ -260,7 +260,7 @@ fn a_pool_that_fills_during_warm_up_is_not_called() {
 /// And the same of a leak that stops.
 #[test]
 fn a_pool_is_not_called_any_more_once_it_has_been_full_for_some_time() {
-    check(100, 0, |mut seed| {
+    check(50, 0, |mut seed| {
         let ramp_s = 60.0 + 120.0 * seed.fraction();
         called(&pool(&mut seed, ramp_s), NO_WARM_UP).last().is_none_or(|last| last as f64 <= 2.5 * ramp_s)
     });
