@@ -80,6 +80,17 @@ pub(crate) fn theil_sen(lows: &Lows) -> f64 {
     *slopes[..len].select_nth_unstable_by(len / 2, f64::total_cmp).1
 }
 
+/// Which share of the counts' variance lies on a line; 0 on a level.
+pub(crate) fn squared_correlation(lows: &Lows) -> f64 {
+    let n = lows.counts().len() as f64;
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / n;
+    let (mean_at, mean_count) = (mean(lows.at()), mean(lows.counts()));
+    let pairs = lows.at().iter().zip(lows.counts());
+    let product: f64 = pairs.map(|(at, count)| (at - mean_at) * (count - mean_count)).sum();
+    let scale = squares(lows.at()) * squares(lows.counts());
+    if scale > 0.0 { product * product / scale } else { 0.0 }
+}
+
 /// The slope, not below 0, around which the residuals span the least. That span is convex in the slope.
 fn edge_slope(lows: &Lows) -> f64 {
     let span = |slope: f64| uniform_scale(lows.without(slope).counts());
@@ -152,5 +163,95 @@ impl<'a> Correlations<'a> {
         let lags = (1..self.rest.len() / 2 - 1).step_by(2);
         let pairs = lags.map(|lag| self.at(lag) + self.at(lag + 1));
         1.0 + 2.0 * pairs.take_while(|pair| *pair > 0.0).sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stretch::Stretch;
+
+    fn lows(counts: &[u32]) -> Lows {
+        let stretch = |(at, &count): (usize, &u32)| Stretch { at: at as u32, low: count, high: count };
+        Lows::of(&counts.iter().enumerate().map(stretch).collect::<Vec<_>>())
+    }
+
+    /// Ten wide, and new each time.
+    fn noise(at: u32) -> u32 {
+        (at.wrapping_mul(0x9e37_79b9) >> 16) % 10
+    }
+
+    #[test]
+    fn theil_sen_is_the_median_of_the_slopes_of_all_pairs() {
+        assert_eq!(theil_sen(&lows(&[])), 0.0);
+        assert_eq!(theil_sen(&lows(&[5])), 0.0);
+        assert_eq!(theil_sen(&lows(&[5, 5, 5])), 0.0);
+        // Pairs: 3, 1, 4/3, −1, 1/2, 2.
+        assert_eq!(theil_sen(&lows(&[10, 13, 12, 14])), 4.0 / 3.0);
+        assert_eq!(theil_sen(&lows(&[9, 7, 5, 3])), -2.0);
+    }
+
+    #[test]
+    fn a_quarter_of_wild_counts_does_not_move_the_slope() {
+        let with_wild_from = |from: u32| {
+            let count = |at: u32| if at >= from { 100_000 } else { 100 + 2 * at };
+            theil_sen(&lows(&(0..60).map(count).collect::<Vec<_>>()))
+        };
+        assert_eq!(with_wild_from(45), 2.0);
+        assert_ne!(with_wild_from(30), 2.0);
+    }
+
+    #[test]
+    fn a_level_or_a_fall_is_no_rise() {
+        assert!(LineFit::rising(&lows(&[12; 60])).is_none());
+        assert!(LineFit::rising(&lows(&(0..60).rev().collect::<Vec<_>>())).is_none());
+        assert!(LineFit::rising(&lows(&(0..8).collect::<Vec<_>>())).is_none());
+        assert!(LineFit::rising(&lows(&(0..9).collect::<Vec<_>>())).is_some());
+    }
+
+    #[test]
+    fn the_evidence_for_a_line_is_the_shrinking_of_the_noise() {
+        let counts: Vec<u32> = (0..64).map(|at| 100 + 2 * at).collect();
+        let fit = LineFit::rising(&lows(&counts)).expect("it rises");
+        assert_eq!(fit.slope, 2.0);
+        assert!((fit.growth - 126.0).abs() < 0.1, "{fit:?}");
+        // Around a level they span 127, around the line 1.
+        assert!((fit.nats - 64.0 * 127.0_f64.ln()).abs() < 0.5, "{fit:?}");
+        assert!(fit.step_nats < fit.nats / 4.0, "{fit:?}");
+    }
+
+    #[test]
+    fn the_evidence_for_a_step_is_greater_where_there_is_one() {
+        let counts: Vec<u32> = (0..64).map(|at| 100 + noise(at) + if at < 32 { 0 } else { 30 }).collect();
+        let fit = LineFit::rising(&lows(&counts)).expect("it rises");
+        assert!(fit.step_nats > fit.nats + 10.0, "{fit:?}");
+    }
+
+    #[test]
+    fn counts_that_follow_each_other_echo() {
+        let fresh: Vec<u32> = (0..64).map(|at| at + noise(at)).collect();
+        let fit = LineFit::rising(&lows(&fresh)).expect("it rises");
+        assert!(fit.correlation < 0.3 && fit.echo < 2.0, "{fit:?}");
+        let wave = |at: u32| 20.0 + f64::from(at) + 10.0 * (f64::from(at) / 5.0).sin();
+        let smooth: Vec<u32> = (0..64).map(|at| wave(at) as u32).collect();
+        let fit = LineFit::rising(&lows(&smooth)).expect("it rises");
+        assert!(fit.correlation > 0.9 && fit.echo > 5.0, "{fit:?}");
+    }
+
+    #[test]
+    fn the_share_on_a_line_is_between_none_and_all() {
+        assert_eq!(squared_correlation(&lows(&[])), 0.0);
+        assert_eq!(squared_correlation(&lows(&[3, 3, 3])), 0.0);
+        assert_eq!(squared_correlation(&lows(&[3, 5, 3])), 0.0);
+        assert!((squared_correlation(&lows(&[3, 5, 7])) - 1.0).abs() < 1e-12);
+        assert!((squared_correlation(&lows(&[1, 3, 2])) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn correlations_are_those_of_the_books() {
+        let correlations = Correlations::of(&[1.0, -1.0, 1.0, -1.0]);
+        assert_eq!([1, 2, 3].map(|lag| correlations.at(lag)), [-0.75, 0.5, -0.25]);
+        assert_eq!(Correlations::of(&[2.0; 9]).at(1), 0.0);
+        assert_eq!(Correlations::of(&[2.0; 9]).echo(), 1.0);
     }
 }

@@ -164,7 +164,7 @@ impl Series {
             let steps = u128::from((span.counts - 1).max(1));
             (u128::from(span.length_ms()) * u128::from(index) / steps) as u64
         };
-        self.stretches.reserve_exact(capacity_for(stretches as usize + 1));
+        self.stretches.reserve_exact(capacity_for(stretches as usize));
         for index in 0..stretches {
             let first = index * self.counts_per_stretch;
             let last = (first + self.counts_per_stretch).min(span.counts) - 1;
@@ -218,5 +218,9 @@ impl Span {
 
 /// Doubles, like a `Vec` does, but never beyond what will be used.
 fn capacity_for(stretches: usize) -> usize {
-    stretches.next_power_of_two().clamp(8, SERIES_POINTS_MAX).max(stretches)
+    stretches.next_power_of_two().clamp(8, SERIES_POINTS_MAX)
 }
+
+#[cfg(test)]
+#[path = "series_tests.rs"]
+mod tests;

@@ -130,3 +130,107 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEADY: Trend = Trend { per_second: 0.25, is_leak: false };
+    const LEAK: Trend = Trend { per_second: 0.5, is_leak: true };
+
+    fn leaking(per_second: f64, limit_in_s: Option<u64>) -> Verdict {
+        Verdict::Leaking { per_second, limit_in: limit_in_s.map(Duration::from_secs) }
+    }
+
+    #[track_caller]
+    fn check(count: u64, limit: Option<u64>, trend: &Trend, terms: Terms, expected: Verdict) {
+        assert_eq!(verdict_of(Some(count), limit, trend, true, &terms), expected);
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_tell_is_not_permitted() {
+        assert_eq!(verdict_of(None, Some(10), &LEAK, true, &Terms::default()), Verdict::NotPermitted);
+    }
+
+    #[test]
+    fn without_a_leak_it_is_steady_once_warm() {
+        check(10, None, &STEADY, Terms::default(), Verdict::Steady);
+        assert_eq!(verdict_of(Some(10), None, &STEADY, false, &Terms::default()), Verdict::Warming);
+    }
+
+    #[test]
+    fn a_limit_is_near_from_nine_tenths_on() {
+        let near = |count| Verdict::NearLimit { count, limit: 1000 };
+        check(899, Some(1000), &STEADY, Terms::default(), Verdict::Steady);
+        check(900, Some(1000), &STEADY, Terms::default(), near(900));
+        check(901, Some(1000), &LEAK, Terms::default(), near(901));
+        check(0, Some(0), &STEADY, Terms::default(), Verdict::NearLimit { count: 0, limit: 0 });
+        check(u64::MAX - 1, Some(u64::MAX), &STEADY, Terms::default(), {
+            Verdict::NearLimit { count: u64::MAX - 1, limit: u64::MAX }
+        });
+    }
+
+    #[test]
+    fn more_than_fail_over_is_too_many() {
+        let terms = Terms { fail_over: Some(20), ..Terms::default() };
+        check(19, None, &STEADY, terms, Verdict::Steady);
+        check(20, None, &STEADY, terms, Verdict::Steady);
+        check(21, Some(1000), &LEAK, terms, Verdict::NearLimit { count: 21, limit: 20 });
+    }
+
+    #[test]
+    fn only_a_leak_faster_than_max_rate_is_one() {
+        let max_rate = |rate| Terms { max_rate: Some(rate), ..Terms::default() };
+        check(10, None, &LEAK, max_rate(0.49), leaking(0.5, None));
+        check(10, None, &LEAK, max_rate(0.5), Verdict::Steady);
+        check(10, None, &STEADY, max_rate(0.1), Verdict::Steady);
+    }
+
+    #[test]
+    fn the_time_to_the_limit_runs_from_the_newest_count() {
+        check(24, Some(1024), &LEAK, Terms::default(), leaking(0.5, Some(2000)));
+        assert_eq!(limit_in(1024, 1024, 1.0), Some(Duration::ZERO));
+        assert_eq!(limit_in(2000, 1024, 1.0), Some(Duration::ZERO));
+        assert_eq!(limit_in(0, u64::MAX, f64::MIN_POSITIVE), Some(LIMIT_IN_MAX));
+        for no_growth in [0.0, -1.0, f64::NAN, f64::NEG_INFINITY] {
+            assert_eq!(limit_in(0, 1024, no_growth), None);
+        }
+        assert_eq!(limit_in(0, 1024, f64::INFINITY), Some(Duration::ZERO));
+    }
+
+    /// From good to bad.
+    fn ladder() -> Vec<Verdict> {
+        vec![
+            Verdict::Warming,
+            Verdict::Steady,
+            Verdict::Gone,
+            Verdict::NotPermitted,
+            leaking(0.1, None),
+            leaking(9.0, None),
+            leaking(9.0, Some(500)),
+            leaking(0.1, Some(400)),
+            Verdict::NearLimit { count: 950, limit: 1000 },
+            Verdict::NearLimit { count: 96, limit: 100 },
+        ]
+    }
+
+    #[test]
+    fn the_worst_is_found_in_any_order() {
+        let ladder = ladder();
+        for (index, worse) in ladder.iter().enumerate() {
+            for better in &ladder[..=index] {
+                assert_eq!(worse.worse(*better), *worse);
+                assert_eq!(better.worse(*worse), *worse);
+            }
+            assert_eq!(Verdict::worst(ladder[..=index].iter().copied()), *worse);
+            assert_eq!(Verdict::worst(ladder[..=index].iter().rev().copied()), *worse);
+        }
+        assert_eq!(Verdict::worst([]), Verdict::Warming);
+    }
+
+    #[test]
+    fn exit_codes_are_as_documented() {
+        let codes: Vec<u8> = ladder().iter().map(Verdict::exit_code).collect();
+        assert_eq!(codes, [0, 0, 3, 4, 1, 1, 1, 1, 2, 2]);
+    }
+}
