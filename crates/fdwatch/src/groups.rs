@@ -53,6 +53,8 @@ pub(crate) struct Groups {
     kinds: Vec<(Kind, Tally)>,
     are_coarse: bool,
     has_scan: bool,
+    /// The warm-up is over.
+    are_warm: bool,
     /// Permits of series that are no more, to be given back.
     series_unused: usize,
 }
@@ -164,10 +166,11 @@ impl Groups {
         self.tallies().for_each(|tally| tally.scanned = 0);
     }
 
-    /// Lets time pass: the numbers of the newest scan still hold.
+    /// After the scans of a tick: the numbers of the newest one still hold.
     pub(crate) fn push(&mut self, moment: Moment) {
+        let were_warm = std::mem::replace(&mut self.are_warm, moment.at >= moment.warm_up);
         for tally in self.tallies() {
-            if moment.at < moment.warm_up {
+            if !were_warm {
                 tally.lowest = tally.count;
             }
             if let Some(series) = &mut tally.series {
@@ -218,8 +221,7 @@ impl Tally {
     fn finish_scan(&mut self, is_first: bool, moment: Moment, permits: &mut SeriesPermits) {
         let (before, now) = (self.count, std::mem::take(&mut self.scanned));
         self.count = now;
-        let is_warm = moment.at >= moment.warm_up;
-        self.lowest = if is_first || !is_warm { now } else { self.lowest.min(now) };
+        self.lowest = if is_first { now } else { self.lowest.min(now) };
         if is_first || before == now {
             return;
         }

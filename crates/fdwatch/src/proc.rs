@@ -11,6 +11,10 @@
 //!   local, and then asked with `AT_STATX_DONT_SYNC`.
 
 mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod fixture_tests;
 mod kcmp;
 mod mounts;
 pub mod parse;

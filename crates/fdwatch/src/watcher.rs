@@ -12,6 +12,9 @@
 mod config;
 mod report;
 mod scanner;
+#[cfg(test)]
+#[path = "watcher/watcher_tests.rs"]
+mod tests;
 mod watched;
 
 use std::collections::VecDeque;
@@ -118,9 +121,10 @@ impl Watcher {
                 (true, false) => self.handles_left += 1,
                 _ => {}
             }
-            match counted {
-                Err(error) if error.is_out_of_descriptors() => out_of_descriptors = Some(error),
-                _ => watched.push(moment),
+            if let Err(error) = counted
+                && error.is_out_of_descriptors()
+            {
+                out_of_descriptors = Some(error);
             }
         }
         if let Some(error) = out_of_descriptors {
@@ -130,6 +134,7 @@ impl Watcher {
         self.bury();
         let (root, fds_max) = (&self.root, self.config.scan_fds_max);
         self.scanner.run(root, &mut self.watched, fds_max, moment, &mut self.permits);
+        self.watched.iter_mut().for_each(|watched| watched.push(moment));
         Ok(self.summary())
     }
 

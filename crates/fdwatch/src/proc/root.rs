@@ -44,13 +44,6 @@ impl ProcRoot {
     pub(crate) fn own_pid(&self) -> Option<u32> {
         self.own_pid
     }
-
-    /// As on kernels before 6.2, for tests.
-    #[cfg(test)]
-    pub(crate) fn without_sizes(mut self) -> Self {
-        self.has_sizes = false;
-        self
-    }
 }
 
 impl AsFd for ProcRoot {

@@ -104,24 +104,18 @@ impl Tables {
             return counted.map(Some).map_err(|errno| process.error(errno));
         }
         let mut found = None;
-        each_thread(process, |thread| {
-            if thread == process.pid() {
-                return ControlFlow::Continue(());
-            }
+        // Without a list of them there are none.
+        let _ = each_thread(process, |thread| {
             match count_of_thread(root, process, thread) {
-                Ok(0) => ControlFlow::Continue(()),
-                Err(Errno::NOENT | Errno::SRCH) => ControlFlow::Continue(()),
-                Ok(descriptors) => {
-                    found = Some((thread, Ok(descriptors)));
+                // Whoever is on the way out, like the leader.
+                Ok(0) | Err(Errno::NOENT | Errno::SRCH) => ControlFlow::Continue(()),
+                counted if thread != process.pid() => {
+                    found = Some((thread, counted));
                     ControlFlow::Break(())
                 }
-                Err(errno) => {
-                    found = Some((thread, Err(errno)));
-                    ControlFlow::Break(())
-                }
+                _ => ControlFlow::Continue(()),
             }
-        })
-        .map_err(|errno| process.error(errno))?;
+        });
         match found {
             Some((thread, counted)) => {
                 self.stand_in = Some(thread);
@@ -167,7 +161,8 @@ fn is_shared(root: &ProcRoot, process: &Process, known: u32, thread: u32) -> boo
     if root.is_ours
         && let Ok(is_shared) = share_descriptors(known, thread)
     {
-        return is_shared;
+        // Whoever has ended has no table, which is not the same as the others'.
+        return is_shared || !matches!(count_of_thread(root, process, thread), Ok(1..));
     }
     let count = |thread| count_of_thread(root, process, thread).ok();
     let (before, other, after) = (count(known), count(thread), count(known));

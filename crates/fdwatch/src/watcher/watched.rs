@@ -128,7 +128,7 @@ impl Watched {
         }
     }
 
-    /// Remembers the newest count.
+    /// Remembers what a tick has found.
     pub(crate) fn push(&mut self, moment: Moment) {
         if let State::Open(count) = self.state {
             self.series.push(moment.at, u32::try_from(count).unwrap_or(u32::MAX));
