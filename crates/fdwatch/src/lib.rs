@@ -3,6 +3,8 @@
 mod descriptor;
 mod process_key;
 mod report;
+#[cfg(feature = "run")]
+pub mod run;
 mod verdict;
 
 pub use descriptor::{Descriptor, Kind, Socket};
