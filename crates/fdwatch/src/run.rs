@@ -29,10 +29,18 @@ mod exec_stage;
 mod leftovers;
 mod proc_stat;
 mod signals;
+mod stack_id;
+#[cfg(all(feature = "stacks", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod stacks;
+#[cfg(not(all(feature = "stacks", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[path = "run/stacks_absent.rs"]
+mod stacks;
 
 pub use child::{Child, RunConfig, Status};
-pub use error::RunError;
+pub use error::{RunError, StacksError};
 pub use events::{Event, Events};
 pub use exec_stage::exec_stage;
 pub use leftovers::{LEFTOVERS_MAX, Leftover, Leftovers};
 pub use signals::{Caught, Sender};
+pub use stack_id::{StackId, StackLosses};
+pub use stacks::Stacks;

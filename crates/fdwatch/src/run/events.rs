@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::child::{Child, Status};
+use super::child::Child;
 use super::signals::{Caught, Mask, OF_A_RUN, OF_A_WATCH, Signals};
 
 /// Why a wait ended.
@@ -89,9 +89,8 @@ impl Events {
         }
         // Asked every time: one SIGCHLD may stand for many ends.
         let Some(child) = child else { return Ok(None) };
-        let before = child.status();
-        let now = child.poll()?;
-        Ok((before == Status::Running && now != before).then_some(Event::ChildChanged))
+        child.poll()?;
+        Ok(child.tells_its_end().then_some(Event::ChildChanged))
     }
 
     /// Which of the others is ready, if any.
