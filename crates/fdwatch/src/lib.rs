@@ -18,8 +18,8 @@
 //! ```
 //!
 //! # Invariants
-//! - Never reads a clock, sleeps, or starts a thread; keeps no global state.
-//! - Only reads, and only below `/proc`. Never traces, stops or signals a watched process.
+//! - Never starts a thread. The watcher reads no clock and does not sleep.
+//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process; [`run`] does, with the one that it started.
 //! - What the kernel does not tell is `None` or an error, never 0.
 
 mod descriptor;
@@ -30,6 +30,8 @@ mod line_fit;
 mod proc;
 mod process_key;
 pub mod report;
+#[cfg(feature = "run")]
+pub mod run;
 mod series;
 mod snapshot;
 mod stretch;

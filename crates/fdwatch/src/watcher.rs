@@ -31,7 +31,7 @@ use watched::{Role, State, Watched};
 /// Processes that are gone and still reported; the oldest are forgotten first.
 const GONE_MAX: usize = 32;
 /// Series of kinds and groups, of all processes together: about 3 KiB each.
-const SERIES_MAX: usize = 512;
+const SERIES_MAX: usize = 256;
 /// Descriptors that are left to the caller and to the tick, before processes are held open at all.
 const DESCRIPTORS_SPARED: u64 = 12;
 /// And then one in so many.

@@ -1,0 +1,3 @@
+//! The `fdwatch` binary.
+
+fn main() {}
