@@ -22,6 +22,8 @@
 //! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process; [`run`] does, with the one that it started.
 //! - What the kernel does not tell is `None` or an error, never 0.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod descriptor;
 mod error;
 mod group;
