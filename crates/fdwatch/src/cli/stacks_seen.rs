@@ -54,10 +54,7 @@ impl StacksSeen {
             if self.groups.len() == GROUPS_MAX {
                 return;
             }
-            let mut stacks: Vec<_> = stacks.into_iter().collect();
-            stacks.sort_unstable_by_key(|&(stack, count)| (std::cmp::Reverse(count), stack));
-            stacks.truncate(STACKS_MAX);
-            self.groups.insert((key, kind, pattern), stacks);
+            self.groups.insert((key, kind, pattern), most(stacks));
         }
     }
 
@@ -65,13 +62,35 @@ impl StacksSeen {
     pub(super) fn describe(&self, stacks: &mut Stacks, report: &mut Report) {
         for process in &mut report.processes {
             for group in &mut process.groups {
-                let Some(seen) = self.groups.get(&(process.key, group.kind, group.pattern.clone())) else {
-                    continue;
-                };
+                let seen = self.most_of(process.key, group.kind, &group.pattern);
                 let ids: Vec<StackId> = seen.iter().map(|&(stack, _)| stack).collect();
                 let counts = seen.iter().map(|&(_, count)| count).zip(stacks.describe(&ids));
                 group.stacks = counts.map(|(count, frames)| StackCount { count, frames }).collect();
             }
         }
     }
+
+    /// The stacks behind a group of a report, whose pattern may be the one target that all have, or a coarser pattern.
+    fn most_of(&self, process: ProcessKey, kind: Kind, shown: &[u8]) -> Vec<(StackId, u32)> {
+        let of_target = group::pattern(kind, shown, None);
+        let is_shown =
+            |pattern: &Vec<u8>| *pattern == shown || *pattern == of_target || group::coarse(pattern) == shown;
+        let groups = self
+            .groups
+            .iter()
+            .filter(|((key, of, pattern), _)| *key == process && *of == kind && is_shown(pattern));
+        let mut sums: BTreeMap<StackId, u32> = BTreeMap::new();
+        for &(stack, count) in groups.flat_map(|(_, stacks)| stacks) {
+            *sums.entry(stack).or_default() += count;
+        }
+        most(sums)
+    }
+}
+
+/// The most frequent, most first.
+fn most(counts: impl IntoIterator<Item = (StackId, u32)>) -> Vec<(StackId, u32)> {
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_unstable_by_key(|&(stack, count)| (std::cmp::Reverse(count), stack));
+    counts.truncate(STACKS_MAX);
+    counts
 }
