@@ -8,7 +8,7 @@ use super::constants::*;
 use super::descriptors::DescriptorPlan;
 use super::memory::MemoryPlan;
 use super::serving::{Serving, transfers_most};
-use super::{Plan, PlanError, Resource, threads_total};
+use super::{Plan, PlanError, Resource};
 use crate::format_bytes;
 
 /// The plan with other serving ceilings.
@@ -102,7 +102,7 @@ fn memory(plan: &Plan, serving: Serving) -> MemoryPlan {
         readers: plan.readers as u64,
         writer_cache_bytes: plan.writer_cache_bytes,
         commit_queue_bytes: plan.commit_queue_bytes,
-        threads: threads_total(plan.workers as u64, serving),
+        workers: plan.workers as u64,
         serving,
     }
 }
