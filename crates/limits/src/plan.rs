@@ -135,6 +135,11 @@ impl Plan {
         refit::refit(self, connections, transfers)
     }
 
+    /// Whether so many clients fit beside what the store has taken, whatever is right between the two numbers.
+    pub fn has_room_for(&self, connections: usize, transfers: usize) -> bool {
+        refit::has_room_for(self, connections as u64, transfers as u64)
+    }
+
     fn assembled(
         workers: u64,
         memory: MemoryPlan,

@@ -37,6 +37,10 @@ pub(super) fn refit(
     }
 }
 
+pub(super) fn has_room_for(plan: &Plan, connections: u64, transfers: u64) -> bool {
+    passed(plan, Serving { connections, transfers }).is_none()
+}
+
 /// Which of the two was too much, and how much would not be. Asked only when nothing fits.
 fn refusal(plan: &Plan, connections: Option<u64>, transfers: Option<u64>) -> PlanError {
     // The least of both always fits: the process runs with no less.
