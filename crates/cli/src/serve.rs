@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use drystone_limits::constants;
 use drystone_local::LocalStore;
 use drystone_server::{Server, ServerConfig, TlsAcceptor};
 use drystone_store::{BucketName, NewKey, Store};
@@ -25,8 +24,8 @@ use crate::output::Output;
 use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
 
-/// Threads on which requests may block, whatever a reload asks for; one is for the heartbeat of uploads.
-const BLOCKING_THREADS_MAX: usize = constants::TRANSFERS_MAX as usize + 1;
+/// Threads of the runtime's own on which something may block: the heartbeat of uploads. Requests have threads of the server's.
+const BLOCKING_THREADS_MAX: usize = 1;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     // Before anything is made or shown.
@@ -54,7 +53,6 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     log(args.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        // The most that any plan can have: what this one has, and what a reload makes of it, is kept by the gates in front.
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name("drystone-request")
         .enable_all()

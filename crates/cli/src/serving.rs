@@ -124,7 +124,7 @@ impl Reload {
             .context("a restart with this file would fail")?;
         let mut changes = self.needs_restart(&file);
         changes.extend(self.changes(&before, &after, &plan));
-        self.controls.change(plan.clone(), after.deadlines);
+        self.controls.change(plan.clone(), after.deadlines)?;
         let mut applied = 0;
         for Change { setting, from, to, how } in changes {
             match how {

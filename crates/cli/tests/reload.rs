@@ -89,13 +89,17 @@ impl Configured {
 
     /// Asks for the object and reads none of it.
     fn begin(&self) -> TcpStream {
-        let mut socket = self.server.connect();
-        let head = format!(
-            "GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n\r\n"
-        );
-        socket.write_all(head.as_bytes()).unwrap();
-        socket
+        begin(&self.server.address)
     }
+}
+
+fn begin(address: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(served::PATIENCE)).unwrap();
+    let head =
+        format!("GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    socket
 }
 
 /// Reads the object to its end.
@@ -255,4 +259,72 @@ fn idle_connections_go_when_their_ceiling_is_lowered() {
         assert!(now <= 17, "{now} connections; those that are idle make way");
     }
     drop(idle);
+}
+
+/// Twice as many clients as there are transfers read the object at once; the most threads that were seen, and how many are planned.
+fn threads_under_load(server: &Configured, bytes: &[u8]) -> (u64, u64) {
+    let of_process = |what: &str| server.limits()["process"][what].as_u64().unwrap();
+    let address = server.server.address.as_str();
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..32).map(|_| scope.spawn(|| (0..8).for_each(|_| finish(begin(address), bytes)))).collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            most = most.max(of_process("threads"));
+        }
+    });
+    (most, of_process("threads_planned"))
+}
+
+#[test]
+fn there_are_no_more_threads_than_planned_whatever_the_transfers_are() {
+    let server = Configured::start("transfers = 12\n", &[]);
+    let bytes: Vec<u8> = (0..1 << 20_u32).flat_map(u32::to_le_bytes).collect();
+    server.put(&bytes);
+    let (most, planned) = threads_under_load(&server, &bytes);
+    assert!(most <= planned, "{most} threads, {planned} are planned");
+    server.reload("transfers = 20\n");
+    let (most, more) = threads_under_load(&server, &bytes);
+    assert!(most <= more && more == planned + 8, "{most} threads, {more} are planned");
+    server.reload("transfers = 8\n");
+    let planned = server.limits()["process"]["threads_planned"].as_u64().unwrap();
+    assert_eq!(planned, more - 12);
+    // Those that are too many end once they have nothing to do.
+    for _ in 0..1000 {
+        if server.limits()["process"]["threads"].as_u64().unwrap() <= planned {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("more threads than planned stay: {}", server.limits()["process"]);
+}
+
+/// The room for more connections is what fewer transfers leave, and that is not there before those under way have ended.
+#[test]
+fn a_ceiling_is_not_raised_into_the_room_of_those_under_way() {
+    let server = Configured::start("memory = \"256MiB\"\nconnections = 100\ntransfers = 50\n", &[]);
+    // More than the sockets of both ends take in, so that whoever does not read is not done.
+    let bytes: Vec<u8> = (0..2 << 20_u32).flat_map(u32::to_le_bytes).collect();
+    server.put(&bytes);
+    let downloads: Vec<_> = (0..50).map(|_| server.begin()).collect();
+    server.wait_for("transfers", "now", 50);
+    let before = server.limits();
+    let other = "memory = \"256MiB\"\nconnections = 800\ntransfers = 8\nidle_seconds = 9\n";
+    let log = server.reload(other);
+    let last = log.last().unwrap();
+    assert!(message(last).starts_with("reload refused"), "{log:?}");
+    assert!(last["error"].as_str().unwrap().contains("50 transfers are under way"), "{log:?}");
+    for unchanged in ["deadlines", "ceilings", "spends"] {
+        assert_eq!(server.limits()[unchanged], before[unchanged]);
+    }
+    assert_eq!(server.resource("transfers")["ceiling"], 50);
+    // Lowering alone disturbs nobody.
+    let log = server.reload("memory = \"256MiB\"\nconnections = 100\ntransfers = 8\n");
+    assert_eq!(said(&log, "transfers"), Some(("reloaded", "50", "8")), "{log:?}");
+    assert!(message(server.reload(other).last().unwrap()).starts_with("reload refused"));
+    downloads.into_iter().for_each(|download| finish(download, &bytes));
+    server.wait_for("transfers", "now", 0);
+    let log = server.reload(other);
+    assert_eq!(said(&log, "connections"), Some(("reloaded", "100", "800")), "{log:?}");
+    assert_eq!(server.resource("connections")["ceiling"], 800);
 }

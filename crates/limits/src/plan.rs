@@ -135,6 +135,11 @@ impl Plan {
         refit::refit(self, connections, transfers)
     }
 
+    /// Whether so many clients fit beside what the store has taken, whatever is right between the two numbers.
+    pub fn has_room_for(&self, connections: usize, transfers: usize) -> bool {
+        refit::has_room_for(self, connections as u64, transfers as u64)
+    }
+
     fn assembled(
         workers: u64,
         memory: MemoryPlan,
@@ -145,7 +150,7 @@ impl Plan {
         let (readers, serving) = (descriptors.readers, memory.serving);
         let mut spends = memory.spends();
         spends.extend(descriptors.spends());
-        spends.extend(thread_spends(workers, serving));
+        spends.extend(thread_spends(workers, memory.buffers, serving));
         spends.push(Spend::new(Resource::Children, "none are started", 0, 1));
         let descriptors_ceiling = ceilings.iter().find(|ceiling| ceiling.resource == Resource::Descriptors);
         let plan = Self {
@@ -220,11 +225,11 @@ fn ingests(buffers: u64, serving: Serving) -> u64 {
     (buffers / each).max(1)
 }
 
-fn threads_total(workers: u64, serving: Serving) -> u64 {
-    spend::total(&thread_spends(workers, serving), Resource::Threads)
+fn threads_total(workers: u64, buffers: u64, serving: Serving) -> u64 {
+    spend::total(&thread_spends(workers, buffers, serving), Resource::Threads)
 }
 
-fn thread_spends(workers: u64, serving: Serving) -> Vec<Spend> {
+fn thread_spends(workers: u64, buffers: u64, serving: Serving) -> Vec<Spend> {
     let threads = |use_: &str, count| Spend::new(Resource::Threads, use_, count, 1);
     if serving.is_none() {
         return vec![
@@ -237,7 +242,7 @@ fn thread_spends(workers: u64, serving: Serving) -> Vec<Spend> {
     vec![
         threads("main", THREADS_READER),
         threads("event loops", workers),
-        threads("cutters, one for each upload", ingests(BUFFERS_SERVING, serving)),
+        threads("cutters, one for each upload", ingests(buffers, serving)),
         threads("workers", workers),
         threads("requests", serving.blocking_threads()),
     ]

@@ -305,3 +305,22 @@ fn whatever_there_is_a_server_stays_below_it() {
         }
     }
 }
+
+/// Each upload that has buffers has a cutter thread of its own, and with many workers there are more buffers.
+#[test]
+fn there_is_a_cutter_thread_for_each_upload_that_has_buffers() {
+    let mut seen = Vec::new();
+    for workers in [1, 2, 10, 11, 16, 64] {
+        for memory in [192, 8192] {
+            let ask = Ask { connections: Some(64), ..ask(workers, memory * MIB, MIB) };
+            let Ok(plan) = Plan::new(&ask, &budget(2, u64::MAX, 4096)) else { continue };
+            check_sums(&plan);
+            let cutters = plan.spends.iter().find(|row| row.use_.starts_with("cutters")).unwrap();
+            assert_eq!(cutters.count, plan.ingests as u64, "{workers} workers, {memory} MiB: {plan}");
+            let others = 1 + 2 * workers + plan.blocking_threads;
+            assert_eq!(plan.threads, others + plan.ingests, "{plan}");
+            seen.push(plan.ingests);
+        }
+    }
+    assert!(seen.iter().any(|ingests| *ingests > 4) && seen.contains(&4), "{seen:?}");
+}

@@ -104,14 +104,11 @@ pub(crate) fn unmet(
     key: &Key,
     condition: Condition,
 ) -> rusqlite::Result<Option<StoreError>> {
-    let present =
-        || -> rusqlite::Result<_> { Ok(records_read::object(tx, bucket, key)?.map(|object| object.content)) };
-    let holds = match condition {
-        Condition::Always => true,
-        Condition::IfAbsent => present()?.is_none(),
-        Condition::IfContent(expected) => present()? == Some(expected),
-    };
-    Ok((!holds).then(|| StoreError::PreconditionFailed { key: key.clone() }))
+    if condition == Condition::Always {
+        return Ok(None);
+    }
+    let present = records_read::object(tx, bucket, key)?;
+    Ok((!condition.holds(present.as_ref())).then(|| StoreError::PreconditionFailed { key: key.clone() }))
 }
 
 fn write(tx: &Transaction<'_>, entry: &Entry, seen: &Seen) -> rusqlite::Result<ManifestId> {

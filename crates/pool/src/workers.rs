@@ -1,6 +1,7 @@
-//! A fixed number of threads that run short, blocking jobs from one bounded queue.
+//! A number of threads, fixed until somebody says another, that run blocking jobs from one bounded queue.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use drystone_sync::{Arc, Mutex, thread};
@@ -8,6 +9,13 @@ use drystone_sync::{Arc, Mutex, thread};
 use crate::{Closed, Queue, Usage};
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// What the queue holds.
+enum Task {
+    Run(Job),
+    /// Whoever takes it ends: there are to be fewer threads.
+    Leave,
+}
 
 /// A job panicked; the message is the panic's, where it was text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,10 +41,21 @@ pub(crate) fn isolate<T>(body: impl FnOnce() -> T) -> Result<T, JobPanic> {
 /// `threads` threads and a queue of `queue_len_max` jobs. A full queue blocks whoever submits; a job must
 /// therefore never submit to its own pool.
 pub struct WorkerPool {
-    queue: Queue<Job>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    threads_len: usize,
+    name: String,
+    queue: Queue<Task>,
+    /// A leaf lock, held for counting and keeping handles.
+    threads: Mutex<Threads>,
+    /// Numbers of threads that have ended by `Leave` and are not joined yet.
+    left: Arc<Mutex<Vec<usize>>>,
     panics: Arc<Mutex<u64>>,
+}
+
+#[derive(Default)]
+struct Threads {
+    started: BTreeMap<usize, thread::JoinHandle<()>>,
+    next: usize,
+    /// How many there are once everyone has left who was told to.
+    wanted: usize,
 }
 
 impl WorkerPool {
@@ -47,23 +66,66 @@ impl WorkerPool {
     pub fn new(name: &str, threads: usize, queue_len_max: usize) -> std::io::Result<Self> {
         assert!(threads > 0, "a pool of no threads would never run a job");
         let pool = Self {
+            name: name.to_owned(),
             queue: Queue::new(queue_len_max),
-            threads: Mutex::new(Vec::with_capacity(threads)),
-            threads_len: threads,
+            threads: Mutex::new(Threads { wanted: threads, ..Threads::default() }),
+            left: Arc::new(Mutex::new(Vec::new())),
             panics: Arc::new(Mutex::new(0)),
         };
-        for index in 0..threads {
-            let (queue, panics) = (pool.queue.clone(), Arc::clone(&pool.panics));
-            let started = thread::spawn(&format!("{name}-{index}"), move || {
-                while let Some(job) = queue.pop() {
-                    if isolate(job).is_err() {
-                        *panics.lock() += 1;
-                    }
-                }
-            })?;
-            pool.threads.lock().push(started);
+        for _ in 0..threads {
+            pool.start()?;
         }
         Ok(pool)
+    }
+
+    /// From now on there are so many threads. More are started at once; fewer are there as soon as the jobs queued before are begun
+    /// and a thread has nothing to do: no job is disturbed. Blocks while the queue is full.
+    ///
+    /// # Errors
+    /// The operating system's, when it refuses a thread; then there are as many as it gave.
+    pub fn resize(&self, threads: usize) -> std::io::Result<()> {
+        assert!(threads > 0, "a pool of no threads would never run a job");
+        let before = std::mem::replace(&mut self.threads.lock().wanted, threads);
+        for given in before..threads {
+            if let Err(error) = self.start() {
+                self.threads.lock().wanted = given;
+                return Err(error);
+            }
+        }
+        for _ in threads..before {
+            // A pool that is shut down has told everybody to end.
+            let _ = self.queue.push(Task::Leave);
+        }
+        let left = std::mem::take(&mut *self.left.lock());
+        let left: Vec<_> =
+            left.iter().filter_map(|index| self.threads.lock().started.remove(index)).collect();
+        for thread in left {
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> std::io::Result<()> {
+        let index = {
+            let mut threads = self.threads.lock();
+            threads.next += 1;
+            threads.next - 1
+        };
+        let (queue, panics, left) = (self.queue.clone(), Arc::clone(&self.panics), Arc::clone(&self.left));
+        let started = thread::spawn(&format!("{}-{index}", self.name), move || {
+            while let Some(task) = queue.pop() {
+                match task {
+                    Task::Run(job) => {
+                        if isolate(job).is_err() {
+                            *panics.lock() += 1;
+                        }
+                    }
+                    Task::Leave => return left.lock().push(index),
+                }
+            }
+        })?;
+        self.threads.lock().started.insert(index, started);
+        Ok(())
     }
 
     /// Queues a job; blocks while the queue is full. A panic of the job is contained and counted; to learn of it,
@@ -72,12 +134,12 @@ impl WorkerPool {
     /// # Errors
     /// [`Closed`] after [`shutdown`](Self::shutdown); the job was not and will not be run.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Closed<()>> {
-        self.queue.push(Box::new(job)).map_err(|_| Closed(()))
+        self.queue.push(Task::Run(Box::new(job))).map_err(|_| Closed(()))
     }
 
-    /// How many threads run jobs.
+    /// How many threads run jobs, or soon will.
     pub fn threads(&self) -> usize {
-        self.threads_len
+        self.threads.lock().wanted
     }
 
     /// A reading of the queue of jobs that wait for a thread.
@@ -93,8 +155,8 @@ impl WorkerPool {
     /// Refuses later jobs, runs the ones already queued, and joins every thread. Also done by `drop`.
     pub fn shutdown(&self) {
         self.queue.close();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
+        let threads = std::mem::take(&mut self.threads.lock().started);
+        for thread in threads.into_values() {
             // Jobs are isolated, so a worker thread itself never panics.
             let _ = thread.join();
         }

@@ -14,10 +14,9 @@ use drystone_pool::Slice;
 use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
 use drystone_sync::{Mutex, PlainArc, PlainWeak};
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::engine::Engine;
+use crate::engine::{Blocked, Engine};
 use crate::fault::Fault;
 use crate::places::Permit;
 
@@ -92,7 +91,7 @@ pub(crate) struct ObjectBody {
     /// All of it, when it is small: then nothing is leased any more.
     whole: Option<Bytes>,
     holding: PlainArc<Holding>,
-    fetching: Option<JoinHandle<Result<Fetched, StoreError>>>,
+    fetching: Option<Blocked<Result<Fetched, StoreError>>>,
     /// Kept by a fetch, too: when a body is dropped meanwhile, its thread still counts.
     transfer: PlainArc<Permit>,
 }
@@ -156,11 +155,11 @@ impl ObjectBody {
         self.range.end - self.range.start
     }
 
-    fn fetch(&self) -> JoinHandle<Result<Fetched, StoreError>> {
+    fn fetch(&self) -> Blocked<Result<Fetched, StoreError>> {
         let reader = self.holding.state.lock().reader.take();
         let (store, object, range) = (self.engine.store.clone(), self.object.clone(), self.range.clone());
         let transfer = PlainArc::clone(&self.transfer);
-        tokio::task::spawn_blocking(move || {
+        self.engine.block(move || {
             let _transfer = transfer;
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice()?;

@@ -1,8 +1,10 @@
 //! What every request shares: the store, and the ceilings in front of it.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use drystone_limits::Plan;
+use drystone_limits::{Plan, constants};
 use drystone_pool::WorkerPool;
 use drystone_store::{Store, StoreError};
 use drystone_sync::{Mutex, PlainArc};
@@ -15,6 +17,7 @@ use crate::download::Held;
 use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
+use crate::places::Places;
 use crate::s3::FIELDS_MAX;
 use crate::{Deadlines, ServerConfig};
 
@@ -39,6 +42,9 @@ pub(crate) struct Engine {
     pub(crate) calls: Gate,
     /// Where these run. Not the runtime's threads: it wakes one of those for every call, here whoever is awake goes on with the next.
     callers: WorkerPool,
+    /// One for each transfer. Not the runtime's threads: it starts another where the last one has ended its job and does not wait yet
+    /// for the next, so that there can be two for each.
+    carriers: WorkerPool,
     /// Requests whose body is a document, which has to be in memory to be understood.
     pub(crate) documents: Gate,
     pub(crate) held: Held,
@@ -47,6 +53,9 @@ pub(crate) struct Engine {
     /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
     plan: Mutex<PlainArc<Plan>>,
 }
+
+/// Jobs of transfers that wait for a thread: one for each, and one for each thread that is to end. So nobody waits to queue one.
+const JOBS_MAX: usize = 2 * constants::TRANSFERS_MAX as usize;
 
 /// One of so many transfers may be that of a form whose signature is not known yet.
 const FORMS_SHARE: usize = 4;
@@ -89,6 +98,7 @@ impl Engine {
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
             calls: Gate::new("requests at a time", calls, config.connections, patience),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
+            carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
             documents: Gate::new("documents at a time", config.documents, waiting, patience),
             held: Held::default(),
             keys: Keys::default(),
@@ -104,7 +114,34 @@ impl Engine {
 
     /// Other ceilings for whoever comes from now on. What the store has taken is not among them: `ingests` and `documents`
     /// stay what they were.
-    pub(crate) fn change(&self, plan: Plan, deadlines: Deadlines) {
+    ///
+    /// # Errors
+    /// When what is under way does not fit beside what is new, or a thread cannot be started: then everything is as it was.
+    pub(crate) fn change(
+        &self,
+        connections: &Places,
+        plan: Plan,
+        deadlines: Deadlines,
+    ) -> Result<(), ChangeError> {
+        let before = self.plan();
+        let set = |connections_max: usize, transfers_max: usize| {
+            connections.resize(connections_max);
+            self.transfers.resize(transfers_max);
+        };
+        // Nobody new gets in where a ceiling is lowered, so what is counted now is the most that there will be.
+        set(before.connections.min(plan.connections), before.transfers.min(plan.transfers));
+        let (connected, carried) = (connections.usage().now, self.transfers.usage().places.now);
+        if !plan.has_room_for(plan.connections.max(connected), plan.transfers.max(carried)) {
+            set(before.connections, before.transfers);
+            return Err(ChangeError::UnderWay { connections: connected, transfers: carried });
+        }
+        if let Err(error) = self.carriers.resize(plan.transfers) {
+            set(before.connections, before.transfers);
+            // Fewer, or as many as there are.
+            let _ = self.carriers.resize(before.transfers);
+            return Err(ChangeError::Threads(error));
+        }
+        connections.resize(plan.connections);
         let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
         self.deadlines.set(deadlines);
         self.transfers.change(plan.transfers, waiting, patience);
@@ -116,6 +153,18 @@ impl Engine {
         self.documents.change(ceiling(&self.documents), waiting, patience);
         self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
         *self.plan.lock() = PlainArc::new(plan);
+        Ok(())
+    }
+
+    /// Runs what belongs to a transfer, and may block for long, on one of their threads. The job must hold the transfer's place.
+    pub(crate) fn block<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
+        let (tell, told) = oneshot::channel();
+        // Refused only by a pool that is shut down, which is when nobody has the engine any more.
+        let _ = self.carriers.submit(move || {
+            // Nobody listens any more where the client has gone.
+            let _ = tell.send(job());
+        });
+        Blocked(told)
     }
 
     /// Runs a short call of the store on a thread that may block.
@@ -140,5 +189,48 @@ impl Engine {
             Fault::Internal
         });
         Ok(called??)
+    }
+}
+
+/// Why a running server could not be given other ceilings.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// A ceiling was to be raised while what another, lowered one allowed is still under way.
+    #[error(
+        "{connections} connections and {transfers} transfers are under way, and do not fit beside the ceiling that is raised: \
+         lower the other one first, and raise this one with another reload when they have ended"
+    )]
+    UnderWay {
+        /// Connections at the moment.
+        connections: usize,
+        /// Bodies on their way at the moment.
+        transfers: usize,
+    },
+    /// The system has no more threads.
+    #[error("a thread for the transfers cannot be started")]
+    Threads(#[source] io::Error),
+}
+
+/// What a thread is doing for a transfer.
+pub(crate) struct Blocked<T>(oneshot::Receiver<T>);
+
+/// A job panicked; the pool has contained it.
+#[derive(Debug, thiserror::Error)]
+#[error("a thread of the server panicked")]
+pub(crate) struct Panicked;
+
+impl From<Panicked> for Fault {
+    fn from(error: Panicked) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::Internal
+    }
+}
+
+impl<T> Future for Blocked<T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(|_| Panicked)
     }
 }

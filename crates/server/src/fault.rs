@@ -29,10 +29,3 @@ pub(crate) enum Fault {
     #[error("the request failed inside the server; its log says more")]
     Internal,
 }
-
-impl From<tokio::task::JoinError> for Fault {
-    fn from(error: tokio::task::JoinError) -> Self {
-        tracing::error!(%error, "a request's task failed");
-        Self::Internal
-    }
-}

@@ -77,6 +77,11 @@ impl Gate {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
+    /// Another number of places from now on.
+    pub(crate) fn resize(&self, ceiling: usize) {
+        self.places.resize(ceiling);
+    }
+
     /// Other ceilings from now on; who waits keeps the patience that he came with.
     pub(crate) fn change(&self, ceiling: usize, waiting_max: usize, patience: Duration) {
         *self.queue.lock() = Queue { waiting_max, patience };

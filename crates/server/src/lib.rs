@@ -34,6 +34,7 @@ mod upload;
 
 pub use access::bearer_token;
 pub use deadlines::Deadlines;
+pub use engine::ChangeError;
 pub use server::{Controls, Server};
 pub use tokio_rustls::TlsAcceptor;
 

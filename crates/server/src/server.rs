@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection::{Active, Connection, Evictable, Watched};
-use crate::engine::Engine;
+use crate::engine::{ChangeError, Engine};
 use crate::places::{Permit, Places};
 use crate::route::{ResponseBody, Router};
 use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes};
@@ -77,12 +77,16 @@ pub struct Controls {
 impl Controls {
     /// From now on these hold. Nobody under way is disturbed: where a ceiling is lowered below what is in use, nobody new gets
     /// in before enough have ended. Idle connections above their ceiling are closed.
-    pub fn change(&self, plan: Plan, deadlines: Deadlines) {
-        self.counts.places.resize(plan.connections);
-        self.engine.change(plan, deadlines);
+    ///
+    /// # Errors
+    /// When another ceiling is raised, and there is no room for that before those have ended; or a thread cannot be started. Then
+    /// everything is as it was.
+    pub fn change(&self, plan: Plan, deadlines: Deadlines) -> Result<(), ChangeError> {
+        self.engine.change(&self.counts.places, plan, deadlines)?;
         // Those chosen give their places back by and by, so the surplus is counted once.
         let surplus = self.counts.places.surplus();
         (0..surplus).take_while(|_| self.counts.evict(&self.idle, &self.engine.slow)).for_each(drop);
+        Ok(())
     }
 }
 

@@ -137,7 +137,7 @@ impl Engine {
         let place = self.lanes.enter().await?;
         let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
         let places = (transfer, slow_place);
-        let task = tokio::task::spawn_blocking(move || feed(place, places, upload, receiver));
+        let task = self.block(move || feed(place, places, upload, receiver));
         // A send fails only when the other side has ended, and then it knows why.
         let mut alive = prefix.is_empty() || sender.send(Message::Data(prefix.freeze())).await.is_ok();
         if end.is_none() {

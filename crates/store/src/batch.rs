@@ -3,8 +3,8 @@
 use drystone_chunker::ChunkId;
 
 use crate::{
-    BucketName, ChunkRef, ContentHash, Key, Location, ManifestId, ObjectMeta, PartTarget, SegmentId,
-    SessionId, StoreError,
+    BucketName, ChunkRef, ContentHash, Key, Location, ManifestId, ObjectMeta, ObjectRow, ObjectVersion,
+    PartTarget, SegmentId, SessionId, StoreError,
 };
 
 /// How a chunk of an upload came to be in the store.
@@ -35,8 +35,19 @@ pub enum Condition {
     Always,
     /// No object has the key.
     IfAbsent,
-    /// The object at the key has this content.
-    IfContent(ContentHash),
+    /// The object at the key is this very one, not another that contains the same.
+    IfVersion(ObjectVersion),
+}
+
+impl Condition {
+    /// Whether it is true of what is at the key; backends ask, inside the transaction that depends on it.
+    pub fn holds(self, present: Option<&ObjectRow>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::IfAbsent => present.is_none(),
+            Self::IfVersion(expected) => present.is_some_and(|object| object.version() == expected),
+        }
+    }
 }
 
 /// An object to be.

@@ -54,7 +54,7 @@ pub use multipart::{
 };
 pub use names::{BucketName, Key, NameError};
 pub use records::Records;
-pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, Session, Totals};
+pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, ObjectVersion, Session, Totals};
 pub use segments::{SegmentStorage, SegmentWriter};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};

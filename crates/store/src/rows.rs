@@ -48,6 +48,23 @@ pub struct ObjectRow {
     pub manifest: ManifestId,
 }
 
+/// What tells an object from every other that has been, or will be, under its key. Each put makes a manifest of its own; a copy
+/// onto itself keeps the manifest, and is told by its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// Its chunks.
+    pub manifest: ManifestId,
+    /// As for [`ObjectMeta::modified_ns`].
+    pub modified_ns: i64,
+}
+
+impl ObjectRow {
+    /// What a [`Condition`](crate::Condition) can hold on to.
+    pub fn version(&self) -> ObjectVersion {
+        ObjectVersion { manifest: self.manifest, modified_ns: self.meta.modified_ns }
+    }
+}
+
 /// One run of a manifest: a chunk, or a part of one, with its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ManifestRow {

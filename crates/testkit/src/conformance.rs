@@ -59,6 +59,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("a_put_replaces", objects::a_put_replaces),
     ("conditions_are_held", objects::conditions_are_held),
     ("a_delete_holds_its_condition", objects::a_delete_holds_its_condition),
+    ("the_same_bytes_again_are_another_object", objects::the_same_bytes_again_are_another_object),
     ("conditions_see_their_own_batch", objects::conditions_see_their_own_batch),
     ("a_missing_bucket_is_an_error", objects::a_missing_bucket_is_an_error),
     ("a_deleted_object_is_gone", objects::a_deleted_object_is_gone),

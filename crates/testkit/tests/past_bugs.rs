@@ -73,7 +73,7 @@ fn a_segment_that_cannot_be_sealed_stays_owned() {
 fn an_adopted_segment_whose_seal_fails_stays_owned() {
     let long = body(Flavour::Shifted, Anchor::Inline, Delta::At);
     let refused =
-        Op::Put { place: A, body: long, when: When::Other, manner: Manner::Whole, kind: Kind::Whole };
+        Op::Put { place: A, body: long, when: When::OtherManifest, manner: Manner::Whole, kind: Kind::Whole };
     let ops = [
         refused,
         Op::Reopen,

@@ -5,6 +5,7 @@ use drystone_sync::PlainArc;
 
 use crate::connection::Evictable;
 use crate::deadlines::SharedDeadlines;
+use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
 
@@ -21,6 +22,14 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// A task of shuttle's for each.
+    pub(crate) fn block<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        tokio::task::spawn_blocking(job)
+    }
+
     pub(crate) fn new(store: Store, ingests: usize, transfers: usize) -> PlainArc<Self> {
         let deadlines = SharedDeadlines::default();
         let patience = deadlines.get().turn;
@@ -31,5 +40,11 @@ impl Engine {
             slow: Evictable::default(),
             deadlines,
         })
+    }
+}
+
+impl From<tokio::task::JoinError> for Fault {
+    fn from(_: tokio::task::JoinError) -> Self {
+        Self::Internal
     }
 }

@@ -225,12 +225,7 @@ impl Tables {
     }
 
     fn holds(&self, bucket: &BucketName, key: &Key, condition: Condition) -> bool {
-        let present = self.objects.get(&(bucket.clone(), key.clone()));
-        match condition {
-            Condition::Always => true,
-            Condition::IfAbsent => present.is_none(),
-            Condition::IfContent(content) => present.is_some_and(|object| object.content == content),
-        }
+        condition.holds(self.objects.get(&(bucket.clone(), key.clone())))
     }
 }
 

@@ -40,6 +40,13 @@ fn assert_is(rig: &Rig, bytes: Option<&[u8]>, acknowledged: &[&[u8]]) {
     assert_eq!(totals.chunk_bytes, chunks.concat().len() as u64, "chunk bytes do not add up");
 }
 
+/// The condition that the key has what was stored, and nothing that came after it.
+fn is_still(rig: &Rig, stored: &Stored) -> Condition {
+    let row = rig.store.stat(&bucket(), &key("a")).expect("it was put");
+    assert_eq!(row.manifest, stored.manifest);
+    Condition::IfVersion(row.version())
+}
+
 #[test]
 fn two_puts_and_a_delete_leave_one_object_or_none() {
     check(SCOPE, || {
@@ -106,24 +113,44 @@ fn a_put_overwrites_one_that_asked_for_an_absent_key() {
 }
 
 #[test]
-fn a_put_overwrites_one_that_asked_for_the_old_content() {
+fn a_put_overwrites_one_that_asked_for_the_old_object() {
     check(SCOPE, || {
         let rig = Rig::with_buffers(4);
         let old = rig.put("a", OLD).expect("nothing fails");
-        check_overwritten(&rig, Condition::IfContent(old.content), &[OLD]);
+        check_overwritten(&rig, is_still(&rig, &old), &[OLD]);
         rig.finish();
     });
 }
 
 #[test]
-fn a_delete_and_a_put_that_asked_for_the_old_content_leave_nothing() {
+fn a_delete_and_a_put_that_asked_for_the_old_object_leave_nothing() {
     check(SCOPE, || {
         let rig = Rig::with_buffers(4);
         let old = rig.put("a", OLD).expect("nothing fails");
-        let put = rig.start_put_if("a", ONE, Condition::IfContent(old.content));
+        let put = rig.start_put_if("a", ONE, is_still(&rig, &old));
         assert!(rig.delete("a"), "there is always one to delete");
         let acknowledged: &[&[u8]] = if stored(finish(put)).is_some() { &[OLD, ONE] } else { &[OLD] };
         assert_is(&rig, None, acknowledged);
+        rig.finish();
+    });
+}
+
+/// The same bytes are put again, and somebody who has judged the first object deletes on a condition: whichever comes first, the second
+/// object stays.
+#[test]
+fn a_delete_that_saw_the_old_object_spares_the_same_bytes_put_again() {
+    check(SCOPE, || {
+        let rig = Rig::with_buffers(4);
+        let old = rig.put("a", ONE).expect("nothing fails");
+        let condition = is_still(&rig, &old);
+        let again = rig.start_put("a", ONE);
+        match rig.store.delete_if(&bucket(), &key("a"), condition) {
+            Ok(deleted) => assert!(deleted, "it was there, or the condition does not hold"),
+            Err(StoreError::PreconditionFailed { .. }) => {}
+            Err(error) => panic!("a delete failed: {error}"),
+        }
+        expect_stored([again]);
+        assert_is(&rig, Some(ONE), &[ONE]);
         rig.finish();
     });
 }

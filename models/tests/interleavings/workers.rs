@@ -102,3 +102,22 @@ fn jobs_that_wait_for_each_other_run_side_by_side() {
         pool.shutdown();
     });
 }
+
+/// Whoever is told to leave ends after the jobs that were there before, and takes none along.
+#[test]
+fn a_pool_that_is_made_smaller_runs_every_job() {
+    check(Scope::WORKERS, || {
+        let pool = pool(2, 2);
+        let ran = [(); 2].map(|()| Count::default());
+        let job = |count: &Count| {
+            let count = count.clone();
+            move || count.add()
+        };
+        pool.submit(job(&ran[0])).expect("the pool is open");
+        pool.resize(1).expect("nothing is started");
+        pool.submit(job(&ran[1])).expect("the pool is open");
+        assert_eq!(pool.threads(), 1);
+        pool.shutdown();
+        assert_eq!(ran.map(|count| count.get()), [1; 2], "a job was lost or ran twice");
+    });
+}

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub(crate) const DRYSTONE: &str = env!("CARGO_BIN_EXE_drystone");
 /// Whoever waits longer waits for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Lines of a log that nobody has read yet; a server that says more waits with it.
 const LINES_MAX: usize = 10_000;
 

@@ -18,7 +18,7 @@ pub(super) struct MemoryPlan {
     pub(super) readers: u64,
     pub(super) writer_cache_bytes: u64,
     pub(super) commit_queue_bytes: u64,
-    pub(super) threads: u64,
+    pub(super) workers: u64,
     pub(super) serving: Serving,
 }
 
@@ -32,7 +32,7 @@ impl MemoryPlan {
             readers,
             writer_cache_bytes: WRITER_CACHE_BYTES_MIN,
             commit_queue_bytes: COMMIT_QUEUE_BYTES_MIN,
-            threads: threads_total(workers, serving),
+            workers,
             serving,
         }
     }
@@ -79,6 +79,11 @@ impl MemoryPlan {
         self.headroom_bytes.saturating_add(self.data_bytes)
     }
 
+    /// They follow the buffers: each upload that has some has a cutter.
+    fn threads(&self) -> u64 {
+        threads_total(self.workers, self.buffers, self.serving)
+    }
+
     pub(super) fn total_bytes(&self) -> u64 {
         super::spend::total(&self.spends(), Resource::Memory)
     }
@@ -90,7 +95,7 @@ impl MemoryPlan {
             row("database cache, readers", self.readers, READER_CACHE_BYTES),
             row("database cache, writer", 1, self.writer_cache_bytes),
             row("commit queue", 1, self.commit_queue_bytes),
-            row("thread stacks (resident part)", self.threads, THREAD_STACK_BYTES),
+            row("thread stacks (resident part)", self.threads(), THREAD_STACK_BYTES),
             row("program, allocator, libc, SQLite", 1, FIXED_BYTES),
         ];
         spends.extend(self.serving.memory_spends());

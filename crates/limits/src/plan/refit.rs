@@ -8,7 +8,7 @@ use super::constants::*;
 use super::descriptors::DescriptorPlan;
 use super::memory::MemoryPlan;
 use super::serving::{Serving, transfers_most};
-use super::{Plan, PlanError, Resource, threads_total};
+use super::{Plan, PlanError, Resource};
 use crate::format_bytes;
 
 /// The plan with other serving ceilings.
@@ -35,6 +35,10 @@ pub(super) fn refit(
         Some(serving) => Ok(with(plan, serving)),
         None => Err(refusal(plan, connections, transfers)),
     }
+}
+
+pub(super) fn has_room_for(plan: &Plan, connections: u64, transfers: u64) -> bool {
+    passed(plan, Serving { connections, transfers }).is_none()
 }
 
 /// Which of the two was too much, and how much would not be. Asked only when nothing fits.
@@ -102,7 +106,7 @@ fn memory(plan: &Plan, serving: Serving) -> MemoryPlan {
         readers: plan.readers as u64,
         writer_cache_bytes: plan.writer_cache_bytes,
         commit_queue_bytes: plan.commit_queue_bytes,
-        threads: threads_total(plan.workers as u64, serving),
+        workers: plan.workers as u64,
         serving,
     }
 }

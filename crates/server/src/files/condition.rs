@@ -86,5 +86,5 @@ pub(super) fn put(headers: &HeaderMap) -> PutCondition {
 /// What must hold at the commit so that `If-Match` holds; `None` when it does not hold already.
 pub(super) fn put_if_match(list: &str, object: Option<&ObjectRow>) -> Option<Condition> {
     let object = object?;
-    names(list, &etag(object), false).then_some(Condition::IfContent(object.content))
+    names(list, &etag(object), false).then_some(Condition::IfVersion(object.version()))
 }

@@ -144,7 +144,7 @@ impl Write {
         };
         let matches = self.matches.as_ref().is_none_or(|tags| tags.names(object, false));
         let matches = matches && !self.none_matches.as_ref().is_some_and(|tags| tags.names(object, true));
-        if matches { Ok(Condition::IfContent(object.content)) } else { Err(precondition_failed()) }
+        if matches { Ok(Condition::IfVersion(object.version())) } else { Err(precondition_failed()) }
     }
 }
 
@@ -175,7 +175,7 @@ impl Delete {
         let holds = self.matches.as_ref().is_none_or(|tags| tags.names(object, false))
             && self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size))
             && self.modified.as_ref().is_none_or(|date| *date == modified(object));
-        if holds { Ok(Some(Condition::IfContent(object.content))) } else { Err(precondition_failed()) }
+        if holds { Ok(Some(Condition::IfVersion(object.version()))) } else { Err(precondition_failed()) }
     }
 }
 
@@ -241,7 +241,7 @@ mod tests {
             let found = found.as_ref().map_err(|refused| refused.code().as_str());
             assert_eq!(found, expected.as_ref().map_err(|code| *code), "{pairs:?} {present}");
         }
-        let pinned = Ok(Condition::IfContent(ContentHash([1; 32])));
+        let pinned = Ok(Condition::IfVersion(object().version()));
         let (failed, missing) = (Err("PreconditionFailed"), Err("NoSuchKey"));
         check(&[], true, Ok(Condition::Always));
         check(&[("if-none-match", "*")], false, Ok(Condition::IfAbsent));
@@ -271,7 +271,7 @@ mod tests {
             modified: modified_s
                 .map(|seconds| (std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).into()),
         };
-        let pinned = Ok(Some(Condition::IfContent(ContentHash([1; 32]))));
+        let pinned = Ok(Some(Condition::IfVersion(object().version())));
         let failed = Err("PreconditionFailed");
         check(&delete(None, None, None), false, Ok(Some(Condition::Always)));
         check(&delete(Some("\"abc\""), Some(7), Some(5)), true, pinned);

@@ -181,7 +181,8 @@ pub(super) fn a_refused_completion_changes_nothing(fixture: &dyn Fixture) {
     assert!(matches!(refused(&wrong), StoreError::PreconditionFailed { .. }));
     assert_eq!(numbers(&bench, upload), [1, 2]);
     assert_eq!(bench.stat("wall").map(|row| row.size), Some(6));
-    wrong.condition = Condition::IfContent(content(1));
+    let there = bench.stat("wall").expect("it was refused");
+    wrong.condition = Condition::IfVersion(there.version());
     let row = ok(bench.records.complete_upload(upload, &wrong));
     assert_eq!(bench.bytes(row.manifest, 0), b"onetwo");
 }

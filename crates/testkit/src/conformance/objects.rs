@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use drystone_store::{
-    BucketName, Condition, ManifestId, ObjectMeta, ObjectRow, PutTarget, Result, StoreError,
+    BucketName, Condition, CopySource, CopyTarget, Entry, ManifestId, ObjectMeta, ObjectRow, ObjectVersion,
+    PutTarget, Result, StoreError,
 };
 
 use super::Fixture;
@@ -58,10 +59,20 @@ pub(super) fn a_put_replaces(fixture: &dyn Fixture) {
     assert_eq!(bench.names("", None, 9), ["wall"]);
 }
 
-fn put_if(bench: &mut Bench, condition: Condition, number: u8) -> Result<ManifestId> {
+fn entry_if(bench: &mut Bench, condition: Condition, number: u8) -> Entry {
     let (chunks, size) = bench.append_all(&[&[number; 3]]);
     let last = complete_at(PutTarget { condition, ..target("wall") }, size, content(number));
-    bench.commit_one(bench.entry(chunks, Some(last)))
+    bench.entry(chunks, Some(last))
+}
+
+fn put_if(bench: &mut Bench, condition: Condition, number: u8) -> Result<ManifestId> {
+    let entry = entry_if(bench, condition, number);
+    bench.commit_one(entry)
+}
+
+/// The condition that nothing has come after what is there.
+fn unchanged(bench: &Bench) -> Condition {
+    Condition::IfVersion(bench.stat("wall").expect("it is there").version())
 }
 
 #[track_caller]
@@ -74,51 +85,85 @@ fn check_refused(result: &Result<ManifestId>) {
 
 pub(super) fn conditions_are_held(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
-    check_refused(&put_if(&mut bench, Condition::IfContent(content(1)), 1));
+    let nothing = ObjectVersion { manifest: ManifestId(1), modified_ns: 0 };
+    check_refused(&put_if(&mut bench, Condition::IfVersion(nothing), 1));
     assert_eq!(bench.stat("wall"), None);
     ok(put_if(&mut bench, Condition::IfAbsent, 1));
     check_refused(&put_if(&mut bench, Condition::IfAbsent, 2));
-    check_refused(&put_if(&mut bench, Condition::IfContent(content(2)), 2));
-    assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(1)));
-    ok(put_if(&mut bench, Condition::IfContent(content(1)), 2));
+    let first = unchanged(&bench);
+    ok(put_if(&mut bench, first, 2));
+    check_refused(&put_if(&mut bench, first, 3));
+    assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(2)));
     ok(put_if(&mut bench, Condition::Always, 3));
     assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(3)));
+    let last = unchanged(&bench);
     assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
-    check_refused(&put_if(&mut bench, Condition::IfContent(content(3)), 4));
+    check_refused(&put_if(&mut bench, last, 4));
     ok(put_if(&mut bench, Condition::IfAbsent, 4));
 }
 
 pub(super) fn a_delete_holds_its_condition(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     ok(put_if(&mut bench, Condition::Always, 1));
-    let delete = |condition| bench.records.delete(&bucket(), &key("wall"), condition);
-    for wrong in [Condition::IfContent(content(2)), Condition::IfAbsent] {
-        let refused = delete(wrong);
-        assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{wrong:?}: {refused:?}");
+    let first = unchanged(&bench);
+    ok(put_if(&mut bench, Condition::Always, 2));
+    let second = unchanged(&bench);
+    for wrong in [first, Condition::IfAbsent] {
+        check_kept(&bench, wrong);
     }
-    assert!(bench.stat("wall").is_some(), "what is refused removes nothing");
-    assert!(ok(delete(Condition::IfContent(content(1)))));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), second)));
     assert_eq!(bench.stat("wall"), None);
-    let refused = delete(Condition::IfContent(content(1)));
+    let refused = bench.records.delete(&bucket(), &key("wall"), second);
     assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{refused:?}");
-    assert!(!ok(delete(Condition::IfAbsent)));
+    assert!(!ok(bench.records.delete(&bucket(), &key("wall"), Condition::IfAbsent)));
+}
+
+#[track_caller]
+fn check_kept(bench: &Bench, condition: Condition) {
+    let refused = bench.records.delete(&bucket(), &key("wall"), condition);
+    assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{condition:?}: {refused:?}");
+    assert!(bench.stat("wall").is_some(), "what is refused removes nothing");
+}
+
+/// Whoever judged an object has judged no other, though it has the same bytes: not the same put again, and not a copy onto itself.
+pub(super) fn the_same_bytes_again_are_another_object(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    ok(put_if(&mut bench, Condition::Always, 1));
+    let seen = unchanged(&bench);
+    ok(put_if(&mut bench, seen, 1));
+    check_refused(&put_if(&mut bench, seen, 2));
+    check_kept(&bench, seen);
+
+    let seen = unchanged(&bench);
+    let source = CopySource { bucket: bucket(), key: key("wall"), content: None };
+    let onto = |condition, modified_ns| CopyTarget {
+        bucket: bucket(),
+        key: key("wall"),
+        meta: None,
+        modified_ns: Some(modified_ns),
+        condition,
+    };
+    ok(bench.records.copy(&source, &onto(seen, 7)));
+    let refused = bench.records.copy(&source, &onto(seen, 8));
+    assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{refused:?}");
+    check_refused(&put_if(&mut bench, seen, 2));
+    check_kept(&bench, seen);
+    let row = bench.stat("wall").expect("it is there");
+    assert_eq!((row.content, row.meta.modified_ns), (content(1), 7));
+    assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::IfVersion(row.version()))));
 }
 
 pub(super) fn conditions_see_their_own_batch(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
-    let mut entries = Vec::new();
-    let conditions = [Condition::IfAbsent, Condition::IfAbsent, Condition::IfContent(content(0))];
-    for (number, condition) in (0..).zip(conditions) {
-        let (chunks, size) = bench.append_all(&[&[number; 3]]);
-        let last = complete_at(PutTarget { condition, ..target("wall") }, size, content(number));
-        entries.push(bench.entry(chunks, Some(last)));
+    // Of two that have seen the same, the first gets through: with nothing there, and with an object there.
+    for number in [1, 3] {
+        let seen = if number == 1 { Condition::IfAbsent } else { unchanged(&bench) };
+        let entries = [entry_if(&mut bench, seen, number), entry_if(&mut bench, seen, number + 1)];
+        let [first, second]: [_; 2] = bench.commit(&entries).try_into().expect("two results");
+        ok(first);
+        check_refused(&second);
+        assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(number)));
     }
-    let mut results = bench.commit(&entries).into_iter();
-    let mut next = || results.next().expect("three results");
-    ok(next());
-    check_refused(&next());
-    ok(next());
-    assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(2)));
 }
 
 pub(super) fn a_missing_bucket_is_an_error(fixture: &dyn Fixture) {

@@ -73,13 +73,8 @@ pub(super) fn unmet(
     if !tables.buckets.contains_key(bucket) {
         return Some(StoreError::NoSuchBucket(bucket.clone()));
     }
-    let present = tables.object(bucket, key).map(|object| object.content);
-    let holds = match condition {
-        Condition::Always => true,
-        Condition::IfAbsent => present.is_none(),
-        Condition::IfContent(expected) => present == Some(expected),
-    };
-    (!holds).then(|| StoreError::PreconditionFailed { key: key.clone() })
+    (!condition.holds(tables.object(bucket, key)))
+        .then(|| StoreError::PreconditionFailed { key: key.clone() })
 }
 
 /// What the store must not have asked for.

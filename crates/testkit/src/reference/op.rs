@@ -55,10 +55,12 @@ pub enum When {
     Always,
     /// The key is free.
     Absent,
-    /// The key has what it has (by the model).
+    /// The key has the very object that it has.
     Same,
-    /// The key has something that nothing has.
-    Other,
+    /// The key has an object of the same time as the one that it has, as it was before its bytes were put again.
+    OtherManifest,
+    /// The key has an object of the same manifest as the one that it has, as it was before it was copied onto itself.
+    OtherTime,
 }
 
 /// How a put comes to its end.

@@ -1,6 +1,8 @@
 //! Puts, and what may have become of them.
 
-use drystone_store::{Condition, ContentHash, ObjectMeta, PutFailure, PutTarget, StoreError, Stored};
+use drystone_store::{
+    Condition, ManifestId, ObjectMeta, ObjectVersion, PutFailure, PutTarget, StoreError, Stored,
+};
 
 use super::driver::{Driver, bucket, key};
 use super::model::{Piece, Value};
@@ -33,7 +35,7 @@ impl When {
             Self::Always => true,
             Self::Absent => present.is_none(),
             Self::Same => present.is_some(),
-            Self::Other => false,
+            Self::OtherManifest | Self::OtherTime => false,
         }
     }
 }
@@ -152,12 +154,30 @@ impl Driver<'_> {
         Some(match when {
             When::Always => Condition::Always,
             When::Absent => Condition::IfAbsent,
-            When::Other => Condition::IfContent(ContentHash([0xEE; 32])),
             When::Same => match self.store().stat(&bucket(place.second_bucket), &key(place)) {
-                Ok(row) => Condition::IfContent(row.content),
+                Ok(row) => Condition::IfVersion(row.version()),
                 Err(_) => return None,
             },
+            When::OtherManifest => {
+                let seen = self.version(place)?;
+                Condition::IfVersion(ObjectVersion { manifest: ManifestId(seen.manifest.0 ^ 1), ..seen })
+            }
+            When::OtherTime => {
+                let seen = self.version(place)?;
+                Condition::IfVersion(ObjectVersion { modified_ns: seen.modified_ns ^ 1, ..seen })
+            }
         })
+    }
+
+    /// What is there; where nothing is, what nothing is.
+    fn version(&self, place: Place) -> Option<ObjectVersion> {
+        match self.store().stat(&bucket(place.second_bucket), &key(place)) {
+            Ok(row) => Some(row.version()),
+            Err(StoreError::NotFound { .. }) => {
+                Some(ObjectVersion { manifest: ManifestId(u64::MAX), modified_ns: 0 })
+            }
+            Err(_) => None,
+        }
     }
 
     fn judge(&mut self, attempt: &Attempt, bytes: &[u8], result: Result<Stored, PutFailure>) {

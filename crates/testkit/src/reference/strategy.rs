@@ -146,7 +146,13 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn when() -> impl Strategy<Value = When> {
-    prop_oneof![5 => Just(When::Always), 2 => Just(When::Absent), 1 => Just(When::Same), 1 => Just(When::Other)]
+    prop_oneof![
+        5 => Just(When::Always),
+        2 => Just(When::Absent),
+        1 => Just(When::Same),
+        1 => Just(When::OtherManifest),
+        1 => Just(When::OtherTime),
+    ]
 }
 
 fn manner() -> impl Strategy<Value = Manner> {
