@@ -21,7 +21,9 @@ impl Probe {
 
     /// `above` is a command that ends with executing its arguments.
     pub(crate) fn start_under(above: &[&str], options: &[&str], command: &[&str]) -> Self {
-        let mut words: Vec<String> = above.iter().map(|&word| word.to_owned()).collect();
+        // A signal that the tests were started with as ignored (`nohup`, a background job) would stay ignored.
+        let mut words: Vec<String> =
+            ["env", "--default-signal"].iter().chain(above).map(|&word| word.to_owned()).collect();
         words.push(path().to_str().unwrap().to_owned());
         words.extend(options.iter().map(|&word| word.to_owned()));
         words.push("--".to_owned());
