@@ -54,7 +54,7 @@ impl Tool {
         command.env("CARGO_TARGET_DIR", context.target.join("tools/build")).env_remove("RUSTFLAGS");
         // These tools wait for files and the network: building them fast matters, running them fast does not.
         command.env("CARGO_PROFILE_RELEASE_LTO", "off");
-        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
         command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         command
     }
