@@ -12,7 +12,7 @@ use crate::cargo_stages::{TestCounts, judged, name_failures};
 use crate::process::Finished;
 use crate::stage::{Context, Mode, Outcome, minutes};
 
-/// What runs a scenario; each has a cfg and a target directory of its own.
+/// What runs a scenario; each has a cfg and target directories of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Checker {
@@ -40,17 +40,13 @@ impl Checker {
     }
 
     /// `cargo test -p drystone-models --release` under this checker, in the workspace at `root`.
-    pub(crate) fn cargo_test(self, context: &Context, root: &Path) -> Command {
+    pub(crate) fn cargo_test(self, context: &Context, root: &Path, target: &Path) -> Command {
         let mut command =
             context.cargo(["test", "--package", "drystone-models", "--release", "--locked", "--tests"]);
-        command.current_dir(root).env("CARGO_TARGET_DIR", context.target.join(self.name()));
+        command.current_dir(root).env("CARGO_TARGET_DIR", target);
         command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", self.rustflags());
-        // Optimised nearly like what ships, but without the slow steps: seeded bugs rebuild it again and again, over the dependencies
-        // that the models have been built with.
-        for (setting, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "2"), ("DEBUG", "0")]
-        {
-            command.env(format!("CARGO_PROFILE_RELEASE_{setting}"), value);
-        }
+        // Optimised like what ships, but without the slow last step: seeded bugs rebuild it again and again.
+        command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         command.env("DRYSTONE_VERIFY", context.mode.name());
         if self == Self::Loom && std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
             command.env("LOOM_MAX_PREEMPTIONS", "3");
@@ -68,7 +64,7 @@ pub(crate) fn shuttle(context: &Context) -> Result<Outcome> {
 }
 
 fn stage(context: &Context, checker: Checker) -> Result<Outcome> {
-    let mut command = checker.cargo_test(context, &context.root);
+    let mut command = checker.cargo_test(context, &context.root, &context.target.join(checker.name()));
     command.args(["--no-fail-fast", "--", "--nocapture"]);
     let limit = minutes(if context.mode == Mode::Full { 60 } else { 20 });
     let done = context.runner.run(command, &context.log(checker.name())?, limit)?;

@@ -3,8 +3,8 @@
 //! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
 //! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
 //! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
-//! copy, with the target directory of the checker's stage, so only what changed is rebuilt; the checkers work side by side, because
-//! the end of each build (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
+//! copy with one target directory, so only what changed is rebuilt; the checkers work side by side, because the end of each build
+//! (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
 //! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
 
 mod judge;
@@ -90,17 +90,19 @@ enum Build {
     Stale,
 }
 
-/// One checker's scratch copy.
+/// One checker's scratch copy and target directory.
 struct Workshop<'a> {
     context: &'a Context,
     checker: Checker,
     pristine: &'a Sources,
     source: PathBuf,
+    target: PathBuf,
 }
 
 impl<'a> Workshop<'a> {
     fn new(context: &'a Context, checker: Checker, pristine: &'a Sources) -> Self {
-        Self { context, checker, pristine, source: context.target.join("seeded").join(checker.name()) }
+        let home = context.target.join("seeded").join(checker.name());
+        Self { context, checker, pristine, source: home.join("src"), target: home.join("build") }
     }
 
     fn try_all(&self, mutants: &[&Mutant], tally: &mut Tally) -> Result<()> {
@@ -190,8 +192,9 @@ impl<'a> Workshop<'a> {
     /// The models of the copy. Built incrementally, so that an edit of one line costs seconds; the price is paid once, by the
     /// first control.
     fn cargo(&self) -> Command {
-        let mut command = self.checker.cargo_test(self.context, &self.source);
+        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
         command.env("CARGO_INCREMENTAL", "1");
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
         command
     }
 
