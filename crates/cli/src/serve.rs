@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use drystone_local::LocalStore;
-use drystone_server::{Server, ServerConfig, TlsAcceptor};
+use drystone_server::{Closing, Server, ServerConfig, TlsAcceptor, UnderWay};
 use drystone_store::{BucketName, NewKey, Store};
 use drystone_sync::PlainArc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +25,10 @@ use crate::output::Output;
 use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
 
+/// How long calls of the disk may take to return once everybody is gone.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// The same after a second signal.
+const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
 /// Threads of the runtime's own on which something may block: the heartbeat of uploads. Requests have threads of the server's.
 const BLOCKING_THREADS_MAX: usize = 1;
 
@@ -59,23 +64,47 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         .build()
         .context("cannot start the event loops")?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let served = runtime
-        .block_on(Server::bind(listen, store.clone(), config, tls))
-        .with_context(|| format!("cannot listen on {listen}"))
-        .and_then(|server| {
-            // Not before it is certain that there will be a server to use it with.
-            if let FirstKey::New(new) = &key {
-                store.put_key(new)?;
-                key::show(new, output)?;
-            }
-            let reload = Reload::new(server.controls(), args, settings, chunking, plan);
-            runtime.block_on(serve(server, reload, scheme, output))
-        });
-    // Whatever still blocks is past saving: its client is gone.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    store.close();
-    served?;
-    Ok(Exit::Success)
+    let exit = runtime.block_on(async {
+        let server = Server::bind(listen, store.clone(), config, tls).await;
+        let server = server.with_context(|| format!("cannot listen on {listen}"))?;
+        // Not before it is certain that there will be a server to use it with.
+        if let FirstKey::New(new) = &key {
+            store.put_key(new)?;
+            key::show(new, output)?;
+        }
+        let closing = server.closing();
+        let reload = Reload::new(server.controls(), args, settings, chunking, plan);
+        let close_max = serve(server, reload, scheme, output).await?;
+        anyhow::Ok(close(closing, store, close_max).await)
+    });
+    // Whatever still blocks would block here, too.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Ends what is left, if the disk lets it. Where a call of it hangs, nobody can end the thread that makes it but the end of the process,
+/// which is as safe as any: what was acknowledged is on the disk.
+async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
+    let watched = closing.clone();
+    let closed = tokio::task::spawn_blocking(move || {
+        closing.close();
+        store.close();
+    });
+    if tokio::time::timeout(close_max, closed).await.is_ok() {
+        return Exit::Success;
+    }
+    let UnderWay { transfers, uploads, calls } = watched.under_way();
+    let waited_s = close_max.as_secs();
+    tracing::error!(
+        transfers,
+        uploads,
+        calls,
+        waited_s,
+        "stopped while calls of the disk do not return; what they belong to is given up"
+    );
+    // Its last owner would wait for the same threads.
+    std::mem::forget(watched);
+    Exit::DiskHangs
 }
 
 /// The first start makes the store; a folder with something else in it is left alone.
@@ -157,7 +186,13 @@ fn log(format: LogFormat) {
     };
 }
 
-async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output) -> anyhow::Result<()> {
+/// Serves until a signal, and says how long is to be waited for the disk then.
+async fn serve(
+    server: Server,
+    mut reload: Reload,
+    scheme: &str,
+    output: &Output,
+) -> anyhow::Result<Duration> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
@@ -196,10 +231,12 @@ async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     tokio::select! {
-        () = server.run(stopped) => {}
-        () = quit => tracing::warn!("stopped at the second signal"),
+        () = server.run(stopped) => Ok(CLOSE_MAX),
+        () = quit => {
+            tracing::warn!("stopped at the second signal");
+            Ok(CLOSE_MAX_AT_ONCE)
+        }
     }
-    Ok(())
 }
 
 /// The clock that service managers compare with.

@@ -46,8 +46,8 @@ fn check_sums(plan: &Plan) {
         + plan.writer_cache_bytes
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
-        + plan.connections as u64 * 56 * KIB
-        + plan.transfers as u64 * 832 * KIB
+        + plan.connections as u64 * 64 * KIB
+        + plan.transfers as u64 * (256 + 832) * KIB
         + if plan.connections > 0 { 32 * MIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");

@@ -54,10 +54,11 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 9] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 10] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
+        Resource::of_places("wide_connections", "connections that read large bodies", engine.wide.usage()),
         Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
         Resource::of_gate(
             "slow_uploads",

@@ -24,6 +24,8 @@ mod lanes;
 mod places;
 #[path = "../../../crates/server/src/upload.rs"]
 mod upload;
+#[path = "../../../crates/server/src/width.rs"]
+mod width;
 
 mod deadlines;
 mod digest;

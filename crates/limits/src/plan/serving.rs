@@ -49,6 +49,12 @@ impl Serving {
         }
         vec![
             Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
+            Spend::new(
+                Resource::Memory,
+                "connections that read large bodies",
+                self.transfers,
+                WIDE_CONNECTION_BYTES,
+            ),
             Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
             Spend::new(Resource::Memory, "XML documents", DOCUMENTS, DOCUMENT_BYTES),
         ]

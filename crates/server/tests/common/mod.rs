@@ -67,7 +67,9 @@ impl Running {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = Server::bind(any, served, config, None).await.unwrap();
                 tell.send(server.address().unwrap()).unwrap();
+                let closing = server.closing();
                 server.run(stopped).await;
+                tokio::task::spawn_blocking(|| closing.close()).await.unwrap();
             });
         });
         let address = told.recv().unwrap();
