@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::clients;
 use crate::process::{Finished, cut};
 use crate::scratch::files_below;
 use crate::stage::{Context, Outcome, minutes};
@@ -61,7 +62,7 @@ pub(crate) fn test(context: &Context) -> Result<Outcome> {
     std::fs::create_dir_all(context.target.join("verify")).context("make the folder of the logs")?;
     std::fs::write(&skipped, "").context("empty the list of skipped tests")?;
     let mut command = context.cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    command.env("DRYSTONE_SKIPPED", &skipped);
+    command.env("DRYSTONE_SKIPPED", &skipped).env("PATH", clients::search_path(context));
     let done = context.runner.run(command, &context.log("test")?, minutes(20))?;
     let skipped = std::fs::read_to_string(&skipped).context("read the list of skipped tests")?;
     Ok(without_skipped(test_outcome(&done), &skipped))

@@ -9,13 +9,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::process::{Finished, Log};
+use crate::process::{Finished, Log, tail};
 use crate::scratch::files_below;
+use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Mode, Outcome, minutes};
 use crate::tools::{CARGO_FUZZ, has_nightly};
 
 const SMOKE_SECONDS_QUICK: u64 = 10;
 const SMOKE_SECONDS_FULL: u64 = 60;
+/// Targets that are checked at a time: a fuzzer keeps one core busy, CI has two.
+const WIDTH: usize = 2;
+/// How much of a failing target's log is shown.
+const TAIL_LINES: usize = 40;
 const NO_NIGHTLY: &str = "no nightly toolchain: rustup toolchain install nightly";
 
 #[derive(clap::Args)]
@@ -107,16 +112,22 @@ impl<'a> Fuzzer<'a> {
         let mut outcome = Outcome::ok("");
         let (mut replayed, mut executions) = (0, 0);
         let mut failures = Vec::new();
-        for target in targets {
-            match self.check(target)? {
-                Ok((files, runs)) => {
+        let checked = side_by_side(targets, WIDTH, |target| self.check(target));
+        for (target, checked) in targets.iter().zip(checked) {
+            match checked? {
+                Ok((files, runs, seconds)) => {
                     replayed += files;
                     executions += runs;
                     outcome.passed += 1;
-                    self.say(&mut outcome, format!("{target}: {files} inputs replayed, {runs} executions"));
+                    let rate = runs / seconds.max(1);
+                    let line =
+                        format!("{target}: {files} inputs replayed, {runs} executions, {rate} a second");
+                    self.say(&mut outcome, line);
                 }
                 Err(reason) => {
                     outcome.failed += 1;
+                    let log = tail(&self.log_folder().join(format!("{target}.log")), TAIL_LINES);
+                    outcome.failures.push(format!("{target}: {reason}\n{log}"));
                     self.say(&mut outcome, format!("{target}: FAILED, {reason}"));
                     failures.push(format!("{target}: {reason}"));
                 }
@@ -131,8 +142,15 @@ impl<'a> Fuzzer<'a> {
         outcome.details.push(line);
     }
 
-    /// Replays the committed inputs, then fuzzes for a few seconds: inputs replayed and executions, or what failed.
-    fn check(&self, target: &str) -> Result<Result<(usize, u64), String>> {
+    /// Replays the committed inputs, then fuzzes for a few seconds: inputs replayed, executions and seconds, or what failed.
+    fn check(&self, target: &str) -> Result<Result<(usize, u64, u64), String>> {
+        // Of its own: two targets write at the same time, and a failure is looked for in what one has written.
+        let log = Log::create(&self.log_folder(), target)?;
+        let fuzzer = Fuzzer { context: self.context, log: &log };
+        fuzzer.replay_and_smoke(target)
+    }
+
+    fn replay_and_smoke(&self, target: &str) -> Result<Result<(usize, u64, u64), String>> {
         let committed = self.committed(target);
         let files = files_below(&committed)?.len();
         if files > 0 {
@@ -148,7 +166,7 @@ impl<'a> Fuzzer<'a> {
         Ok(match (done.reason(), runs(&done.output)) {
             (Some(how), _) => Err(format!("fuzzing found a failure ({how}): {}", self.artifact(&done))),
             (None, None | Some(0)) => Err("nothing was executed".to_owned()),
-            (None, Some(runs)) => Ok((files, runs)),
+            (None, Some(runs)) => Ok((files, runs, seconds)),
         })
     }
 
@@ -173,7 +191,7 @@ impl<'a> Fuzzer<'a> {
         let done = self.fuzz(target, false, length_minutes * 60)?;
         if let Some(how) = done.reason() {
             let input = self.artifact(&done);
-            talk.line(crate::process::tail(self.log.path(), 40));
+            talk.line(tail(self.log.path(), TAIL_LINES));
             talk.line(format!("{target}: FAILED ({how}). The input: {input}"));
             talk.line(format!(
                 "  minimise it: PATH={}:$PATH cargo +nightly fuzz tmin --fuzz-dir fuzz {target} {input}",
@@ -212,6 +230,10 @@ impl<'a> Fuzzer<'a> {
 
     fn run(&self, command: Command, limit: Duration) -> Result<Finished> {
         self.context.runner.run(command, self.log, limit)
+    }
+
+    fn log_folder(&self) -> PathBuf {
+        self.context.target.join("verify/fuzz")
     }
 
     /// cargo finds its subcommand `fuzz` through PATH only.

@@ -4,6 +4,7 @@
 //! child, always with a wall-clock limit. Nothing here is shipped.
 
 mod cargo_stages;
+mod clients;
 mod deb;
 mod demo;
 mod deny;
@@ -15,6 +16,7 @@ mod process;
 mod report;
 mod scratch;
 mod seeded;
+mod side_by_side;
 mod stage;
 mod tidy;
 mod tools;
@@ -50,7 +52,7 @@ enum Command {
     Deb,
     /// Measure drystone beside cp, borg and restic
     Peers(peers::Args),
-    /// Install the pinned tools that the full verification uses
+    /// Install what the verification uses: pinned tools, strace, and the S3 clients that the server is tested with
     Setup,
 }
 

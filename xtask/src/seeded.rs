@@ -3,7 +3,8 @@
 //! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
 //! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
 //! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
-//! copy with one target directory, so only what changed is rebuilt. The same scenarios run on the unedited copy
+//! copy with one target directory, so only what changed is rebuilt; the checkers work side by side, because the end of each build
+//! (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
 //! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
 
 mod judge;
@@ -22,6 +23,7 @@ use self::mutant::{Mutant, apply, load};
 use crate::models::Checker;
 use crate::process::{Finished, Log, tail};
 use crate::scratch::{Sources, read_sources, write_sources};
+use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Mode, Outcome, minutes};
 
 const TAIL_LINES: usize = 25;
@@ -35,14 +37,20 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     let (tried, left_out): (Vec<_>, Vec<_>) =
         mutants.into_iter().partition(|mutant| context.mode == Mode::Full || !mutant.full_only);
 
-    let mut tally = Tally::default();
-    for checker in [Checker::Loom, Checker::Shuttle, Checker::Stress] {
-        let mutants: Vec<&Mutant> = tried.iter().filter(|mutant| mutant.checker == checker).collect();
+    let checkers = [Checker::Loom, Checker::Shuttle, Checker::Stress];
+    let tallies = side_by_side(&checkers, checkers.len(), |checker| -> Result<Tally> {
+        let mut tally = Tally::default();
+        let mutants: Vec<&Mutant> = tried.iter().filter(|mutant| mutant.checker == *checker).collect();
         if !mutants.is_empty() {
-            Workshop::new(context, checker, &sources).try_all(&mutants, &mut tally)?;
+            Workshop::new(context, *checker, &sources).try_all(&mutants, &mut tally)?;
         }
+        Ok(tally)
+    });
+    let mut sum = Tally::default();
+    for tally in tallies {
+        sum.add(tally?);
     }
-    Ok(tally.outcome(tried.len(), left_out.len()))
+    Ok(sum.outcome(tried.len(), left_out.len()))
 }
 
 #[derive(Default)]
@@ -53,6 +61,12 @@ struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, other: Self) {
+        self.found += other.found;
+        self.failures.extend(other.failures);
+        self.details.extend(other.details);
+    }
+
     fn outcome(self, tried: usize, left_out: usize) -> Outcome {
         let mut counted = format!("{} of {tried} bugs found", self.found);
         if left_out > 0 {

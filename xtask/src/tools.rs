@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
+use crate::clients;
 use crate::process::Log;
 use crate::stage::{Context, minutes};
 
@@ -67,33 +68,29 @@ fn is_version(printed: &str, tool: &Tool) -> bool {
 /// `cargo xtask setup`.
 pub(crate) fn setup(context: &Context) -> Result<ExitCode> {
     let log = context.log("setup")?;
+    let mut is_complete = true;
     for tool in [CARGO_DENY, CARGO_FUZZ] {
-        let path = tool.ensure(context, &log)?;
-        context.talk.line(format!("{} {}: {}", tool.name, tool.version, path.display()));
+        let line = match tool.ensure(context, &log) {
+            Ok(path) => format!("{} {}: {}", tool.name, tool.version, path.display()),
+            Err(error) => {
+                is_complete = false;
+                format!("{error:#}: see {}", log.path().display())
+            }
+        };
+        context.talk.line(line);
     }
-    context.talk.line(ensure_strace(context, &log)?);
+    for line in clients::ensure(context, &log)? {
+        context.talk.line(line);
+    }
     if !has_nightly() {
         context.talk.line("fuzzing also needs a nightly toolchain: rustup toolchain install nightly");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whether strace can be run. Its version is the distribution's: Debian's is as pinned as the machine is.
 pub(crate) fn has_strace() -> bool {
     Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-/// Installs strace from the distribution's packages, as root; otherwise says how.
-fn ensure_strace(context: &Context, log: &Log) -> Result<String> {
-    let by_hand = "strace, for `cargo xtask faults`: apt-get install strace";
-    if !has_strace() && rustix::process::geteuid().is_root() {
-        let mut command = Command::new("apt-get");
-        command.args(["install", "--yes", "--no-install-recommends", "strace"]);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        // Where there is no apt-get, the line below says the rest.
-        let _ = context.runner.run(command, log, minutes(10));
-    }
-    Ok(if has_strace() { "strace: of this system".to_owned() } else { by_hand.to_owned() })
 }
 
 /// Whether rustup has a nightly toolchain. Asked of rustup, because `cargo +nightly` may start installing one.

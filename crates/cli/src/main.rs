@@ -32,6 +32,15 @@ use crate::settings::Settings;
 static ALLOCATOR: counting_alloc::Counting = counting_alloc::Counting;
 
 fn main() -> ExitCode {
+    // `fdwatch run` starts commands by way of this binary.
+    if let Some(code) = fdwatch::run::exec_stage() {
+        return code;
+    }
+    // Its command line is its own, `--json` and `--help` included.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == args::FDWATCH) {
+        return fdwatch::cli::run(std::iter::once(args::FDWATCH.into()).chain(arguments));
+    }
     let cli = Cli::from_command_line();
     let output = Output::new(&cli.global);
     let exit = match run(cli, &output) {
@@ -61,6 +70,14 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Key(command) => key::run(&settings, &command, output),
         Command::Plan(args) => commands::plan(&settings, &args, output),
         Command::Bench(args) => bench::run(&settings, &args, output),
+        Command::Fdwatch { arguments } => {
+            let given: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+            let told = format!(
+                "flags of drystone do not go with this command: drystone fdwatch {}",
+                given.join(" ")
+            );
+            Err(exit::Usage(told).into())
+        }
         Command::Completions { shell } => commands::completions(shell),
         Command::Man { folder } => commands::man(&folder),
     }

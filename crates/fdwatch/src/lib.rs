@@ -1,14 +1,57 @@
-//! Watches the file descriptors of processes.
+//! Watches the file descriptors of processes: how many, what they are, how fast they grow, when the limit is hit.
+//!
+//! - [`count`], [`snapshot`], [`own`]: one look at a process.
+//! - [`Watcher`]: many processes over time; its [`Report`] is what every picture is made from.
+//!
+//! ```
+//! use std::time::Duration;
+//! use fdwatch::{Target, WatchConfig, Watcher};
+//!
+//! let target = Target::Pid(std::process::id());
+//! let mut watcher = Watcher::new(WatchConfig::new(vec![target]))?;
+//! for second in 0..3 {
+//!     watcher.tick(Duration::from_secs(second))?;
+//! }
+//! let report = watcher.report();
+//! assert!(report.processes[0].count >= Some(1));
+//! # Ok::<(), fdwatch::Error>(())
+//! ```
+//!
+//! # Invariants
+//! - Never starts a thread. The watcher reads no clock and does not sleep.
+//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process; [`run`] does, with the one that it started.
+//! - What the kernel does not tell is `None` or an error, never 0.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod descriptor;
+mod error;
+mod group;
+mod groups;
+mod line_fit;
+mod proc;
 mod process_key;
-mod report;
+pub mod report;
+#[cfg(feature = "run")]
+pub mod run;
+mod series;
+mod snapshot;
+mod stretch;
+mod trend;
 mod verdict;
+mod watcher;
 
 pub use descriptor::{Descriptor, Kind, Socket};
+pub use error::Error;
+pub use group::pattern;
+pub use proc::{LOOK_DESCRIPTORS, Target, parse};
 pub use process_key::ProcessKey;
 pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
-pub use verdict::{Trend, Verdict};
+pub use series::Series;
+pub use snapshot::{Count, Snapshot, count, own, snapshot};
+pub use trend::Trend;
+pub use verdict::{Terms, Verdict, limit_in, verdict_of};
+pub use watcher::{Tick, WatchConfig, Watcher};
 
 /// A series holds at most so many points: when it is full, neighbours are merged.
 pub const SERIES_POINTS_MAX: usize = 240;

@@ -1,6 +1,29 @@
 //! What a watch has found so far: the one structure that every picture (terminal, HTML, SVG, JSON, CSV, Prometheus) is made from.
+//!
+//! The pictures are in the modules below. Each is a pure function of a [`Report`]: no clock, no environment, and no more memory
+//! than a process's worth at a time, since they write as they go. Names and targets are any bytes, so all of them go through
+//! `printable.rs` first and then through the escapes of the format.
+
+pub mod csv;
+#[cfg(test)]
+mod fixture;
+pub mod html;
+pub mod json;
+mod markup;
+mod phrase;
+mod printable;
+pub mod prometheus;
+#[cfg(feature = "cli")]
+pub mod prometheus_server;
+#[cfg(test)]
+mod snapshots;
+pub mod svg;
+pub mod terminal;
+pub mod text;
 
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::{Kind, ProcessKey, Trend, Verdict};
 
@@ -64,7 +87,7 @@ pub struct ProcessReport {
 }
 
 /// A stretch of time and the counts in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Point {
     /// The middle of the stretch, in milliseconds since the watch began.
     pub at_ms: u64,

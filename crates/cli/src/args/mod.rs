@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, Resettable};
@@ -11,6 +12,9 @@ use drystone_chunker::{Chunking, ParamsError};
 use drystone_limits::{format_bytes, parse_bytes};
 
 pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, ServeArgs, ServingArgs};
+
+/// Has a command line of its own, which is taken before this one is looked at.
+pub(crate) const FDWATCH: &str = "fdwatch";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -114,6 +118,13 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Measure strategies of chunked writing against the raw write limit
     Bench(BenchArgs),
+    /// Watch the file descriptors of any process; see `drystone fdwatch --help`
+    #[command(disable_help_flag = true)]
+    Fdwatch {
+        /// As of the command `fdwatch`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
     /// Print a shell completion script
     Completions {
         /// For this shell

@@ -1,0 +1,100 @@
+//! The last word of a watch, for a person: plain text, to be read in a terminal or a log.
+
+use std::io::{self, Write};
+
+use super::phrase::{
+    self, ago, count, duration, headline, moment, process_name, process_verdict, rate, signed, verdict_word,
+};
+use super::printable::Printable;
+use crate::{GroupReport, ProcessReport, Report};
+
+/// Processes that are told about; the rest is a number.
+const PROCESSES_MAX: usize = 20;
+/// Groups of each.
+const GROUPS_MAX: usize = 5;
+/// Stacks of each group, and frames of each stack.
+const STACKS_MAX: usize = 2;
+const FRAMES_MAX: usize = 8;
+const PATTERN_CHARS_MAX: usize = 72;
+const FRAME_CHARS_MAX: usize = 120;
+
+/// Writes the verdict, then a line for each process with the groups that grew.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    let word = verdict_word(report.verdict).replace('-', " ").to_uppercase();
+    writeln!(out, "{word}: {}.", headline(report))?;
+    writeln!(
+        out,
+        "Watched for {} (from {}), every {}.",
+        duration(report.elapsed),
+        moment(report.started_unix_ms),
+        duration(report.interval)
+    )?;
+    for process in report.processes.iter().take(PROCESSES_MAX) {
+        writeln!(out)?;
+        write_process(out, process, report)?;
+    }
+    let more = report.processes.len().saturating_sub(PROCESSES_MAX) as u64;
+    if more > 0 {
+        writeln!(out, "\n{} with no worse verdict.", processes(more))?;
+    }
+    if report.processes_left_out > 0 {
+        writeln!(out, "\n{} matched but could not be watched.", processes(report.processes_left_out.into()))?;
+    }
+    let children = &report.children;
+    if children.count > 0 {
+        writeln!(out, "\nChildren: {}.", phrase::children(children))?;
+    }
+    Ok(())
+}
+
+fn processes(number: u64) -> String {
+    format!("{} more {}", count(number), if number == 1 { "process" } else { "processes" })
+}
+
+fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) -> io::Result<()> {
+    write!(out, "{}: ", process_name(process))?;
+    match (process.count, process.limit) {
+        (Some(open), Some(limit)) => write!(out, "{} of {} open", count(open), count(limit))?,
+        (Some(open), None) => write!(out, "{} open", count(open))?,
+        (None, _) => write!(out, "count unknown")?,
+    }
+    if process.count.is_some_and(|open| open < process.high_water) {
+        write!(out, ", {} at most", count(process.high_water))?;
+    }
+    writeln!(out, "; {}", process_verdict(process))?;
+    let grown = process.groups.iter().filter(|group| group.growth > 0);
+    for group in grown.take(GROUPS_MAX) {
+        write_group(out, group, report)?;
+    }
+    if process.is_scan_cut {
+        writeln!(out, "    (there are more descriptors than a scan looks at)")?;
+    }
+    Ok(())
+}
+
+fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io::Result<()> {
+    writeln!(
+        out,
+        "    {:>7} {:<12} {} ({} open, {}, grew {}{})",
+        signed(group.growth),
+        group.kind.name(),
+        Printable::new(&group.pattern, PATTERN_CHARS_MAX),
+        count(group.count.into()),
+        rate(group.trend.per_second),
+        ago(group.grew_at_ms, report.elapsed),
+        if group.trend.is_leak { ": leaks" } else { "" },
+    )?;
+    for stack in group.stacks.iter().take(STACKS_MAX) {
+        writeln!(out, "            {} opened by", count(stack.count.into()))?;
+        for frame in stack.frames.iter().take(FRAMES_MAX) {
+            writeln!(out, "              {}", Printable::new(frame.as_bytes(), FRAME_CHARS_MAX))?;
+        }
+        if stack.frames.len() > FRAMES_MAX {
+            writeln!(out, "              … {} more", stack.frames.len() - FRAMES_MAX)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! How stacks are named to callers, on every architecture.
+
+/// A call stack that is known to the [`Stacks`](super::Stacks) it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StackId(pub(super) u32);
+
+impl StackId {
+    /// All stacks that found no room.
+    pub const OTHER: Self = Self(u32::MAX);
+}
+
+/// What found no room, and what was not traced: 0 everywhere if the stacks are complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackLosses {
+    /// Calls whose stack was not kept, there being too many different ones: they count for [`StackId::OTHER`].
+    pub stacks: u64,
+    /// Descriptors whose creator was not noted, there being too many.
+    pub descriptors: u64,
+    /// Files whose unwind tables were not kept: walks through their code are guesses.
+    pub files: u64,
+    /// Programs of another architecture that were started (32 bits): their calls are not traced.
+    pub foreign_programs: u64,
+}

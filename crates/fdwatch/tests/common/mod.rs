@@ -1,0 +1,59 @@
+//! What several tests of real processes need.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Says that a test did nothing: also to `cargo xtask verify`, which counts it.
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+    if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
+        let list = std::fs::OpenOptions::new().append(true).open(list);
+        writeln!(list.unwrap(), "{why}").unwrap();
+    }
+}
+
+/// A child that ends with its test. It also ends when its standard input does, should the test be killed.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap())
+    }
+
+    /// Waits for its standard input to end.
+    #[allow(dead_code, reason = "each file of tests uses a part of it")]
+    pub(crate) fn idle() -> Self {
+        Self::start(&mut Command::new("cat"))
+    }
+
+    /// As the folder of its descriptors has it: those that we were started with are inherited.
+    #[allow(dead_code, reason = "each file of tests uses a part of it")]
+    pub(crate) fn descriptors(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count() as u64
+    }
+
+    #[allow(dead_code, reason = "each file of tests uses a part of it")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks until the answer is yes.
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "still not so: {what}");
+        std::thread::yield_now();
+    }
+}
