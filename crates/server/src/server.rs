@@ -37,8 +37,8 @@ const READ_BYTES_MAX: usize = 128 << 10;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 // What hyper has read for a wide connection and nobody has taken: a piece that waits to be taken, and the next one.
 const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as u64);
-// For another one: a head, which hyper reads into a buffer that it doubles; two pieces of a body in a buffer of twice their length; what
-// an upload keeps of it before it has a place; and the tasks.
+// For another one: a head and what came with its last bytes; two pieces of a body; what an upload keeps of it before it has a place; and
+// the tasks.
 const _: () = assert!(
     constants::CONNECTION_BYTES
         >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + upload::FIRST_BYTES + TASK_BYTES) as u64
