@@ -6,16 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use drystone_local::LocalStore;
-use drystone_server::{Closing, Server, ServerConfig, TlsAcceptor, UnderWay};
+use drystone_server::{Closing, Server, ServerConfig, UnderWay};
 use drystone_store::{BucketName, NewKey, Store};
-use drystone_sync::PlainArc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio_rustls::rustls;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::args::{LogFormat, ServeArgs};
 use crate::exit::{Exit, Outcome, Usage};
@@ -24,6 +20,7 @@ use crate::open;
 use crate::output::Output;
 use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
+use crate::tls::Tls;
 
 /// How long calls of the disk may take to return once everybody is gone.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -34,7 +31,7 @@ const BLOCKING_THREADS_MAX: usize = 1;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     // Before anything is made or shown.
-    let tls = tls(args)?;
+    let tls = Tls::read(args)?;
     let settings = settings.with_store(args.folder.as_ref());
     let folder = settings.store()?.clone();
     open::check_folder(&folder)?;
@@ -65,7 +62,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         .context("cannot start the event loops")?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let exit = runtime.block_on(async {
-        let server = Server::bind(listen, store.clone(), config, tls).await;
+        let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
+        let server = Server::bind(listen, store.clone(), config, acceptor).await;
         let server = server.with_context(|| format!("cannot listen on {listen}"))?;
         // Not before it is certain that there will be a server to use it with.
         if let FirstKey::New(new) = &key {
@@ -73,8 +71,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
             key::show(new, output)?;
         }
         let closing = server.closing();
-        let reload = Reload::new(server.controls(), args, settings, chunking, plan);
-        let close_max = serve(server, reload, scheme, output).await?;
+        let limits = Reload::new(server.controls(), args, settings, chunking, plan);
+        let close_max = serve(server, limits, tls, scheme, output).await?;
         anyhow::Ok(close(closing, store, close_max).await)
     });
     // Whatever still blocks would block here, too.
@@ -151,33 +149,11 @@ fn first_key(store: &Store, args: &ServeArgs, listen: SocketAddr) -> anyhow::Res
     Ok(FirstKey::New(key::generate("first start", key::everything())?))
 }
 
-fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else {
-        if args.tls_cert.is_some() || args.tls_key.is_some() {
-            bail!(Usage("--tls-cert and --tls-key go together".into()));
-        }
-        return Ok(None);
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert)
-        .with_context(|| format!("cannot read the certificate {}", cert.display()))?
-        .collect();
-    let chain = chain.with_context(|| format!("{} is not a PEM certificate chain", cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the key {}", key.display()))?;
-    let provider = PlainArc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("the TLS library refuses its own defaults")?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate and the key do not go together")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(PlainArc::new(config))))
-}
-
 fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,drystone=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,drystone=info"))
+        // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good for a while.
+        .add_directive("s3s=off".parse().expect("a target and a level are a directive"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be: this is the only place that sets one.
     let _ = match format {
@@ -189,7 +165,8 @@ fn log(format: LogFormat) {
 /// Serves until a signal, and says how long is to be waited for the disk then.
 async fn serve(
     server: Server,
-    mut reload: Reload,
+    mut limits: Reload,
+    tls: Option<Tls>,
     scheme: &str,
     output: &Output,
 ) -> anyhow::Result<Duration> {
@@ -218,8 +195,9 @@ async fn serve(
                         break;
                     }
                     notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-                    // A file of a dozen lines; requests are served by other threads.
-                    reload.run();
+                    // Files of a few lines; requests are served by other threads.
+                    tls.iter().for_each(Tls::reload);
+                    limits.run();
                     notify("READY=1");
                 }
             }
