@@ -1,5 +1,7 @@
 //! A full disk is said to be one, takes nothing with it, and is no end.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
 mod served;
 mod support;
 

@@ -48,7 +48,7 @@ fn check_sums(plan: &Plan) {
         + plan.threads as u64 * 256 * KIB
         + plan.connections as u64 * 64 * KIB
         + plan.transfers as u64 * (256 + 832) * KIB
-        + if plan.connections > 0 { 32 * MIB } else { 0 }
+        + if plan.connections > 0 { 32 * MIB + 512 * KIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);

@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     carriers: WorkerPool,
     /// Requests whose body is a document, which has to be in memory to be understood.
     pub(crate) documents: Gate,
+    /// Zip archives under way.
+    pub(crate) zips: Gate,
     pub(crate) held: Held,
     pub(crate) keys: Keys,
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
@@ -104,6 +106,7 @@ impl Engine {
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
             documents: Gate::new("documents at a time", config.documents, waiting, patience),
+            zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
             keys: Keys::default(),
             deadlines: PlainArc::new(SharedDeadlines::new(config.deadlines)),
@@ -158,6 +161,7 @@ impl Engine {
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
         self.documents.change(ceiling(&self.documents), waiting, patience);
+        self.zips.change(ceiling(&self.zips), waiting, patience);
         self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
         *self.plan.lock() = PlainArc::new(plan);
         Ok(())

@@ -88,6 +88,10 @@ pub const TRANSFER_BYTES: u64 = 832 * KIB;
 pub const DOCUMENTS: u64 = 2;
 /// Such a document and what is made of it, at the worst.
 pub const DOCUMENT_BYTES: u64 = 16 * MIB;
+/// Zip archives that are made at a time: each has a list of its files in memory.
+pub const ZIPS: u64 = 4;
+/// Such a list: about five thousand files.
+pub const ZIP_LIST_BYTES: u64 = 128 * KIB;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.
 pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
 

@@ -57,6 +57,7 @@ impl Serving {
             ),
             Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
             Spend::new(Resource::Memory, "XML documents", DOCUMENTS, DOCUMENT_BYTES),
+            Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
         ]
     }
 

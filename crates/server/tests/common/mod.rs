@@ -225,6 +225,29 @@ impl Answer {
     }
 }
 
+/// What was sent in chunks; panics where the last one is missing.
+pub(crate) fn dechunked(mut body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n").unwrap();
+        let len = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if len == 0 {
+            return bytes;
+        }
+        bytes.extend_from_slice(&body[end + 2..end + 2 + len]);
+        body = &body[end + 4 + len..];
+    }
+}
+
+/// Says that a test did nothing: also to `cargo xtask verify`, which counts it.
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+    if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
+        let list = std::fs::OpenOptions::new().append(true).open(list);
+        writeln!(list.unwrap(), "{why}").unwrap();
+    }
+}
+
 /// Bytes that look random and are not.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
