@@ -20,6 +20,7 @@ pub(crate) enum Exit {
     Damaged = 5,
     DoesNotFit = 6,
     DiskFull = 7,
+    DiskHangs = 8,
     Interrupted = 130,
 }
 

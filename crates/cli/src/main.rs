@@ -19,6 +19,7 @@ mod restore;
 mod serve;
 mod serving;
 mod settings;
+mod tls;
 mod walk;
 
 use std::process::ExitCode;

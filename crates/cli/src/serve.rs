@@ -4,17 +4,14 @@ use std::fs;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use drystone_local::LocalStore;
-use drystone_server::{Server, ServerConfig, TlsAcceptor};
+use drystone_server::{Closing, Server, ServerConfig, UnderWay};
 use drystone_store::{BucketName, NewKey, Store};
-use drystone_sync::PlainArc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio_rustls::rustls;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::args::{LogFormat, ServeArgs};
 use crate::exit::{Exit, Outcome, Usage};
@@ -23,13 +20,18 @@ use crate::open;
 use crate::output::Output;
 use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
+use crate::tls::Tls;
 
+/// How long calls of the disk may take to return once everybody is gone.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// The same after a second signal.
+const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
 /// Threads of the runtime's own on which something may block: the heartbeat of uploads. Requests have threads of the server's.
 const BLOCKING_THREADS_MAX: usize = 1;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     // Before anything is made or shown.
-    let tls = tls(args)?;
+    let tls = Tls::read(args)?;
     let settings = settings.with_store(args.folder.as_ref());
     let folder = settings.store()?.clone();
     open::check_folder(&folder)?;
@@ -59,23 +61,48 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         .build()
         .context("cannot start the event loops")?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let served = runtime
-        .block_on(Server::bind(listen, store.clone(), config, tls))
-        .with_context(|| format!("cannot listen on {listen}"))
-        .and_then(|server| {
-            // Not before it is certain that there will be a server to use it with.
-            if let FirstKey::New(new) = &key {
-                store.put_key(new)?;
-                key::show(new, output)?;
-            }
-            let reload = Reload::new(server.controls(), args, settings, chunking, plan);
-            runtime.block_on(serve(server, reload, scheme, output))
-        });
-    // Whatever still blocks is past saving: its client is gone.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
-    store.close();
-    served?;
-    Ok(Exit::Success)
+    let exit = runtime.block_on(async {
+        let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
+        let server = Server::bind(listen, store.clone(), config, acceptor).await;
+        let server = server.with_context(|| format!("cannot listen on {listen}"))?;
+        // Not before it is certain that there will be a server to use it with.
+        if let FirstKey::New(new) = &key {
+            store.put_key(new)?;
+            key::show(new, output)?;
+        }
+        let closing = server.closing();
+        let limits = Reload::new(server.controls(), args, settings, chunking, plan);
+        let close_max = serve(server, limits, tls, scheme, output).await?;
+        anyhow::Ok(close(closing, store, close_max).await)
+    });
+    // Whatever still blocks would block here, too.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Ends what is left, if the disk lets it. Where a call of it hangs, nobody can end the thread that makes it but the end of the process,
+/// which is as safe as any: what was acknowledged is on the disk.
+async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
+    let watched = closing.clone();
+    let closed = tokio::task::spawn_blocking(move || {
+        closing.close();
+        store.close();
+    });
+    if tokio::time::timeout(close_max, closed).await.is_ok() {
+        return Exit::Success;
+    }
+    let UnderWay { transfers, uploads, calls } = watched.under_way();
+    let waited_s = close_max.as_secs();
+    tracing::error!(
+        transfers,
+        uploads,
+        calls,
+        waited_s,
+        "stopped while calls of the disk do not return; what they belong to is given up"
+    );
+    // Its last owner would wait for the same threads.
+    std::mem::forget(watched);
+    Exit::DiskHangs
 }
 
 /// The first start makes the store; a folder with something else in it is left alone.
@@ -122,33 +149,11 @@ fn first_key(store: &Store, args: &ServeArgs, listen: SocketAddr) -> anyhow::Res
     Ok(FirstKey::New(key::generate("first start", key::everything())?))
 }
 
-fn tls(args: &ServeArgs) -> anyhow::Result<Option<TlsAcceptor>> {
-    let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else {
-        if args.tls_cert.is_some() || args.tls_key.is_some() {
-            bail!(Usage("--tls-cert and --tls-key go together".into()));
-        }
-        return Ok(None);
-    };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert)
-        .with_context(|| format!("cannot read the certificate {}", cert.display()))?
-        .collect();
-    let chain = chain.with_context(|| format!("{} is not a PEM certificate chain", cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the key {}", key.display()))?;
-    let provider = PlainArc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("the TLS library refuses its own defaults")?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate and the key do not go together")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(PlainArc::new(config))))
-}
-
 fn log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRYSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,s3s=off,drystone=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,drystone=info"))
+        // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good for a while.
+        .add_directive("s3s=off".parse().expect("a target and a level are a directive"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be: this is the only place that sets one.
     let _ = match format {
@@ -157,7 +162,14 @@ fn log(format: LogFormat) {
     };
 }
 
-async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output) -> anyhow::Result<()> {
+/// Serves until a signal, and says how long is to be waited for the disk then.
+async fn serve(
+    server: Server,
+    mut limits: Reload,
+    tls: Option<Tls>,
+    scheme: &str,
+    output: &Output,
+) -> anyhow::Result<Duration> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
@@ -183,8 +195,9 @@ async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output
                         break;
                     }
                     notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-                    // A file of a dozen lines; requests are served by other threads.
-                    reload.run();
+                    // Files of a few lines; requests are served by other threads.
+                    tls.iter().for_each(Tls::reload);
+                    limits.run();
                     notify("READY=1");
                 }
             }
@@ -196,10 +209,12 @@ async fn serve(server: Server, mut reload: Reload, scheme: &str, output: &Output
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     tokio::select! {
-        () = server.run(stopped) => {}
-        () = quit => tracing::warn!("stopped at the second signal"),
+        () = server.run(stopped) => Ok(CLOSE_MAX),
+        () = quit => {
+            tracing::warn!("stopped at the second signal");
+            Ok(CLOSE_MAX_AT_ONCE)
+        }
     }
-    Ok(())
 }
 
 /// The clock that service managers compare with.

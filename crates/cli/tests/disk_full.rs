@@ -1,11 +1,18 @@
 //! A full disk is said to be one, takes nothing with it, and is no end.
 
+#![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
+
+mod served;
 mod support;
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use drystone_testkit::noise::Noise;
+use rustix::process::Signal;
+use served::Served;
 use support::{Sandbox, args, assert_nothing_temporary_below};
 
 /// A small file system of its own, gone with the guard.
@@ -63,4 +70,54 @@ fn a_get_says_that_the_disk_is_full_and_leaves_no_half_file() {
     assert!(!sandbox.path("disk/s/large").exists());
     assert_nothing_temporary_below(&sandbox.path("disk"));
     assert_eq!(std::fs::read(sandbox.path("disk/s/small")).unwrap(), b"small");
+}
+
+#[test]
+fn a_server_says_that_the_disk_is_full_and_goes_on() {
+    let sandbox = Sandbox::bare();
+    let Some(_disk) = SmallDisk::mount(&sandbox.path("disk")) else { return };
+    let key = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
+    let basic = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
+    let mut server = Served::start(&sandbox.path("disk/store"), &[], &key);
+    let put = |server: &Served, name: &str, bytes: &[u8]| {
+        let mut socket = server.connect();
+        let head = format!(
+            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\
+             Content-Length: {}\r\n\r\n",
+            bytes.len()
+        );
+        // It answers before it has read everything, and may close.
+        let _ = socket.write_all(&[head.as_bytes(), bytes].concat());
+        let mut said = String::new();
+        let _ = socket.read_to_string(&mut said);
+        said
+    };
+    let early = Noise::new(1).bytes(5 << 20);
+    assert!(put(&server, "early", &early).starts_with("HTTP/1.1 201"));
+    for round in 0..3 {
+        let said = put(&server, "large", &Noise::new(2 + round).bytes(40 << 20));
+        // Its end may be lost where the client still sends as the server closes.
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 507"), "{said}");
+        server.log_until(|line| line["path"] == "/_/files/default/large" && line["status"] == 507);
+        assert!(server.get("/_/files/default/large", Some(basic)).starts_with("HTTP/1.1 404"));
+    }
+    let was_read = |server: &Served| {
+        let mut socket = server.connect();
+        let head = format!(
+            "GET /_/files/default/early HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut said = Vec::new();
+        socket.read_to_end(&mut said).unwrap();
+        said.starts_with(b"HTTP/1.1 200") && said.ends_with(&early)
+    };
+    assert!(was_read(&server));
+    assert!(server.get("/_/health/ready", None).starts_with("HTTP/1.1 200"));
+    // What the failed puts wrote is in the way until the server is started again.
+    server.signal(Signal::TERM);
+    assert_eq!(server.ends_in(Duration::from_secs(60)), Some(0));
+    let server = Served::start(&sandbox.path("disk/store"), &[], &key);
+    let said = put(&server, "small", &Noise::new(9).bytes(2 << 20));
+    assert!(said.starts_with("HTTP/1.1 201"), "{said}");
+    assert!(was_read(&server));
 }

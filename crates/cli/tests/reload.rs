@@ -207,8 +207,8 @@ fn one_ceiling_is_not_raised_at_the_cost_of_the_other() {
     // Fewer connections have fewer transfers, and give room to more of them.
     let log = server.reload("memory = \"256MiB\"\nconnections = 40\n");
     assert_eq!(said(&log, "transfers"), Some(("reloaded", "40", "20")), "{log:?}");
-    let log = server.reload("memory = \"256MiB\"\nconnections = 128\ntransfers = 60\n");
-    assert_eq!(said(&log, "transfers"), Some(("reloaded", "20", "60")), "{log:?}");
+    let log = server.reload("memory = \"256MiB\"\nconnections = 128\ntransfers = 50\n");
+    assert_eq!(said(&log, "transfers"), Some(("reloaded", "20", "50")), "{log:?}");
 }
 
 #[test]

@@ -46,9 +46,9 @@ fn check_sums(plan: &Plan) {
         + plan.writer_cache_bytes
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
-        + plan.connections as u64 * 56 * KIB
-        + plan.transfers as u64 * 832 * KIB
-        + if plan.connections > 0 { 32 * MIB } else { 0 }
+        + plan.connections as u64 * 64 * KIB
+        + plan.transfers as u64 * (256 + 832) * KIB
+        + if plan.connections > 0 { 32 * MIB + 512 * KIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);

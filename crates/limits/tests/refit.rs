@@ -42,7 +42,7 @@ fn check_refused(
 
 #[test]
 fn the_store_part_stays_and_the_rows_follow() {
-    let plan = running(256 * MIB, 1024);
+    let plan = running(272 * MIB, 1024);
     let other = plan.with_serving(Some(200), Some(50)).unwrap();
     assert_eq!((other.connections, other.transfers, other.blocking_threads), (200, 50, 58));
     // What is served anew is counted as a start would count it; the rest is what it was.
@@ -66,9 +66,9 @@ fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
     assert!(most > 512, "{most}");
     check_refused(&plan, Some(1000), Some(501), "transfers", "half of connections = 1000");
     check_refused(&plan, Some(64), Some(33), "transfers", "half of connections = 64");
-    let tight = running(160 * MIB, 65_536);
-    check_refused(&tight, Some(16_384), None, "connections", "160 MiB of memory (--memory");
-    check_refused(&tight, Some(500), Some(200), "transfers", "160 MiB of memory (--memory");
+    let tight = running(176 * MIB, 65_536);
+    check_refused(&tight, Some(16_384), None, "connections", "176 MiB of memory (--memory");
+    check_refused(&tight, Some(500), Some(200), "transfers", "176 MiB of memory (--memory");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_is_not_asked_for_is_as_much_as_fits() {
     let few = roomy.with_serving(Some(20), None).unwrap();
     assert_eq!((few.connections, few.transfers), (20, 10), "transfers follow the connections down");
     assert_eq!(few.with_serving(None, None), Ok(roomy), "and up");
-    let tight = running(160 * MIB, 65_536);
+    let tight = running(176 * MIB, 65_536);
     let most = check_refused(&tight, Some(500), Some(512), "transfers", "memory");
     let fitted = tight.with_serving(Some(500), None).unwrap();
     assert_eq!(fitted.transfers as u64, most.min(40));

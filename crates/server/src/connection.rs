@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deadlines::SharedDeadlines;
+use crate::width::{Wide, Width};
 
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -78,17 +79,27 @@ struct State {
     first_byte: Option<Instant>,
     /// When the kernel last refused to take more bytes, if it has not taken any since.
     write_blocked: Option<Instant>,
+    width: Width,
 }
 
 /// Counts as a request under way until it is dropped.
 pub(crate) struct Active(PlainArc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(idle: &PlainArc<Evictable>, deadlines: &PlainArc<SharedDeadlines>) -> PlainArc<Self> {
+    pub(crate) fn new(
+        idle: &PlainArc<Evictable>,
+        deadlines: &PlainArc<SharedDeadlines>,
+        wide: &PlainArc<Wide>,
+    ) -> PlainArc<Self> {
         let close = PlainArc::new(Notify::new());
-        let ticket = Some(idle.add(&close));
-        let state =
-            State { active: 0, ticket, idle_since: Instant::now(), first_byte: None, write_blocked: None };
+        let state = State {
+            active: 0,
+            ticket: Some(idle.add(&close)),
+            idle_since: Instant::now(),
+            first_byte: None,
+            write_blocked: None,
+            width: Width::new(wide),
+        };
         let (idle, deadlines) = (PlainArc::clone(idle), PlainArc::clone(deadlines));
         PlainArc::new(Self { idle, deadlines, close, state: Mutex::new(state) })
     }
@@ -96,6 +107,7 @@ impl Connection {
     pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
         let mut state = self.state.lock();
         state.active += 1;
+        state.width.begin();
         if let Some(ticket) = state.ticket.take() {
             self.idle.remove(ticket);
         }
@@ -114,7 +126,11 @@ impl Connection {
                         return "idle for longest while others wait";
                     }
                     if state.active == 0 {
-                        state.ticket = Some(self.idle.add(&self.close));
+                        // Whichever list it was chosen from, it is in both again.
+                        if let Some(ticket) = state.ticket.replace(self.idle.add(&self.close)) {
+                            self.idle.remove(ticket);
+                        }
+                        state.width.rest(&self.close);
                     }
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -150,6 +166,7 @@ impl Drop for Active {
         if state.active == 0 {
             (state.idle_since, state.first_byte) = (Instant::now(), None);
             state.ticket = Some(self.0.idle.add(&self.0.close));
+            state.width.rest(&self.0.close);
         }
     }
 }
@@ -198,12 +215,29 @@ impl<S: AsyncRead> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.project();
+        let most = {
+            let state = this.connection.state.lock();
+            state.width.read_bytes_max(state.active > 0)
+        };
         let before = buffer.filled().len();
-        let read = this.socket.poll_read(context, buffer);
-        if buffer.filled().len() > before {
+        let read = match most {
+            None => this.socket.poll_read(context, buffer),
+            Some(most) => {
+                let most = most.min(buffer.remaining());
+                let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+                let read = this.socket.poll_read(context, &mut part);
+                let len = part.filled().len();
+                buffer.advance(len);
+                read
+            }
+        };
+        let len = buffer.filled().len() - before;
+        if len > 0 {
             let mut state = this.connection.state.lock();
             if state.active == 0 {
                 state.first_byte.get_or_insert_with(Instant::now);
+            } else {
+                state.width.note_read(len);
             }
         }
         read

@@ -19,6 +19,7 @@ use crate::gate::Gate;
 use crate::lanes::Lanes;
 use crate::places::Places;
 use crate::s3::FIELDS_MAX;
+use crate::width::Wide;
 use crate::{Deadlines, ServerConfig};
 
 /// Requests that may wait for one place.
@@ -38,6 +39,8 @@ pub(crate) struct Engine {
     pub(crate) forms: Gate,
     /// Of these, and of those who have not sent enough yet to be given a place.
     pub(crate) slow: Evictable,
+    /// Connections that read much at a time.
+    pub(crate) wide: PlainArc<Wide>,
     /// Calls that only ask the records, or read a few bytes.
     pub(crate) calls: Gate,
     /// Where these run. Not the runtime's threads: it wakes one of those for every call, here whoever is awake goes on with the next.
@@ -47,6 +50,8 @@ pub(crate) struct Engine {
     carriers: WorkerPool,
     /// Requests whose body is a document, which has to be in memory to be understood.
     pub(crate) documents: Gate,
+    /// Zip archives under way.
+    pub(crate) zips: Gate,
     pub(crate) held: Held,
     pub(crate) keys: Keys,
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
@@ -95,11 +100,13 @@ impl Engine {
                 patience,
             ),
             slow: Evictable::default(),
+            wide: Wide::new(config.transfers),
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
             calls: Gate::new("requests at a time", calls, config.connections, patience),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
             documents: Gate::new("documents at a time", config.documents, waiting, patience),
+            zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
             keys: Keys::default(),
             deadlines: PlainArc::new(SharedDeadlines::new(config.deadlines)),
@@ -127,10 +134,12 @@ impl Engine {
         let set = |connections_max: usize, transfers_max: usize| {
             connections.resize(connections_max);
             self.transfers.resize(transfers_max);
+            self.wide.resize(transfers_max);
         };
         // Nobody new gets in where a ceiling is lowered, so what is counted now is the most that there will be.
         set(before.connections.min(plan.connections), before.transfers.min(plan.transfers));
-        let (connected, carried) = (connections.usage().now, self.transfers.usage().places.now);
+        let connected = connections.usage().now;
+        let carried = self.transfers.usage().places.now.max(self.wide.usage().now);
         if !plan.has_room_for(plan.connections.max(connected), plan.transfers.max(carried)) {
             set(before.connections, before.transfers);
             return Err(ChangeError::UnderWay { connections: connected, transfers: carried });
@@ -142,6 +151,7 @@ impl Engine {
             return Err(ChangeError::Threads(error));
         }
         connections.resize(plan.connections);
+        self.wide.resize(plan.transfers);
         let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
         self.deadlines.set(deadlines);
         self.transfers.change(plan.transfers, waiting, patience);
@@ -151,9 +161,17 @@ impl Engine {
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
         self.documents.change(ceiling(&self.documents), waiting, patience);
+        self.zips.change(ceiling(&self.zips), waiting, patience);
         self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
         *self.plan.lock() = PlainArc::new(plan);
         Ok(())
+    }
+
+    /// Ends the threads when they have nothing left to do, and the lanes. Blocks.
+    pub(crate) fn close(&self) {
+        self.carriers.shutdown();
+        self.lanes.close();
+        self.callers.shutdown();
     }
 
     /// Runs what belongs to a transfer, and may block for long, on one of their threads. The job must hold the transfer's place.

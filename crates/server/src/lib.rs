@@ -31,11 +31,12 @@ mod route;
 mod s3;
 mod server;
 mod upload;
+mod width;
 
 pub use access::bearer_token;
 pub use deadlines::Deadlines;
 pub use engine::ChangeError;
-pub use server::{Controls, Server};
+pub use server::{Closing, Controls, Server, UnderWay};
 pub use tokio_rustls::TlsAcceptor;
 
 use drystone_limits::Plan;

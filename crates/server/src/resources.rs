@@ -54,10 +54,11 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 9] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 11] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
+        Resource::of_places("wide_connections", "connections that read large bodies", engine.wide.usage()),
         Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
         Resource::of_gate(
             "slow_uploads",
@@ -67,6 +68,7 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 9] 
         Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
         Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),
+        Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
         Resource::of_pool("ingests", "lanes, in use or kept for the next upload", usage.ingests),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drystone_limits::Plan;
+use drystone_limits::{Plan, constants};
 use drystone_store::Store;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +25,26 @@ use tokio::task::JoinSet;
 
 use crate::connection::{Active, Connection, Evictable, Watched};
 use crate::engine::{ChangeError, Engine};
+use crate::gate::Gate;
 use crate::places::{Permit, Places};
 use crate::route::{ResponseBody, Router};
-use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes};
+use crate::width::NARROW_BYTES;
+use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes, upload};
 
-/// What one read of a socket may bring; also the longest head.
+/// What one read of a wide connection may bring.
 const READ_BYTES_MAX: usize = 128 << 10;
+/// The longest head, and as long may be what follows the chunks of a body.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+// What hyper has read for a wide connection and nobody has taken: a piece that waits to be taken, and the next one.
+const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as u64);
+// For another one: a head and what came with its last bytes; two pieces of a body; what an upload keeps of it before it has a place; and
+// the tasks.
+const _: () = assert!(
+    constants::CONNECTION_BYTES
+        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + upload::FIRST_BYTES + TASK_BYTES) as u64
+);
+/// The futures of a connection and of its request, by measurement.
+const TASK_BYTES: usize = 16 << 10;
 /// After this, another idle connection is asked to leave, or another accept is tried.
 const RETRY: Duration = Duration::from_millis(100);
 /// A connection that has been idle for less is likely to be used again at once.
@@ -90,6 +104,41 @@ impl Controls {
     }
 }
 
+/// What is left of a server that serves nobody any more: calls of the store that have not returned, and threads that make them.
+#[derive(Clone)]
+pub struct Closing {
+    engine: PlainArc<Engine>,
+}
+
+/// Calls of the store that have not returned, by what they were made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Bodies on their way.
+    pub transfers: usize,
+    /// Of these, uploads that have buffers.
+    pub uploads: usize,
+    /// Requests without a body.
+    pub calls: usize,
+}
+
+impl Closing {
+    /// Waits for what is under way and ends the threads. Blocks for as long as the store does, which may be for ever where a disk
+    /// hangs.
+    pub fn close(self) {
+        self.engine.close();
+    }
+
+    /// What `close` waits for.
+    pub fn under_way(&self) -> UnderWay {
+        let now = |gate: &Gate| gate.usage().places.now;
+        UnderWay {
+            transfers: now(&self.engine.transfers),
+            uploads: now(self.engine.lanes.gate()),
+            calls: now(&self.engine.calls),
+        }
+    }
+}
+
 impl Server {
     /// Binds the address and prepares to serve `store`. Within a tokio runtime.
     ///
@@ -123,7 +172,13 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns.
+    /// What is to be ended once [`run`](Self::run) has returned, or was dropped.
+    pub fn closing(&self) -> Closing {
+        Closing { engine: PlainArc::clone(&self.engine) }
+    }
+
+    /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns. What they have begun in the
+    /// store may still be under way: see [`closing`](Self::closing).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let upkeep = tokio::spawn(upkeep(PlainArc::clone(&self.engine)));
@@ -133,7 +188,7 @@ impl Server {
                 _ = stop.wait_for(|stop| *stop) => break,
                 (permit, socket, peer) = accept(&self.listener, &self.counts, &self.idle, &self.engine.slow) => {
                     self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-                    let connection = Connection::new(&self.idle, &self.engine.deadlines);
+                    let connection = Connection::new(&self.idle, &self.engine.deadlines, &self.engine.wide);
                     let serve = self.serve(socket, peer, connection, closed.clone(), permit);
                     connections.spawn(serve);
                     while connections.try_join_next().is_some() {}
@@ -151,8 +206,6 @@ impl Server {
             connections.shutdown().await;
         }
         upkeep.abort();
-        let lanes = PlainArc::clone(&self.engine.lanes);
-        let _ = tokio::task::spawn_blocking(move || lanes.close()).await;
     }
 
     /// One connection from its beginning to its end.
@@ -235,6 +288,7 @@ async fn speak<S>(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(head_max)
+        .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(READ_BYTES_MAX)
         .half_close(false);
     let mut speaking = std::pin::pin!(http.serve_connection(socket, service));

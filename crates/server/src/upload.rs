@@ -22,7 +22,7 @@ use crate::places::Permit;
 
 /// Bytes that are taken from a client before it gets a place among the transfers; all of a smaller body. The plan has them with
 /// the connection.
-const FIRST_BYTES: usize = 8 << 10;
+pub(crate) const FIRST_BYTES: usize = 8 << 10;
 /// A client that takes longer for them is slow.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// Bytes that are taken from a client before it gets a lane; all of a smaller body.

@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{ACCESS, Answer, Running, SECRET, config, head, noise, put_key};
+use common::{ACCESS, Answer, Running, SECRET, config, dechunked, head, noise, put_key};
 use drystone_server::{Deadlines, ServerConfig, bearer_token};
 use drystone_store::{BucketName, Grant};
 
@@ -202,19 +203,6 @@ fn folders_are_listed_and_packed() {
     assert_eq!(found.len(), 4);
     assert_eq!(server.request("DELETE", "/_/files/files/", &[], b"").status, 409, "it is not empty");
     assert_quiet(&server);
-}
-
-fn dechunked(mut body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let end = body.windows(2).position(|two| two == b"\r\n").unwrap();
-        let len = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
-        if len == 0 {
-            return bytes;
-        }
-        bytes.extend_from_slice(&body[end + 2..end + 2 + len]);
-        body = &body[end + 4 + len..];
-    }
 }
 
 #[test]

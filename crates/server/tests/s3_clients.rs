@@ -8,22 +8,12 @@
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod common;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{ACCESS, Running, SECRET, config, put_key};
+use common::{ACCESS, Running, SECRET, config, put_key, skipped};
 use drystone_server::ServerConfig;
 use drystone_store::{BucketName, Grant};
-
-/// Says that a test did nothing: also to `cargo xtask verify`, which counts it.
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
-    if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
-        let list = std::fs::OpenOptions::new().append(true).open(list);
-        writeln!(list.unwrap(), "{why}").unwrap();
-    }
-}
 
 /// Runs a script with `interpreter`, if `probe` can be run.
 fn run(probe: &[&str], interpreter: &str, script: &str) {

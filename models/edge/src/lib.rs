@@ -1,6 +1,6 @@
 //! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
 //!
-//! What is explored is what ships: `gate`, `places`, `lanes`, `upload` and `connection` are included from `crates/server/src`
+//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `connection` and `width` are included from `crates/server/src`
 //! as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
 //! that only a scenario moves. What stands in is what has no concurrency of its own: the engine (its fields), the checksums
 //! (which count what was fed) and the deadlines.
@@ -24,6 +24,8 @@ mod lanes;
 mod places;
 #[path = "../../../crates/server/src/upload.rs"]
 mod upload;
+#[path = "../../../crates/server/src/width.rs"]
+mod width;
 
 mod deadlines;
 mod digest;

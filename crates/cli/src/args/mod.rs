@@ -27,6 +27,8 @@ Exit codes:
   5    damaged: stored bytes or records are not what they were
   6    does not fit: the limits of this machine or process are too small for the settings
   7    disk full
+  8    a server was stopped while calls of its disk did not return; nothing that was
+       acknowledged is lost
   130  interrupted";
 
 /// A chunked, deduplicating file store that prints its ceilings before it starts.

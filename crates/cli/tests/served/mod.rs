@@ -40,7 +40,8 @@ impl Served {
         let mut said = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            if let Some(address) = line.strip_prefix("listening on http://") {
+            let address = line.strip_prefix("listening on http");
+            if let Some(address) = address.and_then(|rest| rest.trim_start_matches('s').strip_prefix("://")) {
                 return Self { child, address: address.to_owned(), said, log };
             }
             said.push(line);
@@ -65,10 +66,18 @@ impl Served {
         text
     }
 
+    /// Our own child, not waited for yet: the pid is nobody else's.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        // Our own child, not waited for yet: the pid is nobody else's.
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// What the log said that nobody has read yet, of a server that has ended.
+    pub(crate) fn rest_of_log(&self) -> Vec<String> {
+        self.log.iter().collect()
     }
 
     /// The lines of the log up to the first that `is_last`.

@@ -72,7 +72,10 @@ pub const CONNECTIONS_MAX: u64 = 16_384;
 /// With fewer, a browser and a backup at once would be refused.
 pub const CONNECTIONS_MIN: u64 = 16;
 /// What a connection holds beside a transfer: its socket's read buffer, the head of a request, the first 8 KiB of a body, and its task.
-pub const CONNECTION_BYTES: u64 = 56 * KIB;
+pub const CONNECTION_BYTES: u64 = 64 * KIB;
+/// What a connection holds beyond that while it reads large bodies, and after: two of the server's largest reads. There are as many
+/// of them as transfers.
+pub const WIDE_CONNECTION_BYTES: u64 = 256 * KIB;
 /// Bodies that are sent or received at a time; others wait.
 pub const TRANSFERS: u64 = 40;
 /// With fewer, one slow client is felt by all.
@@ -85,6 +88,10 @@ pub const TRANSFER_BYTES: u64 = 832 * KIB;
 pub const DOCUMENTS: u64 = 2;
 /// Such a document and what is made of it, at the worst.
 pub const DOCUMENT_BYTES: u64 = 16 * MIB;
+/// Zip archives that are made at a time: each has a list of its files in memory.
+pub const ZIPS: u64 = 4;
+/// Such a list: about five thousand files.
+pub const ZIP_LIST_BYTES: u64 = 128 * KIB;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.
 pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
 

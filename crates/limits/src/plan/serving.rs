@@ -49,8 +49,15 @@ impl Serving {
         }
         vec![
             Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
+            Spend::new(
+                Resource::Memory,
+                "connections that read large bodies",
+                self.transfers,
+                WIDE_CONNECTION_BYTES,
+            ),
             Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
             Spend::new(Resource::Memory, "XML documents", DOCUMENTS, DOCUMENT_BYTES),
+            Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
         ]
     }
 

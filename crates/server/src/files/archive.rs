@@ -1,6 +1,13 @@
-//! A folder as a tar, made while it is sent.
+//! A folder as a tar or a zip, made while it is sent.
+//!
+//! A tar has no memory of what it has sent. A zip ends with a list of its files, which is kept in as little as it takes; so there are a
+//! few of them at a time, and a folder may have too many files for one.
 
-use std::io;
+mod directory;
+mod format;
+mod tar;
+mod zip;
+
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -14,6 +21,8 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
+use self::format::Format;
+use self::zip::Zip;
 use super::{Error, Files, headers};
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -22,9 +31,6 @@ use crate::server::Answer;
 
 /// Objects that are looked up at a time.
 const PAGE: usize = 256;
-const BLOCK: u64 = 512;
-/// The longest name in a header of its own; a longer one has an entry in front.
-const NAME_MAX: usize = 100;
 
 impl Files {
     pub(super) async fn archive(
@@ -34,27 +40,36 @@ impl Files {
         prefix: String,
         kind: &str,
     ) -> Result<Answer, Error> {
-        if kind != "tar" {
-            return Err(Error::Status(StatusCode::BAD_REQUEST, "an archive can be `tar`".into()));
-        }
+        let Some(format) = Format::named(kind) else {
+            return Err(Error::Status(StatusCode::BAD_REQUEST, "an archive can be `tar` or `zip`".into()));
+        };
         {
             // An unknown bucket is an error, not a broken archive.
             let bucket = bucket.clone();
             self.engine.call(move |store: &Store| store.list(&bucket, "", Bound::Unbounded, 1)).await?;
         }
         let name = prefix.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
-        let name = format!("{}.tar", name.unwrap_or(bucket.as_str()));
+        let name = format!("{}.{kind}", name.unwrap_or(bucket.as_str()));
         let mut response = Response::new(full(Bytes::new()));
         let fields = response.headers_mut();
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers::insert(fields, CONTENT_DISPOSITION, &headers::disposition(false, &name));
         if request.method() == Method::GET {
+            let place = match &format {
+                Format::Tar => None,
+                Format::Zip(_) => Some(self.engine.zips.enter().await?),
+            };
+            if place.is_some() {
+                // Before anything is sent, because nothing can be said afterwards.
+                fits(&self.engine, &bucket, &prefix).await?;
+            }
             let (sender, receiver) = mpsc::channel::<Result<Bytes, BodyError>>(1);
             let engine = PlainArc::clone(&self.engine);
             tokio::spawn(async move {
-                // Whoever reads the archive sees it break off: a tar without its end is known to be broken.
-                if let Err(error) = pack(&engine, bucket, prefix, &sender).await {
+                let _place = place;
+                // Whoever reads the archive sees it break off: one without its end is known to be broken.
+                if let Err(error) = pack(&engine, format, bucket, prefix, &sender).await {
                     tracing::warn!(%error, "an archive broke off");
                     let _ = sender.send(Err(error)).await;
                 }
@@ -70,47 +85,81 @@ impl Files {
 
 type Sender = mpsc::Sender<Result<Bytes, BodyError>>;
 
+/// The objects of a folder, a page after the other, with the names that they have in an archive.
+struct Walk {
+    bucket: BucketName,
+    prefix: String,
+    from: Bound<String>,
+    is_last: bool,
+}
+
+impl Walk {
+    fn new(bucket: BucketName, prefix: String) -> Self {
+        Self { bucket, prefix, from: Bound::Unbounded, is_last: false }
+    }
+
+    /// `None` at the end.
+    async fn next(&mut self, engine: &PlainArc<Engine>) -> Result<Option<Vec<(String, ObjectRow)>>, Fault> {
+        if self.is_last {
+            return Ok(None);
+        }
+        let (bucket, prefix, from) = (self.bucket.clone(), self.prefix.clone(), self.from.clone());
+        let list = move |store: &Store| store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE);
+        let page = engine.call(list).await?;
+        self.is_last = page.len() < PAGE;
+        if let Some(object) = page.last() {
+            self.from = Bound::Excluded(object.key.as_str().to_owned());
+        }
+        // The folder itself is part of the names, what it is in is not.
+        let strip = self.prefix.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
+        let named = |object: ObjectRow| (object.key.as_str()[strip..].to_owned(), object);
+        // A name that ends with a slash would become a folder in whose way its bytes are.
+        let is_file = |(name, _): &(String, ObjectRow)| !name.ends_with('/');
+        Ok(Some(page.into_iter().map(named).filter(is_file).collect()))
+    }
+}
+
+/// Looks whether the list of the folder's files can be kept.
+async fn fits(engine: &PlainArc<Engine>, bucket: &BucketName, prefix: &str) -> Result<(), Error> {
+    let mut walk = Walk::new(bucket.clone(), prefix.to_owned());
+    let mut zip = Zip::new();
+    while let Some(page) = walk.next(engine).await? {
+        for (name, object) in page {
+            zip.begin(&name, &object);
+            zip.end().map_err(|full| Error::Status(StatusCode::BAD_REQUEST, full.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Sends the archive; ends quietly when nobody reads it any more.
 async fn pack(
     engine: &PlainArc<Engine>,
+    mut format: Format,
     bucket: BucketName,
     prefix: String,
     to: &Sender,
 ) -> Result<(), BodyError> {
-    let strip = prefix.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
-    let mut from: Bound<String> = Bound::Unbounded;
-    loop {
-        let page = {
-            let (bucket, prefix, from) = (bucket.clone(), prefix.clone(), from.clone());
-            let list =
-                move |store: &Store| store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE);
-            engine.call(list).await?
-        };
-        let last = page.len() < PAGE;
-        if let Some(object) = page.last() {
-            from = Bound::Excluded(object.key.as_str().to_owned());
-        }
-        for object in page {
-            let name = object.key.as_str()[strip..].to_owned();
-            // A name that ends with a slash would become a folder in whose way its bytes are.
-            if name.ends_with('/') {
-                continue;
-            }
-            if !pack_object(engine, &name, bucket.clone(), object.key, to).await? {
+    let mut walk = Walk::new(bucket.clone(), prefix);
+    while let Some(page) = walk.next(engine).await? {
+        for (name, object) in page {
+            if !pack_object(engine, &mut format, &name, bucket.clone(), object.key, to).await? {
                 return Ok(());
             }
         }
-        if last {
-            let end = Bytes::from_static(&[0; 2 * BLOCK as usize]);
-            let _ = to.send(Ok(end)).await;
-            return Ok(());
+    }
+    for piece in format.last() {
+        if to.send(Ok(piece)).await.is_err() {
+            break;
         }
     }
+    Ok(())
 }
 
 /// `false` when nobody reads any more.
 async fn pack_object(
     engine: &PlainArc<Engine>,
+    format: &mut Format,
     name: &str,
     bucket: BucketName,
     key: Key,
@@ -122,47 +171,19 @@ async fn pack_object(
         found => found?,
     };
     let size = found.object.size;
-    let head = entry(name, &found.object)?;
+    let head = format.begin(name, &found.object)?;
     if to.send(Ok(head)).await.is_err() {
         return Ok(false);
     }
     let mut body = found.body(engine, 0..size).await?;
     while let Some(frame) = body.frame().await {
-        if let Ok(bytes) = frame?.into_data()
-            && to.send(Ok(bytes)).await.is_err()
-        {
-            return Ok(false);
+        if let Ok(bytes) = frame?.into_data() {
+            format.pass(&bytes);
+            if to.send(Ok(bytes)).await.is_err() {
+                return Ok(false);
+            }
         }
     }
-    let padding = size.next_multiple_of(BLOCK) - size;
-    let padding = Bytes::from(vec![0; usize::try_from(padding)?]);
-    Ok(padding.is_empty() || to.send(Ok(padding)).await.is_ok())
-}
-
-/// The head of an entry, with one for a long name in front of it.
-fn entry(name: &str, object: &ObjectRow) -> io::Result<Bytes> {
-    let mut head = Vec::with_capacity(BLOCK as usize);
-    if name.len() > NAME_MAX {
-        let mut long = tar::Header::new_gnu();
-        long.set_entry_type(tar::EntryType::GNULongName);
-        long.set_path("././@LongLink")?;
-        long.set_size(name.len() as u64 + 1);
-        long.set_mode(0o644);
-        long.set_cksum();
-        head.extend_from_slice(long.as_bytes());
-        head.extend_from_slice(name.as_bytes());
-        let padded = (name.len() as u64 + 1).next_multiple_of(BLOCK) - name.len() as u64;
-        head.resize(head.len() + padded as usize, 0);
-    }
-    let mut header = tar::Header::new_gnu();
-    let short = name.len().min(NAME_MAX);
-    // Straight into the field: `set_path` refuses names that a key may have.
-    header.as_old_mut().name[..short].copy_from_slice(&name.as_bytes()[..short]);
-    header.set_entry_type(tar::EntryType::Regular);
-    header.set_size(object.size);
-    header.set_mode(object.meta.mode.unwrap_or(0o644) & 0o777);
-    header.set_mtime(u64::try_from(object.meta.modified_ns / 1_000_000_000).unwrap_or(0));
-    header.set_cksum();
-    head.extend_from_slice(header.as_bytes());
-    Ok(head.into())
+    let tail = format.end(size)?;
+    Ok(tail.is_empty() || to.send(Ok(tail)).await.is_ok())
 }

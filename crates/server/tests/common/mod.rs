@@ -9,7 +9,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use drystone_chunker::Chunking;
 use drystone_limits::{Ask, Budget, Limit, Plan};
 use drystone_server::{Deadlines, Server, ServerConfig};
-use drystone_store::{BucketName, Grant, NewKey, Secret, Store, StoreConfig, SyncPolicy};
+use drystone_store::{
+    BucketName, Grant, NewKey, Records, Secret, SegmentStorage, Store, StoreConfig, SyncPolicy,
+};
+use drystone_sync::PlainArc;
 use drystone_testkit::local::LocalFolder;
 use tokio::sync::watch;
 
@@ -22,7 +25,7 @@ pub(crate) struct Running {
     pub(crate) store: Store,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
-    _folder: LocalFolder,
+    _folder: Option<LocalFolder>,
 }
 
 pub(crate) fn config() -> ServerConfig {
@@ -36,22 +39,39 @@ pub(crate) fn config() -> ServerConfig {
     ServerConfig { ingests: 2, calls: 4, ..ServerConfig::new(plan, Deadlines::default()) }
 }
 
+fn chunking() -> Chunking {
+    "cdc:4KiB,16KiB,64KiB".parse().unwrap()
+}
+
+/// A store for that many uploads at a time.
+pub(crate) fn store(
+    records: PlainArc<dyn Records>,
+    segments: PlainArc<dyn SegmentStorage>,
+    config: &ServerConfig,
+) -> Store {
+    let store = StoreConfig {
+        chunking: chunking(),
+        sync: SyncPolicy::Never,
+        workers: 2,
+        buffers: 3 * config.ingests,
+        ingests: config.ingests,
+        buffer_bytes: 256 << 10,
+        read_ahead_max: 2,
+        commit_queue_bytes: 1 << 20,
+    };
+    Store::new(records, segments, store).unwrap()
+}
+
 impl Running {
     pub(crate) fn start(config: ServerConfig) -> Self {
-        let chunking: Chunking = "cdc:4KiB,16KiB,64KiB".parse().unwrap();
-        let folder = LocalFolder::new(chunking, SyncPolicy::Never, 1 << 30);
+        let folder = LocalFolder::new(chunking(), SyncPolicy::Never, 1 << 30);
         let local = folder.open_store();
-        let store = StoreConfig {
-            chunking,
-            sync: SyncPolicy::Never,
-            workers: 2,
-            buffers: 3 * config.ingests,
-            ingests: config.ingests,
-            buffer_bytes: 256 << 10,
-            read_ahead_max: 2,
-            commit_queue_bytes: 1 << 20,
-        };
-        let store = Store::new(local.records, local.segments, store).unwrap();
+        let store = store(local.records, local.segments, &config);
+        Self::over(store, config, Some(folder))
+    }
+
+    /// Serves this store, which is in the folder.
+    pub(crate) fn over(store: Store, config: ServerConfig, folder: Option<LocalFolder>) -> Self {
         store.create_bucket(&BucketName::new("files").unwrap()).unwrap();
         let grant = Grant { bucket: None, read: true, write: true, list: true, admin: true };
         put_key(&store, ACCESS, vec![grant]);
@@ -67,7 +87,9 @@ impl Running {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = Server::bind(any, served, config, None).await.unwrap();
                 tell.send(server.address().unwrap()).unwrap();
+                let closing = server.closing();
                 server.run(stopped).await;
+                tokio::task::spawn_blocking(|| closing.close()).await.unwrap();
             });
         });
         let address = told.recv().unwrap();
@@ -200,6 +222,29 @@ impl Answer {
 
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// What was sent in chunks; panics where the last one is missing.
+pub(crate) fn dechunked(mut body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n").unwrap();
+        let len = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if len == 0 {
+            return bytes;
+        }
+        bytes.extend_from_slice(&body[end + 2..end + 2 + len]);
+        body = &body[end + 4 + len..];
+    }
+}
+
+/// Says that a test did nothing: also to `cargo xtask verify`, which counts it.
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+    if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
+        let list = std::fs::OpenOptions::new().append(true).open(list);
+        writeln!(list.unwrap(), "{why}").unwrap();
     }
 }
 

@@ -11,9 +11,10 @@ use crate::deadlines::SharedDeadlines;
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
 use crate::time::Duration;
+use crate::width::Wide;
 
 fn open(idle: &PlainArc<Evictable>) -> PlainArc<Connection> {
-    Connection::new(idle, &PlainArc::new(SharedDeadlines::default()))
+    Connection::new(idle, &PlainArc::new(SharedDeadlines::default()), &Wide::new(1))
 }
 
 /// Somebody knocks while a request begins on the connection that has been idle for longest.

@@ -1,0 +1,226 @@
+//! How much a connection reads from its socket at a time.
+//!
+//! What hyper has read and nobody has taken yet stays in memory: a body that waits for its place among the transfers, one that follows
+//! in the same connection, the buffer of a connection that has become idle after a large upload. So connections read little at a time,
+//! and the plan counts that for each. A request that turns out to be large makes its connection *wide*, if there is a place for one
+//! more; the plan counts as many of these as transfers, and each stays so until it is closed, because hyper keeps its buffer. When
+//! there is no place, the wide connection that has been idle for longest makes room.
+
+use std::time::Duration;
+
+use drystone_sync::PlainArc;
+use tokio::sync::Notify;
+
+use crate::connection::Evictable;
+use crate::places::{Permit, Places, PlacesUsage};
+
+/// What one read of a connection may bring, unless it is wide: one byte less than what would make hyper take a larger buffer for the
+/// next.
+pub(crate) const NARROW_BYTES: usize = (8 << 10) - 1;
+/// A request that has brought so much is large.
+const LARGE_BYTES: u64 = 32 << 10;
+/// A connection that has been idle for less is likely to be used again at once.
+const IDLE_MIN: Duration = Duration::from_secs(1);
+
+/// The places of wide connections.
+pub(crate) struct Wide {
+    places: PlainArc<Places>,
+    /// Those that have no request under way.
+    idle: Evictable,
+}
+
+impl Wide {
+    pub(crate) fn new(ceiling: usize) -> PlainArc<Self> {
+        PlainArc::new(Self { places: Places::new(ceiling), idle: Evictable::default() })
+    }
+
+    pub(crate) fn usage(&self) -> PlacesUsage {
+        self.places.usage()
+    }
+
+    /// Another number of places from now on. Idle connections above it are closed.
+    pub(crate) fn resize(&self, ceiling: usize) {
+        self.places.resize(ceiling);
+        let surplus = self.places.surplus();
+        (0..surplus).take_while(|_| self.idle.evict(Duration::ZERO)).for_each(drop);
+    }
+}
+
+/// One connection's part in that.
+pub(crate) struct Width {
+    wide: PlainArc<Wide>,
+    place: Option<Permit>,
+    /// Among the idle ones.
+    ticket: Option<u64>,
+    /// What the request under way has brought.
+    read_bytes: u64,
+    /// It has waited, which counts once for a request.
+    has_waited: bool,
+    /// An idle connection has been asked to make room for it.
+    has_asked: bool,
+}
+
+impl Width {
+    pub(crate) fn new(wide: &PlainArc<Wide>) -> Self {
+        let wide = PlainArc::clone(wide);
+        Self { wide, place: None, ticket: None, read_bytes: 0, has_waited: false, has_asked: false }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(&mut self) {
+        (self.read_bytes, self.has_waited, self.has_asked) = (0, false, false);
+        self.leave();
+    }
+
+    /// The last request has ended; `close` is told when the connection should make room.
+    pub(crate) fn rest(&mut self, close: &PlainArc<Notify>) {
+        self.leave();
+        if self.place.is_some() {
+            self.ticket = Some(self.wide.idle.add(close));
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.wide.idle.remove(ticket);
+        }
+    }
+
+    /// The most that the next read may bring; `None` is whatever there is room for. What comes between two requests is a head, and
+    /// heads are small.
+    pub(crate) fn read_bytes_max(&self, is_active: bool) -> Option<usize> {
+        if self.place.is_some() && is_active { None } else { Some(NARROW_BYTES) }
+    }
+
+    /// The request under way has brought so much more.
+    pub(crate) fn note_read(&mut self, bytes: usize) {
+        self.read_bytes += bytes as u64;
+        if self.place.is_some() || self.read_bytes < LARGE_BYTES {
+            return;
+        }
+        self.place = self.wide.places.try_take();
+        if self.place.is_some() {
+            return;
+        }
+        if !std::mem::replace(&mut self.has_waited, true) {
+            self.wide.places.note_wait();
+        }
+        // Again with every read until there is an idle one: a long upload does not stay narrow because all were busy as it began.
+        self.has_asked = self.has_asked || self.wide.idle.evict(IDLE_MIN);
+    }
+}
+
+impl Drop for Width {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+    use crate::Deadlines;
+    use crate::connection::{Connection, Watched};
+    use crate::deadlines::SharedDeadlines;
+
+    const FOR_OTHERS: &str = "idle for longest while others wait";
+    /// As much as hyper offers room for at the most.
+    const ROOM: usize = 128 << 10;
+
+    struct Open {
+        connection: PlainArc<Connection>,
+        socket: Watched<DuplexStream>,
+        _client: DuplexStream,
+    }
+
+    impl Open {
+        /// A connection whose client has sent a lot.
+        async fn new(wide: &PlainArc<Wide>) -> Self {
+            let (mut client, socket) = tokio::io::duplex(4 << 20);
+            client.write_all(&vec![b'x'; 4 << 20]).await.unwrap();
+            let deadlines = PlainArc::new(SharedDeadlines::new(Deadlines::default()));
+            let connection = Connection::new(&PlainArc::default(), &deadlines, wide);
+            let socket = Watched::new(socket, PlainArc::clone(&connection));
+            Self { connection, socket, _client: client }
+        }
+
+        async fn read(&mut self) -> usize {
+            self.socket.read(&mut vec![0; ROOM]).await.unwrap()
+        }
+
+        /// Reads until the request under way counts as large.
+        async fn read_large(&mut self) {
+            for _ in 0..(LARGE_BYTES as usize).div_ceil(NARROW_BYTES) {
+                assert_eq!(self.read().await, NARROW_BYTES, "it is not large yet");
+            }
+        }
+    }
+
+    fn paused(test: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap().block_on(test);
+    }
+
+    #[test]
+    fn little_is_read_before_a_request_is_large_and_between_requests() {
+        paused(async {
+            let mut open = Open::new(&Wide::new(1)).await;
+            assert_eq!(open.read().await, NARROW_BYTES, "a head");
+            let active = open.connection.begin();
+            open.read_large().await;
+            assert_eq!(open.read().await, ROOM);
+            drop(active);
+            for _ in 0..9 {
+                assert_eq!(open.read().await, NARROW_BYTES, "between two requests");
+            }
+            let _active = open.connection.begin();
+            assert_eq!(open.read().await, ROOM, "it keeps its place, because hyper keeps its buffer");
+        });
+    }
+
+    #[test]
+    fn without_a_place_it_stays_narrow_until_an_idle_one_has_made_room() {
+        paused(async {
+            let wide = Wide::new(1);
+            let (mut first, mut second) = (Open::new(&wide).await, Open::new(&wide).await);
+            let active = first.connection.begin();
+            first.read_large().await;
+            let _active = second.connection.begin();
+            second.read_large().await;
+            assert_eq!(second.read().await, NARROW_BYTES, "the first one has the place, and is busy");
+            drop(active);
+            assert_eq!(
+                second.read().await,
+                NARROW_BYTES,
+                "one that has just become idle is likely to be used again"
+            );
+            tokio::time::advance(IDLE_MIN).await;
+            assert_eq!(second.read().await, NARROW_BYTES, "the other is asked, and not closed yet");
+            assert_eq!(first.connection.watch().await, FOR_OTHERS);
+            assert_eq!(second.read().await, NARROW_BYTES);
+            drop(first);
+            assert_eq!(second.read().await, NARROW_BYTES);
+            assert_eq!(second.read().await, ROOM);
+            assert_eq!((wide.usage().now, wide.usage().waits), (1, 1));
+        });
+    }
+
+    #[test]
+    fn fewer_places_close_idle_ones() {
+        paused(async {
+            let wide = Wide::new(2);
+            let (mut idle, mut busy) = (Open::new(&wide).await, Open::new(&wide).await);
+            let active = idle.connection.begin();
+            idle.read_large().await;
+            drop(active);
+            let _active = busy.connection.begin();
+            busy.read_large().await;
+            wide.resize(1);
+            assert_eq!(idle.connection.watch().await, FOR_OTHERS);
+            drop(idle);
+            assert_eq!((wide.usage().now, busy.read().await), (1, ROOM));
+        });
+    }
+}
