@@ -56,7 +56,7 @@ impl Metrics {
     }
 
     /// Every bounded resource.
-    pub(crate) fn resources(&self) -> [Resource; 9] {
+    pub(crate) fn resources(&self) -> [Resource; 10] {
         resources(&self.engine, &self.connections.places)
     }
 
