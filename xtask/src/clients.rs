@@ -58,7 +58,10 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
         let mut update = as_root("apt-get");
         update.arg("update");
         let mut install = as_root("apt-get");
-        install.args(["install", "--yes", "--no-install-recommends"]).args(&apt);
+        // A new machine may still be installing things of its own.
+        install
+            .args(["-o", "DPkg::Lock::Timeout=120", "install", "--yes", "--no-install-recommends"])
+            .args(&apt);
         install.env("DEBIAN_FRONTEND", "noninteractive");
         attempt(context, log, [update, install]);
     }

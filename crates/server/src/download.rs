@@ -1,12 +1,14 @@
 //! An object on its way from the store to a socket.
 //!
-//! Chunks are verified in leased buffers and copied out in pieces; so a client that stops reading holds a piece, not a buffer.
-//! What it leaves in a buffer is given up after a moment, and read again when the client comes back.
+//! Chunks are verified in leased buffers and leave in pieces. The next chunk is fetched while one is sent, as far as that takes
+//! no waiting for a buffer. A few buffers are *lent*: their pieces are views that go to the socket without being copied, and a
+//! client that stops reading holds such a buffer until its deadline. When all loans are out, pieces are copied; then such a
+//! client holds a piece, and what it leaves in its buffers is given up after a moment and read again when it comes back.
 
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,8 +49,7 @@ impl Held {
             let mut state = holding.state.lock();
             if state.asked.elapsed() > PATIENCE {
                 // Dropped outside would be kinder to the lock; a slice is only a count and a shelf.
-                state.reader = None;
-                state.slice = None;
+                state.buffers = Buffers::default();
             }
             true
         });
@@ -60,14 +61,22 @@ struct Holding {
     state: Mutex<State>,
 }
 
-struct State {
+#[derive(Default)]
+struct Buffers {
     reader: Option<ObjectReader>,
+    /// What is left of the chunk that is being sent.
     slice: Option<Slice>,
-    asked: Instant,
+    /// Whether the chunk's buffer is lent.
+    loan: Option<PlainArc<Permit>>,
+    /// The chunk after it, and where in the object its bytes begin: when the sweep takes `slice` during a fetch, that is not where
+    /// sending goes on.
+    next: Option<(u64, Slice)>,
 }
 
-/// A reader and the chunk that it has read; `None` at the end.
-type Fetched = (ObjectReader, Option<Slice>);
+struct State {
+    buffers: Buffers,
+    asked: Instant,
+}
 
 /// An object that somebody wants to read, and what was learnt with the first look at it.
 pub(crate) struct Found {
@@ -91,7 +100,8 @@ pub(crate) struct ObjectBody {
     /// All of it, when it is small: then nothing is leased any more.
     whole: Option<Bytes>,
     holding: PlainArc<Holding>,
-    fetching: Option<Blocked<Result<Fetched, StoreError>>>,
+    /// Whether it found anything.
+    fetching: Option<Blocked<Result<bool, StoreError>>>,
     /// Kept by a fetch, too: when a body is dropped meanwhile, its thread still counts.
     transfer: PlainArc<Permit>,
 }
@@ -130,7 +140,7 @@ impl Found {
             Opened::Whole(bytes) => (Some(bytes.slice(range.start as usize..range.end as usize)), None),
             Opened::Reader(reader) => (None, Some(*reader).filter(|_| is_whole)),
         };
-        let state = State { reader, slice: None, asked: Instant::now() };
+        let state = State { buffers: Buffers { reader, ..Buffers::default() }, asked: Instant::now() };
         let body = ObjectBody {
             engine: PlainArc::clone(engine),
             object,
@@ -141,8 +151,7 @@ impl Found {
             transfer: PlainArc::new(transfer),
         };
         if body.whole.is_none() && !body.range.is_empty() {
-            let fetched = body.fetch().await??;
-            body.keep(fetched);
+            body.fetch(body.range.start).await??;
             engine.held.register(&body.holding);
         }
         Ok(body)
@@ -155,21 +164,21 @@ impl ObjectBody {
         self.range.end - self.range.start
     }
 
-    fn fetch(&self) -> Blocked<Result<Fetched, StoreError>> {
-        let reader = self.holding.state.lock().reader.take();
-        let (store, object, range) = (self.engine.store.clone(), self.object.clone(), self.range.clone());
+    /// Reads the chunk at `from`, the first that is not here yet, into `next`.
+    fn fetch(&self, from: u64) -> Blocked<Result<bool, StoreError>> {
+        let reader = self.holding.state.lock().buffers.reader.take();
+        let (store, object, range) = (self.engine.store.clone(), self.object.clone(), from..self.range.end);
         let transfer = PlainArc::clone(&self.transfer);
+        let holding = PlainArc::clone(&self.holding);
         self.engine.block(move || {
             let _transfer = transfer;
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice()?;
-            Ok((reader, slice))
+            let mut state = holding.state.lock();
+            (state.buffers.reader, state.buffers.next) = (Some(reader), slice.map(|slice| (from, slice)));
+            state.asked = Instant::now();
+            Ok(state.buffers.next.is_some())
         })
-    }
-
-    fn keep(&self, (reader, slice): Fetched) {
-        let mut state = self.holding.state.lock();
-        (state.reader, state.slice, state.asked) = (Some(reader), slice, Instant::now());
     }
 
     /// Bytes that keep the place for as long as they are somewhere: the connection may hold them for long after hyper has let go of
@@ -178,21 +187,69 @@ impl ObjectBody {
         Bytes::from_owner(Paid { bytes, _transfer: PlainArc::clone(&self.transfer) })
     }
 
-    /// Copies the next piece out of the buffer, which goes back with its last piece.
+    /// Whether a chunk is being fetched. What a fetch has found is in `next` by then, or has been taken from there already.
+    fn poll_fetch(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let Some(fetching) = &mut self.fetching else { return Ok(false) };
+        let Poll::Ready(fetched) = Pin::new(fetching).poll(context) else { return Ok(true) };
+        self.fetching = None;
+        let found = fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
+        let is_found = found.inspect_err(|error| {
+            tracing::error!(%error, key = %self.object.key, "a download broke off");
+        })?;
+        if is_found { Ok(false) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// The next piece of what is here. The buffer goes back with its last one.
     fn piece(&mut self) -> Option<Bytes> {
         let mut state = self.holding.state.lock();
         state.asked = Instant::now();
-        let slice = state.slice.take()?;
+        let buffers = &mut state.buffers;
+        if buffers.slice.is_none() {
+            let (from, next) = buffers.next.take()?;
+            if from != self.range.start {
+                *buffers = Buffers::default();
+                return None;
+            }
+            buffers.slice = Some(next);
+            buffers.loan = self.engine.loans.try_take().map(PlainArc::new);
+        }
+        let slice = buffers.slice.take()?;
         let len = slice.len().min(PIECE_BYTES);
-        let piece = Bytes::copy_from_slice(&slice[..len]);
+        let piece = match &buffers.loan {
+            Some(loan) => Bytes::from_owner(Lent { slice: slice.part(0..len), _loan: PlainArc::clone(loan) }),
+            None => Bytes::copy_from_slice(&slice[..len]),
+        };
         if len < slice.len() {
-            state.slice = Some(slice.part(len..slice.len()));
+            buffers.slice = Some(slice.part(len..slice.len()));
+        } else {
+            buffers.loan = None;
         }
         self.range.start += len as u64;
         if self.range.is_empty() {
-            state.reader = None;
+            *buffers = Buffers::default();
         }
         Some(piece)
+    }
+
+    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: whoever holds one does not wait for
+    /// another.
+    fn next_ahead(&self) -> Option<u64> {
+        let state = self.holding.state.lock();
+        let buffers = &state.buffers;
+        let is_ahead = buffers.next.is_none() && buffers.reader.as_ref().is_some_and(ObjectReader::is_ahead);
+        is_ahead.then(|| self.range.start + buffers.slice.as_ref().map_or(0, |slice| slice.len() as u64))
+    }
+}
+
+/// A part of a buffer that goes to the socket as it is.
+struct Lent {
+    slice: Slice,
+    _loan: PlainArc<Permit>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.slice
     }
 }
 
@@ -223,25 +280,21 @@ impl Body for ObjectBody {
                 self.range.start = self.range.end;
                 return Poll::Ready(Some(Ok(Frame::data(self.paid(whole)))));
             }
-            if let Some(fetching) = &mut self.fetching {
-                let fetched = ready!(Pin::new(fetching).poll(context));
-                self.fetching = None;
-                match fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other)) {
-                    Ok(fetched) => self.keep(fetched),
-                    Err(error) => {
-                        tracing::error!(%error, key = %self.object.key, "a download broke off");
-                        return Poll::Ready(Some(Err(error)));
-                    }
-                }
-                if self.holding.state.lock().slice.is_none() {
-                    return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-                }
-            }
+            let is_fetching = match self.poll_fetch(context) {
+                Ok(is_fetching) => is_fetching,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            };
             if let Some(piece) = self.piece() {
+                if !is_fetching && let Some(from) = self.next_ahead() {
+                    self.fetching = Some(self.fetch(from));
+                }
                 return Poll::Ready(Some(Ok(Frame::data(self.paid(piece)))));
             }
-            let fetch = self.fetch();
-            self.fetching = Some(fetch);
+            if is_fetching {
+                return Poll::Pending;
+            }
+            // There was nothing ahead, or the sweep has taken it.
+            self.fetching = Some(self.fetch(self.range.start));
         }
     }
 
@@ -253,3 +306,6 @@ impl Body for ObjectBody {
         SizeHint::with_exact(self.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

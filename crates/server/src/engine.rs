@@ -53,6 +53,8 @@ pub(crate) struct Engine {
     /// Zip archives under way.
     pub(crate) zips: Gate,
     pub(crate) held: Held,
+    /// Buffers whose bytes may be in the hands of a connection, which cannot be asked to give them back.
+    pub(crate) loans: PlainArc<Places>,
     pub(crate) keys: Keys,
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
     /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
@@ -66,6 +68,9 @@ const JOBS_MAX: usize = 2 * constants::TRANSFERS_MAX as usize;
 const FORMS_SHARE: usize = 4;
 /// Forms that may wait for one such place.
 const FORMS_WAITING: usize = 8;
+
+/// One of so many buffers may be lent to connections.
+const LOANS_SHARE: usize = 4;
 
 fn form_places(transfers: usize) -> usize {
     (transfers / FORMS_SHARE).max(1)
@@ -83,6 +88,7 @@ impl Engine {
         let patience = config.deadlines.turn;
         let lanes = Lanes::new(store.clone(), config.ingests, waiting, patience);
         let calls = config.calls * CALLS_PER_THREAD;
+        let loans = (store.usage().buffers.ceiling / LOANS_SHARE).max(1);
         Ok(Self {
             store,
             lanes: PlainArc::new(lanes),
@@ -108,6 +114,7 @@ impl Engine {
             documents: Gate::new("documents at a time", config.documents, waiting, patience),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
+            loans: Places::new(loans),
             keys: Keys::default(),
             deadlines: PlainArc::new(SharedDeadlines::new(config.deadlines)),
             plan: Mutex::new(PlainArc::new(config.plan.clone())),

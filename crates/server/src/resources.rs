@@ -54,7 +54,7 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 11] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 12] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
@@ -70,6 +70,7 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 11]
         Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
+        Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
         Resource::of_pool("ingests", "lanes, in use or kept for the next upload", usage.ingests),
     ]

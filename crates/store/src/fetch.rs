@@ -92,6 +92,11 @@ impl ObjectReader {
         &self.object
     }
 
+    /// Whether the next chunk is on its way or here: then [`next_slice`](Self::next_slice) waits for no buffer.
+    pub fn is_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     /// The next bytes, in order: one chunk, or the part of one that the range asks for; `None` at the end. Drop a slice
     /// before asking for the next: it holds a buffer that somebody else may wait for.
     ///

@@ -1,0 +1,105 @@
+//! What a download holds, and what it sends when that is taken from it.
+
+use drystone_limits::{Ask, Budget, Limit, Plan};
+use drystone_store::{Condition, ObjectMeta, PutTarget, Store, StoreConfig, SyncPolicy};
+use drystone_testkit::local::LocalFolder;
+use http_body_util::BodyExt as _;
+
+use super::*;
+use crate::{Deadlines, ServerConfig};
+
+const CHUNK_BYTES: usize = 2 * PIECE_BYTES;
+
+/// An engine over a store with an object of five chunks of two pieces, and what the object holds.
+fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
+    let local = folder.open_store();
+    let config = StoreConfig {
+        chunking: CHUNKING.parse().unwrap(),
+        sync: SyncPolicy::Never,
+        workers: 2,
+        buffers,
+        ingests: 1,
+        buffer_bytes: 2 * CHUNK_BYTES,
+        read_ahead_max: 2,
+        commit_queue_bytes: 1 << 20,
+    };
+    let store = Store::new(local.records, local.segments, config).unwrap();
+    let bucket = BucketName::new("bucket").unwrap();
+    store.create_bucket(&bucket).unwrap();
+    let bytes: Vec<u8> = (0..CHUNK_BYTES * 5 - 7).map(|at| (at / 1000 + at) as u8).collect();
+    let key = Key::new("object").unwrap();
+    let (meta, condition) = (ObjectMeta::default(), Condition::Always);
+    let mut ingest = store.ingest(60_000).unwrap();
+    let mut writing = ingest.begin(None);
+    writing.push(&bytes).unwrap();
+    let pending = writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
+    ingest.rest().unwrap();
+    pending.join().unwrap();
+    drop(ingest);
+    let limit = |value| Limit::new(value, "a test");
+    let budget = Budget { cpus: limit(2), memory_bytes: limit(1 << 30), descriptors: limit(1024) };
+    let ask = Ask { workers: Some(2), connections: Some(16), ..Ask::new(64 << 10, "fixed") };
+    let config = ServerConfig::new(Plan::new(&ask, &budget).unwrap(), Deadlines::default());
+    (PlainArc::new(Engine::new(store, &config).unwrap()), bytes)
+}
+
+const CHUNKING: &str = "fixed:512KiB";
+
+fn folder() -> LocalFolder {
+    LocalFolder::new(CHUNKING.parse().unwrap(), SyncPolicy::Never, 1 << 30)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
+async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
+    let names = (BucketName::new("bucket").unwrap(), Key::new("object").unwrap());
+    let found = engine.find(names.0, names.1).await.unwrap();
+    let range = 0..found.object.size;
+    found.body(engine, range).await.unwrap()
+}
+
+fn buffers_in_use(engine: &Engine) -> usize {
+    engine.store.usage().buffers.now
+}
+
+#[test]
+fn what_the_sweep_takes_during_a_fetch_is_read_again() {
+    let folder = folder();
+    let (engine, bytes) = engine(&folder, 6);
+    runtime().block_on(async {
+        let mut body = body(&engine).await;
+        let mut read = body.piece().unwrap().to_vec();
+        let from = body.next_ahead().unwrap();
+        assert_eq!(from as usize, CHUNK_BYTES);
+        let fetching = body.fetch(from);
+        body.holding.state.lock().asked -= 2 * PATIENCE;
+        engine.held.sweep();
+        fetching.await.unwrap().unwrap();
+        read.extend(body.collect().await.unwrap().to_bytes());
+        assert!(read == bytes, "the rest of a chunk that was taken away is missing");
+    });
+    assert_eq!(buffers_in_use(&engine), 0);
+}
+
+#[test]
+fn pieces_are_copied_when_all_loans_are_out() {
+    let folder = folder();
+    let (engine, bytes) = engine(&folder, 6);
+    assert_eq!(engine.loans.usage().ceiling, 1);
+    runtime().block_on(async {
+        let mut stalled = body(&engine).await;
+        let lent = [stalled.piece().unwrap(), stalled.piece().unwrap()];
+        drop(stalled);
+        assert_eq!(engine.loans.usage().now, 1, "a connection that has not sent it yet holds the loan");
+        assert_eq!(buffers_in_use(&engine), 1);
+        let mut other = body(&engine).await;
+        let copied = other.piece().unwrap();
+        let rest = other.collect().await.unwrap().to_bytes();
+        assert!([&copied[..], &rest].concat() == bytes);
+        assert_eq!(buffers_in_use(&engine), 1, "a copied piece holds no buffer");
+        assert!(lent.concat() == bytes[..CHUNK_BYTES]);
+    });
+    assert_eq!((buffers_in_use(&engine), engine.loans.usage().now), (0, 0));
+}
