@@ -13,6 +13,7 @@ mod fuzz;
 mod models;
 mod peers;
 mod process;
+mod python;
 mod report;
 mod scratch;
 mod seeded;
@@ -20,6 +21,7 @@ mod side_by_side;
 mod stage;
 mod tidy;
 mod tools;
+mod venv;
 mod verify;
 
 use std::process::ExitCode;
@@ -50,9 +52,12 @@ enum Command {
     Faults(faults::Args),
     /// Build the Debian package and look through it
     Deb,
+    /// Build the Python package of fdwatch, install it and test it
+    Python,
     /// Measure drystone beside cp, borg and restic
     Peers(peers::Args),
-    /// Install what the verification uses: pinned tools, strace, and the S3 clients that the server is tested with
+    /// Install what the verification uses: pinned tools, strace, the S3 clients that the server is tested with, maturin and
+    /// pytest
     Setup,
 }
 
@@ -74,6 +79,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Deb => deb::run(&Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Python => python::run(&Context::new(Mode::Full, Talk::Stdout)?),
         Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, fstatfs, readlinkat, statat};
 
-use super::files::open_root;
 use super::Process;
+use super::files::open_root;
 use super::parse::number;
 use crate::Error;
 
