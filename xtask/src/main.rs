@@ -50,8 +50,8 @@ enum Command {
     Demo(demo::Args),
     /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small limits
     Faults(faults::Args),
-    /// Build the Debian package and look through it
-    Deb,
+    /// Build the Debian packages, look through them and try what is in them
+    Deb(deb::Args),
     /// Build the Python package of fdwatch, install it and test it
     Python,
     /// Measure drystone beside cp, borg and restic
@@ -78,7 +78,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
-        Command::Deb => deb::run(&Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Deb(args) => deb::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Python => python::run(&Context::new(Mode::Full, Talk::Stdout)?),
         Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
