@@ -312,6 +312,7 @@ def test_leaky(tmp_path):
 def test_the_list_is_cut(run):
     result = run("def test_leaky(): KEPT.extend(os.dup(1) for _ in range(60))", "--fdwatch")
     result.stdout.fnmatch_lines(["60 left behind*", "  and 10 more"])
+    assert result.stdout.str().count("  fd ") == 50
 
 
 def test_capturing_and_logging_are_not_the_tests(run):
@@ -325,6 +326,15 @@ def test_output(capfd, caplog, capsys_or_not=None):
 """
     for options in [(), ("-s",), ("--capture=sys",), ("--log-file=log.txt",), ("--junitxml=x.xml",)]:
         run(source, "--fdwatch", *options).assert_outcomes(passed=1)
+
+
+def test_the_standard_streams_may_be_exchanged(run):
+    source = """
+def test_redirects(tmp_path):
+    with open(tmp_path / "input", "w+") as file:
+        os.dup2(file.fileno(), 0)
+"""
+    run(source, "--fdwatch").assert_outcomes(passed=1)
 
 
 def test_each_worker_of_xdist_looks_at_itself(run):
