@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::clients;
 use crate::process::{Finished, cut};
 use crate::scratch::files_below;
-use crate::stage::{Context, Outcome, minutes};
+use crate::stage::{Context, Mode, Outcome, minutes};
 
 pub(crate) fn fmt(context: &Context) -> Result<Outcome> {
     let command = context.cargo(["fmt", "--all", "--check"]);
@@ -63,6 +63,9 @@ pub(crate) fn test(context: &Context) -> Result<Outcome> {
     std::fs::write(&skipped, "").context("empty the list of skipped tests")?;
     let mut command = context.cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.env("DRYSTONE_SKIPPED", &skipped).env("PATH", clients::search_path(context));
+    if context.mode == Mode::Full {
+        command.env("DRYSTONE_SOAK_SECONDS", "60");
+    }
     let done = context.runner.run(command, &context.log("test")?, minutes(20))?;
     let skipped = std::fs::read_to_string(&skipped).context("read the list of skipped tests")?;
     Ok(without_skipped(test_outcome(&done), &skipped))

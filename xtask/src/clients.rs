@@ -4,13 +4,13 @@
 //! distribution's packages, as root, where there is no other way (then they are as pinned as the machine is).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
 use crate::process::Log;
 use crate::stage::{Context, minutes};
+use crate::venv::Venv;
 
 struct Client {
     name: &'static str,
@@ -47,12 +47,11 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     let apt = of(|source| if let Source::Apt(package) = source { Some(package) } else { None });
     // Where a step fails, the lines that are returned say what is left to do by hand.
     if !pip.is_empty() {
-        let home = home(context);
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv", "--system-site-packages"]).arg(&home);
-        let mut install = Command::new(home.join("bin/pip"));
-        install.args(["install", "--quiet", "--disable-pip-version-check"]).args(&pip);
-        attempt(context, log, [venv, install]);
+        let venv = venv(context);
+        let made = venv.create(context, log, true).and_then(|()| venv.install(context, log, &pip));
+        if let Err(error) = made {
+            context.talk.line(format!("    {error:#}"));
+        }
     }
     if !apt.is_empty() {
         let mut update = as_root("apt-get");
@@ -89,7 +88,7 @@ fn attempt(context: &Context, log: &Log, steps: [Command; 2]) {
 
 /// The search path with the clients of the target folder in front.
 pub(crate) fn search_path(context: &Context) -> OsString {
-    let mut path = home(context).join("bin").into_os_string();
+    let mut path = venv(context).home.join("bin").into_os_string();
     if let Some(rest) = std::env::var_os("PATH") {
         path.push(":");
         path.push(rest);
@@ -97,8 +96,8 @@ pub(crate) fn search_path(context: &Context) -> OsString {
     path
 }
 
-fn home(context: &Context) -> PathBuf {
-    context.target.join("tools/python")
+fn venv(context: &Context) -> Venv {
+    Venv::new(context, "python")
 }
 
 impl Client {

@@ -13,6 +13,7 @@ mod fuzz;
 mod models;
 mod peers;
 mod process;
+mod python;
 mod report;
 mod scratch;
 mod seeded;
@@ -20,6 +21,7 @@ mod side_by_side;
 mod stage;
 mod tidy;
 mod tools;
+mod venv;
 mod verify;
 
 use std::process::ExitCode;
@@ -48,11 +50,14 @@ enum Command {
     Demo(demo::Args),
     /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small limits
     Faults(faults::Args),
-    /// Build the Debian package and look through it
-    Deb,
+    /// Build the Debian packages, look through them and try what is in them
+    Deb(deb::Args),
+    /// Build the Python package of fdwatch, install it and test it
+    Python,
     /// Measure drystone beside cp, borg and restic
     Peers(peers::Args),
-    /// Install what the verification uses: pinned tools, strace, and the S3 clients that the server is tested with
+    /// Install what the verification uses: pinned tools, strace, the S3 clients that the server is tested with, maturin and
+    /// pytest
     Setup,
 }
 
@@ -73,7 +78,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fuzz(args) => fuzz::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
-        Command::Deb => deb::run(&Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Deb(args) => deb::run(&args, &Context::new(Mode::Full, Talk::Stdout)?),
+        Command::Python => python::run(&Context::new(Mode::Full, Talk::Stdout)?),
         Command::Peers(args) => peers::run(&args),
         Command::Setup => tools::setup(&Context::new(Mode::Full, Talk::Stdout)?),
     }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::process::{Log, Runner, Talk};
-use crate::{cargo_stages, deny, faults, fuzz, models, seeded, tidy};
+use crate::{cargo_stages, deny, faults, fuzz, models, python, seeded, tidy};
 
 /// One stage of the verification.
 pub(crate) struct Stage {
@@ -29,6 +29,7 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "clippy", about: "lints", listed: always, run: cargo_stages::clippy },
     Stage { name: "tidy", about: "rules of this repository", listed: always, run: tidy::stage },
     Stage { name: "test", about: "tests of the workspace", listed: always, run: cargo_stages::test },
+    Stage { name: "python", about: "the Python package, as a wheel", listed: always, run: python::stage },
     Stage { name: "doc", about: "documentation", listed: always, run: cargo_stages::doc },
     Stage { name: "deny", about: "licences, bans, sources, advisories", listed: always, run: deny::stage },
     Stage { name: "loom", about: "models, exhaustive", listed: always, run: models::loom },

@@ -5,9 +5,9 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::clients;
 use crate::process::Log;
 use crate::stage::{Context, minutes};
+use crate::{clients, python};
 
 /// A tool that cargo installs. All are pinned so that two machines check, and build, the same thing.
 pub(crate) struct Tool {
@@ -82,6 +82,7 @@ pub(crate) fn setup(context: &Context) -> Result<ExitCode> {
     for line in clients::ensure(context, &log)? {
         context.talk.line(line);
     }
+    context.talk.line(python::ensure(context, &log));
     if !has_nightly() {
         context.talk.line("fuzzing also needs a nightly toolchain: rustup toolchain install nightly");
     }

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use rustix::fd::{AsFd as _, AsRawFd as _};
 use rustix::fs::{AtFlags, CWD, statat};
 
 use crate::proc::{Position, ProcRoot, Process, Tables, Wanted, each_entry, find_sockets, open_folder, scan};
-use crate::{Descriptor, Error, ProcessKey};
+use crate::{Descriptor, Error, Kind, ProcessKey};
 
 /// In one [`Snapshot`].
 const DESCRIPTORS_MAX: usize = 1 << 20;
@@ -63,6 +64,8 @@ pub fn count(pid: u32) -> Result<Count, Error> {
 
 /// All descriptors of process `pid`, with what they refer to. Two or three system calls for each.
 ///
+/// Of this process itself, without the three that the look takes.
+///
 /// ```
 /// let file = std::fs::File::open("Cargo.toml").unwrap();
 /// let own = fdwatch::snapshot(std::process::id())?;
@@ -81,7 +84,13 @@ pub(crate) fn of_process(root: &ProcRoot, process: &Process, fds_max: usize) -> 
     let mut tables = Tables::default();
     tables.count(root, process)?;
     let (mut descriptors, mut sockets) = (Vec::new(), Vec::new());
+    let held = root.is_own(process).then(|| [root.as_fd().as_raw_fd(), process.as_fd().as_raw_fd()]);
     let next = scan(process, &tables, Position::default(), fds_max, |seen| {
+        // In another thread's table, the same number may be something else; it is hardly a folder of `/proc`.
+        let is_of_look = held.is_some_and(|held| held.contains(&seen.fd) || seen.fd == seen.folder);
+        if is_of_look && seen.kind == Kind::Directory && seen.target.starts_with(b"/proc") {
+            return;
+        }
         if let Some(inode) = seen.inode {
             let tag = u32::try_from(descriptors.len()).expect("they are fewer than DESCRIPTORS_MAX");
             sockets.push(Wanted { inode, fd: seen.fd, is_first_table: seen.is_first_table, tag });

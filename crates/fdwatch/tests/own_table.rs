@@ -13,6 +13,7 @@ fn a_table_of_its_own_is_counted_too() {
     let before = count(pid).unwrap();
     assert_eq!(before.tables, 1);
     assert_eq!(own().unwrap(), before.descriptors - count_descriptors());
+    assert_eq!(snapshot(pid).unwrap().descriptors.len() as u64, own().unwrap());
 
     let (parted, has_parted) = sync_channel(1);
     let (end, may_end) = sync_channel::<()>(1);

@@ -30,6 +30,7 @@ const RULES: &[Rule] = &[
     only("chunker", &[]),
     only("procs", &["limits"]),
     only("fdwatch", &[]),
+    only("fdwatch-python", &["fdwatch"]),
     only("pool", &["sync"]),
     only("store", &["sync", "pool", "chunker"]),
     only("local", &["sync", "store", "chunker", "pool"]),

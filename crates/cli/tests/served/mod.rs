@@ -31,8 +31,13 @@ impl Served {
     pub(crate) fn start(store: &Path, args: &[&str], envs: &[(&str, &str)]) -> Self {
         let mut command = Command::new(DRYSTONE);
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).args(args).arg(store);
-        command.envs(envs.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.envs(envs.iter().copied());
+        Self::listening(&mut command)
+    }
+
+    /// The server that this command starts, or that it is.
+    pub(crate) fn listening(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, log) = sync_channel(LINES_MAX);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         // Ends with the child, whose standard error it is.

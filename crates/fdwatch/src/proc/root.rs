@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, fstatfs, readlinkat, statat};
 
+use super::Process;
 use super::files::open_root;
 use super::parse::number;
 use crate::Error;
@@ -38,6 +39,11 @@ impl ProcRoot {
         let has_sizes = is_procfs && size() > 0;
         let is_ours = is_procfs && own_pid == Some(std::process::id());
         Ok(Self { dir, has_sizes, is_ours, own_pid })
+    }
+
+    /// Whether that is us.
+    pub(crate) fn is_own(&self, process: &Process) -> bool {
+        self.is_ours && self.own_pid == Some(process.pid())
     }
 
     /// Our own pid as seen there; `None` if we are not.

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, AsRawFd as _};
 use rustix::fs::{AtFlags, FileType, SeekFrom, StatxFlags, readlinkat_raw, seek, statx};
 use rustix::io::Errno;
 
@@ -26,6 +26,8 @@ const DIRECTORY_FLAG: u32 = libc::O_DIRECTORY as u32;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) fd: i32,
+    /// What the table is read through: one of the descriptors in it, where the table is ours.
+    pub(crate) folder: i32,
     /// It is in `/proc/PID/fd`.
     pub(crate) is_first_table: bool,
     pub(crate) kind: Kind,
@@ -96,7 +98,8 @@ impl TableScan<'_> {
             let fd = parse::number(name.to_bytes()).and_then(|fd| i32::try_from(fd).ok());
             if let Some(fd) = fd {
                 self.look(&folder, name, &mut target, |kind, target, inode| {
-                    visit(Seen { fd, is_first_table: self.folder == "fd", kind, target, inode });
+                    let is_first_table = self.folder == "fd";
+                    visit(Seen { fd, folder: folder.as_raw_fd(), is_first_table, kind, target, inode });
                 });
             }
             ControlFlow::Continue(())
