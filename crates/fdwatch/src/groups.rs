@@ -12,7 +12,7 @@ use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
 /// From so many on, patterns get coarser.
 const FINE_MAX: usize = 32;
 /// With the one for the rest.
-const GROUPS_MAX: usize = 48;
+pub(crate) const GROUPS_MAX: usize = 48;
 const REST: &[u8] = b"(all others)";
 /// A target that is longer is not kept beside its pattern.
 const TARGET_BYTES_MAX: usize = 256;

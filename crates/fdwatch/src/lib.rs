@@ -26,6 +26,9 @@
 pub mod cli;
 mod descriptor;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod groups;
 mod line_fit;

@@ -21,6 +21,9 @@ pub mod svg;
 pub mod terminal;
 pub mod text;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use printable::Printable;
+
 use std::time::Duration;
 
 use serde::Serialize;
