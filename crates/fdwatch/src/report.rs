@@ -107,7 +107,9 @@ pub struct KindReport {
     pub kind: Kind,
     /// Now.
     pub count: u32,
-    /// Over time, like [`ProcessReport::series`].
+    /// Until the series begins, which it does when the number moves for the first time.
+    pub before: u32,
+    /// Over time, like [`ProcessReport::series`]; empty where nothing has moved.
     pub series: Vec<Point>,
 }
 

@@ -79,8 +79,10 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
 fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io::Result<()> {
     let mut moves = String::new();
     if group.growth > 0 {
-        let (rate, grew) = (rate(group.trend.per_second), ago(group.grew_at_ms, report.elapsed));
-        moves = format!(", {rate}, grew {grew}{}", if group.trend.is_leak { ": leaks" } else { "" });
+        let rate = Some(rate(group.trend.per_second)).filter(|rate| rate != "0");
+        let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
+        let grew = ago(group.grew_at_ms, report.elapsed);
+        moves = format!("{rate}, grew {grew}{}", if group.trend.is_leak { ": leaks" } else { "" });
     }
     writeln!(
         out,
