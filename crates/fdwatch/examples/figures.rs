@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p fdwatch --example figures [DESCRIPTORS] [ROUNDS]`
 //!
-//! Needs both programs, and takes about two minutes. Starts children of its own: one that holds descriptors, as many as
+//! Needs both programs, and takes some minutes. Starts children of its own: one that holds descriptors, as many as
 //! the hard RLIMIT_NOFILE allows, then a thousand that do nothing. All end with this process.
 
 #[path = "figures/stacks.rs"]
@@ -231,15 +231,16 @@ fn watch_changing() -> Outcome<()> {
     let config = WatchConfig { root: root.clone(), ..WatchConfig::new(vec![Target::new("fake".as_ref())]) };
     let mut watcher = Watcher::new(config)?;
     let mut all = Duration::ZERO;
-    for second in 0..300 {
+    for second in 0..300_usize {
         for pid in 1..=PROCESSES {
             // Up and down, each in its own way.
-            let (open, before) = ((second * pid) % 13, (second.wrapping_sub(1) * pid) % 13);
+            let open_at = |second: usize| (second * pid) % 13;
+            let (before, open) = (second.checked_sub(1).map_or(0, open_at), open_at(second));
             for fd in before..open {
-                let _ = link(pid, fd, &folder(pid));
+                link(pid, fd, &folder(pid))?;
             }
-            for fd in open..13 {
-                let _ = std::fs::remove_file(folder(pid).join(fd.to_string()));
+            for fd in open..before {
+                std::fs::remove_file(folder(pid).join(fd.to_string()))?;
             }
         }
         let start = Instant::now();
