@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use drystone_limits::Plan;
 use drystone_local::{LocalStore, OpenError};
 use drystone_store::{Key, ObjectRow, StoreError};
 use serde::Serialize;
@@ -209,12 +210,36 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
     } else {
         open::plan(settings, chunking)?
     };
+    let descriptors_open = fdwatch::own().ok();
     if output.json {
-        output.json(&plan)?;
-    } else {
-        write!(io::stdout().lock(), "{plan}")?;
+        output.json(&Planned { plan: &plan, descriptors_open })?;
+        return Ok(Exit::Success);
+    }
+    let mut out = io::stdout().lock();
+    write!(out, "{plan}")?;
+    if let Some(open) = descriptors_open {
+        writeln!(
+            out,
+            "\n{open} of {} descriptors are open now: inherited, or this command's own",
+            ceiling(&plan)
+        )?;
     }
     Ok(Exit::Success)
+}
+
+/// A plan, and what is in use of it before anything has been done.
+#[derive(Serialize)]
+struct Planned<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    descriptors_open: Option<u64>,
+}
+
+fn ceiling(plan: &Plan) -> String {
+    match plan.descriptors_ceiling {
+        u64::MAX => "unlimited".to_owned(),
+        ceiling => ceiling.to_string(),
+    }
 }
 
 pub(crate) fn completions(shell: Shell) -> Outcome {

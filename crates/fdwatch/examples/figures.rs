@@ -1,9 +1,12 @@
 //! What looking costs, beside `lsof` and `lsfd`, in one run: medians of rounds taken in turns.
 //!
-//! `cargo run --profile fast -p fdwatch --no-default-features --example figures [DESCRIPTORS] [ROUNDS]`
+//! `cargo run --release -p fdwatch --example figures [DESCRIPTORS] [ROUNDS]`
 //!
-//! Needs both programs. Starts children of its own: one that holds descriptors, as many as the hard RLIMIT_NOFILE
-//! allows, then a thousand that do nothing. All end with this process.
+//! Needs both programs, and takes some minutes. Starts children of its own: one that holds descriptors, as many as
+//! the hard RLIMIT_NOFILE allows, then a thousand that do nothing. All end with this process.
+
+#[path = "figures/stacks.rs"]
+mod stacks;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,7 +14,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use fdwatch::{Target, WatchConfig, Watcher, snapshot};
@@ -22,20 +25,30 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const PROCESSES: usize = 1000;
 const TICKS_PER_ROUND: u32 = 2000;
+const TICKS_MANY: u32 = 1_000_000;
 
-fn main() -> Outcome<()> {
+fn main() -> Outcome<ExitCode> {
+    // `stacks` starts this program as `fdwatch run` starts itself.
+    if let Some(code) = fdwatch::run::exec_stage() {
+        return Ok(code);
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["hold", count] => hold(count.parse()?),
-        ["scan", pid] => scan(pid.parse()?),
-        ["watch"] => watch(),
-        ["watch-changing"] => watch_changing(),
+        ["hold", count] => hold(count.parse()?)?,
+        ["scan", pid] => scan(pid.parse()?)?,
+        ["watch"] => watch()?,
+        ["watch-changing"] => watch_changing()?,
+        ["work", kind] => stacks::work(kind)?,
+        ["run", way, ref command @ ..] => return stacks::beside(way, command),
         _ => {
             let number = |index: usize, default| words.get(index).map_or(Ok(default), |word| word.parse());
-            compare(number(0, 20_000)?, number(1, 7)?)
+            let rounds = number(1, 7)?;
+            compare(number(0, 20_000)?, rounds)?;
+            stacks::compare(rounds)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn compare(descriptors: usize, rounds: usize) -> Outcome<()> {
@@ -77,6 +90,8 @@ fn compare(descriptors: usize, rounds: usize) -> Outcome<()> {
     println!("lsof -nP -p         {lsof:>12.1?}");
     println!("lsof / tick         {:>12.0}", lsof.as_secs_f64() / tick.as_secs_f64());
     println!("scan / lsfd         {:>12.2}", whole.as_secs_f64() / lsfd.as_secs_f64());
+    let (least, most) = own_over_many_ticks(&mut held)?;
+    println!("our own descriptors over {TICKS_MANY} ticks: {least} to {most}");
     end(holder)?;
     println!("{PROCESSES} processes, real: {}", watched_by_another()?);
     let output = Command::new(std::env::current_exe()?).arg("watch-changing").output()?;
@@ -122,6 +137,17 @@ fn of_tick(watcher: &mut Watcher) -> Outcome<Duration> {
         Ok(())
     })?;
     Ok(all / TICKS_PER_ROUND)
+}
+
+/// The fewest and the most after a tick.
+fn own_over_many_ticks(watcher: &mut Watcher) -> Outcome<(u64, u64)> {
+    let (mut least, mut most) = (u64::MAX, 0);
+    for second in 0..TICKS_MANY {
+        watcher.tick(Duration::from_secs(10_000 + u64::from(second)))?;
+        let own = fdwatch::own()?;
+        (least, most) = (least.min(own), most.max(own));
+    }
+    Ok((least, most))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -205,15 +231,16 @@ fn watch_changing() -> Outcome<()> {
     let config = WatchConfig { root: root.clone(), ..WatchConfig::new(vec![Target::new("fake".as_ref())]) };
     let mut watcher = Watcher::new(config)?;
     let mut all = Duration::ZERO;
-    for second in 0..300 {
+    for second in 0..300_usize {
         for pid in 1..=PROCESSES {
             // Up and down, each in its own way.
-            let (open, before) = ((second * pid) % 13, (second.wrapping_sub(1) * pid) % 13);
+            let open_at = |second: usize| (second * pid) % 13;
+            let (before, open) = (second.checked_sub(1).map_or(0, open_at), open_at(second));
             for fd in before..open {
-                let _ = link(pid, fd, &folder(pid));
+                link(pid, fd, &folder(pid))?;
             }
-            for fd in open..13 {
-                let _ = std::fs::remove_file(folder(pid).join(fd.to_string()));
+            for fd in open..before {
+                std::fs::remove_file(folder(pid).join(fd.to_string()))?;
             }
         }
         let start = Instant::now();

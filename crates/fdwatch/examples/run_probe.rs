@@ -101,6 +101,10 @@ fn print_stacks(child: &mut Child) {
             entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
         });
         let stacks = child.stacks().expect("they were asked for");
+        let (opened, creators): (Vec<i32>, Vec<_>) = stacks.stacks_of(pid, &fds).into_iter().unzip();
+        for (fd, frames) in opened.iter().zip(stacks.describe(&creators)) {
+            eprintln!("probe: {pid} has {fd} by {}", frames.join(" < "));
+        }
         for stack in stacks.most(pid, &fds, 10) {
             eprintln!("probe: {pid} has {} of {}", stack.count, stack.frames.join(" < "));
         }

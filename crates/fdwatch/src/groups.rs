@@ -12,7 +12,7 @@ use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
 /// From so many on, patterns get coarser.
 const FINE_MAX: usize = 32;
 /// With the one for the rest.
-const GROUPS_MAX: usize = 48;
+pub(crate) const GROUPS_MAX: usize = 48;
 const REST: &[u8] = b"(all others)";
 /// A target that is longer is not kept beside its pattern.
 const TARGET_BYTES_MAX: usize = 256;
@@ -31,6 +31,8 @@ struct Tally {
     scanned: u32,
     /// The least after warm-up; until then, the newest.
     lowest: u32,
+    /// When the series began; it holds from then on.
+    before: u32,
     grew_at_ms: u64,
     series: Option<Box<Series>>,
 }
@@ -196,6 +198,7 @@ impl Groups {
         let report = |(kind, tally): &(Kind, Tally)| KindReport {
             kind: *kind,
             count: tally.count,
+            before: if tally.series.is_some() { tally.before } else { tally.count },
             series: tally
                 .series
                 .as_ref()
@@ -230,6 +233,7 @@ impl Tally {
         }
         if self.series.is_none() && permits.left > 0 {
             permits.left -= 1;
+            self.before = before;
             self.series = Some(Box::default());
         }
     }

@@ -1,6 +1,6 @@
 //! Watches the file descriptors of processes: how many, what they are, how fast they grow, when the limit is hit.
 //!
-//! - [`count`], [`snapshot`], [`own`]: one look at a process.
+//! - [`count`], [`snapshot`], [`own`], [`own_kinds`]: one look at a process.
 //! - [`Watcher`]: many processes over time; its [`Report`] is what every picture is made from.
 //!
 //! ```
@@ -26,6 +26,9 @@
 pub mod cli;
 mod descriptor;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod groups;
 mod line_fit;
@@ -48,7 +51,7 @@ pub use proc::{LOOK_DESCRIPTORS, Target, parse};
 pub use process_key::ProcessKey;
 pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
 pub use series::Series;
-pub use snapshot::{Count, Snapshot, count, own, snapshot};
+pub use snapshot::{Count, Snapshot, count, own, own_kinds, snapshot};
 pub use trend::Trend;
 pub use verdict::{Terms, Verdict, limit_in, verdict_of};
 pub use watcher::{Tick, WatchConfig, Watcher};

@@ -21,6 +21,9 @@ pub mod svg;
 pub mod terminal;
 pub mod text;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use printable::Printable;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -104,7 +107,9 @@ pub struct KindReport {
     pub kind: Kind,
     /// Now.
     pub count: u32,
-    /// Over time, like [`ProcessReport::series`].
+    /// Until the series begins, which it does when the number moves for the first time.
+    pub before: u32,
+    /// Over time, like [`ProcessReport::series`]; empty where nothing has moved.
     pub series: Vec<Point>,
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use common::Running;
-use fdwatch::{Target, WatchConfig, Watcher, own};
+use fdwatch::{Target, WatchConfig, Watcher, own, own_kinds};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const TICKS: u64 = 2000;
@@ -31,6 +31,9 @@ fn a_watch_needs_few_descriptors_and_keeps_to_them() {
     }
     drop(watcher);
     assert_eq!(own().unwrap(), used);
+    let kinds = own_kinds(usize::MAX).unwrap();
+    assert_eq!(kinds.iter().map(|(_, count)| count).sum::<u64>(), used, "{kinds:?}");
+    assert!(kinds.is_sorted_by(|one, other| one.1 >= other.1), "{kinds:?}");
 
     // Room for what we have and for what a look at a process takes, and none is held.
     let limits = getrlimit(Resource::Nofile);

@@ -15,11 +15,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Reads `/proc/self`. Blocks, for microseconds unless there are many descriptors.
+    /// Reads `/proc/self`. Blocks, for microseconds unless there are many descriptors and the kernel is older than 6.2.
     pub(crate) fn read() -> Self {
-        // The folder that is being read has a descriptor of its own, which is gone in a moment.
-        let descriptors =
-            fs::read_dir("/proc/self/fd").ok().map(|all| (all.count() as u64).saturating_sub(1));
+        let descriptors = fdwatch::own().ok();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self { descriptors, ..Self::of_status(&status) }
     }

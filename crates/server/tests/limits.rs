@@ -53,6 +53,14 @@ fn the_limits_are_the_plan_and_what_the_metrics_say() {
     assert_eq!(limits["ceilings"], serde_json::to_value(&config.plan.ceilings).unwrap());
     assert_eq!(limits["spends"], serde_json::to_value(&config.plan.spends).unwrap());
     assert_eq!(limits["deadlines"].as_array().unwrap().len(), 6);
+    // Those of the whole test, whose other threads open and close some meanwhile.
+    let kinds = limits["descriptor_kinds"].as_array().unwrap();
+    let sum: u64 = kinds.iter().map(|of| of["count"].as_u64().unwrap()).sum();
+    let open = limits["process"]["descriptors"].as_u64().unwrap();
+    assert!(
+        open > 0 && sum.abs_diff(open) <= open / 2 && kinds.iter().any(|of| of["kind"] == "socket"),
+        "{kinds:?} {open}"
+    );
     let metrics = server.request("GET", "/_/metrics", &[], b"").text();
     let rows = limits["resources"].as_array().unwrap();
     assert_eq!(

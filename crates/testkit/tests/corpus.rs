@@ -6,8 +6,9 @@ use std::path::Path;
 use drystone_testkit::fuzz::BODIES;
 
 /// The configuration file is the command's, which this crate may not know (`crates/cli/tests/config_corpus.rs`); the rest are
-/// private parsers of the server (`crates/server/src/fuzzing.rs`).
-const ELSEWHERE: [&str; 4] = ["aws_chunked", "config", "form_body", "http_range"];
+/// private parsers of the server (`crates/server/src/fuzzing.rs`) and of fdwatch (`crates/fdwatch/src/fuzzing.rs`).
+const ELSEWHERE: [&str; 7] =
+    ["aws_chunked", "config", "fd_groups", "form_body", "http_range", "proc_files", "proc_net"];
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new("../../fuzz/corpus").join(target);

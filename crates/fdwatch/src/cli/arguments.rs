@@ -82,7 +82,7 @@ pub(super) struct WatchArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
-    /// Say which call stacks opened what is still open (Linux on x86-64 and aarch64, where ptrace is permitted)
+    /// Say which call stacks opened what is still open (x86-64 and aarch64; where ptrace is forbidden, goes on without)
     #[arg(long)]
     pub(super) stacks: bool,
     /// Kill what the command has started and left behind when it ends

@@ -9,7 +9,7 @@ use super::outputs::Outputs;
 use super::stacks_seen::StacksSeen;
 use super::watch::config;
 use crate::report::text;
-use crate::run::{Child, Event, Events, Leftovers, RunConfig};
+use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
 use crate::{Report, Target, WatchConfig, Watcher};
 
 /// Leftovers that are named.
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     let mut outputs = Outputs::open(&arguments.common)?;
     let mut events = Events::of_run().map_err(Failure::system("catch signals"))?;
     let run = RunConfig { with_stacks: arguments.stacks, ..RunConfig::new(arguments.command.clone()) };
-    let mut child = Child::start(&run, &events)?;
+    let mut child = start(run, &events)?;
     let mut clock = Clock::start(arguments.common.interval, None);
     let target = Target::Pid(child.pid());
     let mut watched = Watched {
@@ -48,6 +48,19 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     let terms = &arguments.common;
     let is_checked = arguments.check || terms.fail_over.is_some() || terms.max_rate.is_some();
     Ok(if is_checked && code == 0 { checked(&report) } else { code })
+}
+
+/// Without stacks where they cannot be had: the command matters more, and has not begun when that is found out.
+fn start(run: RunConfig, events: &Events) -> Result<Child, RunError> {
+    match Child::start(&run, events) {
+        Err(RunError::Stacks(why)) => {
+            let causes = std::iter::successors(std::error::Error::source(&why), |cause| cause.source());
+            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+            eprintln!("fdwatch: goes on without call stacks: {why}{causes}");
+            Child::start(&RunConfig { with_stacks: false, ..run }, events)
+        }
+        started => started,
+    }
 }
 
 /// The verdict of a watch whose target has ended says how it was until then.

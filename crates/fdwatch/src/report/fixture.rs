@@ -120,7 +120,7 @@ fn gone() -> ProcessReport {
 }
 
 fn kind(kind: Kind, count: impl Fn(u64) -> u64) -> KindReport {
-    KindReport { kind, count: narrow(count(240)), series: series(count) }
+    KindReport { kind, count: narrow(count(240)), before: narrow(count(0)), series: series(count) }
 }
 
 fn group(

@@ -162,7 +162,8 @@ const MEASURED: &str = "\
 <p>The <b>count</b> is what the kernel says of <code>/proc/PID/fd</code>. Only when it has changed were the descriptors
 themselves looked at, a bounded number each time; <b>kinds</b> and <b>groups</b> are of the newest such look. A group is what targets
 have in common.</p>
-<p>The <b>rate</b> is a robust slope (the median of the slopes between pairs of counts), so that bursts do not tilt it.
+<p>The <b>rate</b> is a robust slope after the start-up phase: the median of the slopes between pairs of low counts, each the lowest of
+its stretch of time, so that bursts do not tilt it.
 <b>Leaking</b> means that the count keeps growing by more than noise and bursts explain. <b>Growth</b> is the count now, less the lowest
 count since the start-up phase; in the legend of a graph, less the first count. The <b>limit</b> is the soft
 <code>RLIMIT_NOFILE</code>, and the time until it is reached supposes that the rate stays.</p>

@@ -7,7 +7,7 @@
 //! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `per_second`, `is_leak`, `verdict`,
 //! `limit_in_s`, `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group: `kind`, `pattern`, `count`, `growth`,
 //! `grew_at_ms`, `per_second`, `is_leak`, `stacks` (`count`, `frames`). The final object also has `series` (`at_ms`, `low`,
-//! `high`) in processes and kinds.
+//! `high`) in processes and kinds, and `before` in kinds: the count until the series begins.
 //!
 //! What is unknown is `null`, never 0. A `name` or `pattern` that is no UTF-8 is there with its bad bytes as `\xNN`, and beside
 //! it stands `name_bytes` or `pattern_bytes`: the bytes as they are, as numbers. Without that field the text is exact.
@@ -144,12 +144,16 @@ struct KindView<'a> {
     kind: &'static str,
     count: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     series: Option<&'a [Point]>,
 }
 
 impl<'a> KindView<'a> {
     fn new(kind: &'a KindReport, is_final: bool) -> Self {
-        Self { kind: kind.kind.name(), count: kind.count, series: is_final.then_some(&kind.series) }
+        let (before, series) = (kind.before, &*kind.series);
+        let (before, series) = (is_final.then_some(before), is_final.then_some(series));
+        Self { kind: kind.kind.name(), count: kind.count, before, series }
     }
 }
 

@@ -82,8 +82,9 @@ impl Line<'_, '_> {
                     self.formatter.write_char(character)
                 } else {
                     self.marks = MARKS_MAX;
-                    self.chars_left = self.chars_left.saturating_sub(8);
-                    write!(self.formatter, "\\u{{{:x}}}", u32::from(character))
+                    let escape = character.escape_unicode();
+                    self.chars_left = self.chars_left.saturating_sub(escape.len());
+                    write!(self.formatter, "{escape}")
                 }
             }
         }
@@ -150,5 +151,6 @@ mod tests {
         assert_eq!(Printable::new(b"abcd", 4).to_string(), "abcd");
         assert_eq!(Printable::new(b"abcde", 4).to_string(), "abcd…");
         assert_eq!(Printable::new(b"\xff\xff", 4).to_string(), "\\xff…");
+        assert_eq!(Printable::new("\u{10ffff}ab".as_bytes(), 11).to_string(), "\\u{10ffff}a…");
     }
 }

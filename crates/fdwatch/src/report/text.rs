@@ -65,8 +65,9 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
         write!(out, ", {} at most", count(process.high_water))?;
     }
     writeln!(out, "; {}", process_verdict(process))?;
-    let grown = process.groups.iter().filter(|group| group.growth > 0);
-    for group in grown.take(GROUPS_MAX) {
+    // Whoever asked for stacks wants to see them, also of what was open before the warm-up was over.
+    let told = process.groups.iter().filter(|group| group.growth > 0 || !group.stacks.is_empty());
+    for group in told.take(GROUPS_MAX) {
         write_group(out, group, report)?;
     }
     if process.is_scan_cut {
@@ -76,16 +77,20 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
 }
 
 fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io::Result<()> {
+    let mut moves = String::new();
+    if group.growth > 0 {
+        let rate = Some(rate(group.trend.per_second)).filter(|rate| rate != "0");
+        let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
+        let grew = ago(group.grew_at_ms, report.elapsed);
+        moves = format!("{rate}, grew {grew}{}", if group.trend.is_leak { ": leaks" } else { "" });
+    }
     writeln!(
         out,
-        "    {:>7} {:<12} {} ({} open, {}, grew {}{})",
+        "    {:>7} {:<12} {} ({} open{moves})",
         signed(group.growth),
         group.kind.name(),
         Printable::new(&group.pattern, PATTERN_CHARS_MAX),
         count(group.count.into()),
-        rate(group.trend.per_second),
-        ago(group.grew_at_ms, report.elapsed),
-        if group.trend.is_leak { ": leaks" } else { "" },
     )?;
     for stack in group.stacks.iter().take(STACKS_MAX) {
         writeln!(out, "            {} opened by", count(stack.count.into()))?;

@@ -18,24 +18,10 @@ impl Stat {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// `None` if it is not of that form. The name may hold any bytes, also `)` and newlines: it ends at the last `)`.
+    /// `None` if it is not of that form.
     fn parse(text: &[u8]) -> Option<Self> {
-        let (open, close) =
-            (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
-        let number = |bytes: &[u8]| str::from_utf8(bytes).ok()?.trim().parse::<u64>().ok();
-        let name = text.get(open + 1..close)?.to_vec();
-        // From field 3, the state, on.
-        let mut fields = text[close + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-        let state = *fields.next()?.first()?;
-        let parent = number(fields.next()?)?;
-        let start_ticks = number(fields.nth(22 - 5)?)?;
-        Some(Self {
-            pid: u32::try_from(number(&text[..open])?).ok()?,
-            name,
-            state,
-            parent: u32::try_from(parent).ok()?,
-            start_ticks,
-        })
+        let crate::parse::Stat { pid, comm, state, parent, start_ticks, .. } = crate::parse::stat(text)?;
+        Some(Self { pid, name: comm.to_vec(), state, parent, start_ticks })
     }
 
     /// Dead, and only not reaped yet.

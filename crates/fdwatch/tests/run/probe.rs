@@ -1,5 +1,7 @@
 //! Starts `examples/run_probe.rs` and listens to it.
 
+#![allow(dead_code, reason = "each file of tests needs a part of it")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -24,7 +26,7 @@ impl Probe {
         // A signal that the tests were started with as ignored (`nohup`, a background job) would stay ignored.
         let mut words: Vec<String> =
             ["env", "--default-signal"].iter().chain(above).map(|&word| word.to_owned()).collect();
-        words.push(path().to_str().unwrap().to_owned());
+        words.push(example("run_probe").to_str().unwrap().to_owned());
         words.extend(options.iter().map(|&word| word.to_owned()));
         words.push("--".to_owned());
         words.extend(command.iter().map(|&word| word.to_owned()));
@@ -41,7 +43,12 @@ impl Probe {
 
     /// Reads on until it has said `text` and ended that line; all that was said so far.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
-        while !self.heard.contains(text) {
+        self.wait_for_lines(text, 1)
+    }
+
+    /// The same, until it has said it so often.
+    pub(crate) fn wait_for_lines(&mut self, text: &str, lines: usize) -> String {
+        while self.heard.matches(text).count() < lines {
             let mut line = String::new();
             assert!(self.said.read_line(&mut line).unwrap() > 0, "ended without {text:?}: {}", self.heard);
             self.heard.push_str(&line);
@@ -59,6 +66,12 @@ impl Probe {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Ends the input of the command, too.
+    pub(crate) fn end_input(mut self) -> (Option<i32>, String) {
+        drop(self.process.stdin.take());
+        self.end()
     }
 
     /// Its code, and all that was said up to its end. What it left running may hold stderr open: so its end is not awaited.
@@ -98,11 +111,11 @@ impl Probe {
 }
 
 /// Beside the folder of the test binaries; `cargo test` builds examples, `cargo test --test run` does not.
-fn path() -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
-    path.push("examples/run_probe");
+    path.extend(["examples", name]);
     assert!(path.exists(), "{} is not there: cargo build -p fdwatch --examples", path.display());
     path
 }

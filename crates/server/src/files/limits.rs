@@ -27,9 +27,28 @@ const POLICY: &str = "default-src 'none'; style-src 'sha256-CGbubWfpr4ocKq7uzukA
 struct Limits<'a> {
     resources: &'a [Resource],
     process: Measured,
+    descriptor_kinds: &'a [KindCount],
     deadlines: [Deadline; 6],
     ceilings: &'a [Ceiling],
     spends: &'a [Spend],
+}
+
+/// Descriptors that are looked at, to say what they are: more would make the page slow.
+const KINDS_OF_MAX: usize = 4096;
+
+/// So many descriptors of this process are of that kind.
+#[derive(Serialize)]
+struct KindCount {
+    kind: fdwatch::Kind,
+    count: u64,
+}
+
+impl KindCount {
+    /// Most first; none where the system does not say.
+    fn all() -> Vec<Self> {
+        let kinds = fdwatch::own_kinds(KINDS_OF_MAX).unwrap_or_default();
+        kinds.into_iter().map(|(kind, count)| Self { kind, count }).collect()
+    }
 }
 
 /// What the system counts, each with its ceiling. `None` where the system does not say, or sets no ceiling.
@@ -62,11 +81,12 @@ impl Measured {
 
 impl Files {
     pub(super) async fn limits(&self, request: &Request<Incoming>) -> Result<Answer, Fault> {
-        let process = self.engine.call(|_| Ok(Process::read())).await?;
+        let (process, kinds) = self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
             resources: &resources,
             process: Measured::new(process, &plan),
+            descriptor_kinds: &kinds,
             deadlines: self.engine.deadlines.get().rows(),
             ceilings: &plan.ceilings,
             spends: &plan.spends,
@@ -104,7 +124,7 @@ fn html(limits: &Limits<'_>) -> String {
          <a href=\"?format=json\">The same as JSON</a>.</p>"
     );
     in_use(&mut text, limits.resources);
-    process(&mut text, &limits.process);
+    process(&mut text, &limits.process, limits.descriptor_kinds);
     text.push_str("<h2>Ceilings</h2><table><tr><th>of<th class=\"n\">ceiling<th>where it comes from");
     for Ceiling { resource, value, source } in limits.ceilings {
         let (value, source) = (amount(*resource, *value), escape(source));
@@ -141,7 +161,7 @@ fn in_use(text: &mut String, resources: &[Resource]) {
     text.push_str("</table>");
 }
 
-fn process(text: &mut String, process: &Measured) {
+fn process(text: &mut String, process: &Measured, kinds: &[KindCount]) {
     text.push_str(
         "<h2>This process</h2><table><tr><th>what<th><th class=\"n\">now<th class=\"n\">high water\
          <th class=\"n\">planned<th class=\"n\">ceiling",
@@ -161,7 +181,9 @@ fn process(text: &mut String, process: &Measured) {
     let planned = Some(process.memory_planned_bytes);
     let (high_water, ceiling) = (process.resident_high_water_bytes, Some(process.memory_ceiling_bytes));
     row(Kind::Memory, "resident memory", process.resident_bytes, high_water, planned, ceiling);
-    row(Kind::Descriptors, "open descriptors", process.descriptors, None, None, process.descriptors_ceiling);
+    let kinds: Vec<String> = kinds.iter().map(|of| format!("{} {}", of.count, of.kind.name())).collect();
+    let what = format!("open descriptors<small>{}</small>", kinds.join(", "));
+    row(Kind::Descriptors, &what, process.descriptors, None, None, process.descriptors_ceiling);
     row(Kind::Threads, "threads", process.threads, None, Some(process.threads_planned), None);
     text.push_str("</table>");
 }

@@ -82,8 +82,9 @@ impl TableLine<'_> {
     }
 
     fn inet(&self) -> Option<Socket> {
-        let local = address(self.word(1)?)?;
-        let peer = address(self.word(2)?)?;
+        let is_six = self.table.family.ends_with('6');
+        let local = address(self.word(1)?, is_six)?;
+        let peer = address(self.word(2)?, is_six)?;
         let state = hex(self.word(3)?)?;
         let has_peer = peer.port() != 0 || !peer.ip().is_unspecified();
         Some(Socket {
@@ -155,12 +156,12 @@ impl TableLine<'_> {
 }
 
 /// `0100007F:1F90`: words of 32 bits as this machine reads them from the network's order, then a plain port.
-fn address(word: &[u8]) -> Option<SocketAddr> {
+fn address(word: &[u8], is_six: bool) -> Option<SocketAddr> {
     let colon = word.iter().position(|b| *b == b':')?;
     let (ip, port) = (&word[..colon], hex(&word[colon + 1..])?);
-    let ip: IpAddr = match ip.len() {
-        8 => Ipv4Addr::from(hex(ip)?.to_ne_bytes()).into(),
-        32 => {
+    let ip: IpAddr = match (ip.len(), is_six) {
+        (8, false) => Ipv4Addr::from(hex(ip)?.to_ne_bytes()).into(),
+        (32, true) => {
             let mut bytes = [0; 16];
             for (four, digits) in bytes.chunks_exact_mut(4).zip(ip.chunks_exact(8)) {
                 four.copy_from_slice(&hex(digits)?.to_ne_bytes());
@@ -217,6 +218,7 @@ mod tests {
         let line = format!("0: {ip}:0050 {ip}:FFFF 01 0:0 00:0 0 0 0 5 1");
         let expected = socket("tcp6", "established", "[2001:db8::1]:80", "[2001:db8::1]:65535");
         assert_eq!(read("net/tcp6", &line), Some((5, expected)));
+        assert_eq!(read("net/tcp", &line), None, "the table says which it is");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn layers(process: &ProcessReport) -> Vec<Layer> {
 
 impl Layer {
     fn new(kind: &KindReport, moments: &[u64]) -> Self {
-        let values: Vec<f64> = moments.iter().map(|&at_ms| value_at(&kind.series, at_ms)).collect();
+        let values: Vec<f64> = moments.iter().map(|&at_ms| value_at(kind, at_ms)).collect();
         let first = values.first().map_or(i64::from(kind.count), |&value| value.round() as i64);
         Self {
             name: kind.kind.name().to_owned(),
@@ -71,9 +71,10 @@ pub(super) fn middle(point: Point) -> f64 {
     f64::midpoint(f64::from(point.low), f64::from(point.high))
 }
 
-/// Between two points on the straight line; before the first there was none of the kind, and after the last nothing changed
-/// (a scan happens only when the count moves).
-fn value_at(series: &[Point], at_ms: u64) -> f64 {
+/// Between two points on the straight line; before the first and after the last nothing changed (a scan happens only when the
+/// count moves).
+fn value_at(kind: &KindReport, at_ms: u64) -> f64 {
+    let series = &kind.series;
     let after = series.partition_point(|point| point.at_ms < at_ms);
     match (after.checked_sub(1).map(|before| series[before]), series.get(after).copied()) {
         (_, Some(next)) if next.at_ms == at_ms => middle(next),
@@ -82,7 +83,7 @@ fn value_at(series: &[Point], at_ms: u64) -> f64 {
             middle(before) + share * (middle(next) - middle(before))
         }
         (Some(last), None) => middle(last),
-        (None, _) => 0.0,
+        (None, _) => kind.before.into(),
     }
 }
 
@@ -100,11 +101,13 @@ mod tests {
 
     #[test]
     fn a_series_is_read_at_any_moment() {
-        let series = [point(10, 4), point(20, 8)];
-        for (at_ms, expected) in [(9, 0.0), (10, 4.0), (15, 6.0), (20, 8.0), (99, 8.0)] {
-            assert_eq!(value_at(&series, at_ms), expected, "{at_ms}");
+        let series = vec![point(10, 4), point(20, 8)];
+        let mut kind = KindReport { kind: crate::Kind::File, count: 8, before: 3, series };
+        for (at_ms, expected) in [(9, 3.0), (10, 4.0), (15, 6.0), (20, 8.0), (99, 8.0)] {
+            assert_eq!(value_at(&kind, at_ms), expected, "{at_ms}");
         }
-        assert_eq!(value_at(&[], 5), 0.0);
+        kind.series.clear();
+        assert_eq!(value_at(&kind, 5), 3.0);
     }
 
     #[test]

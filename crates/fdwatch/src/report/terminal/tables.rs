@@ -80,7 +80,7 @@ impl ProcessColumns {
             open: 9,
             limit: from(MEDIUM, 11),
             rate: from(NARROW, 11),
-            verdict: from(WIDE, 22),
+            verdict: from(WIDE, 24),
             sparkline: 0,
         };
         let gap = 2 * usize::from(layout.verdict > 0);

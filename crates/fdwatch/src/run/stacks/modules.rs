@@ -39,7 +39,7 @@ pub(super) struct Module {
     path: PathBuf,
     /// A process that had it mapped: its view is tried first.
     process: u32,
-    /// Offsets in the file, and the address that the first is linked to.
+    /// Those with code: offsets in the file, and the address that the first is linked to.
     segments: Vec<(Range<u64>, u64)>,
     tables: Option<Tables>,
 }
@@ -82,14 +82,16 @@ impl Modules {
         let mut module = Module { inode: mapping.inode, path, process, segments: Vec::new(), tables: None };
         let Some(file) = module.open_mapped(mapping) else { return module };
         let cache = ReadCache::new(file);
-        let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&cache) else { return module };
-        let ranges = elf.segments().map(|segment| {
+        let Ok(file) = ElfFile64::<LittleEndian, _>::parse(&cache) else { return module };
+        // A page may belong to two segments, one of which is not code: linkers put them next to each other.
+        let code = file.segments().filter(|segment| segment.permissions().executable());
+        let ranges = code.map(|segment| {
             let (offset, size) = segment.file_range();
             (offset..offset.saturating_add(size), segment.address())
         });
         module.segments = ranges.collect();
         let section = |name| {
-            let section = elf.section_by_name(name)?;
+            let section = file.section_by_name(name)?;
             let range = section.address()..section.address().checked_add(section.size())?;
             Some((range, section))
         };
