@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     let settings = settings.with_store(args.folder.as_ref());
     let folder = settings.store()?.clone();
     open::check_folder(&folder)?;
-    let is_new = make_if_new(&settings, &folder)?;
+    make_if_new(&settings, &folder)?;
     let serving = Serving::resolve(&args.serving, &settings.file);
     let chunking = LocalStore::chunking(&folder)?;
     let plan = open::plan_serving(&settings, chunking, &serving)?;
@@ -46,7 +46,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     let config = ServerConfig::new(plan.clone(), serving.deadlines);
     let threads = plan.workers;
     let store = open::open_planned(&settings, &folder, plan.clone())?.store;
-    if is_new {
+    // New, or made by `init`: so that the first upload has somewhere to go.
+    if store.buckets(None, 1)?.is_empty() {
         let bucket = BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
         store.create_bucket(&bucket)?;
     }
@@ -106,7 +107,7 @@ async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
 }
 
 /// The first start makes the store; a folder with something else in it is left alone.
-fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<bool> {
+fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
@@ -115,7 +116,7 @@ fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<bool> {
     if is_empty {
         LocalStore::init(folder, settings.chunk.unwrap_or_default())?;
     }
-    Ok(is_empty)
+    Ok(())
 }
 
 /// Whether somebody can use the server.

@@ -100,6 +100,20 @@ fn a_key_from_the_environment_works_and_is_not_changed_silently() {
 }
 
 #[test]
+fn a_store_that_init_made_has_somewhere_to_put_things() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    assert!(drystone(&store, &["init"]).status.success());
+    let server = Served::start(
+        &store,
+        &[],
+        &[("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")],
+    );
+    let listed = server.get("/_/files/default/", Some("Basic YWxpY2U6Zmlyc3Qtc2VjcmV0"));
+    assert!(listed.starts_with("HTTP/1.1 200"), "{listed}");
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_noticed_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");

@@ -24,7 +24,7 @@ pub enum Verdict {
     },
     /// At or above 90 % of the soft RLIMIT_NOFILE, or over `--fail-over`.
     NearLimit {
-        /// Open descriptors.
+        /// Open descriptors; over `--fail-over`, the most that were open at a time.
         count: u64,
         /// The limit it is near.
         limit: u64,
@@ -38,7 +38,7 @@ pub enum Verdict {
 /// What the user will not have, beyond leaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Terms {
-    /// `--fail-over`: more descriptors than this are too many.
+    /// `--fail-over`: more descriptors than this are too many, also if only for a moment.
     pub fail_over: Option<u64>,
     /// `--max-rate`: a leak of at most so many descriptors a second is put up with.
     pub max_rate: Option<f64>,
@@ -49,11 +49,13 @@ const NEAR_PERCENT: u128 = 90;
 /// Longer than this is as good as never, and fits every unit.
 const LIMIT_IN_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// What is to be said of a process with `count` descriptors (`None`: the kernel does not tell) and a soft limit.
+/// What is to be said of a process with `count` descriptors (`None`: the kernel does not tell), `high_water` at the most so far, and a
+/// soft limit.
 ///
 /// `is_warm` is [`Series::is_warm`](crate::Series::is_warm). For children, which have no limit: `limit` is `None`.
 pub fn verdict_of(
     count: Option<u64>,
+    high_water: u64,
     limit: Option<u64>,
     trend: &Trend,
     is_warm: bool,
@@ -66,9 +68,9 @@ pub fn verdict_of(
         return Verdict::NearLimit { count, limit };
     }
     if let Some(most) = terms.fail_over
-        && count > most
+        && high_water > most
     {
-        return Verdict::NearLimit { count, limit: most };
+        return Verdict::NearLimit { count: high_water, limit: most };
     }
     let is_too_fast = terms.max_rate.is_none_or(|rate| trend.per_second > rate);
     if trend.is_leak && is_too_fast {
@@ -144,18 +146,18 @@ mod tests {
 
     #[track_caller]
     fn check(count: u64, limit: Option<u64>, trend: &Trend, terms: Terms, expected: Verdict) {
-        assert_eq!(verdict_of(Some(count), limit, trend, true, &terms), expected);
+        assert_eq!(verdict_of(Some(count), count, limit, trend, true, &terms), expected);
     }
 
     #[test]
     fn what_the_kernel_does_not_tell_is_not_permitted() {
-        assert_eq!(verdict_of(None, Some(10), &LEAK, true, &Terms::default()), Verdict::NotPermitted);
+        assert_eq!(verdict_of(None, 0, Some(10), &LEAK, true, &Terms::default()), Verdict::NotPermitted);
     }
 
     #[test]
     fn without_a_leak_it_is_steady_once_warm() {
         check(10, None, &STEADY, Terms::default(), Verdict::Steady);
-        assert_eq!(verdict_of(Some(10), None, &STEADY, false, &Terms::default()), Verdict::Warming);
+        assert_eq!(verdict_of(Some(10), 10, None, &STEADY, false, &Terms::default()), Verdict::Warming);
     }
 
     #[test]
@@ -176,6 +178,8 @@ mod tests {
         check(19, None, &STEADY, terms, Verdict::Steady);
         check(20, None, &STEADY, terms, Verdict::Steady);
         check(21, Some(1000), &LEAK, terms, Verdict::NearLimit { count: 21, limit: 20 });
+        let after_a_peak = verdict_of(Some(3), 21, None, &STEADY, true, &terms);
+        assert_eq!(after_a_peak, Verdict::NearLimit { count: 21, limit: 20 });
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) struct CommonArgs {
     /// What grows before this is not taken for a leak
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_length)]
     pub(super) warm_up: Duration,
-    /// More descriptors than this are too many
+    /// More descriptors than this at a time are too many, also if only for a moment
     #[arg(long, value_name = "N")]
     pub(super) fail_over: Option<u64>,
     /// A leak of so many descriptors a second is put up with

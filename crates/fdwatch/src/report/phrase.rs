@@ -1,5 +1,6 @@
 //! Numbers, times and verdicts in words: the same everywhere.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -138,10 +139,10 @@ fn leak(per_second: f64, limit_in: Option<Duration>, limit: Option<u64>) -> Stri
 }
 
 fn near_limit(open: u64, limit: u64) -> String {
-    if open < limit {
-        format!("is near its limit: {} of {} are open", count(open), count(limit))
-    } else {
-        format!("is at its limit: {} are open, {} are allowed", count(open), count(limit))
+    match open.cmp(&limit) {
+        Ordering::Less => format!("is near its limit: {} of {} are open", count(open), count(limit)),
+        Ordering::Equal => format!("is at its limit: all {} are open", count(limit)),
+        Ordering::Greater => format!("had {} open at a time, {} are allowed", count(open), count(limit)),
     }
 }
 

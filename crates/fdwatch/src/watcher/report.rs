@@ -59,8 +59,8 @@ fn overall(watcher: &Watcher, reports: &[(&Watched, ProcessReport)], children: &
     let verdicts = of_processes.map(|(_, report)| report.verdict);
     // Whoever puts up with a rate means descriptors.
     let is_warm = watcher.children.series.is_warm(watcher.config.warm_up);
-    let count = Some(u64::from(children.count));
-    let of_children = verdict_of(count, None, &children.trend, is_warm, &Terms::default());
+    let count = u64::from(children.count);
+    let of_children = verdict_of(Some(count), count, None, &children.trend, is_warm, &Terms::default());
     Verdict::worst(verdicts.chain(matches!(of_children, Verdict::Leaking { .. }).then_some(of_children)))
 }
 

@@ -177,7 +177,8 @@ impl Watched {
     }
 
     fn verdict_at(&self, count: Option<u64>, trend: &Trend, warm_up: Duration, terms: &Terms) -> Verdict {
-        verdict_of(count, self.limit, trend, self.series.is_warm(warm_up), terms)
+        let high_water = self.series.high_water().into();
+        verdict_of(count, high_water, self.limit, trend, self.series.is_warm(warm_up), terms)
     }
 
     /// Without series, kinds and groups.
