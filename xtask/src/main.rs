@@ -50,7 +50,7 @@ enum Command {
     Faults(faults::Args),
     /// Build the Debian package and look through it
     Deb,
-    /// Measure drystone beside cp, borg and restic
+    /// Measure drystone beside cp, borg and restic, or its server beside nginx and others
     Peers(peers::Args),
     /// Install what the verification uses: pinned tools, strace, and the S3 clients that the server is tested with
     Setup,

@@ -1,19 +1,37 @@
 //! `cargo xtask peers`: drystone beside other people's programs on the same bytes, taking turns.
 //!
-//! [`store`] measures the commands beside cp, borg and restic. A round runs everything once, a figure is the median of the rounds, and a ratio is taken within a round before its median is: what slows the
+//! [`store`] measures the commands beside cp, borg and restic, [`serve`] the server beside nginx and others. In both a round runs
+//! everything once, a figure is the median of the rounds, and a ratio is taken within a round before its median is: what slows the
 //! whole machine down slows both.
 
 mod noise;
+mod serve;
 mod store;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-pub(crate) use store::Args;
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    face: Option<Face>,
+    #[command(flatten)]
+    store: store::Args,
+}
+
+#[derive(clap::Subcommand)]
+enum Face {
+    /// Measure the server beside nginx, rclone, dufs, copyparty and s3s-fs, as far as they are installed
+    Serve(serve::Args),
+}
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    store::run(args)
+    match &args.face {
+        None => store::run(&args.store),
+        Some(Face::Serve(args)) => serve::run(args),
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -23,7 +41,25 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_store_is_measured_without_a_word_and_the_server_with_one() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.face.is_some());
+        assert_eq!(parse("peers --rounds 5 --mib 64").ok(), Some(false));
+        assert_eq!(parse("peers serve --rounds 5 --size 64M --part small").ok(), Some(true));
+        for wrong in ["peers --mib 64 serve", "peers serve --mib 64", "peers serve --rounds 0"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_median_is_the_one_in_the_middle() {

@@ -14,7 +14,7 @@ use super::{median, noise};
 
 #[derive(clap::Args)]
 #[group(id = "store")]
-pub(crate) struct Args {
+pub(super) struct Args {
     /// The release binary to measure
     #[arg(long, default_value = "target/release/drystone")]
     drystone: PathBuf,
