@@ -54,7 +54,7 @@ enum Command {
     Deb(deb::Args),
     /// Build the Python package of fdwatch, install it and test it
     Python,
-    /// Measure drystone beside cp, borg and restic
+    /// Measure drystone beside cp, borg and restic, or its server beside nginx and others
     Peers(peers::Args),
     /// Install what the verification uses: pinned tools, strace, the S3 clients that the server is tested with, maturin and
     /// pytest

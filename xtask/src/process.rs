@@ -58,7 +58,8 @@ impl Log {
         &self.path
     }
 
-    fn open(&self) -> Result<File> {
+    /// For a child to write into.
+    pub(crate) fn open(&self) -> Result<File> {
         OpenOptions::new()
             .append(true)
             .open(&self.path)
@@ -148,10 +149,9 @@ impl Runner {
         let mut sink = log.open()?;
         writeln!(sink, "$ {}", shown(&command))?;
         let start_bytes = log.bytes();
-        command.stdin(Stdio::null()).stdout(sink.try_clone()?).stderr(sink).process_group(0);
+        command.stdout(sink.try_clone()?).stderr(sink);
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("start `{}`", shown(&command)))?;
-        let mut group = Group { child };
+        let mut group = Group::start(command)?;
         let ending = self.wait(&mut group, log, start_bytes, started, limit)?;
         Ok(Finished { ending, elapsed: started.elapsed(), output: log.text_from(start_bytes)? })
     }
@@ -192,13 +192,25 @@ impl Runner {
 }
 
 /// A child and its process group; dropping it kills and reaps both.
-struct Group {
+pub(crate) struct Group {
     child: Child,
 }
 
 impl Group {
+    /// Without standard input; where its output goes is for the caller to say.
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).process_group(0);
+        let child = command.spawn().with_context(|| format!("start `{}`", shown(&command)))?;
+        Ok(Self { child })
+    }
+
+    /// The leader's process id, which is the group's id, too.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Looks without reaping: while the leader is a zombie its group id cannot be given to anyone else.
-    fn leader_ended(&self) -> Result<bool> {
+    pub(crate) fn leader_ended(&self) -> Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = waitid(WaitId::Pid(Pid::from_child(&self.child)), look).context("look at a child")?;
         Ok(ended.is_some())
