@@ -218,7 +218,9 @@ fn again() -> Outcome<Vec<RawFd>> {
     if fd != before + 1 {
         return Err(format!("{fd} does not follow {before}").into());
     }
-    Ok(vec![before, tell("opens_in_its_place", fd)])
+    // Who has looked while there were as many before has to look again.
+    let after = keep(File::open("/dev/full")?);
+    Ok(vec![before, tell("opens_in_its_place", fd), after])
 }
 
 /// One that is a fork, and one that is another program. Both have what was open before.
