@@ -13,6 +13,7 @@ mod segments;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
 use std::sync::Mutex as PlainMutex;
 
 use drystone_chunker::ChunkId;
@@ -42,6 +43,11 @@ pub enum Op {
 pub enum How {
     /// With an error.
     Error,
+    /// The disk is full, for one call.
+    Full,
+    /// With an error, for now: a commit is there after the next loss of power, unless another came in between. As a database finds a
+    /// transaction in its log whose write was reported as failed. Anything else just fails.
+    ErrorForNow,
     /// With a panic.
     Panic,
 }
@@ -78,7 +84,7 @@ struct Shared {
     violations: PlainMutex<Vec<String>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tables {
     epoch: u64,
     row_next: u64,
@@ -89,8 +95,11 @@ struct Tables {
     objects: BTreeMap<(BucketName, Key), ObjectRow>,
     uploads: BTreeMap<UploadId, uploads::Upload>,
     segments: BTreeMap<SegmentId, SegmentLen>,
+    /// What there would be after a loss of power: with a commit that has failed for now.
+    logged: Option<Box<Tables>>,
 }
 
+#[derive(Clone)]
 struct ChunkRow {
     row: ChunkRef,
     at: Location,
@@ -98,6 +107,7 @@ struct ChunkRow {
     condemned: Option<Epoch>,
 }
 
+#[derive(Clone)]
 struct Manifest {
     /// Of a pending one.
     session: Option<SessionId>,
@@ -110,6 +120,8 @@ struct Manifest {
 
 #[derive(Default)]
 struct Disk {
+    /// Bytes that all segments have room for, if there is a limit.
+    room: Option<usize>,
     segments: BTreeMap<SegmentId, Segment>,
     appends: Vec<ChunkId>,
 }
@@ -136,6 +148,11 @@ impl Memory {
             violations: PlainMutex::default(),
         };
         Self { shared: PlainArc::new(shared) }
+    }
+
+    /// Makes the disk so small, in bytes of all segments together.
+    pub fn limit(&self, room: usize) {
+        self.shared.disk.lock().room = Some(room);
     }
 
     /// Ends every live session, as its lease running out does. Returns how many.
@@ -193,8 +210,18 @@ impl Memory {
             .unwrap_or(0)
     }
 
-    /// Loses what was not synced.
+    /// How much there is in all segments together.
+    pub fn bytes_in_segments(&self) -> usize {
+        self.shared.disk.lock().used()
+    }
+
+    /// Loses what was not synced, and finds what is in the log.
     pub fn lose_power(&self) {
+        let mut tables = self.shared.tables.lock();
+        if let Some(logged) = tables.logged.take() {
+            *tables = *logged;
+        }
+        drop(tables);
         for segment in self.shared.disk.lock().segments.values_mut() {
             let kept = segment.lost_from.unwrap_or(segment.synced).min(segment.synced);
             segment.bytes.truncate(kept);
@@ -213,19 +240,35 @@ impl Memory {
 
     /// Counts a call, and fails it if it is to fail.
     fn call(&self, op: Op, name: &'static str) -> Result<()> {
+        self.fault(op, name).map_or(Ok(()), |how| Err(how.error(name)))
+    }
+
+    /// Counts a call; whether it is to fail.
+    fn fault(&self, op: Op, name: &'static str) -> Option<How> {
         let count = {
             let mut calls = self.shared.calls.lock().expect("nobody panics under it");
             let count = calls.entry(name).or_default();
             *count += 1;
             *count
         };
-        match self.shared.faults.iter().find(|fault| fault.op == op && fault.nth == count) {
-            None => Ok(()),
-            Some(Fault { how: How::Panic, .. }) => plotted_panic("the backend panicked"),
-            Some(Fault { how: How::Error, .. }) => {
-                Err(StoreError::storage(format!("cannot {name}"), std::io::Error::other("injected")))
-            }
+        let fault = self.shared.faults.iter().find(|fault| fault.op == op && fault.nth == count)?;
+        if fault.how == How::Panic {
+            plotted_panic("the backend panicked");
         }
+        Some(fault.how)
+    }
+}
+
+impl Disk {
+    fn used(&self) -> usize {
+        self.segments.values().map(|segment| segment.bytes.len()).sum()
+    }
+}
+
+impl How {
+    fn error(self, name: &str) -> StoreError {
+        let kind = if self == Self::Full { ErrorKind::StorageFull } else { ErrorKind::Other };
+        StoreError::storage(format!("cannot {name}"), io::Error::new(kind, "injected"))
     }
 }
 

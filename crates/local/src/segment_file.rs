@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use drystone_store::{Result, SegmentId, SegmentWriter, StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::pwritev;
 
 use crate::segments::OpenWriters;
@@ -24,6 +24,8 @@ const MAGIC: &[u8; 8] = b"drystone";
 /// allocated file costs about a third less to write than one whose block must be found first.
 const RESERVE_BYTES_MIN: u64 = 1 << 20;
 const RESERVE_BYTES_MAX: u64 = 128 << 20;
+/// What is reserved is at most one part in so many of the space that is free.
+const RESERVE_SHARE: u64 = 8;
 /// Written bytes after which the disk is told to begin, so that the sync at the commit finds little left to do.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 /// The most parts that one `pwritev` takes (Linux: `IOV_MAX`).
@@ -83,10 +85,17 @@ impl SegmentFile {
         }
         let step = self.len.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
         let target = end.max((end + step).min(self.len_max));
-        // Only a speed-up: where it is not supported or space is short, the write itself decides.
-        let reserved =
-            fallocate(&*self.file, FallocateFlags::KEEP_SIZE, self.reserved, target - self.reserved);
-        self.reserved = if reserved.is_ok() { target } else { end };
+        // Only a speed-up: where it is not supported, the write itself decides.
+        let is_reserved = self.has_plenty(step)
+            && fallocate(&*self.file, FallocateFlags::KEEP_SIZE, self.reserved, target - self.reserved)
+                .is_ok();
+        self.reserved = if is_reserved { target } else { end };
+    }
+
+    /// Whether the records, and other segments, find room beside such a reservation.
+    fn has_plenty(&self, bytes: u64) -> bool {
+        fstatvfs(&*self.file)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) / RESERVE_SHARE >= bytes)
     }
 
     fn begin_write_back(&mut self) {

@@ -90,6 +90,12 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
+    /// Whether a kept value is like this. Looks at all of them under the lock: for what seldom happens.
+    pub fn has_landed(&self, mut is_like: impl FnMut(&V) -> bool) -> bool {
+        let entries = self.shared.entries.lock();
+        entries.values().any(|entry| matches!(entry, Entry::Landed { value, .. } if is_like(value)))
+    }
+
     /// How many keys are flying or kept.
     pub fn len(&self) -> usize {
         self.shared.entries.lock().len()

@@ -8,7 +8,7 @@ use drystone_pool::Landed;
 use drystone_sync::{Mutex, PlainArc};
 
 use crate::{
-    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records, Result,
+    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records, Result, Room,
     SegmentId, SegmentLen, SegmentStorage, SegmentWriter, Source, StoreError, Target, Ticket,
 };
 
@@ -50,32 +50,27 @@ pub(crate) type CommitTicket = Ticket<Step, CommitResult>;
 #[derive(Clone)]
 pub(crate) struct Committer {
     group: GroupCommit<Step, CommitResult>,
-    grown: PlainArc<Grown>,
+    notes: PlainArc<Notes>,
     records: PlainArc<dyn Records>,
     segments: PlainArc<dyn SegmentStorage>,
     policy: SyncPolicy,
 }
 
-/// Segments that grew since the records were last told.
+/// What the records do not say of segments.
 #[derive(Default)]
-struct Grown {
-    /// A leaf lock. The length is the end of the last append, noted before any step that names it is submitted.
-    segments: Mutex<BTreeMap<SegmentId, SegmentLen>>,
+struct Notes {
     /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not say so.
     broken: Mutex<BTreeSet<SegmentId>>,
+    /// Where what is committed of our segments ends, in bytes. Not of those that a failed transaction named: it may have taken place,
+    /// or be found in the database's log after a crash. A leaf lock; one for each writer at most.
+    ends: Mutex<BTreeMap<SegmentId, u64>>,
     /// One sync at a time: the kernel reports a write-back error once for each open file, so of two syncs side by side one
     /// would believe that all is well. Taken before `broken`.
     syncing: Mutex<()>,
+    room: Room,
 }
 
-impl Grown {
-    /// Notes a length; a longer one noted meanwhile stays.
-    fn note(&self, len: SegmentLen) {
-        let mut segments = self.segments.lock();
-        let noted = segments.entry(len.segment).or_insert(len);
-        noted.bytes = noted.bytes.max(len.bytes);
-    }
-
+impl Notes {
     fn sync(&self, segments: &dyn SegmentStorage, policy: SyncPolicy, segment: SegmentId) -> Result<()> {
         if policy == SyncPolicy::Never {
             return Ok(());
@@ -89,6 +84,27 @@ impl Grown {
             self.broken.lock().insert(segment);
         })
     }
+
+    fn note_failure(&self, error: &StoreError) {
+        if error.is_full() {
+            self.room.note_full();
+        }
+    }
+
+    /// Notes how a transaction went that told of these segments.
+    fn note(&self, told: &[SegmentLen], failure: Option<&StoreError>) {
+        if let Some(error) = failure {
+            self.note_failure(error);
+        }
+        let mut ends = self.ends.lock();
+        for len in told {
+            if failure.is_some() || len.sealed {
+                ends.remove(&len.segment);
+            } else if let Some(end) = ends.get_mut(&len.segment) {
+                *end = (*end).max(len.bytes);
+            }
+        }
+    }
 }
 
 impl Committer {
@@ -98,11 +114,11 @@ impl Committer {
         policy: SyncPolicy,
         queue_bytes_max: usize,
     ) -> Self {
-        let grown = PlainArc::new(Grown::default());
+        let notes = PlainArc::new(Notes::default());
         let commit = {
-            let (records, segments, grown) =
-                (PlainArc::clone(&records), PlainArc::clone(&segments), PlainArc::clone(&grown));
-            move |steps: Vec<Step>| match commit(&*records, &*segments, &grown, policy, &steps) {
+            let (records, segments, notes) =
+                (PlainArc::clone(&records), PlainArc::clone(&segments), PlainArc::clone(&notes));
+            move |steps: Vec<Step>| match commit(&*records, &*segments, &notes, policy, &steps) {
                 Ok(results) => results,
                 Err(error) => steps.iter().map(|_| Err(error.clone())).collect(),
             }
@@ -110,27 +126,42 @@ impl Committer {
         let lost = || Err(StoreError::Abandoned("its commit panicked"));
         // One half fills while the other is being committed.
         let group = GroupCommit::new(queue_bytes_max / 2, commit, lost);
-        Self { group, grown, records, segments, policy }
-    }
-
-    /// Notes an append, before its location is used in a step.
-    pub(crate) fn segment_grew(&self, segment: SegmentId, bytes: u64) {
-        self.grown.note(SegmentLen { segment, bytes, sealed: false });
+        Self { group, notes, records, segments, policy }
     }
 
     /// Syncs a full segment and seals it in the records. Its writer may be dropped afterwards, not before.
     pub(crate) fn seal(&self, writer: &dyn SegmentWriter) -> Result<()> {
         let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: true };
-        self.grown.sync(&*self.segments, self.policy, len.segment)?;
-        self.records.commit(&CommitBatch { entries: Vec::new(), segments: &[len] })?;
-        // Only now need no group sync it any more.
-        self.grown.segments.lock().remove(&len.segment);
-        Ok(())
+        self.notes.sync(&*self.segments, self.policy, len.segment)?;
+        let sealed = self.records.commit(&CommitBatch { entries: Vec::new(), segments: &[len] });
+        self.notes.note(&[len], sealed.as_ref().err());
+        sealed.map(drop)
     }
 
     /// Whether nothing more should be appended to `segment`.
     pub(crate) fn is_broken(&self, segment: SegmentId) -> bool {
-        self.grown.broken.lock().contains(&segment)
+        self.notes.broken.lock().contains(&segment)
+    }
+
+    /// Notes where what is committed of a segment ends that is ours from here on.
+    pub(crate) fn note_end(&self, segment: SegmentId, bytes: u64) {
+        self.notes.ends.lock().insert(segment, bytes);
+    }
+
+    /// Where what is committed of `segment` ends, in bytes. `None` if only the records can say.
+    ///
+    /// Does not change while nobody has a landed chunk in the segment.
+    pub(crate) fn end(&self, segment: SegmentId) -> Option<u64> {
+        self.notes.ends.lock().get(&segment).copied()
+    }
+
+    /// Notes that something failed, for want of room perhaps.
+    pub(crate) fn note_failure(&self, error: &StoreError) {
+        self.notes.note_failure(error);
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.notes.room
     }
 
     pub(crate) fn submit(&self, step: Step) -> CommitTicket {
@@ -146,32 +177,27 @@ impl Committer {
 fn commit(
     records: &dyn Records,
     segments: &dyn SegmentStorage,
-    grown: &Grown,
+    notes: &Notes,
     policy: SyncPolicy,
     steps: &[Step],
 ) -> Result<Vec<CommitResult>> {
-    // Take the lengths first: whatever a step of this group names was noted before the step was submitted.
-    let lens: Vec<SegmentLen> = std::mem::take(&mut *grown.segments.lock()).into_values().collect();
-    let mut told = Vec::with_capacity(lens.len());
-    for len in lens {
-        // A later sync of a broken segment may well succeed; it does not bring back what the failed one has lost.
-        let is_broken = grown.broken.lock().contains(&len.segment);
-        if !is_broken && grown.sync(segments, policy, len.segment).is_ok() {
-            told.push(len);
-        }
+    // What fails here is remembered as broken.
+    for segment in ends(steps.iter().map(|step| &step.entry)).into_keys() {
+        let _ = notes.sync(segments, policy, segment);
     }
-    let broken = grown.broken.lock().clone();
+    let broken = notes.broken.lock().clone();
     let refused: Vec<Option<StoreError>> =
         steps.iter().map(|step| lost_bytes(&step.entry, &broken)).collect();
-    let entries =
+    let entries: Vec<&Entry> =
         steps.iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(step, _)| &step.entry).collect();
+    // No more than what is named: what failed uploads have left behind it is not kept.
+    let told = ends(entries.iter().copied());
+    let told: Vec<SegmentLen> =
+        told.into_iter().map(|(segment, bytes)| SegmentLen { segment, bytes, sealed: false }).collect();
     let transaction = || records.commit(&CommitBatch { entries, segments: &told });
     let committed = catch_unwind(AssertUnwindSafe(transaction))
         .unwrap_or_else(|_| Err(StoreError::Abandoned("its commit panicked")));
-    if committed.is_err() {
-        // Steps of a later group may name bytes that this group was the first to hear of.
-        told.into_iter().for_each(|len| grown.note(len));
-    }
+    notes.note(&told, committed.as_ref().err());
     let mut results = committed?.into_iter();
     let answers = refused.into_iter().map(|refused| match refused {
         Some(error) => Err(error),
@@ -180,6 +206,17 @@ fn commit(
             .unwrap_or_else(|| Err(StoreError::Inconsistent("the records left a commit unanswered".into()))),
     });
     Ok(answers.collect())
+}
+
+/// Where the last of the entries' bytes in each segment ends.
+fn ends<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<SegmentId, u64> {
+    let mut ends = BTreeMap::new();
+    for chunk in entries.flat_map(|entry| &entry.chunks) {
+        let Source::Written(at) = chunk.source else { continue };
+        let end: &mut u64 = ends.entry(at.segment).or_default();
+        *end = (*end).max(at.offset + u64::from(at.len));
+    }
+    ends
 }
 
 /// Refuses a step whose bytes may be gone: they lie in a segment that could not be synced.

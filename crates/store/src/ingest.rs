@@ -58,6 +58,7 @@ impl Ingest {
     pub(crate) fn start(inner: PlainArc<Inner>, lease_ms: u64) -> Result<Self> {
         // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
+        inner.writer.make_room();
         let session = UploadSession::begin(PlainArc::clone(&inner.records), lease_ms)?;
         let queue = Queue::new(QUEUE_BATCHES);
         let stream = Stream::new(

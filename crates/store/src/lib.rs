@@ -27,6 +27,7 @@ mod listing;
 mod multipart;
 mod names;
 mod records;
+mod room;
 mod rows;
 mod segments;
 mod session;
@@ -54,6 +55,7 @@ pub use multipart::{
 };
 pub use names::{BucketName, Key, NameError};
 pub use records::Records;
+pub use room::{Appending, Room};
 pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, ObjectVersion, Session, Totals};
 pub use segments::{SegmentStorage, SegmentWriter};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};

@@ -6,7 +6,10 @@ use drystone_sync::{Mutex, PlainArc};
 
 use crate::commit::Committer;
 use crate::upload::{Done, Piece};
-use crate::{Location, Records, Result, SegmentStorage, SegmentWriter, Source, StoreError};
+use crate::{Appending, Location, Records, Result, SegmentStorage, SegmentWriter, Source, StoreError};
+
+/// Unsealed segments that are looked at: more than those of ours that stand in front, one for each worker.
+const CANDIDATES_MAX: usize = 96;
 
 /// Counts of what went through the writer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +139,8 @@ impl Writer {
             return Ok(());
         }
         let parts: Vec<&[u8]> = missing.iter().map(|&at| pieces[at].bytes()).collect();
-        let mut at_location = self.append(&parts)?;
+        // The segment is kept until the flights have landed: before, nothing says that these bytes are wanted.
+        let (mut at_location, _writer) = self.append(&parts)?;
         for &at in &missing {
             let len = chunk_len(&pieces[at]);
             let location = Location { len, ..at_location };
@@ -180,16 +184,64 @@ impl Writer {
     }
 
     /// Appends to a segment of ours; the location is the first part's, its length that of all parts.
-    fn append(&self, parts: &[&[u8]]) -> Result<Location> {
+    fn append(&self, parts: &[&[u8]]) -> Result<(Location, Taken<'_>)> {
+        let try_once = || self.try_append(parts).inspect_err(|error| self.committer.note_failure(error));
+        // On a full disk room is made before the second time.
+        try_once().or_else(|error| if error.is_full() { try_once() } else { Err(error) })
+    }
+
+    fn try_append(&self, parts: &[&[u8]]) -> Result<(Location, Taken<'_>)> {
+        let leave = self.committer.room().enter(|| self.cut_tails());
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let mut writer = self.writer(bytes)?;
-        let offset = writer.append(parts);
-        let segment = writer.id();
-        if offset.is_ok() {
-            self.committer.segment_grew(segment, writer.len());
+        let mut taken = Taken { writer: Some(self.writer(bytes)?), idle: &self.idle, _leave: leave };
+        let writer = taken.writer();
+        let offset = writer.append(parts)?;
+        Ok((Location { segment: writer.id(), offset, len: 0 }, taken))
+    }
+
+    /// Makes room if the disk was full.
+    pub(crate) fn make_room(&self) {
+        drop(self.committer.room().enter(|| self.cut_tails()));
+    }
+
+    /// Cuts what failed uploads have left at the ends of segments that nobody writes to, and what was reserved behind.
+    fn cut_tails(&self) {
+        let mut idle = std::mem::take(&mut *self.idle.lock());
+        for writer in &mut idle {
+            // One that cannot be cut is as it was.
+            let _ = self.cut(&mut **writer);
         }
-        self.idle.lock().push(writer);
-        Ok(Location { segment, offset: offset?, len: 0 })
+        self.idle.lock().append(&mut idle);
+        // Those of processes that have ended, which nobody may come to adopt.
+        for id in self.records.unsealed_segments(CANDIDATES_MAX).unwrap_or_default() {
+            if let Ok(Some(mut writer)) = self.segments.adopt(id)
+                && let Ok(Some(len)) = self.records.segment_len(id)
+                && !len.sealed
+            {
+                let _ = writer.rewind(len.bytes);
+            }
+        }
+    }
+
+    fn cut(&self, writer: &mut dyn SegmentWriter) -> Result<()> {
+        let segment = writer.id();
+        // At least what is reserved is given back.
+        writer.rewind(writer.len())?;
+        // We own the segment, so what lands from here on lies elsewhere.
+        if self.flights.has_landed(|at| at.segment == segment) || self.committer.is_broken(segment) {
+            return Ok(());
+        }
+        // Not the records, if it can be helped: on a full disk they may not answer.
+        let end = match self.committer.end(segment) {
+            Some(end) => end,
+            None => match self.records.segment_len(segment)? {
+                Some(len) if !len.sealed => len.bytes,
+                _ => return Ok(()),
+            },
+        };
+        writer.rewind(end)?;
+        self.committer.note_end(segment, end);
+        Ok(())
     }
 
     /// A segment with room for `bytes` that nobody else appends to.
@@ -216,8 +268,6 @@ impl Writer {
 
     /// Takes over a segment that an earlier process left open, or makes one.
     fn adopt(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
-        // More than the segments of ours that stand in front, one for each worker.
-        const CANDIDATES_MAX: usize = 96;
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
             // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its reads will say so.
             let Ok(Some(mut writer)) = self.segments.adopt(id) else { continue };
@@ -226,6 +276,7 @@ impl Writer {
             if writer.rewind(len.bytes).is_err() {
                 continue;
             }
+            self.committer.note_end(id, len.bytes);
             if !writer.is_full(bytes) {
                 return Ok(writer);
             }
@@ -236,7 +287,30 @@ impl Writer {
                 return Err(error);
             }
         }
-        self.segments.create(self.records.create_segment()?)
+        let made = self.segments.create(self.records.create_segment()?)?;
+        self.committer.note_end(made.id(), 0);
+        Ok(made)
+    }
+}
+
+/// A writer that goes back to the idle ones.
+struct Taken<'a> {
+    /// `None` only while it is dropped.
+    writer: Option<Box<dyn SegmentWriter>>,
+    idle: &'a Mutex<Vec<Box<dyn SegmentWriter>>>,
+    /// Given back after the writer.
+    _leave: Appending<'a>,
+}
+
+impl Taken<'_> {
+    fn writer(&mut self) -> &mut Box<dyn SegmentWriter> {
+        self.writer.as_mut().expect("it is there until this is dropped")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.idle.lock().extend(self.writer.take());
     }
 }
 

@@ -12,7 +12,7 @@ use drystone_store::{
 };
 
 use super::uploads::Upload;
-use super::{ChunkRow, Manifest, Memory, Op, Tables};
+use super::{ChunkRow, How, Manifest, Memory, Op, Tables};
 
 impl Records for Memory {
     fn begin_session(&self, _lease_ms: u64) -> Result<Session> {
@@ -61,14 +61,18 @@ impl Records for Memory {
     }
 
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
-        self.call(Op::Commit, "commit")?;
+        let fault = self.fault(Op::Commit, "commit");
         let mut tables = self.shared.tables.lock();
-        for len in batch.segments {
-            let known = tables.segments.entry(len.segment).or_insert(*len);
-            known.bytes = known.bytes.max(len.bytes);
-            known.sealed |= len.sealed;
+        let Some(how) = fault else {
+            tables.logged = None;
+            return Ok(self.apply_all(&mut tables, batch));
+        };
+        if how == How::ErrorForNow {
+            let mut logged = tables.clone();
+            self.apply_all(&mut logged, batch);
+            tables.logged = Some(Box::new(logged));
         }
-        Ok(batch.entries.iter().map(|entry| self.apply(&mut tables, entry)).collect())
+        Err(how.error("commit"))
     }
 
     fn create_segment(&self) -> Result<SegmentId> {
@@ -84,7 +88,9 @@ impl Records for Memory {
     }
 
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
-        Ok(self.shared.tables.lock().segments.get(&segment).copied())
+        let mut tables = self.shared.tables.lock();
+        tables.logged = None;
+        Ok(tables.segments.get(&segment).copied())
     }
 
     fn create_bucket(&self, _bucket: &BucketName) -> Result<bool> {
@@ -230,6 +236,15 @@ impl Tables {
 }
 
 impl Memory {
+    fn apply_all(&self, tables: &mut Tables, batch: &CommitBatch<'_>) -> Vec<CommitResult> {
+        for len in batch.segments {
+            let known = tables.segments.entry(len.segment).or_insert(*len);
+            known.bytes = known.bytes.max(len.bytes);
+            known.sealed |= len.sealed;
+        }
+        batch.entries.iter().map(|entry| self.apply(tables, entry)).collect()
+    }
+
     fn apply(&self, tables: &mut Tables, entry: &Entry) -> CommitResult {
         if !tables.is_alive(entry.session) {
             return Err(StoreError::SessionExpired);

@@ -3,7 +3,7 @@
 use drystone_chunker::ChunkId;
 use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError};
 
-use super::{Memory, Op, Segment};
+use super::{How, Memory, Op, Segment};
 
 /// A segment takes this much, so that a few chunks fill one.
 const SEGMENT_BYTES_MAX: u64 = 32;
@@ -85,6 +85,10 @@ impl SegmentWriter for Appender {
     fn append(&mut self, parts: &[&[u8]]) -> Result<u64> {
         self.memory.call(Op::Append, "append")?;
         let mut disk = self.memory.shared.disk.lock();
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        if disk.room.is_some_and(|room| disk.used() + bytes > room) {
+            return Err(How::Full.error("append"));
+        }
         disk.appends.extend(parts.iter().map(|part| ChunkId::of(part)));
         let offset = self.len;
         let Some(segment) = disk.segments.get_mut(&self.id) else {

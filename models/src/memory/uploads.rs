@@ -10,6 +10,7 @@ use drystone_store::{
 
 use super::{Manifest, Tables};
 
+#[derive(Clone)]
 pub(super) struct Upload {
     pub(super) row: UploadRow,
     pub(super) parts: BTreeMap<u32, PartRow>,

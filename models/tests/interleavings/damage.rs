@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
 use drystone_models::memory::{Fault, How, Op};
-use drystone_store::{PutFailure, StoreConfig, StoreError};
+use drystone_store::{PutFailure, Records as _, SegmentStorage as _, StoreConfig, StoreError};
 
 use crate::rig::{Rig, config, expect_stored, target};
 
@@ -14,6 +14,108 @@ const OTHER: &[u8] = b"vvvvwwwwxxxxyyyyzzzz";
 
 fn rig(op: Op, nth: u64, how: How) -> Rig {
     Rig::new(StoreConfig { buffers: 4, ..config() }, &[Fault { op, nth, how }])
+}
+
+/// Who finds the disk full has the ends of segments cut; not those that somebody has written and not committed yet.
+#[test]
+fn a_full_disk_costs_only_who_does_not_fit() {
+    check(Scope::STORE, || {
+        let rig = Rig::with_buffers(4);
+        rig.memory.limit(SHORT.len() + OTHER.len() - 1);
+        let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", OTHER)].map(finish);
+        rig.memory.lose_power();
+        rig.assert_fate("a", SHORT, &outcomes[0]);
+        rig.assert_fate("b", OTHER, &outcomes[1]);
+        assert!(outcomes.iter().any(Result::is_err), "a full disk went unnoticed");
+        rig.memory.verify();
+    });
+}
+
+#[test]
+fn a_full_disk_has_room_again_when_a_put_has_failed() {
+    check(Scope::STORE, || {
+        let rig = Rig::with_buffers(4);
+        rig.memory.limit(SHORT.len());
+        rig.put("a", b"aaaa").expect("it fits");
+        assert!(rig.put("b", OTHER).is_err(), "a full disk went unnoticed");
+        rig.put("c", b"cccc").expect("there is room where the failed put wrote");
+        assert_eq!(rig.memory.bytes_in_segments(), 8, "what a failed put wrote is still there");
+        rig.memory.lose_power();
+        assert_eq!(
+            rig.get("a").as_deref(),
+            Some(&b"aaaa"[..]),
+            "an acknowledged object is lost with the power"
+        );
+        assert_eq!(
+            rig.get("c").as_deref(),
+            Some(&b"cccc"[..]),
+            "an acknowledged object is lost with the power"
+        );
+        rig.memory.verify();
+    });
+}
+
+/// Whoever makes room does so while another has written something and has not said so yet.
+#[test]
+fn who_makes_room_spares_what_has_just_been_written() {
+    check(Scope::STORE.shuttle(50_000), || {
+        let rig = rig(Op::Append, 2, How::Full);
+        expect_stored([rig.start_put("a", b"aaaa"), rig.start_put("b", b"bbbb")]);
+        rig.memory.lose_power();
+        assert_eq!(
+            rig.get("a").as_deref(),
+            Some(&b"aaaa"[..]),
+            "an acknowledged object is lost with the power"
+        );
+        assert_eq!(
+            rig.get("b").as_deref(),
+            Some(&b"bbbb"[..]),
+            "an acknowledged object is lost with the power"
+        );
+        rig.finish();
+    });
+}
+
+/// A process has died on a full disk. What it left in one segment is in the way of who writes to the other.
+#[test]
+fn a_full_disk_has_room_again_for_the_next_process() {
+    check(Scope::STORE, || {
+        let rig = Rig::with_buffers(4);
+        for left in [&b"xxxx"[..], b"xxxxyyyyzzzz"] {
+            let id = rig.memory.create_segment().expect("nothing fails");
+            let appended = rig.memory.create(id).and_then(|mut writer| writer.append(&[left]));
+            appended.expect("nothing fails");
+        }
+        rig.memory.limit(16);
+        let puts = [rig.start_put("a", b"aaaabbbb"), rig.start_put("b", b"ccccdddd")].map(finish);
+        assert!(puts.iter().all(Result::is_ok), "there was room where the dead process wrote");
+        rig.assert_fate("a", b"aaaabbbb", &puts[0]);
+        rig.assert_fate("b", b"ccccdddd", &puts[1]);
+        rig.finish();
+    });
+}
+
+/// A transaction that failed may have left all of itself in the log. Nobody may write over what it names.
+#[test]
+fn what_a_failed_commit_names_is_not_written_over() {
+    check(Scope::STORE, || {
+        let faults = [
+            Fault { op: Op::Commit, nth: 1, how: How::ErrorForNow },
+            Fault { op: Op::Append, nth: 2, how: How::Full },
+            Fault { op: Op::Append, nth: 3, how: How::Full },
+            Fault { op: Op::Commit, nth: 2, how: How::Error },
+        ];
+        let rig = Rig::new(StoreConfig { buffers: 4, ..config() }, &faults);
+        let mut ingest = rig.ingest().expect("the store is open");
+        for (name, mut bytes) in [("a", &b"aaaa"[..]), ("b", b"bbbb"), ("c", b"cccc")] {
+            assert!(ingest.put_now(target(name), &mut bytes).is_err(), "a fault went unnoticed");
+        }
+        rig.memory.lose_power();
+        let found = rig.get("a");
+        assert!(found.is_none_or(|bytes| bytes == b"aaaa"), "a visible object is not whole");
+        drop(ingest);
+        rig.memory.verify();
+    });
 }
 
 /// Two puts, of which a fault may cost exactly one.
@@ -79,7 +181,7 @@ fn what_is_acknowledged_survives_a_power_cut() {
     });
 }
 
-/// The group that failed had taken the segments' new lengths along; the next group needs them.
+/// The group that failed named bytes that the next group may name again.
 fn check_first_commit(how: How) {
     let rig = rig(Op::Commit, 1, how);
     let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", SHORT)].map(finish);

@@ -8,6 +8,7 @@ mod groups;
 mod map;
 mod permits;
 mod queue;
+mod room;
 mod workers;
 
 // Four threads and more for each store: beyond what loom can explore.

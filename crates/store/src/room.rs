@@ -1,0 +1,74 @@
+//! Who appends, and who makes room when the disk is full: never both at a time.
+
+use drystone_sync::{Condvar, Mutex};
+
+/// Whether the disk was full, and who is at what.
+#[derive(Default)]
+pub struct Room {
+    /// A leaf lock.
+    state: Mutex<State>,
+    /// Signalled when room has been made, and when the last append ends for which a maker waits.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    appending: usize,
+    /// Something failed for want of room, and none has been made since.
+    is_full: bool,
+    /// Somebody makes room, or waits for the appends to end to begin with it.
+    is_making: bool,
+}
+
+impl Room {
+    /// Notes that something failed for want of room.
+    pub fn note_full(&self) {
+        self.state.lock().is_full = true;
+    }
+
+    /// Leave to append. When the disk was full, one makes room first and the others wait for it.
+    pub fn enter(&self, make: impl FnOnce()) -> Appending<'_> {
+        let mut state = self.state.lock();
+        while state.is_making {
+            state = self.changed.wait(state);
+        }
+        if state.is_full {
+            state.is_making = true;
+            // What an append under way leaves behind can only be cut when it has ended.
+            while state.appending > 0 {
+                state = self.changed.wait(state);
+            }
+            drop(state);
+            let made = Made(self);
+            make();
+            drop(made);
+            state = self.state.lock();
+        }
+        state.appending += 1;
+        Appending(self)
+    }
+}
+
+/// Leave to append, until it is dropped. Whoever has it must not ask for another.
+pub struct Appending<'a>(&'a Room);
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.appending -= 1;
+        if state.appending == 0 && state.is_making {
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+/// Lets the others go on, also after a panic.
+struct Made<'a>(&'a Room);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        (state.is_making, state.is_full) = (false, false);
+        self.0.changed.notify_all();
+    }
+}

@@ -1,0 +1,73 @@
+//! Making room on a full disk: while nobody appends, by one at a time, and nobody is forgotten.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
+use drystone_store::Room;
+use drystone_sync::PlainArc;
+
+/// Unseen by the checkers.
+#[derive(Default)]
+struct Seen {
+    appending: AtomicUsize,
+    making: AtomicUsize,
+    made: AtomicUsize,
+}
+
+impl Seen {
+    fn make(&self) {
+        assert_eq!(self.appending.load(Ordering::SeqCst), 0, "room was made under an append");
+        self.made.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An append that finds the disk full.
+    fn append(&self, room: &Room) {
+        let leave = room.enter(|| {
+            assert_eq!(self.making.fetch_add(1, Ordering::SeqCst), 0, "two made room at once");
+            self.make();
+            self.making.fetch_sub(1, Ordering::SeqCst);
+        });
+        self.appending.fetch_add(1, Ordering::SeqCst);
+        room.note_full();
+        self.appending.fetch_sub(1, Ordering::SeqCst);
+        drop(leave);
+    }
+}
+
+#[test]
+fn room_is_made_while_nobody_appends() {
+    check(Scope::SMALL, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        let others = [(); 2].map(|()| {
+            let (room, seen) = (PlainArc::clone(&room), PlainArc::clone(&seen));
+            start(move || seen.append(&room))
+        });
+        seen.append(&room);
+        others.into_iter().for_each(finish);
+        // It was full at the end, however they took turns.
+        let made = seen.made.load(Ordering::SeqCst);
+        drop(room.enter(|| seen.make()));
+        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "that the disk is full was forgotten");
+        drop(room.enter(|| seen.make()));
+        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "room was made where there was room");
+    });
+}
+
+#[test]
+fn a_panic_in_the_making_keeps_nobody_out() {
+    check(Scope::SMALL, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        room.note_full();
+        let other = {
+            let (room, seen) = (PlainArc::clone(&room), PlainArc::clone(&seen));
+            start(move || drop(room.enter(|| seen.make())))
+        };
+        let entered = catch_unwind(AssertUnwindSafe(|| {
+            drop(room.enter(|| plotted_panic("the disk is gone")));
+        }));
+        finish(other);
+        let has_made = seen.made.load(Ordering::SeqCst) == 1;
+        assert!(entered.is_ok() == has_made, "room was made twice, or by nobody");
+    });
+}
