@@ -45,6 +45,8 @@ pub enum How {
     Error,
     /// The disk is full, for one call.
     Full,
+    /// With a panic, for now, in the same way.
+    PanicForNow,
     /// With an error, for now: a commit is there after the next loss of power, unless another came in between. As a database finds a
     /// transaction in its log whose write was reported as failed. Anything else just fails.
     ErrorForNow,

@@ -89,8 +89,10 @@ async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
         closing.close();
         store.close();
     });
-    if tokio::time::timeout(close_max, closed).await.is_ok() {
-        return Exit::Success;
+    match tokio::time::timeout(close_max, closed).await {
+        Ok(Ok(())) => return Exit::Success,
+        Ok(Err(died)) => std::panic::resume_unwind(died.into_panic()),
+        Err(_) => {}
     }
     let UnderWay { transfers, uploads, calls } = watched.under_way();
     let waited_s = close_max.as_secs();

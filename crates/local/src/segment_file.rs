@@ -86,9 +86,9 @@ impl SegmentFile {
         let step = self.len.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
         let target = end.max((end + step).min(self.len_max));
         // Only a speed-up: where it is not supported, the write itself decides.
-        let is_reserved = self.has_plenty(step)
-            && fallocate(&*self.file, FallocateFlags::KEEP_SIZE, self.reserved, target - self.reserved)
-                .is_ok();
+        let bytes = target - self.reserved;
+        let is_reserved = self.has_plenty(bytes)
+            && fallocate(&*self.file, FallocateFlags::KEEP_SIZE, self.reserved, bytes).is_ok();
         self.reserved = if is_reserved { target } else { end };
     }
 
@@ -136,9 +136,9 @@ impl SegmentWriter for SegmentFile {
             let detail = format!("it has {found} bytes and {bytes} are committed");
             return Err(self.failed("use", io::Error::new(io::ErrorKind::UnexpectedEof, detail)));
         }
-        self.len = bytes.max(HEADER_BYTES);
-        self.file.set_len(self.len).map_err(|error| self.failed("truncate", error))?;
-        (self.reserved, self.written_back) = (self.len, self.len);
+        let len = bytes.max(HEADER_BYTES);
+        self.file.set_len(len).map_err(|error| self.failed("truncate", error))?;
+        (self.len, self.reserved, self.written_back) = (len, len, len);
         if bytes < HEADER_BYTES {
             // Its first owner died before it committed anything; its header may be missing as well.
             write_all_at(&self.file, &[&header(self.id)], 0).map_err(|error| self.failed("write", error))?;

@@ -90,10 +90,14 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// Whether a kept value is like this. Looks at all of them under the lock: for what seldom happens.
-    pub fn has_landed(&self, mut is_like: impl FnMut(&V) -> bool) -> bool {
+    /// The values that are kept, each once, in no order. Copies all of them under the lock: for what seldom happens.
+    pub fn landed(&self) -> Vec<V> {
         let entries = self.shared.entries.lock();
-        entries.values().any(|entry| matches!(entry, Entry::Landed { value, .. } if is_like(value)))
+        let landed = entries.values().filter_map(|entry| match entry {
+            Entry::Landed { value, .. } => Some(value.clone()),
+            Entry::Flying { .. } => None,
+        });
+        landed.collect()
     }
 
     /// How many keys are flying or kept.

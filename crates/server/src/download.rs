@@ -187,16 +187,17 @@ impl ObjectBody {
         Bytes::from_owner(Paid { bytes, _transfer: PlainArc::clone(&self.transfer) })
     }
 
-    /// Whether a chunk is being fetched. What a fetch has found is in `next` by then, or has been taken from there already.
-    fn poll_fetch(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
-        let Some(fetching) = &mut self.fetching else { return Ok(false) };
-        let Poll::Ready(fetched) = Pin::new(fetching).poll(context) else { return Ok(true) };
+    /// `None` if no chunk is being fetched. What a fetch has found is in `next` when it is ready, or has been taken from there already.
+    fn poll_fetch(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
+        let fetching = self.fetching.as_mut()?;
+        let Poll::Ready(fetched) = Pin::new(fetching).poll(context) else { return Some(Poll::Pending) };
         self.fetching = None;
         let found = fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
-        let is_found = found.inspect_err(|error| {
+        let found = found.inspect_err(|error| {
             tracing::error!(%error, key = %self.object.key, "a download broke off");
-        })?;
-        if is_found { Ok(false) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        });
+        let is_there = |is_found| if is_found { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+        Some(Poll::Ready(found.and_then(is_there)))
     }
 
     /// The next piece of what is here. The buffer goes back with its last one.
@@ -280,21 +281,21 @@ impl Body for ObjectBody {
                 self.range.start = self.range.end;
                 return Poll::Ready(Some(Ok(Frame::data(self.paid(whole)))));
             }
-            let is_fetching = match self.poll_fetch(context) {
-                Ok(is_fetching) => is_fetching,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            };
             if let Some(piece) = self.piece() {
-                if !is_fetching && let Some(from) = self.next_ahead() {
+                // The reader is back, so the fetch before this one has ended well.
+                if let Some(from) = self.next_ahead() {
                     self.fetching = Some(self.fetch(from));
                 }
                 return Poll::Ready(Some(Ok(Frame::data(self.paid(piece)))));
             }
-            if is_fetching {
-                return Poll::Pending;
+            // Not asked before: what is here is sent also if what comes after it is damaged.
+            match self.poll_fetch(context) {
+                None => self.fetching = Some(self.fetch(self.range.start)),
+                Some(Poll::Pending) => return Poll::Pending,
+                // What it found is here now, unless the sweep has taken it.
+                Some(Poll::Ready(Ok(()))) => {}
+                Some(Poll::Ready(Err(error))) => return Poll::Ready(Some(Err(error))),
             }
-            // There was nothing ahead, or the sweep has taken it.
-            self.fetching = Some(self.fetch(self.range.start));
         }
     }
 

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{ACCESS, Answer, Running, SECRET, config, dechunked, head, noise, skipped};
-use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget};
+use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, SyncPolicy};
+use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory, MemoryConfig};
 
 /// Unpacks into the folder, and tells names, sizes, types and permissions as the list at the end has them.
 const PYTHON: &str = "
@@ -21,6 +22,12 @@ with zipfile.ZipFile(sys.argv[1]) as z:
     z.extractall(sys.argv[2])
     for i in z.infolist():
         print(i.file_size, i.compress_type, oct(i.external_attr >> 16), *i.date_time, repr(i.filename), sep='|')
+";
+
+const TAR: &str = "
+import sys, tarfile
+with tarfile.open(sys.argv[1]) as t:
+    t.extractall(sys.argv[2])
 ";
 
 fn ask(server: &Running, method: &str, path: &str) -> Answer {
@@ -112,24 +119,51 @@ fn a_folder_is_unpacked_as_it_was() {
 #[test]
 fn names_stay_in_the_folder_into_which_they_are_unpacked() {
     let server = Running::start(config());
-    for key in ["/lead", "a//b", "..\\..\\climb", "C:drive", "line\nbreak", "..a", "ok"] {
+    for key in ["/lead", "a//b", "a/%2Fb", "..\\..\\climb", "C:drive", "line\nbreak", "..a", "ok"] {
         put(&server, key, key.as_bytes(), None);
     }
-    let answer = ask(&server, "GET", "/_/files/files/?archive=zip");
-    assert_eq!(answer.header("content-disposition"), Some("attachment; filename*=UTF-8''files.zip"));
     if !has("python3") {
-        return skipped("a zip archive is not unpacked by python3: it is not here");
+        return skipped("archives are not unpacked by python3: it is not here");
     }
     let work = tempfile::tempdir().unwrap();
-    let zip = work.path().join("zip");
-    std::fs::write(&zip, dechunked(&answer.body)).unwrap();
-    let folder = work.path().join("into");
-    let told = Command::new("python3").args(["-c", PYTHON]).arg(&zip).arg(&folder).output().unwrap();
-    assert!(told.status.success(), "{told:?}");
-    let mut found = BTreeMap::new();
-    unpacked(&folder, "", &mut found);
-    let expected = ["%2Flead", "..%5C..%5Cclimb", "..a", "C%3Adrive", "a/%2Fb", "line%0Abreak", "ok"];
-    assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), expected);
+    for (kind, program) in [("zip", PYTHON), ("tar", TAR)] {
+        let answer = ask(&server, "GET", &format!("/_/files/files/?archive={kind}"));
+        let disposition = format!("attachment; filename*=UTF-8''files.{kind}");
+        assert_eq!(answer.header("content-disposition"), Some(disposition.as_str()));
+        let archive = work.path().join(kind);
+        std::fs::write(&archive, dechunked(&answer.body)).unwrap();
+        let folder = work.path().join(format!("from {kind}"));
+        let told = Command::new("python3").args(["-c", program]).arg(&archive).arg(&folder).output().unwrap();
+        assert!(told.status.success(), "{told:?}");
+        let mut found = BTreeMap::new();
+        unpacked(&folder, "", &mut found);
+        let expected =
+            ["%2Flead", "..%5C..%5Cclimb", "..a", "C%3Adrive", "a/%252Fb", "a/%2Fb", "line%0Abreak", "ok"];
+        assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), expected, "{kind}");
+    }
+}
+
+#[test]
+fn an_archive_that_breaks_off_does_not_look_whole() {
+    let config = config();
+    let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Never, segment_bytes_max: 1 << 30 });
+    let (records, segments) = memory.open();
+    let server = Running::over(common::store(records, segments, &config), config, None);
+    put(&server, "f/a", &noise(400_000, 1), None);
+    put(&server, "f/b", &noise(400_000, 2), None);
+    let whole = ask(&server, "GET", "/_/files/files/f/?archive=tar").body;
+    assert!(whole.ends_with(b"0\r\n\r\n"));
+    // The reads of `a` go well.
+    let reads = (0..).find(|&after| {
+        memory.arm(FaultPlan { io: Some(Io::Read), after, fault: Fault::Garble });
+        let found = ask(&server, "GET", "/_/files/files/f/a");
+        memory.disarm();
+        found.status == 200 && found.body == noise(400_000, 1)
+    });
+    memory.arm(FaultPlan { io: Some(Io::Read), after: reads.unwrap(), fault: Fault::Garble });
+    let cut = ask(&server, "GET", "/_/files/files/f/?archive=tar").body;
+    assert!(cut.len() < whole.len() && !cut.ends_with(b"0\r\n\r\n"));
+    assert!(cut.ends_with(b"\r\ncut off\r\n"), "a tar that ends between two files is taken for whole");
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub struct Entry {
 pub struct SegmentLen {
     /// The segment.
     pub segment: SegmentId,
-    /// Bytes that have been written (and synced, where the policy says so).
+    /// Where the last of its bytes that anything names ends. They are written (and synced, where the policy says so).
     pub bytes: u64,
     /// Nothing will be appended any more.
     pub sealed: bool,
@@ -123,7 +123,7 @@ pub struct SegmentLen {
 pub struct CommitBatch<'a> {
     /// Steps of any number of uploads.
     pub entries: Vec<&'a Entry>,
-    /// Segments that grew since they were last told.
+    /// Segments that the entries name new bytes of, or that are sealed.
     pub segments: &'a [SegmentLen],
 }
 

@@ -59,7 +59,8 @@ impl Ingest {
         // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
         inner.writer.make_room();
-        let session = UploadSession::begin(PlainArc::clone(&inner.records), lease_ms)?;
+        let session = UploadSession::begin(PlainArc::clone(&inner.records), lease_ms);
+        let session = session.inspect_err(|error| inner.writer.note_failure(error))?;
         let queue = Queue::new(QUEUE_BATCHES);
         let stream = Stream::new(
             Cutter::new(inner.config.chunking),

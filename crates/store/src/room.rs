@@ -27,12 +27,14 @@ impl Room {
     }
 
     /// Leave to append. When the disk was full, one makes room first and the others wait for it.
-    pub fn enter(&self, make: impl FnOnce()) -> Appending<'_> {
+    pub fn enter(&self, make: impl Fn()) -> Appending<'_> {
         let mut state = self.state.lock();
-        while state.is_making {
-            state = self.changed.wait(state);
-        }
-        if state.is_full {
+        // As often as it takes: somebody may have found the disk full again, and be at it, before we are here with what we made.
+        while state.is_making || state.is_full {
+            if state.is_making {
+                state = self.changed.wait(state);
+                continue;
+            }
             state.is_making = true;
             // What an append under way leaves behind can only be cut when it has ended.
             while state.appending > 0 {

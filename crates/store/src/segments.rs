@@ -35,7 +35,7 @@ pub trait SegmentWriter: Send {
     /// Whether it has no bytes beyond its header.
     fn is_empty(&self) -> bool;
 
-    /// Forgets what lies beyond `bytes`, the committed length.
+    /// Forgets what lies beyond `bytes`: the committed length, or more up to its own, and what was reserved.
     fn rewind(&mut self, bytes: u64) -> Result<()>;
 
     /// Appends the parts one after the other; returns the offset of the first. A failed append leaves the length as it

@@ -191,12 +191,16 @@ impl Writer {
     }
 
     fn try_append(&self, parts: &[&[u8]]) -> Result<(Location, Taken<'_>)> {
-        let leave = self.committer.room().enter(|| self.cut_tails());
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
-        let mut taken = Taken { writer: Some(self.writer(bytes)?), idle: &self.idle, _leave: leave };
+        let mut taken = self.take(bytes)?;
         let writer = taken.writer();
         let offset = writer.append(parts)?;
         Ok((Location { segment: writer.id(), offset, len: 0 }, taken))
+    }
+
+    /// Notes that something failed, for want of room perhaps.
+    pub(crate) fn note_failure(&self, error: &StoreError) {
+        self.committer.note_failure(error);
     }
 
     /// Makes room if the disk was full.
@@ -206,12 +210,13 @@ impl Writer {
 
     /// Cuts what failed uploads have left at the ends of segments that nobody writes to, and what was reserved behind.
     fn cut_tails(&self) {
-        let mut idle = std::mem::take(&mut *self.idle.lock());
-        for writer in &mut idle {
+        let mut taken = Taken::new(&self.idle);
+        taken.writers = std::mem::take(&mut *self.idle.lock());
+        for writer in &mut taken.writers {
             // One that cannot be cut is as it was.
             let _ = self.cut(&mut **writer);
         }
-        self.idle.lock().append(&mut idle);
+        drop(taken);
         // Those of processes that have ended, which nobody may come to adopt.
         for id in self.records.unsealed_segments(CANDIDATES_MAX).unwrap_or_default() {
             if let Ok(Some(mut writer)) = self.segments.adopt(id)
@@ -227,25 +232,31 @@ impl Writer {
         let segment = writer.id();
         // At least what is reserved is given back.
         writer.rewind(writer.len())?;
-        // We own the segment, so what lands from here on lies elsewhere.
-        if self.flights.has_landed(|at| at.segment == segment) || self.committer.is_broken(segment) {
+        if self.committer.is_broken(segment) {
             return Ok(());
         }
-        // Not the records, if it can be helped: on a full disk they may not answer.
-        let end = match self.committer.end(segment) {
+        // We own the segment, so what lands from here on lies elsewhere. What is not here has been committed by now, or never is.
+        let landed = self.flights.landed().into_iter().filter(|at| at.segment == segment);
+        let wanted = landed.map(|at| at.offset + u64::from(at.len)).max();
+        // Not from the records, if it can be helped: on a full disk they may not answer.
+        let committed = match self.committer.end(segment) {
             Some(end) => end,
             None => match self.records.segment_len(segment)? {
                 Some(len) if !len.sealed => len.bytes,
                 _ => return Ok(()),
             },
         };
-        writer.rewind(end)?;
-        self.committer.note_end(segment, end);
+        writer.rewind(committed.max(wanted.unwrap_or(0)))?;
+        if wanted.is_none() {
+            self.committer.note_end(segment, committed);
+        }
         Ok(())
     }
 
-    /// A segment with room for `bytes` that nobody else appends to.
-    fn writer(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
+    /// Leave to append `bytes`, and a segment with room for them that nobody else appends to.
+    fn take(&self, bytes: u64) -> Result<Taken<'_>> {
+        let mut taken = Taken::new(&self.idle);
+        taken.leave = Some(self.committer.room().enter(|| self.cut_tails()));
         loop {
             let idle = self.idle.lock().pop();
             let Some(writer) = idle else { break };
@@ -253,21 +264,26 @@ impl Writer {
                 self.broken.lock().push(writer);
                 continue;
             }
-            if !writer.is_full(bytes) {
-                return Ok(writer);
+            taken.writers.push(writer);
+            if !taken.writer().is_full(bytes) {
+                return Ok(taken);
             }
-            // Sealed in the records before it is let go of: an unsealed segment without an owner is anybody's to adopt, and
-            // adopting cuts off what is not committed.
-            if let Err(error) = self.committer.seal(&*writer) {
-                self.idle.lock().push(writer);
-                return Err(error);
-            }
+            self.let_go(&mut taken)?;
         }
-        self.adopt(bytes)
+        self.adopt(bytes, &mut taken)?;
+        Ok(taken)
+    }
+
+    /// Lets go of a full segment. It is sealed in the records first: an unsealed segment without an owner is anybody's to adopt, and
+    /// adopting cuts off what is not committed. If that fails, it stays ours.
+    fn let_go(&self, taken: &mut Taken<'_>) -> Result<()> {
+        self.committer.seal(&**taken.writer())?;
+        taken.writers.clear();
+        Ok(())
     }
 
     /// Takes over a segment that an earlier process left open, or makes one.
-    fn adopt(&self, bytes: u64) -> Result<Box<dyn SegmentWriter>> {
+    fn adopt(&self, bytes: u64, taken: &mut Taken<'_>) -> Result<()> {
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
             // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its reads will say so.
             let Ok(Some(mut writer)) = self.segments.adopt(id) else { continue };
@@ -277,40 +293,41 @@ impl Writer {
                 continue;
             }
             self.committer.note_end(id, len.bytes);
-            if !writer.is_full(bytes) {
-                return Ok(writer);
+            taken.writers.push(writer);
+            if !taken.writer().is_full(bytes) {
+                return Ok(());
             }
-            // Nothing as large as this will fit any more; sealed, it is not tried again and again.
-            if let Err(error) = self.committer.seal(&*writer) {
-                // Kept: let go of, it would be adopted again for something smaller, and it may be broken now.
-                self.idle.lock().push(writer);
-                return Err(error);
-            }
+            // Nothing as large as this will fit any more; sealed, it is not tried again and again. One that cannot be sealed is
+            // kept: let go of, it would be adopted again for something smaller, and it may be broken now.
+            self.let_go(taken)?;
         }
         let made = self.segments.create(self.records.create_segment()?)?;
         self.committer.note_end(made.id(), 0);
-        Ok(made)
+        taken.writers.push(made);
+        Ok(())
     }
 }
 
-/// A writer that goes back to the idle ones.
+/// Writers that go back to the idle ones, whatever happens, and then the leave to append: of a worker there is one at most.
 struct Taken<'a> {
-    /// `None` only while it is dropped.
-    writer: Option<Box<dyn SegmentWriter>>,
+    writers: Vec<Box<dyn SegmentWriter>>,
     idle: &'a Mutex<Vec<Box<dyn SegmentWriter>>>,
-    /// Given back after the writer.
-    _leave: Appending<'a>,
+    leave: Option<Appending<'a>>,
 }
 
-impl Taken<'_> {
+impl<'a> Taken<'a> {
+    fn new(idle: &'a Mutex<Vec<Box<dyn SegmentWriter>>>) -> Self {
+        Self { writers: Vec::new(), idle, leave: None }
+    }
+
     fn writer(&mut self) -> &mut Box<dyn SegmentWriter> {
-        self.writer.as_mut().expect("it is there until this is dropped")
+        self.writers.last_mut().expect("one has been taken")
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.idle.lock().extend(self.writer.take());
+        self.idle.lock().append(&mut self.writers);
     }
 }
 

@@ -84,8 +84,9 @@ fn an_adopted_segment_whose_seal_fails_stays_owned() {
     check(CutBy::Content, false, &ops);
 }
 
-/// A group's commit failed, and the lengths that it had taken with it were forgotten. A step of the next group named bytes that
-/// the failed one had been the first to hear of: the next owner of the segment would have cut them off.
+/// A group's commit failed, and the lengths that it had taken with it were forgotten, when they were still taken from the appends.
+/// A step of the next group named bytes that the failed one had been the first to hear of: the next owner of the segment would have
+/// cut them off.
 #[test]
 fn the_lengths_of_a_failed_group_are_told_by_the_next() {
     let shared = body(Flavour::Noise, Anchor::ChunkMax, Delta::At);

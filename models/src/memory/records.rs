@@ -11,6 +11,8 @@ use drystone_store::{
     Source, StoreError, Target, Totals, UploadId, UploadRow,
 };
 
+use crate::explore::plotted_panic;
+
 use super::uploads::Upload;
 use super::{ChunkRow, How, Manifest, Memory, Op, Tables};
 
@@ -67,10 +69,14 @@ impl Records for Memory {
             tables.logged = None;
             return Ok(self.apply_all(&mut tables, batch));
         };
-        if how == How::ErrorForNow {
+        if matches!(how, How::ErrorForNow | How::PanicForNow) {
             let mut logged = tables.clone();
             self.apply_all(&mut logged, batch);
             tables.logged = Some(Box::new(logged));
+        }
+        drop(tables);
+        if how == How::PanicForNow {
+            plotted_panic("the backend panicked");
         }
         Err(how.error("commit"))
     }

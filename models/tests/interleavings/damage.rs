@@ -58,7 +58,7 @@ fn a_full_disk_has_room_again_when_a_put_has_failed() {
 /// Whoever makes room does so while another has written something and has not said so yet.
 #[test]
 fn who_makes_room_spares_what_has_just_been_written() {
-    check(Scope::STORE.shuttle(50_000), || {
+    check(Scope::STORE.shuttle(100_000), || {
         let rig = rig(Op::Append, 2, How::Full);
         expect_stored([rig.start_put("a", b"aaaa"), rig.start_put("b", b"bbbb")]);
         rig.memory.lose_power();
@@ -96,26 +96,33 @@ fn a_full_disk_has_room_again_for_the_next_process() {
 }
 
 /// A transaction that failed may have left all of itself in the log. Nobody may write over what it names.
+fn check_what_is_in_the_log(how: How) {
+    let faults = [
+        Fault { op: Op::Commit, nth: 1, how },
+        Fault { op: Op::Append, nth: 2, how: How::Full },
+        Fault { op: Op::Append, nth: 3, how: How::Full },
+        Fault { op: Op::Commit, nth: 2, how: How::Error },
+    ];
+    let rig = Rig::new(StoreConfig { buffers: 4, ..config() }, &faults);
+    let mut ingest = rig.ingest().expect("the store is open");
+    for (name, mut bytes) in [("a", &b"aaaa"[..]), ("b", b"bbbb"), ("c", b"cccc")] {
+        assert!(ingest.put_now(target(name), &mut bytes).is_err(), "a fault went unnoticed");
+    }
+    rig.memory.lose_power();
+    let found = rig.get("a");
+    assert!(found.is_none_or(|bytes| bytes == b"aaaa"), "a visible object is not whole");
+    drop(ingest);
+    rig.memory.verify();
+}
+
 #[test]
 fn what_a_failed_commit_names_is_not_written_over() {
-    check(Scope::STORE, || {
-        let faults = [
-            Fault { op: Op::Commit, nth: 1, how: How::ErrorForNow },
-            Fault { op: Op::Append, nth: 2, how: How::Full },
-            Fault { op: Op::Append, nth: 3, how: How::Full },
-            Fault { op: Op::Commit, nth: 2, how: How::Error },
-        ];
-        let rig = Rig::new(StoreConfig { buffers: 4, ..config() }, &faults);
-        let mut ingest = rig.ingest().expect("the store is open");
-        for (name, mut bytes) in [("a", &b"aaaa"[..]), ("b", b"bbbb"), ("c", b"cccc")] {
-            assert!(ingest.put_now(target(name), &mut bytes).is_err(), "a fault went unnoticed");
-        }
-        rig.memory.lose_power();
-        let found = rig.get("a");
-        assert!(found.is_none_or(|bytes| bytes == b"aaaa"), "a visible object is not whole");
-        drop(ingest);
-        rig.memory.verify();
-    });
+    check(Scope::STORE, || check_what_is_in_the_log(How::ErrorForNow));
+}
+
+#[test]
+fn what_a_commit_that_panicked_names_is_not_written_over() {
+    check(Scope::STORE, || check_what_is_in_the_log(How::PanicForNow));
 }
 
 /// Two puts, of which a fault may cost exactly one.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_store::Room;
-use drystone_sync::PlainArc;
+use drystone_sync::{Mutex, PlainArc};
 
 /// Unseen by the checkers.
 #[derive(Default)]
@@ -16,22 +16,24 @@ struct Seen {
 }
 
 impl Seen {
-    fn make(&self) {
+    fn make(&self, idle: &Mutex<()>) {
+        assert_eq!(self.making.fetch_add(1, Ordering::SeqCst), 0, "two made room at once");
         assert_eq!(self.appending.load(Ordering::SeqCst), 0, "room was made under an append");
+        // It takes its time.
+        drop(idle.lock());
+        assert_eq!(self.appending.load(Ordering::SeqCst), 0, "an append began while room was made");
+        self.making.fetch_sub(1, Ordering::SeqCst);
         self.made.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// An append that finds the disk full.
-    fn append(&self, room: &Room) {
-        let leave = room.enter(|| {
-            assert_eq!(self.making.fetch_add(1, Ordering::SeqCst), 0, "two made room at once");
-            self.make();
-            self.making.fetch_sub(1, Ordering::SeqCst);
-        });
+    /// An append that finds the disk full, and says so while it is under way and when it is over.
+    fn append(&self, room: &Room, idle: &Mutex<()>) {
+        let leave = room.enter(|| self.make(idle));
         self.appending.fetch_add(1, Ordering::SeqCst);
         room.note_full();
         self.appending.fetch_sub(1, Ordering::SeqCst);
         drop(leave);
+        room.note_full();
     }
 }
 
@@ -39,17 +41,18 @@ impl Seen {
 fn room_is_made_while_nobody_appends() {
     check(Scope::SMALL, || {
         let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        let idle = PlainArc::new(Mutex::new(()));
         let others = [(); 2].map(|()| {
-            let (room, seen) = (PlainArc::clone(&room), PlainArc::clone(&seen));
-            start(move || seen.append(&room))
+            let (room, seen, idle) = (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+            start(move || seen.append(&room, &idle))
         });
-        seen.append(&room);
+        seen.append(&room, &idle);
         others.into_iter().for_each(finish);
         // It was full at the end, however they took turns.
         let made = seen.made.load(Ordering::SeqCst);
-        drop(room.enter(|| seen.make()));
+        drop(room.enter(|| seen.make(&idle)));
         assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "that the disk is full was forgotten");
-        drop(room.enter(|| seen.make()));
+        drop(room.enter(|| seen.make(&idle)));
         assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "room was made where there was room");
     });
 }
@@ -61,7 +64,7 @@ fn a_panic_in_the_making_keeps_nobody_out() {
         room.note_full();
         let other = {
             let (room, seen) = (PlainArc::clone(&room), PlainArc::clone(&seen));
-            start(move || drop(room.enter(|| seen.make())))
+            start(move || drop(room.enter(|| seen.make(&Mutex::new(())))))
         };
         let entered = catch_unwind(AssertUnwindSafe(|| {
             drop(room.enter(|| plotted_panic("the disk is gone")));

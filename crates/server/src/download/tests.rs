@@ -93,6 +93,43 @@ fn what_the_sweep_takes_during_a_fetch_is_read_again() {
 }
 
 #[test]
+fn what_comes_before_a_damaged_chunk_is_sent() {
+    let folder = folder();
+    let (engine, bytes) = engine(&folder, 6);
+    let segment = segments(folder.path()).pop().unwrap();
+    let mut stored = std::fs::read(&segment).unwrap();
+    let second = &bytes[CHUNK_BYTES..2 * CHUNK_BYTES];
+    let header = 64;
+    let at = stored[header..].chunks(CHUNK_BYTES).position(|chunk| chunk == second).unwrap();
+    stored[header + at * CHUNK_BYTES] ^= 1;
+    std::fs::write(&segment, stored).unwrap();
+    runtime().block_on(async {
+        let mut body = body(&engine).await;
+        let mut read = Vec::new();
+        let error = loop {
+            match body.frame().await.unwrap() {
+                Ok(frame) => read.extend(frame.into_data().unwrap()),
+                Err(error) => break error,
+            }
+            // Long enough for the fetch ahead to have failed.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::Other);
+        assert!(read == bytes[..CHUNK_BYTES], "{} bytes were sent", read.len());
+    });
+    wait_for_buffers(&engine, 0);
+}
+
+/// Every segment file below a folder.
+fn segments(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder.join("segments")).unwrap();
+    entries
+        .flat_map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect()
+}
+
+#[test]
 fn pieces_are_copied_when_all_loans_are_out() {
     let folder = folder();
     let (engine, bytes) = engine(&folder, 6);

@@ -5,10 +5,12 @@
 
 mod directory;
 mod format;
+mod names;
 mod tar;
 mod zip;
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use bytes::Bytes;
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
@@ -21,7 +23,8 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use self::format::Format;
+use self::format::{Format, Kind};
+use self::names::harmless;
 use self::zip::Zip;
 use super::{Error, Files, headers};
 use crate::engine::Engine;
@@ -31,6 +34,8 @@ use crate::server::Answer;
 
 /// Objects that are looked up at a time.
 const PAGE: usize = 256;
+/// How long an archive under way waits before it asks again whoever was too busy.
+const BUSY: Duration = Duration::from_secs(1);
 
 impl Files {
     pub(super) async fn archive(
@@ -40,7 +45,7 @@ impl Files {
         prefix: String,
         kind: &str,
     ) -> Result<Answer, Error> {
-        let Some(format) = Format::named(kind) else {
+        let Some(kind) = Kind::named(kind) else {
             return Err(Error::Status(StatusCode::BAD_REQUEST, "an archive can be `tar` or `zip`".into()));
         };
         {
@@ -49,33 +54,48 @@ impl Files {
             self.engine.call(move |store: &Store| store.list(&bucket, "", Bound::Unbounded, 1)).await?;
         }
         let name = prefix.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
-        let name = format!("{}.{kind}", name.unwrap_or(bucket.as_str()));
+        let name = format!("{}.{}", name.unwrap_or(bucket.as_str()), kind.extension());
         let mut response = Response::new(full(Bytes::new()));
         let fields = response.headers_mut();
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers::insert(fields, CONTENT_DISPOSITION, &headers::disposition(false, &name));
+        let place = match kind {
+            Kind::Tar => None,
+            Kind::Zip => Some(self.engine.zips.enter().await?),
+        };
+        if place.is_some() {
+            // Before anything is sent, because nothing can be said afterwards.
+            fits(&self.engine, &bucket, &prefix).await?;
+        }
         if request.method() == Method::GET {
-            let place = match &format {
-                Format::Tar => None,
-                Format::Zip(_) => Some(self.engine.zips.enter().await?),
-            };
-            if place.is_some() {
-                // Before anything is sent, because nothing can be said afterwards.
-                fits(&self.engine, &bucket, &prefix).await?;
-            }
-            let (sender, receiver) = mpsc::channel::<Result<Bytes, BodyError>>(1);
+            let (sender, receiver) = mpsc::channel::<Message>(1);
             let engine = PlainArc::clone(&self.engine);
             tokio::spawn(async move {
                 let _place = place;
-                // Whoever reads the archive sees it break off: one without its end is known to be broken.
-                if let Err(error) = pack(&engine, format, bucket, prefix, &sender).await {
-                    tracing::warn!(%error, "an archive broke off");
-                    let _ = sender.send(Err(error)).await;
-                }
+                let last = match pack(&engine, Format::new(kind), bucket, prefix, &sender).await {
+                    Ok(()) => Ok(None),
+                    Err(error) => {
+                        tracing::warn!(%error, "an archive broke off");
+                        // A proxy may hide that the response broke off.
+                        let _ = sender.send(Ok(Some(Format::cut_off(kind)))).await;
+                        Err(error)
+                    }
+                };
+                let _ = sender.send(last).await;
             });
-            let frames = stream::unfold(receiver, |mut receiver| async {
-                receiver.recv().await.map(|piece| (piece.map(Frame::data), receiver))
+            let frames = stream::unfold(Some(receiver), |receiver| async {
+                let mut receiver = receiver?;
+                match receiver.recv().await {
+                    Some(Ok(Some(piece))) => Some((Ok(Frame::data(piece)), Some(receiver))),
+                    Some(Ok(None)) => None,
+                    Some(Err(error)) => {
+                        // hyper drops what it has not sent when it hears of an error, and sends when it has to wait.
+                        tokio::task::yield_now().await;
+                        Some((Err(error), None))
+                    }
+                    None => Some((Err("who made the archive has died".into()), None)),
+                }
             });
             *response.body_mut() = StreamBody::new(frames).boxed_unsync();
         }
@@ -83,7 +103,9 @@ impl Files {
     }
 }
 
-type Sender = mpsc::Sender<Result<Bytes, BodyError>>;
+/// A piece of an archive; `None` says that it is whole.
+type Message = Result<Option<Bytes>, BodyError>;
+type Sender = mpsc::Sender<Message>;
 
 /// The objects of a folder, a page after the other, with the names that they have in an archive.
 struct Walk {
@@ -112,7 +134,7 @@ impl Walk {
         }
         // The folder itself is part of the names, what it is in is not.
         let strip = self.prefix.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
-        let named = |object: ObjectRow| (object.key.as_str()[strip..].to_owned(), object);
+        let named = |object: ObjectRow| (harmless(&object.key.as_str()[strip..]), object);
         // A name that ends with a slash would become a folder in whose way its bytes are.
         let is_file = |(name, _): &(String, ObjectRow)| !name.ends_with('/');
         Ok(Some(page.into_iter().map(named).filter(is_file).collect()))
@@ -141,7 +163,12 @@ async fn pack(
     to: &Sender,
 ) -> Result<(), BodyError> {
     let mut walk = Walk::new(bucket.clone(), prefix);
-    while let Some(page) = walk.next(engine).await? {
+    loop {
+        let page = match walk.next(engine).await {
+            Err(Fault::Busy(_)) if wait(to).await => continue,
+            page => page?,
+        };
+        let Some(page) = page else { break };
         for (name, object) in page {
             if !pack_object(engine, &mut format, &name, bucket.clone(), object.key, to).await? {
                 return Ok(());
@@ -149,11 +176,19 @@ async fn pack(
         }
     }
     for piece in format.last() {
-        if to.send(Ok(piece)).await.is_err() {
+        if to.send(Ok(Some(piece))).await.is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Lets others go first: what has been sent cannot be taken back, so a busy server must not end it. `false` when nobody reads any more.
+async fn wait(to: &Sender) -> bool {
+    tokio::select! {
+        () = to.closed() => false,
+        () = tokio::time::sleep(BUSY) => true,
+    }
 }
 
 /// `false` when nobody reads any more.
@@ -165,25 +200,28 @@ async fn pack_object(
     key: Key,
     to: &Sender,
 ) -> Result<bool, BodyError> {
-    let found = match engine.find(bucket, key).await {
-        // It has been deleted since it was listed.
-        Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
-        found => found?,
+    let found = loop {
+        match engine.find(bucket.clone(), key.clone()).await {
+            // It has been deleted since it was listed.
+            Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
+            Err(Fault::Busy(_)) if wait(to).await => {}
+            found => break found?,
+        }
     };
     let size = found.object.size;
     let head = format.begin(name, &found.object)?;
-    if to.send(Ok(head)).await.is_err() {
+    if to.send(Ok(Some(head))).await.is_err() {
         return Ok(false);
     }
     let mut body = found.body(engine, 0..size).await?;
     while let Some(frame) = body.frame().await {
         if let Ok(bytes) = frame?.into_data() {
             format.pass(&bytes);
-            if to.send(Ok(bytes)).await.is_err() {
+            if to.send(Ok(Some(bytes))).await.is_err() {
                 return Ok(false);
             }
         }
     }
     let tail = format.end(size)?;
-    Ok(tail.is_empty() || to.send(Ok(tail)).await.is_ok())
+    Ok(tail.is_empty() || to.send(Ok(Some(tail))).await.is_ok())
 }

@@ -9,25 +9,48 @@ use super::directory::Full;
 use super::tar;
 use super::zip::Zip;
 
+/// A kind of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tar,
+    Zip,
+}
+
 /// An archive under way.
 pub(super) enum Format {
     Tar,
     Zip(Box<Zip>),
 }
 
-impl Format {
+impl Kind {
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "tar" => Some(Self::Tar),
-            "zip" => Some(Self::Zip(Box::new(Zip::new()))),
+            "zip" => Some(Self::Zip),
             _ => None,
         }
     }
 
-    pub(super) fn media_type(&self) -> &'static str {
+    pub(super) fn extension(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::Zip => "zip",
+        }
+    }
+
+    pub(super) fn media_type(self) -> &'static str {
         match self {
             Self::Tar => "application/x-tar",
-            Self::Zip(_) => "application/zip",
+            Self::Zip => "application/zip",
+        }
+    }
+}
+
+impl Format {
+    pub(super) fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Tar => Self::Tar,
+            Kind::Zip => Self::Zip(Box::new(Zip::new())),
         }
     }
 
@@ -51,6 +74,15 @@ impl Format {
         match self {
             Self::Tar => Ok(tar::padding(size)),
             Self::Zip(zip) => zip.end(),
+        }
+    }
+
+    /// What makes an archive that breaks off be taken for broken also where it ends between two files.
+    pub(super) fn cut_off(kind: Kind) -> Bytes {
+        match kind {
+            Kind::Tar => tar::cut_off(),
+            // Without its list it is no zip.
+            Kind::Zip => Bytes::new(),
         }
     }
 
