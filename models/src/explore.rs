@@ -108,10 +108,14 @@ fn name_of<F>() -> &'static str {
     path.split_once("::").map_or(path, |(_, name)| name)
 }
 
-/// Ten times as much when there is time.
+/// So many schedules: ten times as many when there is time, a tenth where only a look is wanted.
 #[cfg(any(model_loom, model_shuttle))]
-fn thorough() -> u64 {
-    if std::env::var("DRYSTONE_VERIFY").is_ok_and(|mode| mode == "full") { 10 } else { 1 }
+fn thorough(schedules: u64) -> u64 {
+    match std::env::var("DRYSTONE_VERIFY").as_deref() {
+        Ok("full") => schedules * 10,
+        Ok("control") => schedules.div_ceil(10),
+        _ => schedules,
+    }
 }
 
 #[cfg(model_loom)]
@@ -134,8 +138,8 @@ mod checker {
         builder.max_branches = BRANCHES_MAX;
         builder.checkpoint_interval = CHECK_EVERY;
         builder.max_permutations =
-            Some(usize::try_from(scope.loom_schedules_max * thorough()).unwrap_or(usize::MAX));
-        builder.max_duration = Some(Duration::from_secs(SECONDS_MAX * thorough()));
+            Some(usize::try_from(thorough(scope.loom_schedules_max)).unwrap_or(usize::MAX));
+        builder.max_duration = Some(Duration::from_secs(thorough(SECONDS_MAX)));
         builder.check(scenario);
     }
 }
@@ -162,7 +166,7 @@ mod checker {
             Runner::new(ReplayScheduler::new_from_encoded(&schedule), config()).run(move || again());
             return;
         }
-        let schedules = usize::try_from(scope.shuttle_schedules * thorough()).unwrap_or(usize::MAX);
+        let schedules = usize::try_from(thorough(scope.shuttle_schedules)).unwrap_or(usize::MAX);
         let pct = schedules / 3;
         Runner::new(RandomScheduler::new(schedules - pct), config()).run(move || again());
         Runner::new(PctScheduler::new(PCT_DEPTH, pct), config()).run(move || scenario());
@@ -170,7 +174,7 @@ mod checker {
 
     fn config() -> Config {
         let mut config = Config::new();
-        config.max_time = Some(Duration::from_secs(SECONDS_MAX * thorough()));
+        config.max_time = Some(Duration::from_secs(thorough(SECONDS_MAX)));
         config
     }
 }

@@ -127,7 +127,8 @@ impl<'a> Workshop<'a> {
         let log = self.log(&format!("{name}-{}", self.checker.name()))?;
         let verdict = match self.build(self.pristine, &log)? {
             Err(reason) => Err(reason),
-            Ok(_) => judge_control(&self.run(scenarios, &log, minutes(10))?, scenarios),
+            // A look only: exploring them is what the stages of the checkers are for.
+            Ok(_) => judge_control(&self.run(scenarios, Some("control"), &log, minutes(10))?, scenarios),
         };
         let result = match &verdict {
             Ok(seconds) => format!("{} scenarios pass without a bug ({seconds:.1} s)", scenarios.len()),
@@ -166,7 +167,7 @@ impl<'a> Workshop<'a> {
             Ok(Build::Fresh) => {}
         }
         let limit = Duration::from_secs(mutant.timeout_seconds);
-        let done = self.run(&BTreeSet::from([mutant.scenario.as_str()]), log, limit)?;
+        let done = self.run(&BTreeSet::from([mutant.scenario.as_str()]), None, log, limit)?;
         Ok(judge(mutant, &done))
     }
 
@@ -183,8 +184,16 @@ impl<'a> Workshop<'a> {
         })
     }
 
-    fn run(&self, scenarios: &BTreeSet<&str>, log: &Log, limit: Duration) -> Result<Finished> {
+    /// `effort`: another one than this verification's.
+    fn run(
+        &self,
+        scenarios: &BTreeSet<&str>,
+        effort: Option<&str>,
+        log: &Log,
+        limit: Duration,
+    ) -> Result<Finished> {
         let mut command = self.cargo();
+        command.envs(effort.map(|effort| ("DRYSTONE_VERIFY", effort)));
         command.args(["--", "--exact", "--nocapture"]).args(scenarios);
         self.context.runner.run(command, log, limit)
     }
