@@ -73,7 +73,33 @@ pub struct Descriptor {
     pub socket: Option<Socket>,
 }
 
+/// A new kind goes before `Unknown`, and then this fails.
+const _: () = assert!(Kind::Unknown as usize + 1 == Kind::ALL.len());
+
 impl Kind {
+    /// Every kind, in the order of the enum.
+    pub(crate) const ALL: [Self; 19] = [
+        Self::File,
+        Self::DeletedFile,
+        Self::Directory,
+        Self::Memfd,
+        Self::TmpFile,
+        Self::Pipe,
+        Self::Fifo,
+        Self::Socket,
+        Self::EventFd,
+        Self::Epoll,
+        Self::Inotify,
+        Self::TimerFd,
+        Self::SignalFd,
+        Self::PidFd,
+        Self::IoUring,
+        Self::Device,
+        Self::Namespace,
+        Self::Other,
+        Self::Unknown,
+    ];
+
     /// One word, as in JSON and tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -41,16 +41,8 @@ fn a_full_disk_has_room_again_when_a_put_has_failed() {
         rig.put("c", b"cccc").expect("there is room where the failed put wrote");
         assert_eq!(rig.memory.bytes_in_segments(), 8, "what a failed put wrote is still there");
         rig.memory.lose_power();
-        assert_eq!(
-            rig.get("a").as_deref(),
-            Some(&b"aaaa"[..]),
-            "an acknowledged object is lost with the power"
-        );
-        assert_eq!(
-            rig.get("c").as_deref(),
-            Some(&b"cccc"[..]),
-            "an acknowledged object is lost with the power"
-        );
+        assert_survived(&rig, "a", b"aaaa");
+        assert_survived(&rig, "c", b"cccc");
         rig.memory.verify();
     });
 }
@@ -62,16 +54,8 @@ fn who_makes_room_spares_what_has_just_been_written() {
         let rig = rig(Op::Append, 2, How::Full);
         expect_stored([rig.start_put("a", b"aaaa"), rig.start_put("b", b"bbbb")]);
         rig.memory.lose_power();
-        assert_eq!(
-            rig.get("a").as_deref(),
-            Some(&b"aaaa"[..]),
-            "an acknowledged object is lost with the power"
-        );
-        assert_eq!(
-            rig.get("b").as_deref(),
-            Some(&b"bbbb"[..]),
-            "an acknowledged object is lost with the power"
-        );
+        assert_survived(&rig, "a", b"aaaa");
+        assert_survived(&rig, "b", b"bbbb");
         rig.finish();
     });
 }
@@ -123,6 +107,10 @@ fn what_a_failed_commit_names_is_not_written_over() {
 #[test]
 fn what_a_commit_that_panicked_names_is_not_written_over() {
     check(Scope::STORE, || check_what_is_in_the_log(How::PanicForNow));
+}
+
+fn assert_survived(rig: &Rig, name: &str, bytes: &[u8]) {
+    assert_eq!(rig.get(name).as_deref(), Some(bytes), "an acknowledged object is lost with the power");
 }
 
 /// Two puts, of which a fault may cost exactly one.
@@ -178,12 +166,8 @@ fn what_is_acknowledged_survives_a_power_cut() {
         let puts = [rig.start_put("a", SHORT), rig.start_put("b", b"aaaazzzz")];
         expect_stored(puts);
         rig.memory.lose_power();
-        assert_eq!(rig.get("a").as_deref(), Some(SHORT), "an acknowledged object is lost with the power");
-        assert_eq!(
-            rig.get("b").as_deref(),
-            Some(&b"aaaazzzz"[..]),
-            "an acknowledged object is lost with the power"
-        );
+        assert_survived(&rig, "a", SHORT);
+        assert_survived(&rig, "b", b"aaaazzzz");
         rig.finish();
     });
 }
@@ -197,7 +181,7 @@ fn check_first_commit(how: How) {
     rig.assert_fate("b", SHORT, &outcomes[1]);
     rig.put("c", SHORT).expect("only the first commit fails");
     rig.memory.lose_power();
-    assert_eq!(rig.get("c").as_deref(), Some(SHORT), "an acknowledged object is lost with the power");
+    assert_survived(&rig, "c", SHORT);
     rig.memory.verify();
 }
 
@@ -224,7 +208,7 @@ fn a_failed_sync_costs_only_what_it_lost() {
         rig.assert_fate("a", SHORT, &lost);
         rig.put("b", OTHER).expect("only the first sync fails");
         rig.memory.lose_power();
-        assert_eq!(rig.get("b").as_deref(), Some(OTHER), "an acknowledged object is lost with the power");
+        assert_survived(&rig, "b", OTHER);
         rig.memory.verify();
     });
 }

@@ -31,28 +31,6 @@ struct Open {
     folder: u16,
 }
 
-const KINDS: [Kind; 19] = [
-    Kind::File,
-    Kind::DeletedFile,
-    Kind::Directory,
-    Kind::Memfd,
-    Kind::TmpFile,
-    Kind::Pipe,
-    Kind::Fifo,
-    Kind::Socket,
-    Kind::EventFd,
-    Kind::Epoll,
-    Kind::Inotify,
-    Kind::TimerFd,
-    Kind::SignalFd,
-    Kind::PidFd,
-    Kind::IoUring,
-    Kind::Device,
-    Kind::Namespace,
-    Kind::Other,
-    Kind::Unknown,
-];
-
 /// Whatever is open: patterns have a bound and get coarser once; there are not too many groups, and each descriptor is in
 /// one of them, and of one kind; permits of series are given back.
 ///
@@ -104,7 +82,7 @@ fn check(groups: &Groups, counted: usize, warm_up: Duration, permits: &SeriesPer
 
 impl Open {
     fn add(&self, copy: u32, groups: &mut Groups) {
-        let kind = KINDS[usize::from(self.what) % KINDS.len()];
+        let kind = Kind::ALL[usize::from(self.what) % Kind::ALL.len()];
         let target =
             [format!("/{}/", self.folder).as_bytes(), &*self.name, copy.to_string().as_bytes()].concat();
         let local = String::from_utf8_lossy(&target).into_owned();

@@ -14,32 +14,6 @@ use super::phrase::{NAME_CHARS_MAX, date_and_time, verdict_word};
 use super::printable::Printable;
 use crate::{Kind, ProcessReport, Report};
 
-/// In the order of the enum. A kind without descriptors is 0, or empty where there was no scan.
-const KINDS: [Kind; 19] = [
-    Kind::File,
-    Kind::DeletedFile,
-    Kind::Directory,
-    Kind::Memfd,
-    Kind::TmpFile,
-    Kind::Pipe,
-    Kind::Fifo,
-    Kind::Socket,
-    Kind::EventFd,
-    Kind::Epoll,
-    Kind::Inotify,
-    Kind::TimerFd,
-    Kind::SignalFd,
-    Kind::PidFd,
-    Kind::IoUring,
-    Kind::Device,
-    Kind::Namespace,
-    Kind::Other,
-    Kind::Unknown,
-];
-
-/// A new kind goes before `Unknown`, and then this fails.
-const _: () = assert!(Kind::Unknown as usize + 1 == KINDS.len());
-
 /// Writes the names of the columns; once, first.
 ///
 /// # Errors
@@ -48,7 +22,7 @@ pub fn write_header(out: &mut dyn Write) -> io::Result<()> {
     out.write_all(
         b"time,elapsed_ms,pid,start_ticks,name,count,high_water,limit,per_second,verdict,limit_in_s",
     )?;
-    for kind in KINDS {
+    for kind in Kind::ALL {
         write!(out, ",{}", kind.name())?;
     }
     out.write_all(b"\r\n")
@@ -85,7 +59,8 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()>
     if let Some(seconds) = limit_in_s(process.verdict) {
         write!(out, "{seconds}")?;
     }
-    for kind in KINDS {
+    // A kind without descriptors is 0, or empty where there was no scan.
+    for kind in Kind::ALL {
         out.write_all(b",")?;
         if !process.kinds.is_empty() {
             let found = process.kinds.iter().find(|found| found.kind == kind);
@@ -125,7 +100,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_column() {
-        for (at, kind) in KINDS.into_iter().enumerate() {
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, at);
         }
     }
