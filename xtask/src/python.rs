@@ -107,7 +107,9 @@ fn tested(output: &str) -> Outcome {
     let (passed, failed, skipped) = (count("passed"), count("failed") + count("error"), count("skipped"));
     let mut outcome = Outcome::ok(format!("{} tests", passed + failed));
     (outcome.passed, outcome.failed, outcome.skipped) = (passed, failed, skipped);
-    let told = |start: &'static str| output.lines().filter(move |line| line.starts_with(start));
+    // A failed test may have shown the output of another pytest.
+    let summary = output.rfind("short test summary info").map_or(output, |at| &output[at..]);
+    let told = |start: &'static str| summary.lines().filter(move |line| line.starts_with(start));
     outcome.notes.extend(told("SKIPPED ").map(|line| line.replacen("SKIPPED", "skipped:", 1)));
     outcome.failures.extend(told("FAILED ").chain(told("ERROR ")).map(str::to_owned));
     outcome
@@ -125,10 +127,11 @@ mod tests {
 
     #[test]
     fn the_last_line_of_pytest_is_understood() {
-        let output = "..s.F\nSKIPPED [1] tests/test_a.py:3: no IPv6\nFAILED tests/test_b.py::test_x - assert 1\n\
+        let output = "..s.F\nERROR test_of_a_test.py::test_leaky\n=== short test summary info ===\nSKIPPED [1] tests/test_a.py:3: no IPv6\nFAILED tests/test_b.py::test_x - assert 1\n\
             1 failed, 40 passed, 1 skipped, 2 errors in 3.21s\n";
         let outcome = tested(output);
         assert_eq!((outcome.passed, outcome.failed, outcome.skipped), (40, 3, 1));
+        assert_eq!(outcome.failures, ["FAILED tests/test_b.py::test_x - assert 1"]);
         assert_eq!(outcome.notes, ["skipped: [1] tests/test_a.py:3: no IPv6"]);
         assert_eq!(outcome.failures, ["FAILED tests/test_b.py::test_x - assert 1"]);
         let plain = tested("====== 7 passed in 0.10s ======\n45 passed in 38.54s\n");

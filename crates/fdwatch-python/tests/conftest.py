@@ -11,7 +11,11 @@ pytest_plugins = ["pytester"]
 @pytest.fixture
 def idle():
     """A process that waits for its standard input to end, also when this one is killed."""
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, close_fds=True) as child:
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, stderr=nowhere, bufsize=0, close_fds=True) as child:
+        # Once it answers it has its libraries, and opens nothing more.
+        child.stdin.write(b"started\n")
+        assert child.stdout.readline() == b"started\n"
         yield child
 
 

@@ -14,7 +14,11 @@ def leak(path=os.devnull):
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, monkeypatch):
+    # With them pytest says every message twice.
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+
     def run(source, *options, ini=""):
         pytester.makeini(f"[pytest]\nfdwatch_wait_ms = 50\n{ini}")
         pytester.makepyfile(LEAK + source)

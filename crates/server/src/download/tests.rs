@@ -96,13 +96,7 @@ fn what_the_sweep_takes_during_a_fetch_is_read_again() {
 fn what_comes_before_a_damaged_chunk_is_sent() {
     let folder = folder();
     let (engine, bytes) = engine(&folder, 6);
-    let segment = segments(folder.path()).pop().unwrap();
-    let mut stored = std::fs::read(&segment).unwrap();
-    let second = &bytes[CHUNK_BYTES..2 * CHUNK_BYTES];
-    let header = 64;
-    let at = stored[header..].chunks(CHUNK_BYTES).position(|chunk| chunk == second).unwrap();
-    stored[header + at * CHUNK_BYTES] ^= 1;
-    std::fs::write(&segment, stored).unwrap();
+    damage(folder.path(), &bytes[CHUNK_BYTES..2 * CHUNK_BYTES]);
     runtime().block_on(async {
         let mut body = body(&engine).await;
         let mut read = Vec::new();
@@ -120,13 +114,20 @@ fn what_comes_before_a_damaged_chunk_is_sent() {
     wait_for_buffers(&engine, 0);
 }
 
-/// Every segment file below a folder.
-fn segments(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder.join("segments")).unwrap();
-    entries
-        .flat_map(|entry| std::fs::read_dir(entry.unwrap().path()).unwrap())
-        .map(|file| file.unwrap().path())
-        .collect()
+/// Changes a byte of a stored chunk, whichever of the workers' segments it is in.
+fn damage(folder: &std::path::Path, chunk: &[u8]) {
+    for shard in std::fs::read_dir(folder.join("segments")).unwrap() {
+        for file in std::fs::read_dir(shard.unwrap().path()).unwrap() {
+            let segment = file.unwrap().path();
+            let mut stored = std::fs::read(&segment).unwrap();
+            if let Some(at) = stored.windows(chunk.len()).position(|window| window == chunk) {
+                stored[at] ^= 1;
+                std::fs::write(&segment, stored).unwrap();
+                return;
+            }
+        }
+    }
+    panic!("the chunk is in no segment");
 }
 
 #[test]
