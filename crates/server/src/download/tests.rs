@@ -26,7 +26,9 @@ fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
     let store = Store::new(local.records, local.segments, config).unwrap();
     let bucket = BucketName::new("bucket").unwrap();
     store.create_bucket(&bucket).unwrap();
-    let bytes: Vec<u8> = (0..CHUNK_BYTES * 5 - 7).map(|at| (at / 1000 + at) as u8).collect();
+    // No two places alike.
+    let bytes: Vec<u8> =
+        (0..CHUNK_BYTES as u32 * 5 - 7).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let key = Key::new("object").unwrap();
     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
     let mut ingest = store.ingest(60_000).unwrap();
