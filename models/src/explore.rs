@@ -22,7 +22,7 @@ pub struct Scope {
 impl Scope {
     /// Two or three threads and a handful of steps.
     pub const SMALL: Self =
-        Self { loom_preemptions: 4, loom_schedules_max: 25_000, shuttle_schedules: 60_000, stress_runs: 200 };
+        Self { loom_preemptions: 4, loom_schedules_max: 25_000, shuttle_schedules: 40_000, stress_runs: 200 };
     /// A worker pool and what it works on.
     pub const WORKERS: Self = Self { loom_preemptions: 3, ..Self::SMALL };
     /// The whole store: too many threads for loom.

@@ -35,7 +35,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
         outcome.skipped += 1;
         return Ok(outcome);
     }
-    let done = deny(&["check", "--disable-fetch", "advisories"])?;
+    let done = deny(&["check", "advisories"])?;
     let mut outcome = judged(&done, outcome);
     outcome.counted.push_str(" with advisories");
     Ok(outcome)

@@ -39,14 +39,17 @@ impl Checker {
         }
     }
 
-    /// `cargo test -p drystone-models --release` under this checker, in the workspace at `root`.
-    pub(crate) fn cargo_test(self, context: &Context, root: &Path, target: &Path) -> Command {
+    /// `cargo test -p drystone-models --release` under this checker, in the workspace at `root`. Its target directory holds what each
+    /// checkout and scratch copy builds; the dependencies are the same for all.
+    pub(crate) fn cargo_test(self, context: &Context, root: &Path) -> Command {
         let mut command =
             context.cargo(["test", "--package", "drystone-models", "--release", "--locked", "--tests"]);
-        command.current_dir(root).env("CARGO_TARGET_DIR", target);
+        command.current_dir(root).env("CARGO_TARGET_DIR", context.target.join(self.name()));
         command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", self.rustflags());
-        // Optimised like what ships, but without the slow last step: seeded bugs rebuild it again and again.
-        command.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+        // Optimised, but without the slow last steps: seeded bugs rebuild it again and again. What a panic says has its place without
+        // debug information.
+        let profile = [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "2"), ("DEBUG", "0")];
+        command.envs(profile.map(|(name, value)| (format!("CARGO_PROFILE_RELEASE_{name}"), value)));
         command.env("DRYSTONE_VERIFY", context.mode.name());
         if self == Self::Loom && std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
             command.env("LOOM_MAX_PREEMPTIONS", "3");
@@ -64,7 +67,7 @@ pub(crate) fn shuttle(context: &Context) -> Result<Outcome> {
 }
 
 fn stage(context: &Context, checker: Checker) -> Result<Outcome> {
-    let mut command = checker.cargo_test(context, &context.root, &context.target.join(checker.name()));
+    let mut command = checker.cargo_test(context, &context.root);
     command.args(["--no-fail-fast", "--", "--nocapture"]);
     let limit = minutes(if context.mode == Mode::Full { 60 } else { 20 });
     let done = context.runner.run(command, &context.log(checker.name())?, limit)?;

@@ -3,7 +3,7 @@
 //! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
 //! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
 //! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
-//! copy with one target directory, so only what changed is rebuilt; the checkers work side by side, because the end of each build
+//! copy with the target directory of that checker's own stage, so only what changed is rebuilt; the checkers work side by side, because the end of each build
 //! (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
 //! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
 
@@ -29,10 +29,12 @@ use crate::stage::{Context, Mode, Outcome, minutes};
 const TAIL_LINES: usize = 25;
 
 pub(crate) fn stage(context: &Context) -> Result<Outcome> {
-    let mutants = load(&context.root.join("models/seeded"))?;
+    let mut mutants = load(&context.root.join("models/seeded"))?;
     if mutants.is_empty() {
         return Ok(Outcome::failed("no seeded bug in models/seeded: nothing was checked"));
     }
+    // Bugs of one crate come one after another: what it depends on stays built.
+    mutants.sort_by(|a, b| a.file.cmp(&b.file));
     let sources = read_sources(&context.root)?;
     let (tried, left_out): (Vec<_>, Vec<_>) =
         mutants.into_iter().partition(|mutant| context.mode == Mode::Full || !mutant.full_only);
@@ -90,19 +92,17 @@ enum Build {
     Stale,
 }
 
-/// One checker's scratch copy and target directory.
+/// One checker's scratch copy.
 struct Workshop<'a> {
     context: &'a Context,
     checker: Checker,
     pristine: &'a Sources,
     source: PathBuf,
-    target: PathBuf,
 }
 
 impl<'a> Workshop<'a> {
     fn new(context: &'a Context, checker: Checker, pristine: &'a Sources) -> Self {
-        let home = context.target.join("seeded").join(checker.name());
-        Self { context, checker, pristine, source: home.join("src"), target: home.join("build") }
+        Self { context, checker, pristine, source: context.target.join("seeded").join(checker.name()) }
     }
 
     fn try_all(&self, mutants: &[&Mutant], tally: &mut Tally) -> Result<()> {
@@ -201,9 +201,8 @@ impl<'a> Workshop<'a> {
     /// The models of the copy. Built incrementally, so that an edit of one line costs seconds; the price is paid once, by the
     /// first control.
     fn cargo(&self) -> Command {
-        let mut command = self.checker.cargo_test(self.context, &self.source, &self.target);
+        let mut command = self.checker.cargo_test(self.context, &self.source);
         command.env("CARGO_INCREMENTAL", "1");
-        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
         command
     }
 

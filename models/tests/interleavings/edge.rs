@@ -5,7 +5,7 @@ use drystone_edge::scenarios::{connections, gates, lanes, uploads};
 use drystone_models::explore::{Scope, check};
 
 /// Nothing but places.
-const PLACES: Scope = Scope::SMALL.shuttle(40_000);
+const PLACES: Scope = Scope::SMALL;
 /// A store, and bodies of hundreds of KiB.
 const BODIES: Scope = Scope::STORE.shuttle(6_000);
 

@@ -100,9 +100,16 @@ pub fn chunker(data: &[u8]) {
 
     let cutter = Cutter::new(chunking);
     let expected = cut_lens(&cutter, &input);
+    check_against_the_published_crate(chunking, &input, &expected);
     check_limits(chunking, &expected);
     check_reader(chunking, &plan, &input, &expected);
     check_windows(&cutter, &plan.reads, &input, &expected);
+}
+
+fn check_against_the_published_crate(chunking: Chunking, input: &[u8], lens: &[usize]) {
+    let Chunking::FastCdc { min, avg, max } = chunking else { return };
+    let theirs = fastcdc::v2020::FastCDC::new(input, min, avg, max).map(|chunk| chunk.length);
+    assert!(theirs.eq(lens.iter().copied()), "{chunking}: not the cuts of the fastcdc crate");
 }
 
 fn check_limits(chunking: Chunking, lens: &[usize]) {
