@@ -10,6 +10,8 @@
 //! byte; three fill the time. The cuts are those of the `fastcdc` crate, which `cuts_equal_those_of_the_published_crate` and the
 //! fuzz target `chunker` hold it to.
 
+use std::ops::ControlFlow;
+
 use fastcdc::v2020::{MASKS, get_gear_with_seed, logarithm2};
 
 use crate::Chunking;
@@ -17,8 +19,10 @@ use crate::Chunking;
 /// Bytes after which the gear hash has forgotten what came before.
 const GEAR_WINDOW: usize = 64;
 
-/// What each of the scans side by side looks at before they are put on again. Longer ones look at more for nothing when there is a cut.
-const LANE_BYTES: usize = 1024;
+/// How far each of the three scans goes before the next place is theirs. Longer ones look at more for nothing when there is a cut. A
+/// fuzzer's inputs are small, and should get here all the same.
+const LANE_BYTES: usize = if cfg!(fuzzing) { 128 } else { 1024 };
+const _: () = assert!(LANE_BYTES >= GEAR_WINDOW && LANE_BYTES.is_multiple_of(2));
 
 /// What [`Cutter::cut`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,53 +110,59 @@ impl Gear {
         let mut hash = 0;
         for (from, to, mask) in [(first, middle, self.mask_small), (middle, last, self.mask_large)] {
             match self.hit(&window[from..to], hash, mask) {
-                Ok(at) => return from + at,
-                Err(so_far) => hash = so_far,
+                ControlFlow::Break(at) => return from + at,
+                ControlFlow::Continue(so_far) => hash = so_far,
             }
         }
         window.len()
     }
 
-    /// Where the hash, which was `hash` before the first byte, first has no bit of `mask`; or what it is after the last byte.
-    fn hit(&self, bytes: &[u8], mut hash: u64, mask: u64) -> Result<usize, u64> {
+    /// Where the hash, which was `hash` before the first byte, first has no bit of `mask`; if nowhere, what it is after the last byte.
+    fn hit(&self, bytes: &[u8], mut hash: u64, mask: u64) -> ControlFlow<usize, u64> {
         let mut at = 0;
-        for lanes in bytes.chunks_exact(3 * LANE_BYTES) {
+        for lanes in bytes.as_chunks::<{ 3 * LANE_BYTES }>().0 {
             match self.passes(lanes, hash, mask) {
                 Some(end) => hash = end,
                 None => break,
             }
             at += lanes.len();
         }
-        for (pair, bytes) in bytes[at..].chunks_exact(2).enumerate() {
-            hash = self.even(hash, bytes[0]);
+        let tables = self.tables();
+        for (number, pair) in bytes[at..].as_chunks::<2>().0.iter().enumerate() {
+            hash = tables.even(hash, *pair);
             if hash & (mask << 1) == 0 {
-                return Ok(at + 2 * pair);
+                return ControlFlow::Break(at + 2 * number);
             }
-            hash = self.odd(hash, bytes[1]);
+            hash = tables.odd(hash, *pair);
             if hash & mask == 0 {
-                return Ok(at + 2 * pair + 1);
+                return ControlFlow::Break(at + 2 * number + 1);
             }
         }
-        Err(hash)
+        ControlFlow::Continue(hash)
     }
 
     /// The hash after three lanes without a hit. Nothing if there is one, in any of them.
+    //
+    // Not inlined, and of a size that the type says: only then are there no checks inside and enough registers for all three.
     #[inline(never)]
-    fn passes(&self, lanes: &[u8], hash: u64, mask: u64) -> Option<u64> {
-        let (first, rest) = lanes.split_at(LANE_BYTES);
-        let (second, third) = rest.split_at(LANE_BYTES);
-        let after = |lane: &[u8]| {
-            lane[LANE_BYTES - GEAR_WINDOW..]
-                .chunks_exact(2)
-                .fold(0, |hash, pair| self.odd(self.even(hash, pair[0]), pair[1]))
+    fn passes(&self, lanes: &[u8; 3 * LANE_BYTES], hash: u64, mask: u64) -> Option<u64> {
+        let tables = self.tables();
+        let [first, second, third] = lanes.as_chunks::<2>().0.as_chunks::<{ LANE_BYTES / 2 }>().0 else {
+            return None;
+        };
+        let after = |lane: &[[u8; 2]; LANE_BYTES / 2]| {
+            let warm_up = &lane[(LANE_BYTES - GEAR_WINDOW) / 2..];
+            warm_up.iter().fold(0, |hash, pair| tables.odd(tables.even(hash, *pair), *pair))
         };
         let (mut x, mut y, mut z) = (hash, after(first), after(second));
-        for ((a, b), c) in first.chunks_exact(2).zip(second.chunks_exact(2)).zip(third.chunks_exact(2)) {
-            (x, y, z) = (self.even(x, a[0]), self.even(y, b[0]), self.even(z, c[0]));
+        // By number: zipped iterators are more to carry along.
+        for at in 0..LANE_BYTES / 2 {
+            let (a, b, c) = (first[at], second[at], third[at]);
+            (x, y, z) = (tables.even(x, a), tables.even(y, b), tables.even(z, c));
             if x & (mask << 1) == 0 || y & (mask << 1) == 0 || z & (mask << 1) == 0 {
                 return None;
             }
-            (x, y, z) = (self.odd(x, a[1]), self.odd(y, b[1]), self.odd(z, c[1]));
+            (x, y, z) = (tables.odd(x, a), tables.odd(y, b), tables.odd(z, c));
             if x & mask == 0 || y & mask == 0 || z & mask == 0 {
                 return None;
             }
@@ -160,16 +170,28 @@ impl Gear {
         Some(z)
     }
 
+    fn tables(&self) -> Tables<'_> {
+        Tables { plain: &self.table, shifted: &self.table_shifted }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Tables<'a> {
+    plain: &'a [u64; 256],
+    shifted: &'a [u64; 256],
+}
+
+impl Tables<'_> {
     /// The hash after the first byte of a pair, one bit further than it should be: one shift for two bytes.
     #[inline(always)]
-    fn even(&self, hash: u64, byte: u8) -> u64 {
-        (hash << 2).wrapping_add(self.table_shifted[usize::from(byte)])
+    fn even(self, hash: u64, pair: [u8; 2]) -> u64 {
+        (hash << 2).wrapping_add(self.shifted[usize::from(pair[0])])
     }
 
-    /// The hash after the second byte of a pair.
+    /// The hash after the second byte.
     #[inline(always)]
-    fn odd(&self, hash: u64, byte: u8) -> u64 {
-        hash.wrapping_add(self.table[usize::from(byte)])
+    fn odd(self, hash: u64, pair: [u8; 2]) -> u64 {
+        hash.wrapping_add(self.plain[usize::from(pair[1])])
     }
 }
 
@@ -234,11 +256,11 @@ mod tests {
     #[test]
     fn a_resumed_scan_cuts_like_a_whole_one() {
         let data = noise(300_000);
-        for (min, avg, max) in [(64, 256, 1024), (65, 300, 5000), (2048, 8192, 65536)] {
+        for (min, avg, max) in [(64, 256, 1024), (65, 300, 5000), (64, 20_000, 65536)] {
             let cutter = Cutter::new(Chunking::fast_cdc(min, avg, max).unwrap());
             let mut at = 0;
             for whole in cut_whole(&cutter, &data) {
-                for step in [1, 7, 63, 64, 65, 1000] {
+                for step in [1, 7, 63, 64, 65, 1000, 7001] {
                     let (mut len, mut scanned) = (0, 0);
                     let found = loop {
                         len = (len + step).min(data.len() - at);
