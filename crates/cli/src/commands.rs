@@ -206,7 +206,7 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
         (None, None) => settings.chunk.unwrap_or_default(),
     };
     let plan = if args.serve {
-        open::plan_serving(settings, chunking, &Serving::resolve(&args.serving, &settings.file))?
+        open::plan_serving(settings, chunking, &Serving::resolve(&args.serving, &settings.file), args.tls)?
     } else {
         open::plan(settings, chunking)?
     };

@@ -21,7 +21,7 @@ pub(crate) struct Open {
 
 /// What may be used by a store that is cut by `chunking`.
 pub(crate) fn plan(settings: &Settings, chunking: Chunking) -> anyhow::Result<Plan> {
-    plan_with(settings, chunking, None)
+    plan_with(settings, chunking, None, false)
 }
 
 /// The same for a server.
@@ -29,11 +29,17 @@ pub(crate) fn plan_serving(
     settings: &Settings,
     chunking: Chunking,
     serving: &Serving,
+    tls: bool,
 ) -> anyhow::Result<Plan> {
-    plan_with(settings, chunking, Some(serving))
+    plan_with(settings, chunking, Some(serving), tls)
 }
 
-fn plan_with(settings: &Settings, chunking: Chunking, serving: Option<&Serving>) -> anyhow::Result<Plan> {
+fn plan_with(
+    settings: &Settings,
+    chunking: Chunking,
+    serving: Option<&Serving>,
+    tls: bool,
+) -> anyhow::Result<Plan> {
     // A refusal leaves the soft limit, which the plan then obeys.
     let _ = raise_nofile();
     let mut ask = Ask::new(chunking.chunk_bytes_max() as u64, chunking.to_string());
@@ -41,6 +47,7 @@ fn plan_with(settings: &Settings, chunking: Chunking, serving: Option<&Serving>)
     ask.workers = settings.workers;
     ask.connections = serving.map(|serving| serving.connections.unwrap_or(CONNECTIONS));
     ask.transfers = serving.and_then(|serving| serving.transfers);
+    ask.tls = tls;
     Ok(Plan::new(&ask, &Budget::detect())?)
 }
 

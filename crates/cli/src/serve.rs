@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use drystone_limits::constants::THREADS_HEARTBEAT_AND_RELOAD;
 use drystone_local::LocalStore;
 use drystone_server::{Closing, Server, ServerConfig, UnderWay};
 use drystone_store::{BucketName, NewKey, Store};
@@ -26,8 +27,8 @@ use crate::tls::Tls;
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// The same after a second signal.
 const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
-/// Threads of the runtime's own on which something may block: the heartbeat of uploads. Requests have threads of the server's.
-const BLOCKING_THREADS_MAX: usize = 1;
+/// Threads of the runtime's own on which something may block. Requests have threads of the server's.
+const BLOCKING_THREADS_MAX: usize = THREADS_HEARTBEAT_AND_RELOAD as usize;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     // Before anything is made or shown.
@@ -38,7 +39,7 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     make_if_new(&settings, &folder)?;
     let serving = Serving::resolve(&args.serving, &settings.file);
     let chunking = LocalStore::chunking(&folder)?;
-    let plan = open::plan_serving(&settings, chunking, &serving)?;
+    let plan = open::plan_serving(&settings, chunking, &serving, tls.is_some())?;
     if !output.quiet && !output.json {
         // For the journal: what it will never pass.
         plan.lines().iter().for_each(|line| output.note(line));
@@ -168,7 +169,7 @@ fn log(format: LogFormat) {
 /// Serves until a signal, and says how long is to be waited for the disk then.
 async fn serve(
     server: Server,
-    mut limits: Reload,
+    limits: Reload,
     tls: Option<Tls>,
     scheme: &str,
     output: &Output,
@@ -188,22 +189,30 @@ async fn serve(
     }
     notify("READY=1");
     let quit = async {
+        let mut files = (tls, limits);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    if has_terminal && !std::io::stderr().is_terminal() {
-                        // A terminal that was closed, not somebody who wants a reload.
-                        break;
-                    }
-                    notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-                    // Files of a few lines; requests are served by other threads.
-                    tls.iter().for_each(Tls::reload);
-                    limits.run();
-                    notify("READY=1");
-                }
+                _ = hangup.recv() => {}
             }
+            if has_terminal && !std::io::stderr().is_terminal() {
+                // A terminal that was closed, not somebody who wants a reload.
+                break;
+            }
+            notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
+            // A few lines; but whoever waits for a disk that hangs must still hear that it should stop.
+            let read_again = tokio::task::spawn_blocking(move || {
+                files.0.iter().for_each(Tls::reload);
+                files.1.run();
+                files
+            });
+            files = tokio::select! {
+                read = read_again => read.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic())),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            };
+            notify("READY=1");
         }
         notify("STOPPING=1");
         tracing::info!("stopping: no more connections, requests under way may end");

@@ -120,7 +120,7 @@ impl Reload {
         let after = Serving::resolve(&self.args, &file);
         let plan = after.refit(&before, &self.plan)?;
         let restarted = self.running.with_file(file.clone());
-        open::plan_serving(&restarted, self.chunking, &after)
+        open::plan_serving(&restarted, self.chunking, &after, self.plan.tls)
             .context("a restart with this file would fail")?;
         let mut changes = self.needs_restart(&file);
         changes.extend(self.changes(&before, &after, &plan));

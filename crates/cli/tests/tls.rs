@@ -11,9 +11,12 @@ mod served;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::process::Signal;
 use served::{PATIENCE, Served};
 use tokio_rustls::rustls::crypto::ring;
@@ -137,4 +140,31 @@ fn a_pair_that_is_of_no_use_leaves_the_one_from_before() {
     fs::write(&secure.key, SECOND[1]).unwrap();
     assert_eq!(secure.reload().0, "certificate read again");
     secure.check_shows(second, first);
+}
+
+#[test]
+fn a_server_that_waits_for_its_certificate_stops_when_it_is_told_to() {
+    let mut secure = Secure::start();
+    fs::remove_file(&secure.cert).unwrap();
+    // Like a disk that hangs: whoever reads it waits for what never comes.
+    mkfifoat(CWD, &secure.cert, Mode::RUSR | Mode::WUSR).unwrap();
+    secure.server.signal(Signal::HUP);
+    let begun = Instant::now();
+    let _silent = loop {
+        // It can be opened as soon as the server has.
+        match fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(&secure.cert)
+        {
+            Ok(file) => break file,
+            Err(error) => {
+                assert!(begun.elapsed() < PATIENCE, "the server does not read its certificate: {error}");
+            }
+        }
+        std::thread::yield_now();
+    };
+    ask(&mut secure.connect(FIRST[0]).unwrap());
+    secure.server.signal(Signal::TERM);
+    assert_eq!(secure.server.ends_in(PATIENCE), Some(0));
 }

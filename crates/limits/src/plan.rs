@@ -39,6 +39,8 @@ pub struct Ask {
     /// For a server: bodies that are sent or received at a time, if there is room; 40 if not given, and never more than half
     /// the connections.
     pub transfers: Option<u64>,
+    /// For a server: it speaks TLS.
+    pub tls: bool,
 }
 
 impl Ask {
@@ -51,6 +53,7 @@ impl Ask {
             chunk_name: chunk_name.into(),
             connections: None,
             transfers: None,
+            tls: false,
         }
     }
 }
@@ -87,6 +90,8 @@ pub struct Plan {
     pub connections: usize,
     /// Bodies that are sent or received at a time; 0 when no clients are served.
     pub transfers: usize,
+    /// The connections speak TLS.
+    pub tls: bool,
     /// XML documents in memory at a time; 0 when no clients are served.
     pub documents: usize,
     /// Threads on which requests may block; 0 when no clients are served.
@@ -168,6 +173,7 @@ impl Plan {
             ingests: small(ingests(memory.buffers, serving)),
             connections: small(serving.connections),
             transfers: small(serving.transfers),
+            tls: serving.tls,
             documents: if serving.is_none() { 0 } else { small(DOCUMENTS) },
             blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),
@@ -200,7 +206,7 @@ fn fit(
     workers: u64,
     memory_bytes: u64,
 ) -> Result<(DescriptorPlan, MemoryPlan), PlanError> {
-    let candidates = Serving::candidates(ask.connections, ask.transfers);
+    let candidates = Serving::candidates(ask.connections, ask.transfers, ask.tls);
     let least = candidates.last().copied().unwrap_or_default();
     let memory_of = |serving: Serving, descriptors: DescriptorPlan, buffers_min| {
         let readers = descriptors.readers;
@@ -245,6 +251,7 @@ fn thread_spends(workers: u64, buffers: u64, serving: Serving) -> Vec<Spend> {
         threads("cutters, one for each upload", ingests(buffers, serving)),
         threads("workers", workers),
         threads("requests", serving.blocking_threads()),
+        threads("heartbeat and reload", THREADS_HEARTBEAT_AND_RELOAD),
     ]
 }
 

@@ -49,6 +49,7 @@ fn check_sums(plan: &Plan) {
         + plan.connections as u64 * 64 * KIB
         + plan.transfers as u64 * (256 + 832) * KIB
         + if plan.connections > 0 { 32 * MIB + 512 * KIB } else { 0 }
+        + if plan.tls { plan.connections as u64 * 80 * KIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);
@@ -279,6 +280,24 @@ fn a_server_gives_up_connections_before_buffers() {
     assert!(tight.blocking_threads > tight.transfers);
 }
 
+/// TLS has a row, and takes it from the buffers; also when the ceilings change while the server runs.
+#[test]
+fn what_tls_holds_is_counted() {
+    let ask = |tls| Ask { workers: Some(2), connections: Some(512), tls, ..Ask::new(4 * MIB, "cdc") };
+    let plan = |tls| Plan::new(&ask(tls), &budget(2, u64::MAX, 1024)).unwrap();
+    let row = |plan: &Plan| {
+        plan.spends.iter().find(|row| row.use_.starts_with("TLS")).map(|row| (row.count, row.unit))
+    };
+    assert_eq!(row(&plan(false)), None);
+    let tls = plan(true);
+    check_sums(&tls);
+    assert_eq!((tls.connections, row(&tls)), (512, Some((512, 80 << 10))));
+    assert!(tls.buffers < plan(false).buffers);
+    let fewer = tls.with_serving(Some(100), None).unwrap();
+    check_sums(&fewer);
+    assert_eq!(row(&fewer), Some((100, 80 << 10)));
+}
+
 #[test]
 fn a_server_that_cannot_have_the_least_is_told_what_to_change() {
     let least = (1..512).find_map(|mib| serving(mib * MIB, 1024, 512).ok()).unwrap();
@@ -317,7 +336,7 @@ fn there_is_a_cutter_thread_for_each_upload_that_has_buffers() {
             check_sums(&plan);
             let cutters = plan.spends.iter().find(|row| row.use_.starts_with("cutters")).unwrap();
             assert_eq!(cutters.count, plan.ingests as u64, "{workers} workers, {memory} MiB: {plan}");
-            let others = 1 + 2 * workers + plan.blocking_threads;
+            let others = 3 + 2 * workers + plan.blocking_threads;
             assert_eq!(plan.threads, others + plan.ingests, "{plan}");
             seen.push(plan.ingests);
         }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::Accept;
 
 use crate::connection::{Active, Connection, Evictable, Watched};
 use crate::engine::{ChangeError, Engine};
@@ -226,7 +227,7 @@ impl Server {
             let _ = socket.set_nodelay(true);
             match tls {
                 None => speak(socket, peer, connection, closed, router, head_max).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(socket)).await {
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, shake_hands(&tls, socket)).await {
                     Ok(Ok(socket)) => speak(socket, peer, connection, closed, router, head_max).await,
                     Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -234,6 +235,11 @@ impl Server {
             }
         }
     }
+}
+
+fn shake_hands(tls: &TlsAcceptor, socket: TcpStream) -> Accept<TcpStream> {
+    // As the plan counts it.
+    tls.accept_with(socket, |session| session.set_buffer_limit(Some(constants::TLS_SEND_BYTES)))
 }
 
 /// The next connection, and a permit for it. At most this one has been accepted without a permit.

@@ -237,6 +237,9 @@ pub(crate) struct PlanArgs {
     /// Plan for `serve`
     #[arg(long)]
     pub(crate) serve: bool,
+    /// With --serve: as for a server that speaks TLS
+    #[arg(long, requires = "serve")]
+    pub(crate) tls: bool,
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
 }

@@ -73,6 +73,11 @@ pub const CONNECTIONS_MAX: u64 = 16_384;
 pub const CONNECTIONS_MIN: u64 = 16;
 /// What a connection holds beside a transfer: its socket's read buffer, the head of a request, the first 8 KiB of a body, and its task.
 pub const CONNECTION_BYTES: u64 = 64 * KIB;
+/// What TLS holds for a connection beside that: 32 KiB that wait to be sent, a record of 18 KiB that arrives and 16 KiB of one that
+/// has arrived; while hands are shaken a message of 64 KiB instead. The rest is its keys.
+pub const TLS_CONNECTION_BYTES: u64 = 80 * KIB;
+/// What may wait in TLS to be sent.
+pub const TLS_SEND_BYTES: usize = 32 << 10;
 /// What a connection holds beyond that while it reads large bodies, and after: two of the server's largest reads. There are as many
 /// of them as transfers.
 pub const WIDE_CONNECTION_BYTES: u64 = 256 * KIB;
@@ -92,8 +97,10 @@ pub const DOCUMENT_BYTES: u64 = 16 * MIB;
 pub const ZIPS: u64 = 4;
 /// Such a list: about five thousand files.
 pub const ZIP_LIST_BYTES: u64 = 128 * KIB;
+/// Of the runtime's own: one extends the leases of uploads, one reads the configuration again.
+pub const THREADS_HEARTBEAT_AND_RELOAD: u64 = 2;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.
-pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 8;
+pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 6;
 
 /// Standard input, output and error.
 pub const DESCRIPTORS_STANDARD: u64 = 3;

@@ -24,11 +24,14 @@ pub(super) fn refit(
             None => TRANSFERS_MIN..=TRANSFERS.min(most),
         };
         let within = transfers.rev().filter(|transfers| *transfers <= most);
-        within.map(|transfers| Serving { connections, transfers }).collect()
+        within.map(|transfers| Serving { connections, transfers, tls: plan.tls }).collect()
     };
     let tried = match connections {
         Some(asked) => vec![asked],
-        None => Serving::candidates(Some(CONNECTIONS), None).iter().map(|fewer| fewer.connections).collect(),
+        None => Serving::candidates(Some(CONNECTIONS), None, plan.tls)
+            .iter()
+            .map(|fewer| fewer.connections)
+            .collect(),
     };
     let mut servings = tried.iter().flat_map(|connections| all(*connections));
     match servings.find(|serving| passed(plan, *serving).is_none()) {
@@ -38,13 +41,13 @@ pub(super) fn refit(
 }
 
 pub(super) fn has_room_for(plan: &Plan, connections: u64, transfers: u64) -> bool {
-    passed(plan, Serving { connections, transfers }).is_none()
+    passed(plan, Serving { connections, transfers, tls: plan.tls }).is_none()
 }
 
 /// Which of the two was too much, and how much would not be. Asked only when nothing fits.
 fn refusal(plan: &Plan, connections: Option<u64>, transfers: Option<u64>) -> PlanError {
     // The least of both always fits: the process runs with no less.
-    let least = Serving { connections: CONNECTIONS_MIN, transfers: TRANSFERS_MIN };
+    let least = Serving { connections: CONNECTIONS_MIN, transfers: TRANSFERS_MIN, tls: plan.tls };
     let serving = Serving { connections: connections.unwrap_or(CONNECTIONS_MIN), ..least };
     if let Some(resource) = passed(plan, serving) {
         let fits = |connections: &u64| passed(plan, Serving { connections: *connections, ..least }).is_none();

@@ -11,6 +11,7 @@ use super::{Resource, Spend};
 pub(super) struct Serving {
     pub(super) connections: u64,
     pub(super) transfers: u64,
+    pub(super) tls: bool,
 }
 
 /// Beside as many transfers as that there are connections for what is no transfer.
@@ -20,16 +21,20 @@ pub(super) fn transfers_most(connections: u64) -> u64 {
 
 impl Serving {
     /// Candidates from what is wanted down to the least, each about half of the one before.
-    pub(super) fn candidates(connections_wanted: Option<u64>, transfers_wanted: Option<u64>) -> Vec<Self> {
+    pub(super) fn candidates(
+        connections_wanted: Option<u64>,
+        transfers_wanted: Option<u64>,
+        tls: bool,
+    ) -> Vec<Self> {
         let Some(wanted) = connections_wanted else { return vec![Self::default()] };
         let mut connections = wanted.clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let transfers = transfers_wanted.unwrap_or(TRANSFERS).clamp(TRANSFERS_MIN, TRANSFERS_MAX);
         let mut transfers = transfers.min(transfers_most(connections));
-        let mut candidates = vec![Self { connections, transfers }];
+        let mut candidates = vec![Self { connections, transfers, tls }];
         while connections > CONNECTIONS_MIN || transfers > TRANSFERS_MIN {
             connections = (connections / 2).max(CONNECTIONS_MIN);
             transfers = (transfers / 2).max(TRANSFERS_MIN);
-            candidates.push(Self { connections, transfers });
+            candidates.push(Self { connections, transfers, tls });
         }
         candidates
     }
@@ -47,7 +52,8 @@ impl Serving {
         if self.is_none() {
             return Vec::new();
         }
-        vec![
+        let tls = Spend::new(Resource::Memory, "TLS of connections", self.connections, TLS_CONNECTION_BYTES);
+        let mut spends = vec![
             Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
             Spend::new(
                 Resource::Memory,
@@ -58,7 +64,9 @@ impl Serving {
             Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
             Spend::new(Resource::Memory, "XML documents", DOCUMENTS, DOCUMENT_BYTES),
             Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
-        ]
+        ];
+        spends.extend(self.tls.then_some(tls));
+        spends
     }
 
     pub(super) fn descriptor_spends(&self) -> Vec<Spend> {
