@@ -35,7 +35,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
         outcome.skipped += 1;
         return Ok(outcome);
     }
-    let done = deny(&["check", "advisories"])?;
+    let done = deny(&["--offline", "check", "advisories"])?;
     let mut outcome = judged(&done, outcome);
     outcome.counted.push_str(" with advisories");
     Ok(outcome)

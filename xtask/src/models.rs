@@ -12,7 +12,7 @@ use crate::cargo_stages::{TestCounts, judged, name_failures};
 use crate::process::Finished;
 use crate::stage::{Context, Mode, Outcome, minutes};
 
-/// What runs a scenario; each has a cfg and target directories of its own.
+/// What runs a scenario; each has a target directory of its own, and all but stress a cfg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Checker {
@@ -39,12 +39,14 @@ impl Checker {
         }
     }
 
-    /// `cargo test -p drystone-models --release` under this checker, in the workspace at `root`. Its target directory holds what each
-    /// checkout and scratch copy builds; the dependencies are the same for all.
+    /// `cargo test -p drystone-models --release` under this checker, in the workspace at `root`. The stages and their
+    /// scratch copies have one target directory, because the dependencies are the same.
     pub(crate) fn cargo_test(self, context: &Context, root: &Path) -> Command {
         let mut command =
             context.cargo(["test", "--package", "drystone-models", "--release", "--locked", "--tests"]);
         command.current_dir(root).env("CARGO_TARGET_DIR", context.target.join(self.name()));
+        // What cargo builds incrementally it names differently: that keeps what seeded bugs leave from being taken for the checkout's.
+        command.env("CARGO_INCREMENTAL", "0");
         command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", self.rustflags());
         // Optimised, but without the slow last steps: seeded bugs rebuild it again and again. What a panic says has its place without
         // debug information.

@@ -25,7 +25,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", "size=24m", "drystone-test"]).arg(at);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         if !mounted {
-            println!("skipped: needs root and mount");
+            support::skipped("a full disk needs root and mount");
         }
         mounted.then(|| Self(at.to_owned()))
     }

@@ -31,7 +31,8 @@ impl Configured {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, file).unwrap();
-        let args = [&["--config", path.to_str().unwrap()], args].concat();
+        // Not as many as there are CPUs: they have buffers, and what is left for clients is looked at here.
+        let args = [&["--config", path.to_str().unwrap(), "--workers", "2"], args].concat();
         let server = Served::start(&folder.path().join("store"), &args, &KEY);
         Self { server, file: path, _folder: folder }
     }

@@ -7,7 +7,7 @@ mod served;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use served::{DRYSTONE, Served, drystone};
 
@@ -176,7 +176,10 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
         let rows = limits["resources"].as_array().unwrap();
         rows.iter().any(|row| row["name"] == "transfers" && row["now"] == 1)
     };
-    while !is_under_way(&limits()) {}
+    let begun = Instant::now();
+    while !is_under_way(&limits()) {
+        assert!(begun.elapsed() < served::PATIENCE, "no download is under way");
+    }
     server.signal(rustix::process::Signal::TERM);
     let stopped =
         |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().contains("do not return");

@@ -15,7 +15,7 @@ def leak(path=os.devnull):
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    # With them pytest says every message twice.
+    # With one of them set pytest does not shorten its summary, and says every message twice.
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
 

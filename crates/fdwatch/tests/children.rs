@@ -30,9 +30,6 @@ fn a_zombie_has_no_descriptors() {
 #[test]
 fn a_process_may_end_at_any_time() {
     let mut child = Running::idle();
-    wait_until("it is what it will be", || {
-        std::fs::read(format!("/proc/{}/comm", child.pid())).unwrap() == b"cat\n"
-    });
     let mut watcher = watch(vec![Target::Pid(child.pid())]);
     assert_eq!(watcher.tick(Duration::ZERO).unwrap().alive, 1);
     let report = watcher.report();
@@ -82,10 +79,12 @@ fn whoever_gets_the_name_is_watched_from_then_on() {
     // Longer than a comm, and of this test only.
     let name = format!("watched-by-its-name-{}", std::process::id());
     let program = folder.path().join(&name);
-    std::fs::copy("/bin/cat", &program).unwrap();
+    // A shell: where one program does the work of many, it goes by the name that it is called.
+    std::fs::copy("/bin/sh", &program).unwrap();
     let mut watcher = watch(vec![Target::new(name.as_ref())]);
     assert_eq!(watcher.tick(Duration::ZERO).unwrap().alive, 0);
-    let children: Vec<_> = (0..2).map(|_| Running::start(&mut Command::new(&program))).collect();
+    let children: Vec<_> =
+        (0..2).map(|_| Running::start(Command::new(&program).args(["-c", "read -r line"]))).collect();
     let mut second = 0;
     wait_until("both are seen", || {
         second += 1;
@@ -128,7 +127,13 @@ fn a_kernel_thread_has_none_and_no_name() {
         skipped("there is no kernel thread to be seen");
         return;
     }
-    assert_eq!(count(2).unwrap().descriptors, 0);
+    match count(2) {
+        Err(Error::NotPermitted { .. }) => {
+            skipped("this kernel shows the descriptors of its threads to root only");
+            return;
+        }
+        counted => assert_eq!(counted.unwrap().descriptors, 0),
+    }
     let mut watcher = watch(vec![Target::new("kthreadd".as_ref())]);
     assert_eq!(watcher.tick(Duration::ZERO).unwrap().alive, 0);
 }

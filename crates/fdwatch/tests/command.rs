@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 fn fdwatch(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fdwatch"));
-    command.args(arguments).stdin(Stdio::null());
+    // A signal that the tests were started with as ignored (`nohup`, a background job) would stay ignored.
+    let mut command = Command::new("env");
+    command.args(["--default-signal", env!("CARGO_BIN_EXE_fdwatch")]).args(arguments).stdin(Stdio::null());
     command
 }
 

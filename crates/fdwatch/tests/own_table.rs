@@ -39,7 +39,8 @@ fn a_table_of_its_own_is_counted_too() {
     assert_eq!((after.tables, after.descriptors), (1, before.descriptors));
 }
 
-/// Its own, while it counts us: one of `/proc` and one of the process.
+/// Its own, while it counts us: one of `/proc`, one of the process, and where the kernel does not tell their number (before 6.2) one of
+/// the folder that is read for it.
 fn count_descriptors() -> u64 {
-    2
+    if std::fs::metadata("/proc/self/fd").unwrap().len() > 0 { 2 } else { 3 }
 }

@@ -16,10 +16,15 @@ pub struct LocalFolder {
     config: LocalConfig,
 }
 
+/// Containers have 64 MiB of memory to write to, if not told otherwise; that is too little.
+const ROOM_MIN_BYTES: u64 = 1 << 30;
+
 /// A temporary folder, in memory where the system has such a place: what is checked here is not the disk.
 pub(crate) fn scratch() -> TempDir {
     let shm = Path::new("/dev/shm");
-    let made = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+    let has_room =
+        |at: &Path| rustix::fs::statvfs(at).is_ok_and(|disk| disk.f_bavail * disk.f_frsize > ROOM_MIN_BYTES);
+    let made = if has_room(shm) { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
     made.expect("a temporary folder can be made")
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(store: &Path, args: &[&str], envs: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(DRYSTONE);
+        let mut command = clean();
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "json"]).args(args).arg(store);
         command.envs(envs.iter().copied());
         Self::listening(&mut command)
@@ -119,7 +119,19 @@ impl Drop for Served {
     }
 }
 
-pub(crate) fn drystone(store: &Path, args: &[&str]) -> std::process::Output {
+/// The binary with nothing of the user's own settings.
+fn clean() -> Command {
     let mut command = Command::new(DRYSTONE);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DRYSTONE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("XDG_CONFIG_HOME", "/nowhere").env("HOME", "/nowhere");
+    command
+}
+
+pub(crate) fn drystone(store: &Path, args: &[&str]) -> std::process::Output {
+    let mut command = clean();
     command.arg("--store").arg(store).args(args).output().unwrap()
 }

@@ -1,6 +1,6 @@
 //! What several tests of real processes need.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,21 @@ pub(crate) fn skipped(why: &str) {
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
+    #[allow(dead_code, reason = "each file of tests uses a part of it")]
     pub(crate) fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(child.unwrap())
     }
 
-    /// Waits for its standard input to end.
+    /// Waits for its standard input to end; returned when it does, and opens nothing more.
     #[allow(dead_code, reason = "each file of tests uses a part of it")]
     pub(crate) fn idle() -> Self {
-        Self::start(&mut Command::new("cat"))
+        let mut cat = Command::new("cat");
+        cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = cat.spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        Self(child)
     }
 
     /// As the folder of its descriptors has it: those that we were started with are inherited.
