@@ -91,7 +91,9 @@ fn an_ignored_signal_stays_ignored() {
 
 #[test]
 fn what_is_left_behind_is_reported_and_lives_on() {
-    let (code, said) = run(&["sh", "-c", "(sleep 300 & echo left-is $! >&2) ; exit 3"]);
+    // It ends only when what it leaves behind has its own name: until then it is a copy of the shell.
+    let script = "(sleep 300 & until grep -q sleep /proc/$!/comm; do :; done; echo left-is $! >&2) ; exit 3";
+    let (code, said) = run(&["sh", "-c", script]);
     assert_eq!(code, Some(3));
     let pid: u32 = probe::word_after(&said, "left-is ").parse().unwrap();
     assert!(said.contains(&format!("probe: left {pid} sleep")), "{said}");

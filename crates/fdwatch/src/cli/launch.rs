@@ -1,6 +1,6 @@
 //! `fdwatch run -- COMMAND`: watches what it has started, and ends as that ends.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use super::arguments::RunArgs;
 use super::clock::Clock;
@@ -12,6 +12,7 @@ use crate::report::text;
 use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
 use crate::{Report, Target, WatchConfig, Watcher};
 
+const TOO_FAST: &str = "the command ended before it could be looked at: nothing was checked";
 /// Leftovers that are named.
 const NAMED_MAX: usize = 20;
 
@@ -38,16 +39,19 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
         }
     };
     let leftovers = child.leftovers().map_err(Failure::system("look for what the command left behind"))?;
-    let Some(report) = watched.last(&mut child) else {
-        eprintln!("fdwatch: the command ended before it could be looked at");
-        return Ok(code);
-    };
-    outputs.finish(&report)?;
-    tell(&report, &leftovers, arguments.kill_leftovers)
-        .map_err(|error| Failure::output("standard error", error))?;
+    let report = watched.last(&mut child);
+    // On standard error: standard output is the command's. What else is to be written is, even if nobody reads that.
+    let told = tell(&mut io::stderr().lock(), report.as_ref(), &leftovers, arguments.kill_leftovers);
+    if let Some(report) = &report {
+        outputs.finish(report)?;
+    }
+    told.map_err(|error| Failure::output("standard error", error))?;
     let terms = &arguments.common;
     let is_checked = arguments.check || terms.fail_over.is_some() || terms.max_rate.is_some();
-    Ok(if is_checked && code == 0 { checked(&report) } else { code })
+    Ok(match report {
+        Some(report) if is_checked && code == 0 => checked(&report),
+        _ => code,
+    })
 }
 
 /// Without stacks where they cannot be had: the command matters more, and has not begun when that is found out.
@@ -135,14 +139,24 @@ fn until_tick(
     }
 }
 
-/// On standard error: standard output is the command's.
-fn tell(report: &Report, leftovers: &Leftovers, kills: bool) -> io::Result<()> {
-    let mut out = io::stderr().lock();
-    text::write(&mut out, report)?;
+/// What a command leaves behind is killed, whoever hears of it, and told, also where the command itself was too fast to be looked at.
+fn tell(
+    out: &mut impl io::Write,
+    report: Option<&Report>,
+    leftovers: &Leftovers,
+    kills: bool,
+) -> io::Result<()> {
+    let killed = kills.then(|| leftovers.kill());
+    match report {
+        Some(report) => text::write(out, report)?,
+        None => {
+            writeln!(out, "fdwatch: {TOO_FAST}")?;
+        }
+    }
     if leftovers.is_empty() {
         return Ok(());
     }
-    let count = leftovers.processes.len();
+    let count = leftovers.processes.len() + leftovers.left_out as usize;
     let processes = if count == 1 { "1 process".to_owned() } else { format!("{count} processes") };
     writeln!(out, "Left behind: {processes} that the command has started and not ended")?;
     for process in leftovers.processes.iter().take(NAMED_MAX) {
@@ -151,8 +165,38 @@ fn tell(report: &Report, leftovers: &Leftovers, kills: bool) -> io::Result<()> {
     if count > NAMED_MAX {
         writeln!(out, "  and {} more", count - NAMED_MAX)?;
     }
-    if kills {
-        writeln!(out, "Killed {} of them", leftovers.kill())?;
+    if let Some(killed) = killed {
+        writeln!(out, "Killed {killed} of them")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+    use crate::proc::{ProcRoot, Process};
+    use crate::run::Leftover;
+
+    #[test]
+    fn what_a_command_too_fast_to_be_looked_at_leaves_behind_is_killed_too() {
+        let mut sleeper = Command::new("sleep").arg("300").spawn().unwrap();
+        let key = Process::open(&ProcRoot::open("/proc".as_ref()).unwrap(), sleeper.id()).unwrap().key();
+        let left = Leftover { key, name: b"sleep".to_vec() };
+        let leftovers = Leftovers { processes: vec![left], left_out: 0 };
+        let mut said = Vec::new();
+        tell(&mut said, None, &leftovers, true).unwrap();
+        // Ends it if it was not killed; the signal that ended it tells which.
+        kill_process(Pid::from_child(&sleeper), Signal::TERM).unwrap();
+        let status = sleeper.wait().unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("before it could be looked at"), "{said}");
+        assert!(said.contains(&format!("\n  {}  sleep\n", sleeper.id())), "{said}");
+        assert!(said.ends_with("Killed 1 of them\n"), "{said}");
+        assert_eq!(status.signal(), Some(9));
+    }
 }
