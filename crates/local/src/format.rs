@@ -82,9 +82,6 @@ struct Described {
 
 pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     let file = folder.join(FILE);
-    if file.exists() {
-        return Err(OpenError::Exists(folder.to_owned()));
-    }
     // The folders that have to be made, and the one that they are made in: each must keep its new name.
     let mut named_in: Vec<&Path> = Vec::new();
     for ancestor in folder.ancestors().skip(1) {
@@ -94,6 +91,16 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
             break;
         }
     }
+    let sync = |dir: &Path| {
+        let synced = File::open(dir).and_then(|dir| dir.sync_all());
+        synced.map_err(failed("sync", dir))
+    };
+    if file.exists() {
+        // Whoever made it may have been killed before its name was durable. If that cannot be helped, it is there all the same.
+        let _ = sync(folder);
+        return Err(OpenError::Exists(folder.to_owned()));
+    }
+    let is_new = !folder.exists();
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         // What a killed `init` leaves behind is ours to finish.
@@ -116,12 +123,17 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     let new = folder.join("drystone.toml.new");
     let mut out = File::create(&new).map_err(failed("create", &new))?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
+    for dir in named_in {
+        let named = sync(dir);
+        // What was there already is somebody else's, who may not let us open what it is in; or a killed `init`'s, who may.
+        if is_new {
+            named?;
+        }
+    }
+    sync(folder)?;
     // Last, because its presence says that everything else is there.
     fs::rename(&new, &file).map_err(failed("rename", &new))?;
-    for dir in named_in.into_iter().chain([folder]) {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", dir))?;
-    }
-    Ok(())
+    sync(folder)
 }
 
 pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {

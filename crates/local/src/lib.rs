@@ -24,7 +24,7 @@ mod segments;
 use std::path::{Path, PathBuf};
 
 use drystone_chunker::Chunking;
-use drystone_store::{SegmentStorage, StoreError, SyncPolicy};
+use drystone_store::{StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
 
 pub use database::SqliteRecords;
@@ -95,39 +95,20 @@ impl LocalStore {
     /// When it is not a store, of a newer format, or its database is missing or damaged.
     pub fn open(folder: &Path, config: &LocalConfig) -> Result<Self, OpenError> {
         let chunking = format::read(folder)?;
-        let records = SqliteRecords::open(&records_path(folder), config)?;
-        let segments = SegmentFiles::new(segments_path(folder), config);
-        // What cannot be written to acknowledges nothing.
-        if config.sync == SyncPolicy::Commit && !records.is_read_only {
-            sync_leftovers(folder, &records, &segments)?;
-        }
-        Ok(Self { records: PlainArc::new(records), segments: PlainArc::new(segments), chunking })
-    }
-}
-
-/// Syncs what was put with [`SyncPolicy::Never`]: from now on a put may find its chunks there and acknowledge them as durable.
-fn sync_leftovers(folder: &Path, records: &SqliteRecords, segments: &SegmentFiles) -> Result<(), OpenError> {
-    let refused = |error: StoreError| match error {
-        StoreError::Inconsistent(detail) => OpenError::DamagedRecords { path: records_path(folder), detail },
-        error => OpenError::Io {
-            what: "sync the segments of",
-            path: folder.to_owned(),
-            source: std::io::Error::other(error),
-        },
-    };
-    loop {
-        let unsynced = records.unsynced_segments().map_err(refused)?;
-        for segment in &unsynced {
-            match segments.sync(*segment) {
-                // Whoever reads from a segment that is gone is told so; there is nothing to sync.
-                Err(StoreError::Storage { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                synced => synced.map_err(refused)?,
+        let segments = PlainArc::new(SegmentFiles::new(segments_path(folder), config));
+        let records = SqliteRecords::open(&records_path(folder), config, &segments)?;
+        // From now on a put may find there what was put with `SyncPolicy::Never`.
+        records.sync_leftovers().map_err(|error| match error {
+            StoreError::Inconsistent(detail) => {
+                OpenError::DamagedRecords { path: records_path(folder), detail }
             }
-            records.mark_synced(*segment).map_err(refused)?;
-        }
-        if unsynced.is_empty() {
-            return Ok(());
-        }
+            error => OpenError::Io {
+                what: "sync the segments of",
+                path: folder.to_owned(),
+                source: std::io::Error::other(error),
+            },
+        })?;
+        Ok(Self { records: PlainArc::new(records), segments, chunking })
     }
 }
 

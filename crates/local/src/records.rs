@@ -9,7 +9,7 @@ use drystone_store::{
     ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError,
     Totals, UploadId, UploadRow,
 };
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
 use crate::{records_commit, records_copy, records_keys, records_manifest, records_read, records_uploads};
@@ -68,7 +68,10 @@ impl Records for SqliteRecords {
     }
 
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
-        self.write("cannot commit to the records", |tx| records_commit::apply(tx, batch, self.sync))
+        let what = "cannot commit to the records";
+        let apply = |tx: &Transaction<'_>| records_commit::apply(tx, batch, self.sync);
+        // Sealing a segment promises nothing.
+        if batch.entries.is_empty() { self.write(what, apply) } else { self.write_durably(what, apply) }
     }
 
     fn create_segment(&self) -> Result<SegmentId> {
@@ -194,7 +197,7 @@ impl Records for SqliteRecords {
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
-        self.write("cannot copy an object", |tx| records_copy::copy(tx, source, target))?
+        self.write_durably("cannot copy an object", |tx| records_copy::copy(tx, source, target))?
     }
 
     fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
@@ -240,7 +243,9 @@ impl Records for SqliteRecords {
         range: Option<Range<u64>>,
         target: &PartTarget,
     ) -> Result<PartRow> {
-        self.write("cannot copy a part", |tx| records_copy::copy_part(tx, source, range.as_ref(), target))?
+        self.write_durably("cannot copy a part", |tx| {
+            records_copy::copy_part(tx, source, range.as_ref(), target)
+        })?
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
@@ -252,7 +257,7 @@ impl Records for SqliteRecords {
     }
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
-        self.write("cannot complete a multipart upload", |tx| {
+        self.write_durably("cannot complete a multipart upload", |tx| {
             records_copy::complete_upload(tx, upload, completion)
         })?
     }

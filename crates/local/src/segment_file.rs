@@ -49,6 +49,8 @@ pub(crate) struct SegmentFile {
     reserved: u64,
     written_back: u64,
     sync: SyncPolicy,
+    /// Whether its name is as durable as what is synced below it. Not that of an adopted one: its maker may have been killed.
+    is_name_synced: bool,
     open: PlainArc<OpenWriters>,
 }
 
@@ -71,8 +73,18 @@ impl SegmentFile {
             reserved: HEADER_BYTES,
             written_back: HEADER_BYTES,
             sync,
+            is_name_synced: false,
             open,
         }
+    }
+
+    /// To be done before anything is acknowledged that lies in it.
+    pub(crate) fn sync_name(&mut self) -> io::Result<()> {
+        if self.sync == SyncPolicy::Commit && !self.is_name_synced {
+            sync_name(&self.path)?;
+            self.is_name_synced = true;
+        }
+        Ok(())
     }
 
     fn failed(&self, what: &str, source: io::Error) -> StoreError {
@@ -147,6 +159,7 @@ impl SegmentWriter for SegmentFile {
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<u64> {
+        self.sync_name().map_err(|error| self.failed("sync the name of", error))?;
         let offset = self.len;
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
         self.reserve(offset + bytes);
@@ -169,6 +182,11 @@ impl Drop for SegmentFile {
         }
         self.open.remove(self.id);
     }
+}
+
+/// Syncs a segment's name, and that of the folder it is in, which somebody else may have made a moment ago and not synced yet.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    path.ancestors().skip(1).take(2).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 /// Writes the parts one after the other at `offset`, in as few calls as the kernel allows.

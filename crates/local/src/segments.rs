@@ -1,9 +1,9 @@
 //! The segment files of a store: made, adopted, read and synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy};
@@ -11,7 +11,7 @@ use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
 use crate::LocalConfig;
-use crate::segment_file::{SegmentFile, header, write_all_at};
+use crate::segment_file::{SegmentFile, header, sync_name, write_all_at};
 
 /// Segment files below one folder.
 pub struct SegmentFiles {
@@ -20,6 +20,10 @@ pub struct SegmentFiles {
     segment_bytes_max: u64,
     open: PlainArc<OpenWriters>,
     readers: Readers,
+    /// Segments whose sync failed. Locked for as long as one is synced: the kernel reports a write-back error once for each open file,
+    /// so of two syncs side by side, or of one after the other, one would believe that all is well. The group commit is not the only
+    /// one that asks.
+    failed_syncs: Mutex<BTreeSet<SegmentId>>,
 }
 
 /// The files that this process appends to, so that a sync finds their descriptors.
@@ -51,6 +55,7 @@ impl SegmentFiles {
             segment_bytes_max: config.segment_bytes_max,
             open: PlainArc::default(),
             readers: Readers { files: Mutex::new(Vec::with_capacity(len_max)), len_max },
+            failed_syncs: Mutex::default(),
         }
     }
 
@@ -65,6 +70,10 @@ impl SegmentFiles {
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
+        // Opened before its maker gave it up, and locked after.
+        if file.metadata()?.nlink() == 0 {
+            return Ok(None);
+        }
         let file = PlainArc::new(file);
         self.open.files.lock().insert(id, PlainArc::clone(&file));
         let open = PlainArc::clone(&self.open);
@@ -72,8 +81,7 @@ impl SegmentFiles {
     }
 
     fn make(&self, id: SegmentId, path: &Path) -> io::Result<SegmentFile> {
-        let folder = path.parent().unwrap_or(&self.folder);
-        match fs::create_dir(folder) {
+        match fs::create_dir(path.parent().unwrap_or(&self.folder)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -81,18 +89,47 @@ impl SegmentFiles {
         // between the making and the lock.
         let unnamed = path.with_extension("new");
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&unnamed)?;
+        let mut owned =
+            self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
+        // Given up while it is owned, or somebody could adopt what a power cut takes away.
+        owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
+        Ok(owned)
+    }
+
+    fn name(&self, id: SegmentId, path: &Path, unnamed: &Path, file: File) -> io::Result<SegmentFile> {
         write_all_at(&file, &[&header(id)], 0)?;
         let owned = self.own(id, path, file)?;
         let owned = owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
         // Never over an existing one: after an old database was put back, ids are handed out again.
-        rustix::fs::renameat_with(CWD, &unnamed, CWD, path, RenameFlags::NOREPLACE)?;
-        if self.sync == SyncPolicy::Commit {
-            // The names must be as durable as the bytes that later syncs put below them; also the folder's, which somebody
-            // else may have made a moment ago and not synced yet.
-            File::open(folder)?.sync_all()?;
-            File::open(&self.folder)?.sync_all()?;
-        }
+        rustix::fs::renameat_with(CWD, unnamed, CWD, path, RenameFlags::NOREPLACE)?;
         Ok(owned)
+    }
+
+    /// As durable as if it had been made and written with [`SyncPolicy::Commit`].
+    pub(crate) fn sync_with_names(&self, id: SegmentId) -> Result<()> {
+        self.sync_once(id, || {
+            sync_name(&self.path(id)).map_err(|error| self.failed("sync the name of", id, error))
+        })
+    }
+
+    /// `first` is done before it, one at a time, too.
+    fn sync_once(&self, id: SegmentId, first: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut failed_syncs = self.failed_syncs.lock();
+        if failed_syncs.contains(&id) {
+            return Err(self.failed("sync", id, io::Error::other("an earlier sync of it failed")));
+        }
+        first()?;
+        let open = self.open.files.lock().get(&id).map(PlainArc::clone);
+        let file = match open {
+            Some(file) => Ok(file),
+            // Its writer has been dropped since; the kernel keeps an error for the next descriptor that asks.
+            None => File::open(self.path(id)).map(PlainArc::new),
+        };
+        let file = file.map_err(|error| self.failed("sync", id, error))?;
+        file.sync_data().map_err(|error| {
+            failed_syncs.insert(id);
+            self.failed("sync", id, error)
+        })
     }
 
     fn reader(&self, id: SegmentId) -> io::Result<PlainArc<File>> {
@@ -140,12 +177,43 @@ impl SegmentStorage for SegmentFiles {
     }
 
     fn sync(&self, id: SegmentId) -> Result<()> {
-        let open = self.open.files.lock().get(&id).map(PlainArc::clone);
-        let synced = match open {
-            Some(file) => file.sync_data(),
-            // Its writer has been dropped since; the kernel keeps an error for the next descriptor that asks.
-            None => File::open(self.path(id)).and_then(|file| file.sync_data()),
-        };
-        synced.map_err(|error| self.failed("sync", id, error))
+        self.sync_once(id, || Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments() -> (tempfile::TempDir, SegmentFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        let files = SegmentFiles::new(folder.path().to_owned(), &LocalConfig::default());
+        (folder, files)
+    }
+
+    #[test]
+    fn one_that_its_maker_gave_up_is_not_adopted() {
+        let (_folder, files) = segments();
+        let (id, path) = (SegmentId(7), files.path(SegmentId(7)));
+        let made = files.make(id, &path).unwrap();
+        let opened = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        drop(made);
+        assert!(files.own(id, &path, opened).unwrap().is_none(), "its name is gone");
+        assert!(files.open.files.lock().is_empty());
+    }
+
+    #[test]
+    fn one_that_cannot_be_made_leaves_nothing_and_takes_nothing_away() {
+        let (_folder, files) = segments();
+        let (id, path) = (SegmentId(7), files.path(SegmentId(7)));
+        drop(files.make(id, &path).unwrap());
+        fs::write(&path, "somebody else's").unwrap();
+        let error = files.make(id, &path).err().expect("there is one");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
+        let left: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [path]);
     }
 }

@@ -90,18 +90,44 @@ fn a_store_that_cannot_be_written_to_is_read() {
     assert!(!path.join("records.db-wal").exists(), "a closed store has no log");
     set_modes(folder.path(), 0o555, 0o444);
 
-    let me = std::env::current_exe().expect("it runs");
-    let program = copy_for_all(&me);
-    let mut test = std::process::Command::new(program.path().join("program"));
-    test.args(["--exact", "a_store_that_cannot_be_written_to_is_read"]).env("DRYSTONE_TEST_READ_ONLY", &path);
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::process::CommandExt::uid(&mut test, NOBODY);
-    }
-    let done = test.output().expect("this test can be run again");
+    let done = again_as_nobody("a_store_that_cannot_be_written_to_is_read", "DRYSTONE_TEST_READ_ONLY", &path);
     // Else it cannot be removed.
     set_modes(folder.path(), 0o755, 0o644);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     assert!(!path.join("records.db-wal").exists() && !path.join("records.db-shm").exists());
+}
+
+/// Runs one of the tests here again, with a folder in a variable, and not as root.
+fn again_as_nobody(name: &str, variable: &str, folder: &Path) -> std::process::Output {
+    let me = std::env::current_exe().expect("it runs");
+    let program = copy_for_all(&me);
+    let mut test = std::process::Command::new(program.path().join("program"));
+    test.args(["--exact", name]).env(variable, folder);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::process::CommandExt::uid(&mut test, NOBODY);
+    }
+    test.output().expect("this test can be run again")
+}
+
+#[test]
+fn a_store_can_be_made_in_a_folder_of_a_folder_that_cannot_be_listed() {
+    if let Some(folder) = std::env::var_os("DRYSTONE_TEST_UNLISTED") {
+        return LocalStore::init(Path::new(&folder), chunking()).expect("it is empty");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("home");
+    fs::create_dir(&path).expect("it is new");
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    mode(&path, 0o777).expect("it is ours");
+    mode(folder.path(), 0o311).expect("it is ours");
+    let done = again_as_nobody(
+        "a_store_can_be_made_in_a_folder_of_a_folder_that_cannot_be_listed",
+        "DRYSTONE_TEST_UNLISTED",
+        &path,
+    );
+    mode(folder.path(), 0o755).expect("it is ours");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(path.join("drystone.toml").exists());
 }
 
 /// Everybody may read everything below `folder`, and nobody may write; or its owner again.
