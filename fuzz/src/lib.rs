@@ -1,8 +1,28 @@
-//! How a fuzz target is made from a body, and the one body that is not in testkit.
+//! How a fuzz target is made from a body, and the bodies that are in neither testkit nor fdwatch.
+//!
+//! Those of the server's parsers are the server's own files, and so are the parsers: with the server would come all of S3, HTTP and TLS,
+//! which is most of what there would be to compile.
 
 mod config;
+#[allow(dead_code, reason = "the parsers need less of it than the server")]
+#[path = "../../crates/server/src/fault.rs"]
+mod fault;
+#[path = "../../crates/server/src/files"]
+mod files {
+    #[allow(dead_code, reason = "the bodies need less of it than the server")]
+    pub(crate) mod fields;
+}
+#[path = "../../crates/server/src/fuzzing/mod.rs"]
+mod fuzzing;
+#[path = "../../crates/server/src/range.rs"]
+mod range;
+#[path = "../../crates/server/src/s3"]
+mod s3 {
+    pub(crate) mod framing;
+}
 
 pub use config::config;
+pub use fuzzing::{aws_chunked, form_body, http_range};
 
 /// Makes the fuzz target of a body.
 #[macro_export]

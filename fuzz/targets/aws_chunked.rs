@@ -1,4 +1,4 @@
-//! See `drystone_server::fuzzing::aws_chunked`.
+//! See `crates/server/src/fuzzing/aws_chunked.rs`.
 #![no_main]
 
-drystone_fuzz::target!(drystone_server::fuzzing::aws_chunked);
+drystone_fuzz::target!(drystone_fuzz::aws_chunked);

@@ -1,4 +1,4 @@
-//! See `drystone_server::fuzzing::form_body`.
+//! See `crates/server/src/fuzzing/form_body.rs`.
 #![no_main]
 
-drystone_fuzz::target!(drystone_server::fuzzing::form_body);
+drystone_fuzz::target!(drystone_fuzz::form_body);

@@ -1,4 +1,4 @@
-//! See `drystone_server::fuzzing::http_range`.
+//! See `crates/server/src/fuzzing/http_range.rs`.
 #![no_main]
 
-drystone_fuzz::target!(drystone_server::fuzzing::http_range);
+drystone_fuzz::target!(drystone_fuzz::http_range);

@@ -59,9 +59,10 @@ pub fn check<F: Fn() + Send + Sync + 'static>(scope: Scope, scenario: F) {
             scenario();
         }
     };
-    checker::run(name, scope, counted);
+    let is_cut_short = checker::run(name, scope, counted);
     CURRENT.with_borrow_mut(|current| *current = None);
-    println!("model: {name} {} {} schedules", checker::NAME, counter.load(Ordering::Relaxed));
+    let how = if is_cut_short { ", cut short" } else { "" };
+    println!("model: {name} {} {} schedules{how}", checker::NAME, counter.load(Ordering::Relaxed));
 }
 
 /// Starts a thread of a scenario.
@@ -120,7 +121,7 @@ fn thorough(schedules: u64) -> u64 {
 
 #[cfg(model_loom)]
 mod checker {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::{Scope, thorough};
 
@@ -132,22 +133,26 @@ mod checker {
     /// How often loom looks at its limits.
     const CHECK_EVERY: usize = 500;
 
-    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) {
+    /// Whether the time was over before the schedules were.
+    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(scope.loom_preemptions);
         builder.max_branches = BRANCHES_MAX;
         builder.checkpoint_interval = CHECK_EVERY;
         builder.max_permutations =
             Some(usize::try_from(thorough(scope.loom_schedules_max)).unwrap_or(usize::MAX));
-        builder.max_duration = Some(Duration::from_secs(thorough(SECONDS_MAX)));
+        let most = Duration::from_secs(thorough(SECONDS_MAX));
+        builder.max_duration = Some(most);
+        let begun = Instant::now();
         builder.check(scenario);
+        begun.elapsed() >= most
     }
 }
 
 #[cfg(model_shuttle)]
 mod checker {
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
     use shuttle::{Config, Runner};
@@ -159,23 +164,26 @@ mod checker {
     /// One scenario may not use up the whole stage, whatever the machine.
     const SECONDS_MAX: u64 = 60;
 
-    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) {
+    /// Whether the time was over before the schedules were.
+    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
         let scenario = Arc::new(scenario);
         let again = Arc::clone(&scenario);
         if let Ok(schedule) = std::env::var("DRYSTONE_SCHEDULE") {
-            Runner::new(ReplayScheduler::new_from_encoded(&schedule), config()).run(move || again());
-            return;
+            Runner::new(ReplayScheduler::new_from_encoded(&schedule), Config::new()).run(move || again());
+            return false;
         }
+        let begun = Instant::now();
+        let config = || {
+            let mut config = Config::new();
+            config.max_time =
+                Some(Duration::from_secs(thorough(SECONDS_MAX)).saturating_sub(begun.elapsed()));
+            config
+        };
         let schedules = usize::try_from(thorough(scope.shuttle_schedules)).unwrap_or(usize::MAX);
         let pct = schedules / 3;
-        Runner::new(RandomScheduler::new(schedules - pct), config()).run(move || again());
-        Runner::new(PctScheduler::new(PCT_DEPTH, pct), config()).run(move || scenario());
-    }
-
-    fn config() -> Config {
-        let mut config = Config::new();
-        config.max_time = Some(Duration::from_secs(thorough(SECONDS_MAX)));
-        config
+        let random = Runner::new(RandomScheduler::new(schedules - pct), config()).run(move || again());
+        let pct = Runner::new(PctScheduler::new(PCT_DEPTH, pct), config()).run(move || scenario());
+        random + pct < schedules
     }
 }
 
@@ -190,7 +198,8 @@ mod checker {
     /// For all repetitions together.
     const HANG: Duration = Duration::from_secs(60);
 
-    pub(super) fn run(name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) {
+    /// Never cut short: what takes too long hangs.
+    pub(super) fn run(name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
         let (ended, end) = channel();
         let runs = scope.stress_runs;
         let runner = std::thread::spawn(move || {
@@ -207,5 +216,6 @@ mod checker {
         if let Err(panic) = runner.join() {
             std::panic::resume_unwind(panic);
         }
+        false
     }
 }

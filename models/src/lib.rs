@@ -1,5 +1,6 @@
-//! Interleaving checks of drystone's production code: the scenarios are in `tests/interleavings`, one file per subject;
-//! here is what they share. Those of the server's asynchronous edge are in `edge`, a crate of its own.
+//! Interleaving checks of drystone's production code. Here is what all scenarios share, and in `tests/pools` are those of the primitives,
+//! one file per subject. The protocol of the store (`protocol`) and the asynchronous edge of the server (`edge`) are packages of their
+//! own: a seeded bug then builds nothing but what must find it.
 //!
 //! A scenario is a plain function over `drystone_sync` types and is written once. The cfg decides how it is run:
 //!
@@ -10,9 +11,9 @@
 //! | `model_shuttle` | shuttle, random schedules and PCT of depth 3 | samples, for shapes too large for loom |
 //!
 //! ```text
-//! cargo test -p drystone-models --release
-//! RUSTFLAGS="--cfg model_loom"    CARGO_TARGET_DIR=/tmp/t-loom    cargo test -p drystone-models --release -- --nocapture
-//! RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle cargo test -p drystone-models --release -- --nocapture
+//! cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release
+//! RUSTFLAGS="--cfg model_loom"    CARGO_TARGET_DIR=/tmp/t-loom    cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --nocapture
+//! RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --nocapture
 //! ```
 //!
 //! Each run says `model: NAME CHECKER COUNT schedules`. `DRYSTONE_VERIFY=full` explores ten times as many.
@@ -24,7 +25,7 @@
 //!
 //! ```text
 //! DRYSTONE_SCHEDULE="91010bdd…" RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle \
-//!     cargo test -p drystone-models --release -- --exact --nocapture NAME
+//!     cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --exact --nocapture NAME
 //! ```
 //!
 //! A schedule fits only the code that it was recorded on; on other code the replay says `schedule ended early`.
@@ -39,4 +40,3 @@
 //! - a panic that is part of the plot is made with [`explore::plotted_panic`], which prints nothing.
 
 pub mod explore;
-pub mod memory;

@@ -17,6 +17,7 @@ mod serving;
 mod shipped;
 mod shutdown;
 mod sweep;
+mod syncs;
 mod trace;
 mod workload;
 
@@ -210,7 +211,7 @@ fn run_parts(
     Ok(rows)
 }
 
-/// Quick: release without link-time optimisation, which the other tools of this repository build as well. Full: what ships.
+/// Quick: the profile for a short build. Full: what ships.
 fn built(context: &Context, log: &Log) -> Result<PathBuf> {
     let profile = if context.mode == Mode::Full { "release" } else { "fast" };
     let command = context.cargo(["build", "--profile", profile, "--locked", "--package", "drystone"]);

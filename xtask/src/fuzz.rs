@@ -15,7 +15,7 @@ use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Mode, Outcome, minutes};
 use crate::tools::{CARGO_FUZZ, has_nightly};
 
-const SMOKE_SECONDS_QUICK: u64 = 10;
+const SMOKE_SECONDS_QUICK: u64 = 6;
 const SMOKE_SECONDS_FULL: u64 = 60;
 /// Targets that are checked at a time: a fuzzer keeps one core busy, CI has two.
 const WIDTH: usize = 2;

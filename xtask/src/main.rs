@@ -19,6 +19,8 @@ mod scratch;
 mod seeded;
 mod side_by_side;
 mod stage;
+mod suites;
+mod test_stage;
 mod tidy;
 mod tools;
 mod venv;

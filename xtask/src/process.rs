@@ -66,6 +66,10 @@ impl Log {
             .with_context(|| format!("open {}", self.path.display()))
     }
 
+    pub(crate) fn write(&self, text: &str) -> Result<()> {
+        std::fs::write(&self.path, text).with_context(|| format!("write {}", self.path.display()))
+    }
+
     fn bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// What a build of `drystone-models` reads.
+/// What a build of the models reads.
 const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "models", "xtask"];
 
 /// File contents by path relative to the workspace root.

@@ -3,8 +3,8 @@
 //! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
 //! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
 //! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
-//! copy with the target directory of that checker's own stage, so only what changed is rebuilt; the checkers work side by side, because the end of each build
-//! (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
+//! copy with the target directory of that checker's own stage, so only what changed is rebuilt; the checkers work side by side, because the
+//! end of each build (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
 //! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
 
 mod judge;
@@ -12,7 +12,7 @@ mod mutant;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use anyhow::Result;
 
 use self::judge::{Found, judge, judge_control};
 use self::mutant::{Mutant, apply, load};
-use crate::models::Checker;
+use crate::models::{BINARIES, Binary, Checker};
 use crate::process::{Finished, Log, tail};
 use crate::scratch::{Sources, read_sources, write_sources};
 use crate::side_by_side::side_by_side;
@@ -87,8 +87,8 @@ impl Tally {
 
 enum Build {
     Fresh,
-    /// The copy changed and cargo did not compile the models anew. Of no concern to the control: what changed
-    /// since the last verification may be a crate that the models do not use.
+    /// The copy changed and cargo did not compile the scenarios anew. Of no concern to the control: what changed
+    /// since the last verification may be a crate that they do not use.
     Stale,
 }
 
@@ -107,7 +107,7 @@ impl<'a> Workshop<'a> {
 
     fn try_all(&self, mutants: &[&Mutant], tally: &mut Tally) -> Result<()> {
         let scenarios: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.scenario.as_str()).collect();
-        if !self.control("control-first", &scenarios, tally)? {
+        if !self.control("control-first", &scenarios, None, tally)? {
             let untried =
                 mutants.iter().map(|mutant| format!("{} not tried, its control failed", mutant.name));
             tally.failures.extend(untried);
@@ -118,17 +118,29 @@ impl<'a> Workshop<'a> {
             self.try_one(mutant, tally)?;
             last = Some(mutant.scenario.as_str());
         }
-        self.control("control-last", &last.into_iter().collect(), tally)?;
+        if let Some(last) = last {
+            self.control("control-last", &BTreeSet::from([last]), binary_of(last, self.pristine), tally)?;
+        }
         Ok(())
     }
 
-    /// The unedited copy: its scenarios must all exist and pass.
-    fn control(&self, name: &str, scenarios: &BTreeSet<&str>, tally: &mut Tally) -> Result<bool> {
+    /// The unedited copy, all of it or one binary: its scenarios must all exist and pass.
+    fn control(
+        &self,
+        name: &str,
+        scenarios: &BTreeSet<&str>,
+        binary: Option<&Binary>,
+        tally: &mut Tally,
+    ) -> Result<bool> {
         let log = self.log(&format!("{name}-{}", self.checker.name()))?;
-        let verdict = match self.build(self.pristine, &log)? {
+        let verdict = match self.build(self.pristine, binary, &log)? {
             Err(reason) => Err(reason),
             // A look only: exploring them is what the stages of the checkers are for.
-            Ok(_) => judge_control(&self.run(scenarios, Some("control"), &log, minutes(10))?, scenarios),
+            Ok(Build::Fresh | Build::Stale) => {
+                let mut command = self.cargo(binary);
+                command.env("DRYSTONE_VERIFY", "control");
+                judge_control(&self.run(command, scenarios, &log, minutes(10))?, scenarios)
+            }
         };
         let result = match &verdict {
             Ok(seconds) => format!("{} scenarios pass without a bug ({seconds:.1} s)", scenarios.len()),
@@ -161,47 +173,52 @@ impl<'a> Workshop<'a> {
             Ok(edited) => edited,
             Err(error) => return Ok(Err(format!("{error:#}"))),
         };
-        match self.build(&edited, log)? {
+        let Some(binary) = binary_of(&mutant.scenario, self.pristine) else {
+            return Ok(Err(format!("there is no scenario {}", mutant.scenario)));
+        };
+        match self.build(&edited, Some(binary), log)? {
             Err(reason) => return Ok(Err(reason)),
-            Ok(Build::Stale) => return Ok(Err("cargo did not rebuild the models after the edit".to_owned())),
+            Ok(Build::Stale) => {
+                return Ok(Err("cargo did not rebuild the scenarios after the edit".to_owned()));
+            }
             Ok(Build::Fresh) => {}
         }
         let limit = Duration::from_secs(mutant.timeout_seconds);
-        let done = self.run(&BTreeSet::from([mutant.scenario.as_str()]), None, log, limit)?;
+        let scenarios = BTreeSet::from([mutant.scenario.as_str()]);
+        let done = self.run(self.cargo(Some(binary)), &scenarios, log, limit)?;
         Ok(judge(mutant, &done))
     }
 
-    /// Makes the copy hold `sources` and builds it, or says why that failed.
-    fn build(&self, sources: &Sources, log: &Log) -> Result<Result<Build, String>> {
+    /// Makes the copy hold `sources` and builds it, or one of its binaries, or says why that failed.
+    fn build(&self, sources: &Sources, binary: Option<&Binary>, log: &Log) -> Result<Result<Build, String>> {
         let is_changed = write_sources(&self.source, sources)?;
-        let mut command = self.cargo();
+        let mut command = self.cargo(binary);
         command.arg("--no-run");
         let done = self.context.runner.run(command, log, minutes(20))?;
         Ok(match done.reason() {
             Some(how) => Err(format!("it does not build ({how}): not a finding")),
-            None if is_changed && !done.output.contains("Compiling drystone-models ") => Ok(Build::Stale),
+            None if is_changed && binary.is_some_and(|binary| !is_compiled(binary, &done.output)) => {
+                Ok(Build::Stale)
+            }
             None => Ok(Build::Fresh),
         })
     }
 
-    /// `effort`: another one than this verification's.
     fn run(
         &self,
+        mut command: Command,
         scenarios: &BTreeSet<&str>,
-        effort: Option<&str>,
         log: &Log,
         limit: Duration,
     ) -> Result<Finished> {
-        let mut command = self.cargo();
-        command.envs(effort.map(|effort| ("DRYSTONE_VERIFY", effort)));
         command.args(["--", "--exact", "--nocapture"]).args(scenarios);
         self.context.runner.run(command, log, limit)
     }
 
-    /// The models of the copy. Built incrementally, so that an edit of one line costs seconds; the price is paid once, by the
-    /// first control.
-    fn cargo(&self) -> Command {
-        let mut command = self.checker.cargo_test(self.context, &self.source);
+    /// The models of the copy, all or one binary: compiling that of a bug's scenario is most of what the bug costs. Built
+    /// incrementally, so that an edit of one line costs seconds; the price is paid once, by the first control.
+    fn cargo(&self, binary: Option<&Binary>) -> Command {
+        let mut command = self.checker.cargo_test(self.context, &self.source, binary);
         command.env("CARGO_INCREMENTAL", "1");
         command
     }
@@ -220,5 +237,32 @@ impl<'a> Workshop<'a> {
             self.context.talk.line("----");
         }
         tally.details.push(line);
+    }
+}
+
+/// The test binary of `MODULE::NAME`: that with a file `MODULE.rs`.
+fn binary_of(scenario: &str, sources: &Sources) -> Option<&'static Binary> {
+    let file = format!("{}.rs", scenario.split_once("::")?.0);
+    BINARIES.iter().find(|binary| sources.contains_key(&Path::new(binary.folder).join(&file)))
+}
+
+/// By what cargo says when it begins.
+fn is_compiled(binary: &Binary, output: &str) -> bool {
+    output.contains(&format!("Compiling {} ", binary.package))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_in_the_binary_that_has_its_file() {
+        let paths = ["models/src/queue.rs", "models/tests/pools/queue.rs", "models/edge/tests/edge/edge.rs"];
+        let sources = paths.iter().map(|path| (PathBuf::from(path), Vec::new())).collect();
+        let found = |scenario| Some(binary_of(scenario, &sources)?.name);
+        assert_eq!(found("queue::nothing_is_lost"), Some("pools"));
+        assert_eq!(found("edge::nothing_is_lost"), Some("edge"));
+        assert_eq!(found("store::nothing_is_lost"), None);
+        assert_eq!(found("queue"), None);
     }
 }

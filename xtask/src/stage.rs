@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::process::{Log, Runner, Talk};
-use crate::{cargo_stages, deny, faults, fuzz, models, python, seeded, tidy};
+use crate::{cargo_stages, deny, faults, fuzz, models, python, seeded, test_stage, tidy};
 
 /// One stage of the verification.
 pub(crate) struct Stage {
@@ -28,7 +28,7 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "fmt", about: "formatting", listed: always, run: cargo_stages::fmt },
     Stage { name: "clippy", about: "lints", listed: always, run: cargo_stages::clippy },
     Stage { name: "tidy", about: "rules of this repository", listed: always, run: tidy::stage },
-    Stage { name: "test", about: "tests of the workspace", listed: always, run: cargo_stages::test },
+    Stage { name: "test", about: "tests of the workspace", listed: always, run: test_stage::stage },
     Stage { name: "python", about: "the Python package, as a wheel", listed: always, run: python::stage },
     Stage { name: "doc", about: "documentation", listed: always, run: cargo_stages::doc },
     Stage { name: "deny", about: "licences, bans, sources, advisories", listed: always, run: deny::stage },
@@ -92,14 +92,20 @@ impl Context {
         Log::create(&self.target.join("verify"), stage)
     }
 
-    /// `cargo` in the workspace root, without what the outer `cargo run` says about xtask itself.
+    /// `cargo` in the workspace root.
     pub(crate) fn cargo<const N: usize>(&self, args: [&str; N]) -> Command {
-        let mut command = Command::new("cargo");
-        command.current_dir(&self.root).args(args).env("CARGO_TERM_COLOR", "never");
+        let mut command = self.of_workspace(Command::new("cargo"));
+        command.current_dir(&self.root).args(args);
+        command
+    }
+
+    /// `command` without what the outer `cargo run` says about xtask itself, and what would have libtest run them otherwise.
+    pub(crate) fn of_workspace(&self, mut command: Command) -> Command {
+        command.env("CARGO_TERM_COLOR", "never");
         command.env("CARGO_TARGET_DIR", &self.target).env_remove("LD_LIBRARY_PATH");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "RUST_TEST_"].iter().any(|start| text.starts_with(start)) {
                 command.env_remove(&name);
             }
         }

@@ -10,6 +10,7 @@ mod get;
 mod heartbeat;
 mod interrupt;
 mod key;
+mod malloc;
 mod new_folder;
 mod open;
 mod output;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::args::{LogFormat, ServeArgs};
 use crate::exit::{Exit, Outcome, Usage};
 use crate::key;
+use crate::malloc;
 use crate::open;
 use crate::output::Output;
 use crate::serving::{self, Reload, Serving};
@@ -31,6 +32,7 @@ const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
 const BLOCKING_THREADS_MAX: usize = THREADS_HEARTBEAT_AND_RELOAD as usize;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
+    malloc::bound();
     // Before anything is made or shown.
     let tls = Tls::read(args)?;
     let settings = settings.with_store(args.folder.as_ref());

@@ -4,7 +4,7 @@
 
 mod served;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -187,4 +187,43 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
     let last = log.last().unwrap();
     assert_eq!((&last["transfers"], &last["uploads"]), (&1.into(), &0.into()), "{last}");
     assert_eq!(server.ends_in(Duration::from_secs(20)), Some(8));
+}
+
+/// An allocator that maps and unmaps each of them costs a page fault every 4 KiB.
+#[cfg(target_env = "gnu")]
+#[test]
+fn buffers_of_uploads_are_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [("DRYSTONE_ACCESS_KEY", "AKIDEXAMPLE"), ("DRYSTONE_SECRET_KEY", "a-secret-of-the-test")];
+    let server = Served::start(&folder.path().join("store"), &[], &keys);
+    let bytes = drystone_testkit::noise::Noise::new(1).bytes(64 << 20);
+    let upload = |name: &str| {
+        let mut socket = server.connect();
+        let basic = "QUtJREVYQU1QTEU6YS1zZWNyZXQtb2YtdGhlLXRlc3Q=";
+        write!(
+            socket,
+            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: Basic {basic}\r\nContent-Length: {}\r\n\r\n",
+            bytes.len()
+        )
+        .unwrap();
+        socket.write_all(&bytes).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    };
+    let faults = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid().as_raw_nonzero())).unwrap();
+        // Field 10, counted from behind the name.
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse::<u64>().unwrap()
+    };
+    upload("warm-up");
+    let faulted = || {
+        let before = faults();
+        upload("large");
+        faults() - before
+    };
+    // The least: a thread that works for the first time, or memory that the system took back, is not what is asked for.
+    let faulted = (0..5).map(|_| faulted()).min().unwrap();
+    assert!(faulted < 16_384 / 8, "{faulted} page faults for 16,384 pages");
 }

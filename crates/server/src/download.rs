@@ -171,7 +171,8 @@ impl ObjectBody {
         let transfer = PlainArc::clone(&self.transfer);
         let holding = PlainArc::clone(&self.holding);
         self.engine.block(move || {
-            let _transfer = transfer;
+            // The place goes last: whoever gets it finds the buffers of this one, but for what a worker is still reading ahead.
+            let (_transfer, holding, store) = (transfer, holding, store);
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice()?;
             let mut state = holding.state.lock();
@@ -308,5 +309,7 @@ impl Body for ObjectBody {
     }
 }
 
+// By its path, because another crate includes this file by its own.
 #[cfg(test)]
+#[path = "download/tests.rs"]
 mod tests;

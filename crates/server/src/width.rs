@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use drystone_sync::PlainArc;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::connection::Evictable;
 use crate::places::{Permit, Places, PlacesUsage};
@@ -20,7 +21,9 @@ pub(crate) const NARROW_BYTES: usize = (8 << 10) - 1;
 /// A request that has brought so much is large.
 const LARGE_BYTES: u64 = 32 << 10;
 /// A connection that has been idle for less is likely to be used again at once.
-const IDLE_MIN: Duration = Duration::from_secs(1);
+pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
+/// One that was asked to make room may stay, because a request has begun on it since, and somebody else may have been faster.
+pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The places of wide connections.
 pub(crate) struct Wide {
@@ -56,19 +59,19 @@ pub(crate) struct Width {
     read_bytes: u64,
     /// It has waited, which counts once for a request.
     has_waited: bool,
-    /// An idle connection has been asked to make room for it.
-    has_asked: bool,
+    /// When an idle connection was last asked to make room for it.
+    asked: Option<Instant>,
 }
 
 impl Width {
     pub(crate) fn new(wide: &PlainArc<Wide>) -> Self {
         let wide = PlainArc::clone(wide);
-        Self { wide, place: None, ticket: None, read_bytes: 0, has_waited: false, has_asked: false }
+        Self { wide, place: None, ticket: None, read_bytes: 0, has_waited: false, asked: None }
     }
 
     /// A request begins.
     pub(crate) fn begin(&mut self) {
-        (self.read_bytes, self.has_waited, self.has_asked) = (0, false, false);
+        (self.read_bytes, self.has_waited, self.asked) = (0, false, None);
         self.leave();
     }
 
@@ -106,7 +109,10 @@ impl Width {
             self.wide.places.note_wait();
         }
         // Again with every read until there is an idle one: a long upload does not stay narrow because all were busy as it began.
-        self.has_asked = self.has_asked || self.wide.idle.evict(IDLE_MIN);
+        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN_AFTER);
+        if is_due && self.wide.idle.evict(IDLE_MIN) {
+            self.asked = Some(Instant::now());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{ACCESS, Answer, Running, SECRET, config, dechunked, head, noise, put_key};
+use common::{ACCESS, Answer, Running, SECRET, assert_quiet, config, dechunked, head, noise, put_key};
 use drystone_server::{Deadlines, ServerConfig, bearer_token};
 use drystone_store::{BucketName, Grant};
 
@@ -17,24 +17,6 @@ const FILE: &str = "/_/files/files/folder/file.bin";
 
 fn bucket() -> BucketName {
     BucketName::new("files").unwrap()
-}
-
-/// Waits until nothing is under way, and checks that nothing was left behind.
-fn assert_quiet(server: &Running) {
-    for _ in 0..200 {
-        let metrics = server.request("GET", "/_/metrics", &[], b"").text();
-        let value = |name: &str| {
-            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap_or_else(|| panic!("{name} is not in the metrics")).trim().to_owned()
-        };
-        let quiet = value("drystone_resource_now{resource=\"transfers\"}") == "0"
-            && value("drystone_resource_now{resource=\"uploads\"}") == "0";
-        if quiet {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("a transfer never ended");
 }
 
 #[test]

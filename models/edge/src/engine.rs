@@ -1,43 +1,60 @@
-//! What every request shares, as far as an upload needs it.
+//! What every request shares, as far as uploads and downloads need it.
 
-use drystone_store::Store;
+use drystone_store::{Store, StoreError};
 use drystone_sync::PlainArc;
 
 use crate::connection::Evictable;
 use crate::deadlines::SharedDeadlines;
+use crate::download::Held;
 use crate::fault::Fault;
 use crate::gate::Gate;
 use crate::lanes::Lanes;
+use crate::places::Places;
 
 /// Requests that may wait for one place.
 const WAITING_MAX: usize = 4;
 
 /// See the server's.
 pub(crate) struct Engine {
+    pub(crate) store: Store,
     pub(crate) lanes: PlainArc<Lanes>,
     pub(crate) transfers: Gate,
     pub(crate) slow_uploads: Gate,
     pub(crate) slow: Evictable,
+    pub(crate) held: Held,
+    pub(crate) loans: PlainArc<Places>,
     pub(crate) deadlines: SharedDeadlines,
 }
 
+/// What is done on a thread that may block.
+pub(crate) type Blocked<T> = tokio::task::JoinHandle<T>;
+
 impl Engine {
     /// A task of shuttle's for each.
-    pub(crate) fn block<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
+    pub(crate) fn block<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
         tokio::task::spawn_blocking(job)
+    }
+
+    /// The same for a short call of the store.
+    pub(crate) async fn call<T: Send + 'static>(
+        self: &PlainArc<Self>,
+        call: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let store = self.store.clone();
+        Ok(self.block(move || call(&store)).await??)
     }
 
     pub(crate) fn new(store: Store, ingests: usize, transfers: usize) -> PlainArc<Self> {
         let deadlines = SharedDeadlines::default();
         let patience = deadlines.get().turn;
         PlainArc::new(Self {
+            store: store.clone(),
             lanes: PlainArc::new(Lanes::new(store, ingests, WAITING_MAX, patience)),
             transfers: Gate::new("transfers at a time", transfers, WAITING_MAX, patience),
             slow_uploads: Gate::new("uploads of slow clients", 1, WAITING_MAX, patience),
             slow: Evictable::default(),
+            held: Held::default(),
+            loans: Places::new(1),
             deadlines,
         })
     }

@@ -1,9 +1,9 @@
 //! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
 //!
-//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `connection` and `width` are included from `crates/server/src`
-//! as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
-//! that only a scenario moves. What stands in is what has no concurrency of its own: the engine (its fields), the checksums
-//! (which count what was fed) and the deadlines.
+//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `download`, `connection` and `width` are included from
+//! `crates/server/src` as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
+//! that only a scenario moves. There are stand-ins for the engine (its fields, and the threads that it runs jobs on), the checksums (which
+//! count what was fed) and the deadlines.
 //!
 //! A scenario is an `async fn` run by `run`, which `drystone-models` calls once for each schedule. Without
 //! `--cfg model_shuttle` this crate is empty: the same files run over the real tokio in `crates/server`.
@@ -14,6 +14,8 @@ extern crate self as tokio;
 
 #[path = "../../../crates/server/src/connection.rs"]
 mod connection;
+#[path = "../../../crates/server/src/download.rs"]
+mod download;
 #[path = "../../../crates/server/src/fault.rs"]
 mod fault;
 #[path = "../../../crates/server/src/gate.rs"]

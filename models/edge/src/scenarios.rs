@@ -1,6 +1,7 @@
 //! The scenarios, one file per subject.
 
 pub mod connections;
+pub mod downloads;
 pub mod gates;
 pub mod lanes;
 mod rig;

@@ -18,7 +18,8 @@ use super::content::Content;
 use super::disk::Disk;
 use super::model::Model;
 use super::shipped::{Desk, Exit, LIMIT, Run, args, judged, violation};
-use super::trace::{calls_max, injected, is_killed};
+use super::syncs::{Synced, is_used_unnamed, synced};
+use super::trace::{calls_max, ended, is_injected, is_killed};
 use super::workload::{Step, copy, prepare};
 use super::{Setup, missing};
 use crate::process::Log;
@@ -51,7 +52,11 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     }
     let mut sweeps = Vec::new();
     for (index, step) in steps.iter().enumerate() {
-        for (call, count) in clean_calls(&first, step)? {
+        let calls = match judged(clean_calls(&first, step))? {
+            Ok(calls) => calls,
+            Err(reason) => return Ok(Outcome::failed(format!("without any fault: {reason}"))),
+        };
+        for (call, count) in calls {
             let faults = faults(&call, setup.context.mode == Mode::Full);
             sweeps.extend(faults.iter().map(|fault| Sweep {
                 step: index,
@@ -67,6 +72,7 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     Ok(tally.outcome(&steps))
 }
 
+const SYNCS: [&str; 2] = ["fsync", "fdatasync"];
 const EXIT_DAMAGED: Exit = Exit::Code(5);
 
 /// All occurrences of one call in one command, with one fault.
@@ -194,6 +200,9 @@ fn clean_calls(desk: &Desk<'_>, step: &Step) -> Result<BTreeMap<String, u32>> {
     if !run.succeeded() {
         bail!("`{}` fails under strace: {}", step.name, run.output.trim());
     }
+    if is_used_unnamed(&ended(&trace)) {
+        return Err(violation(format!("`{}` relies on a segment whose name it has not synced", step.name)));
+    }
     let calls = calls_max(&trace);
     if calls.is_empty() { bail!("strace saw nothing of `{}`", step.name) } else { Ok(calls) }
 }
@@ -226,15 +235,26 @@ fn traced(desk: &Desk<'_>, step: &Step, calls: &str, inject: Option<String>) -> 
 
 fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
     let inject = format!("{}:{}:when={}", case.call, case.fault.expression(), case.when);
-    let (run, trace) = traced(desk, step, &case.call, Some(inject))?;
-    let hit = injected(&trace);
+    // All syncs, because it matters which of them come before and after one that fails.
+    let is_sync = SYNCS.contains(&case.call.as_str());
+    let seen = if is_sync { SYNCS.join(",") } else { case.call.clone() };
+    let (run, trace) = traced(desk, step, &seen, Some(inject))?;
+    let calls = ended(&trace);
+    let hit: Vec<&String> = calls.iter().filter(|call| is_injected(call)).collect();
     let is_dead = case.fault == Fault::Kill && is_killed(&trace);
     let injections = if is_dead { 1 } else { hit.len() as u64 };
     if injections == 0 {
         return Ok(Seen { injections, exit: run.exit });
     }
     if !is_dead {
-        ended_well(step, &run, &hit)?;
+        ended_well(&run, &hit)?;
+        let segment_sync_failed = hit.iter().any(|call| matches!(synced(call), Some(Synced::Segment(_))));
+        if run.succeeded() && segment_sync_failed && !step.changes.is_empty() {
+            return Err(run.violates("succeeded, although a segment could not be synced"));
+        }
+        if is_sync && is_used_unnamed(&calls) {
+            return Err(run.violates("relies on a segment whose name it has not synced"));
+        }
     }
     let mut model = step.before.clone();
     for (key, state) in &step.changes {
@@ -259,13 +279,7 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
 }
 
 /// A command that was not killed must end by itself, with a message when it failed.
-fn ended_well(step: &Step, run: &Run, hit: &[String]) -> Result<()> {
-    let segment_sync_failed = hit
-        .iter()
-        .any(|line| line.contains("/segments/") && line.contains("sync(") && !line.contains("/segments>"));
-    if run.succeeded() && segment_sync_failed && !step.changes.is_empty() {
-        return Err(run.violates("succeeded, although a segment could not be synced"));
-    }
+fn ended_well(run: &Run, hit: &[&String]) -> Result<()> {
     // A call that fails leaves every byte as it was, and whoever reads "damaged" reaches for a backup. But a page of the
     // database that cannot be read, SQLite itself calls corrupt.
     let is_page_unread = hit.iter().any(|line| line.contains("pread64(") && line.contains("/records.db"));

@@ -25,21 +25,26 @@ fn call(line: &str) -> Option<(&str, &str)> {
     is_name.then_some((thread, name))
 }
 
-/// The calls that failed because they were made to, from their beginning: another thread's line may come in between.
-pub(super) fn injected(trace: &str) -> Vec<String> {
+/// The calls in the order in which they ended, each from its beginning: another thread's line may come in between.
+pub(super) fn ended(trace: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
     let mut found = Vec::new();
-    for line in trace.lines() {
+    for line in trace.lines().map(str::trim_end) {
         let thread = line.split(' ').next().unwrap_or_default();
-        if line.trim_end().ends_with("<unfinished ...>") {
+        if line.ends_with("<unfinished ...>") {
             begun.insert(thread, line);
-        } else if line.trim_end().ends_with("(INJECTED)") {
+        } else {
             let is_rest = line.contains("<... ") && line.contains(" resumed>");
             let start = begun.get(thread).filter(|_| is_rest).copied().unwrap_or_default();
             found.push(format!("{start}{line}"));
         }
     }
     found
+}
+
+/// Whether a call failed because it was made to.
+pub(super) fn is_injected(call: &str) -> bool {
+    call.ends_with("(INJECTED)")
 }
 
 /// Whether the process was killed; strace does not mark a call at which it sent a signal.
@@ -70,10 +75,11 @@ mod tests {
 
     #[test]
     fn injections_and_kills_are_recognised() {
-        assert_eq!(injected(TRACE).len(), 2);
-        assert!(injected(TRACE)[0].contains("pwrite64(7</s/records.db-wal>"));
-        assert!(injected(TRACE)[1].contains("segments/"));
-        assert!(injected("1 write(1, \"(INJECTED)\", 10) = 10").is_empty());
+        let injected: Vec<_> = ended(TRACE).into_iter().filter(|call| is_injected(call)).collect();
+        assert_eq!(injected.len(), 2);
+        assert!(injected[0].contains("pwrite64(7</s/records.db-wal>"));
+        assert!(injected[1].contains("segments/"));
+        assert!(!is_injected("1 write(1, \"(INJECTED)\", 10) = 10"));
         assert!(!is_killed(TRACE));
         assert!(is_killed("100 fsync(3) = ?\n100 +++ killed by SIGKILL +++\n"));
     }

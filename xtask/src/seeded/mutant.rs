@@ -24,7 +24,7 @@ pub(super) struct Mutant {
     /// Must occur exactly once in `file`.
     pub(super) old: String,
     pub(super) new: String,
-    /// The full name of a test of `drystone-models`.
+    /// The full name of a test of the models, `SUBJECT::PROPERTY`.
     pub(super) scenario: String,
     pub(super) checker: Checker,
     /// A part of the message that the scenario must fail with, or `timeout`.

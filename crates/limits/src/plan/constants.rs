@@ -14,8 +14,12 @@ pub const TIB: u64 = 1 << 40;
 pub const MEMORY_ASK_DEFAULT_BYTES: u64 = 256 * MIB;
 
 /// Program text, allocator, libc, SQLite's own structures: what a process that stores nothing has resident, with
-/// a reserve.
+/// a reserve. What a server's allocator keeps is in it: [`ALLOCATOR_ARENAS`] times [`ALLOCATOR_KEEPS_BYTES`].
 pub const FIXED_BYTES: u64 = 20 * MIB;
+/// Parts of a server's allocator, of which each thread uses one.
+pub const ALLOCATOR_ARENAS: u64 = 4;
+/// Memory that was freed and that each of them keeps to be used again.
+pub const ALLOCATOR_KEEPS_BYTES: u64 = MIB;
 /// Resident share of one thread's stack. The stack is larger, but only pages that were touched count.
 pub const THREAD_STACK_BYTES: u64 = 256 * KIB;
 /// Objects that wait for the group commit: half of it fills while the other half is committed, about ten thousand small

@@ -244,7 +244,8 @@ pub(crate) fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
         let list = std::fs::OpenOptions::new().append(true).open(list);
-        writeln!(list.unwrap(), "{why}").unwrap();
+        // In one write: other tests append to it at the same time.
+        list.unwrap().write_all(format!("{why}\n").as_bytes()).unwrap();
     }
 }
 
@@ -260,4 +261,22 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+/// Waits until nothing is under way, and checks that nothing was left behind.
+pub(crate) fn assert_quiet(server: &Running) {
+    for _ in 0..200 {
+        let metrics = server.request("GET", "/_/metrics", &[], b"").text();
+        let value = |name: &str| {
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("{name} is not in the metrics")).trim().to_owned()
+        };
+        let quiet = value("drystone_resource_now{resource=\"transfers\"}") == "0"
+            && value("drystone_resource_now{resource=\"uploads\"}") == "0";
+        if quiet {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("a transfer never ended");
 }

@@ -1,20 +1,66 @@
 //! Connections: which are closed for others.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use drystone_sync::PlainArc;
 
-use crate::connection::{Connection, Evictable};
+use crate::connection::{Connection, Evictable, Watched};
 use crate::deadlines::SharedDeadlines;
+use crate::io::{AsyncRead, ReadBuf, Result};
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
-use crate::time::Duration;
-use crate::width::Wide;
+use crate::time::{Duration, advance};
+use crate::width::{ASK_AGAIN_AFTER, IDLE_MIN, NARROW_BYTES, Wide};
 
 fn open(idle: &PlainArc<Evictable>) -> PlainArc<Connection> {
     Connection::new(idle, &PlainArc::new(SharedDeadlines::default()), &Wide::new(1))
+}
+
+/// A socket whose client has always sent more.
+struct Endless;
+
+impl AsyncRead for Endless {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let room = buffer.initialize_unfilled().len();
+        buffer.advance(room);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A connection that reads whatever it may.
+struct Reading {
+    connection: PlainArc<Connection>,
+    socket: Watched<Endless>,
+    room: Vec<u8>,
+}
+
+impl Reading {
+    fn new(wide: &PlainArc<Wide>) -> Self {
+        let deadlines = PlainArc::new(SharedDeadlines::default());
+        let connection = Connection::new(&PlainArc::default(), &deadlines, wide);
+        let socket = Watched::new(Endless, PlainArc::clone(&connection));
+        Self { connection, socket, room: vec![0; NARROW_BYTES + 1] }
+    }
+
+    /// Whether the next read may bring as much as there is room for.
+    async fn is_wide(&mut self) -> bool {
+        let mut buffer = ReadBuf::new(&mut self.room);
+        std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_read(context, &mut buffer))
+            .await
+            .expect("no error");
+        buffer.filled().len() > NARROW_BYTES
+    }
+
+    /// Reads as much as makes a request a large one; whether it has a wide place by then.
+    async fn read_large(&mut self) -> bool {
+        for _ in 0..4 {
+            assert!(!self.is_wide().await, "it is not large yet");
+        }
+        self.is_wide().await;
+        self.is_wide().await
+    }
 }
 
 /// Somebody knocks while a request begins on the connection that has been idle for longest.
@@ -74,4 +120,33 @@ pub async fn one_that_is_chosen_hears_of_it() {
     watch.await.expect("no panic");
     drop((first, second));
     assert!(!idle.evict(Duration::ZERO), "a connection that is gone can still be chosen");
+}
+
+/// There is one wide place, and it is an idle connection's. A large request asks for it just as that connection gets another request.
+pub async fn a_large_request_gets_room_although_the_first_it_asked_has_stayed() {
+    let wide = Wide::new(1);
+    let (mut first, mut large) = (Reading::new(&wide), Reading::new(&wide));
+    let active = first.connection.begin();
+    assert!(first.read_large().await, "there was a place");
+    drop(active);
+    advance(IDLE_MIN);
+    let connection = PlainArc::clone(&first.connection);
+    let request = spawn(async move {
+        let active = connection.begin();
+        yield_now().await;
+        drop(active);
+    });
+    let closed = spawn(async move {
+        first.connection.watch().await;
+        drop(first);
+    });
+    let _active = large.connection.begin();
+    assert!(!large.read_large().await, "the other one has the place");
+    request.await.expect("no panic");
+    // It has been idle for long enough again, and so has the last question been answered.
+    advance(IDLE_MIN.max(ASK_AGAIN_AFTER));
+    large.is_wide().await;
+    closed.await.expect("no panic");
+    large.is_wide().await;
+    assert!(large.is_wide().await, "nobody has the place");
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use drystone_chunker::Chunking;
-use drystone_models::memory::Memory;
+use drystone_protocol::memory::Memory;
 use drystone_store::{
     BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
 };
@@ -42,16 +42,22 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(ingests: usize, transfers: usize) -> Self {
+        // Bodies are larger than the prefix; in few chunks, there is less to schedule.
+        Self::with_buffers(2 * ingests, 256 << 10, ingests, transfers)
+    }
+
+    /// With so many buffers, and chunks of a size that fits them.
+    pub(super) fn with_buffers(buffers: usize, chunk_bytes: u64, ingests: usize, transfers: usize) -> Self {
         let memory = Memory::new(&[]);
         let config = StoreConfig {
-            // Bodies are larger than the prefix; in few chunks, there is less to schedule.
-            chunking: Chunking::fixed(256 << 10).expect("a valid size"),
+            chunking: Chunking::fixed(chunk_bytes).expect("a valid size"),
             sync: SyncPolicy::Commit,
             workers: 1,
-            buffers: 2 * ingests,
+            buffers,
             ingests,
             buffer_bytes: 600 << 10,
-            read_ahead_max: 1,
+            // And half of the buffers at the most.
+            read_ahead_max: 2,
             commit_queue_bytes: 1 << 20,
         };
         let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
@@ -67,6 +73,18 @@ impl Rig {
         }
     }
 
+    /// Stores an object without the server.
+    pub(super) fn store(&self, name: &str, bytes: &[u8]) {
+        let (meta, condition) = (ObjectMeta::default(), Condition::Always);
+        let mut ingest = self.store.ingest(60_000).expect("a session begins");
+        let mut writing = ingest.begin(None);
+        writing.push(bytes).expect("there are buffers");
+        let target = PutTarget { bucket: bucket(), key: key(name), meta, condition };
+        let pending = writing.finish(target).expect("nothing fails here");
+        ingest.rest().expect("nothing fails here");
+        pending.join().expect("nothing fails here");
+    }
+
     /// Ingests that have not ended.
     pub(super) fn ingests(&self) -> usize {
         self.store.usage().ingests.now
@@ -79,6 +97,7 @@ impl Rig {
             let usage = gate.usage();
             assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
         }
+        assert_eq!(engine.loans.usage().now, 0, "a loan was not given back");
         assert!(!engine.slow.evict(Duration::ZERO), "an upload that has ended can still be asked to leave");
         // Lanes end with the engine, if nobody has ended them before.
         drop(engine);
@@ -164,10 +183,10 @@ pub(super) async fn unless<T>(cue: &Notify, future: impl Future<Output = T>) -> 
     }
 }
 
-fn bucket() -> BucketName {
+pub(super) fn bucket() -> BucketName {
     BucketName::new("wall").expect("a valid name")
 }
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::new(name).expect("a valid key")
 }

@@ -17,13 +17,12 @@ use std::io::{self, ErrorKind};
 use std::sync::Mutex as PlainMutex;
 
 use drystone_chunker::ChunkId;
+use drystone_models::explore::plotted_panic;
 use drystone_store::{
     BucketName, ChunkRef, ContentHash, Epoch, Key, Location, ManifestId, ObjectRow, PlainSlice, Result,
     SegmentId, SegmentLen, SessionId, StoreError, UploadId,
 };
 use drystone_sync::{Condvar, Mutex, PlainArc};
-
-use crate::explore::plotted_panic;
 
 /// An operation that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

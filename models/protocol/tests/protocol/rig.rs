@@ -4,7 +4,7 @@ use std::io::Read;
 
 use drystone_chunker::Chunking;
 use drystone_models::explore::{finish, start};
-use drystone_models::memory::{Fault, Memory};
+use drystone_protocol::memory::{Fault, Memory};
 use drystone_store::{
     BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
     StoreError, Stored, SyncPolicy, Target,

@@ -1,13 +1,15 @@
-//! The server's asynchronous edge: the scenarios are in `models/edge`, with the server's files.
+//! The server's asynchronous edge: the scenarios are in `src`, with the server's files.
 
 use drystone_edge::run;
-use drystone_edge::scenarios::{connections, gates, lanes, uploads};
+use drystone_edge::scenarios::{connections, downloads, gates, lanes, uploads};
 use drystone_models::explore::{Scope, check};
 
 /// Nothing but places.
 const PLACES: Scope = Scope::SMALL;
 /// A store, and bodies of hundreds of KiB.
 const BODIES: Scope = Scope::STORE.shuttle(6_000);
+/// The same with an object that is stored first, in larger chunks.
+const OBJECTS: Scope = Scope::STORE.shuttle(3_000);
 
 macro_rules! scenarios {
     ($($scope:ident $subject:ident: $($name:ident)*;)*) => {$($(
@@ -26,7 +28,8 @@ scenarios! {
         a_gate_that_is_changed_has_the_last_number_of_places;
     PLACES connections:
         one_with_a_request_is_not_closed_for_others
-        one_that_is_chosen_hears_of_it;
+        one_that_is_chosen_hears_of_it
+        a_large_request_gets_room_although_the_first_it_asked_has_stayed;
     BODIES uploads:
         one_that_is_given_up_leaves_nothing_and_gives_everything_back
         one_that_fails_leaves_nothing_and_gives_everything_back
@@ -35,6 +38,10 @@ scenarios! {
         a_healthy_one_is_not_turned_away
         a_slow_one_that_is_alone_may_take_its_time
         few_pieces_wait_for_the_store;
+    OBJECTS downloads:
+        one_that_is_given_up_gives_everything_back
+        what_the_sweep_takes_is_read_again
+        those_that_stall_do_not_hold_up_another;
     BODIES lanes:
         every_upload_gets_a_lane_in_time
         closing_them_disturbs_nobody;

@@ -1,15 +1,7 @@
-//! The scenarios, one file per subject. A scenario's name is its property, and the test's.
+//! The protocol of `drystone-store`, one file per subject. A scenario's name is its property, and the test's.
 
-mod buffers;
-mod flights;
-mod gate;
 mod group_commit;
-mod groups;
-mod map;
-mod permits;
-mod queue;
 mod room;
-mod workers;
 
 // Four threads and more for each store: beyond what loom can explore.
 #[cfg(not(model_loom))]
@@ -22,7 +14,3 @@ mod one_key;
 mod rig;
 #[cfg(not(model_loom))]
 mod store;
-
-// Over shuttle's tokio.
-#[cfg(model_shuttle)]
-mod edge;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
-use drystone_models::memory::{Fault, How, Op};
+use drystone_protocol::memory::{Fault, How, Op};
 use drystone_store::{PutFailure, Records as _, SegmentStorage as _, StoreConfig, StoreError};
 
 use crate::rig::{Rig, config, expect_stored, target};

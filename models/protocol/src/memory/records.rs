@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
+use drystone_models::explore::plotted_panic;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
     CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow, NewKey, ObjectMeta,
     ObjectRow, PartRow, PartTarget, PutTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId,
     Source, StoreError, Target, Totals, UploadId, UploadRow,
 };
-
-use crate::explore::plotted_panic;
 
 use super::uploads::Upload;
 use super::{ChunkRow, How, Manifest, Memory, Op, Tables};

@@ -1,0 +1,372 @@
+//! Test binaries: cargo builds them and says where they are, and they run a few at a time.
+//!
+//! `cargo test` runs one binary after another; a part of the machine idles while tests wait for clients, deadlines and disks, and at
+//! the end of each binary. What could make a run green that has not tested everything is an error here: a binary that is not
+//! understood, or one that ends without saying how its tests went.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::cargo_stages::judged;
+use crate::process::{Finished, Log};
+use crate::side_by_side::side_by_side;
+use crate::stage::{Context, Outcome, minutes};
+
+/// How many failed tests are repeated after the table, and how much of each.
+const FAILURES_SHOWN_MAX: usize = 10;
+const FAILURE_LINES_MAX: usize = 20;
+
+/// One test binary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Suite {
+    /// `PACKAGE-KIND-TARGET`, by the folder of the package.
+    pub(crate) name: String,
+    /// Of the target alone.
+    pub(crate) target: String,
+    program: PathBuf,
+    /// That of its package: where cargo would start it.
+    folder: PathBuf,
+}
+
+/// A line of cargo's about something that it has built.
+#[derive(Deserialize)]
+struct Artifact {
+    manifest_path: PathBuf,
+    target: Target,
+    profile: Profile,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// The binaries of one stage, and where they write: each into a log of its own, below `verify/STAGE`.
+pub(crate) struct Suites<'a> {
+    context: &'a Context,
+    stage: &'static str,
+    pub(crate) all: Vec<Suite>,
+}
+
+/// Builds the tests of a `cargo test` command, and lists them by name; or says how that failed.
+pub(crate) fn build<'a>(
+    context: &'a Context,
+    stage: &'static str,
+    mut command: Command,
+) -> Result<std::result::Result<Suites<'a>, Outcome>> {
+    // Logs of binaries that are no more would be taken for this run's.
+    let _ = std::fs::remove_dir_all(folder(context, stage));
+    command.args(["--no-run", "--message-format=json-render-diagnostics"]);
+    // A bar would share lines with the messages.
+    command.env("CARGO_TERM_PROGRESS_WHEN", "never");
+    let built = context.runner.run(command, &Log::create(&folder(context, stage), "build")?, minutes(20))?;
+    if !built.succeeded() {
+        let said: Vec<&str> = built.output.lines().filter(|line| !line.starts_with('{')).collect();
+        context.log(stage)?.write(&said.join("\n"))?;
+        return Ok(Err(judged(&built, Outcome::ok("-"))));
+    }
+    Ok(Ok(Suites { context, stage, all: parse(&built.output, &context.root)? }))
+}
+
+fn folder(context: &Context, stage: &str) -> PathBuf {
+    context.target.join("verify").join(stage)
+}
+
+impl Suites<'_> {
+    /// Runs each of `jobs`, `width` at a time, in a command that `prepare` makes of it, and sums up how their tests went. With what they
+    /// have printed.
+    pub(crate) fn run<J: Sync>(
+        &self,
+        jobs: &[(String, J)],
+        width: usize,
+        limit: Duration,
+        prepare: impl Fn(&J) -> Command + Sync,
+    ) -> Result<(Outcome, Vec<Finished>)> {
+        let ran = side_by_side(jobs, width, |(name, job)| {
+            let log = Log::create(&folder(self.context, self.stage), name)?;
+            let done = self.context.runner.run(prepare(job), &log, limit)?;
+            self.context.talk.line(format!("    {}", line(name, &done)));
+            Ok(done)
+        });
+        let ran = ran.into_iter().collect::<Result<Vec<Finished>>>()?;
+        let mut sum = Outcome::ok("");
+        for ((name, _), done) in jobs.iter().zip(&ran) {
+            add(&mut sum, name, done);
+        }
+        // Of all the logs, what a failure is about.
+        self.context.log(self.stage)?.write(&sum.failures.join("\n"))?;
+        Ok((concluded(sum), ran))
+    }
+}
+
+fn parse(output: &str, root: &Path) -> Result<Vec<Suite>> {
+    let mut suites = BTreeMap::new();
+    for line in output.lines().filter(|line| line.contains(r#""reason":"compiler-artifact""#)) {
+        let artifact: Artifact = serde_json::from_str(line).context("understand what cargo has built")?;
+        if !artifact.profile.test {
+            continue;
+        }
+        let target = artifact.target.name;
+        let program =
+            artifact.executable.with_context(|| format!("cargo has built no program of {target}"))?;
+        let folder = artifact.manifest_path.parent().context("a manifest is in a folder")?.to_owned();
+        let package = folder.strip_prefix(root).unwrap_or(&folder);
+        let package =
+            package.strip_prefix("crates").unwrap_or(package).display().to_string().replace('/', "-");
+        let name = format!("{package}-{}-{target}", artifact.target.kind.join("-"));
+        let twin = suites.insert(name.clone(), Suite { name: name.clone(), target, program, folder });
+        ensure!(twin.is_none(), "two test binaries are called {name}");
+    }
+    ensure!(
+        output.contains(r#""reason":"build-finished","success":true"#),
+        "cargo does not say that it has built all"
+    );
+    ensure!(!suites.is_empty(), "cargo has built no test");
+    Ok(suites.into_values().collect())
+}
+
+impl Suite {
+    /// Starts it as cargo would, but for the variables that tell of its package.
+    pub(crate) fn command(&self, context: &Context) -> Command {
+        let mut command = context.of_workspace(Command::new(&self.program));
+        command.current_dir(&self.folder);
+        command
+    }
+}
+
+/// For a reader who waits: `NAME  7 passed (1.2 s)`.
+fn line(name: &str, done: &Finished) -> String {
+    let TestCounts { passed, failed, ignored } = TestCounts::parse(&done.output);
+    let counts = [(passed, "passed"), (failed, "FAILED"), (ignored, "ignored")];
+    let counts = counts.iter().enumerate().filter(|(at, (count, _))| *at == 0 || *count > 0);
+    let counts: Vec<_> = counts.map(|(_, (count, word))| format!("{count} {word}")).collect();
+    format!("{name:40} {} ({:.1} s)", counts.join(", "), done.elapsed.as_secs_f64())
+}
+
+/// Adds to `sum` what a binary, or cargo itself, says of its tests.
+fn add(sum: &mut Outcome, name: &str, done: &Finished) {
+    let counts = TestCounts::parse(&done.output);
+    sum.passed += counts.passed;
+    sum.failed += counts.failed;
+    sum.skipped += counts.ignored;
+    sum.details.push(line(name, done));
+    let unsaid = || {
+        let said = counts.passed + counts.failed + counts.ignored;
+        let is_whole = is_concluded(&done.output) && said == announced(&done.output);
+        (!is_whole).then(|| "not every test has said how it went".to_owned())
+    };
+    let Some(how) = done.reason().or_else(unsaid) else { return };
+    name_failures(name, &done.output, sum);
+    if counts.failed == 0 {
+        // It ended before its tests had.
+        sum.failed += 1;
+        let lines: Vec<&str> = done.output.lines().collect();
+        let end = lines[lines.len().saturating_sub(FAILURE_LINES_MAX)..].join("\n    ");
+        sum.failures.push(format!("{name}: {how}\n    {end}"));
+    }
+    sum.notes.push(format!("{name}: {how}"));
+}
+
+/// The verdict on a sum.
+fn concluded(sum: Outcome) -> Outcome {
+    match (sum.failed, sum.passed) {
+        (0, 0) => sum.fail("no test ran"),
+        (0, _) => sum,
+        (failed, _) => sum.fail(format!("{failed} failed")),
+    }
+}
+
+/// The sums of libtest's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TestCounts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) ignored: u64,
+}
+
+impl TestCounts {
+    pub(crate) fn parse(output: &str) -> Self {
+        output.lines().filter_map(Self::parse_line).fold(Self::default(), |sum, one| Self {
+            passed: sum.passed + one.passed,
+            failed: sum.failed + one.failed,
+            ignored: sum.ignored + one.ignored,
+        })
+    }
+
+    fn parse_line(line: &str) -> Option<Self> {
+        // Not a prefix: with --nocapture a test may have left its own text on the line.
+        let (_, rest) = line.split_once("test result: ")?;
+        let (_, counts) = rest.split_once(". ")?;
+        let number = |unit: &str| {
+            let field = counts.split(';').map(str::trim).find(|field| field.ends_with(unit))?;
+            field.split(' ').next()?.parse().ok()
+        };
+        Some(Self { passed: number(" passed")?, failed: number(" failed")?, ignored: number(" ignored")? })
+    }
+}
+
+/// Names the tests that failed, and keeps what each of them said.
+fn name_failures(name: &str, output: &str, outcome: &mut Outcome) {
+    let failing: Vec<&str> = output.lines().filter_map(failed_test).collect();
+    if !failing.is_empty() {
+        outcome.notes.push(format!("failed: {}", failing.join(", ")));
+        let room = FAILURES_SHOWN_MAX.saturating_sub(outcome.failures.len());
+        let said = failing.iter().take(room).map(|test| format!("{name}: {}", said_by(test, output)));
+        outcome.failures.extend(said);
+    }
+}
+
+/// The name in `test NAME ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+}
+
+/// What libtest prints of the failed test `name`: the first lines below `---- NAME stdout ----`.
+fn said_by(name: &str, output: &str) -> String {
+    let head = format!("---- {name} stdout ----");
+    let said = output.lines().skip_while(|line| *line != head).skip(1);
+    let said = said.take_while(|line| !line.starts_with("---- ") && *line != "failures:");
+    let said = said.filter(|line| !line.is_empty()).take(FAILURE_LINES_MAX);
+    std::iter::once(name).chain(said).collect::<Vec<_>>().join("\n    ")
+}
+
+/// Whether libtest has come to its end.
+fn is_concluded(output: &str) -> bool {
+    output.lines().any(|line| TestCounts::parse_line(line).is_some())
+}
+
+/// The sum of libtest's `running N tests`.
+fn announced(output: &str) -> u64 {
+    let counts = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("running ")?.split_once(" test")?.0.parse::<u64>().ok());
+    counts.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Ending;
+    use crate::stage::Verdict;
+
+    const OUTPUT: &str = "\
+running 3 tests
+test a_wall_stands ... ok
+test a_stone_fits ... FAILED
+
+failures:
+
+---- a_stone_fits stdout ----
+thread 'a_stone_fits' panicked at walls.rs:7:
+too large
+
+---- another stdout ----
+failures:
+    a_stone_fits
+left over by a test test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 4 filtered out
+test result: gibberish
+running 2 tests
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+
+    fn finished(ending: Ending, output: &str) -> Finished {
+        Finished { ending, elapsed: Duration::ZERO, output: output.to_owned() }
+    }
+
+    #[test]
+    fn test_results_are_summed() {
+        assert_eq!(TestCounts::parse(OUTPUT), TestCounts { passed: 3, failed: 1, ignored: 1 });
+        assert_eq!(TestCounts::parse("nothing here"), TestCounts::default());
+        assert_eq!(announced(OUTPUT), 5);
+    }
+
+    #[test]
+    fn failing_tests_are_named_in_each_binary() {
+        let mut sum = Outcome::ok("");
+        let done = finished(Ending::Failed("exit code 101".to_owned()), OUTPUT);
+        add(&mut sum, "walls", &done);
+        add(&mut sum, "roofs", &done);
+        let said = "a_stone_fits\n    thread 'a_stone_fits' panicked at walls.rs:7:\n    too large";
+        assert_eq!(sum.failures, [format!("walls: {said}"), format!("roofs: {said}")]);
+        assert_eq!(sum.notes[..2], ["failed: a_stone_fits", "walls: exit code 101"]);
+        assert_eq!(concluded(sum).verdict, Verdict::Failed("2 failed".to_owned()));
+    }
+
+    #[test]
+    fn a_binary_that_ends_before_its_tests_have_is_a_failure() {
+        let sum = |ending, output| {
+            let mut sum = Outcome::ok("");
+            add(&mut sum, "walls", &finished(ending, output));
+            let sum = concluded(sum);
+            (sum.passed, sum.failed, sum.skipped, sum.verdict)
+        };
+        let failed = |count: u64| Verdict::Failed(format!("{count} failed"));
+        assert_eq!(sum(Ending::Failed("exit code 101".into()), OUTPUT), (3, 1, 1, failed(1)));
+        let passed = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored;";
+        assert_eq!(sum(Ending::Success, passed), (2, 0, 0, Verdict::Ok));
+        assert_eq!(sum(Ending::Failed("signal 6".into()), passed), (2, 1, 0, failed(1)));
+        assert_eq!(sum(Ending::TimedOut(minutes(20)), ""), (0, 1, 0, failed(1)));
+        assert_eq!(sum(Ending::Success, "running 7 tests\nmy test result: fine"), (0, 1, 0, failed(1)));
+        assert_eq!(sum(Ending::Success, ""), (0, 1, 0, failed(1)));
+        let none = "running 0 tests\ntest result: ok. 0 passed; 0 failed; 0 ignored;";
+        assert_eq!(sum(Ending::Success, none), (0, 1, 0, Verdict::Failed("no test ran".to_owned())));
+    }
+
+    fn artifact(folder: &str, kind: &str, name: &str, is_test: bool) -> String {
+        let target = format!(r#"{{"kind":["{kind}"],"name":"{name}","edition":"2024"}}"#);
+        let rest = format!(r#""target":{target},"profile":{{"test":{is_test}}},"executable":"/t/{name}-1""#);
+        format!(r#"{{"reason":"compiler-artifact","manifest_path":"/w/{folder}/Cargo.toml",{rest}}}"#)
+    }
+
+    const FINISHED: &str = r#"{"reason":"build-finished","success":true}"#;
+
+    #[test]
+    fn test_binaries_are_listed_by_name() {
+        let output = [
+            artifact("models/edge", "test", "edge", true),
+            artifact("crates/cli", "bin", "drystone", false),
+            artifact("crates/cli", "bin", "drystone", true),
+            "   Compiling what is no JSON".to_owned(),
+            FINISHED.to_owned(),
+        ];
+        let suites = parse(&output.join("\n"), Path::new("/w")).expect("understood");
+        let of = |name: &str, target: &str, folder: &str| Suite {
+            name: name.to_owned(),
+            target: target.to_owned(),
+            program: format!("/t/{target}-1").into(),
+            folder: folder.into(),
+        };
+        let expected = [
+            of("cli-bin-drystone", "drystone", "/w/crates/cli"),
+            of("models-edge-test-edge", "edge", "/w/models/edge"),
+        ];
+        assert_eq!(suites, expected);
+    }
+
+    #[test]
+    fn a_list_that_may_not_be_whole_is_an_error() {
+        let good = artifact("crates/cli", "test", "help", true);
+        let refused = |lines: &[&str], why: &str| {
+            let error =
+                parse(&lines.join("\n"), Path::new("/w")).expect_err("it may not be whole").to_string();
+            assert!(error.contains(why), "{error}");
+        };
+        refused(&[&good], "does not say that it has built all");
+        refused(&[FINISHED], "has built no test");
+        refused(&[&good, &good, FINISHED], "two test binaries are called cli-test-help");
+        refused(&[&format!("Building 3/4 {good}"), FINISHED], "understand what cargo has built");
+        refused(&[&good.replace("\"/t/help-1\"", "null"), FINISHED], "no program of help");
+    }
+}
