@@ -1,8 +1,8 @@
 //! Connections: how many there may be, which of them are idle, and how long a silent one is kept.
 //!
-//! Each holds a permit. When all are taken and somebody knocks, the connection that has been idle for longest is closed in
-//! favour of the new one, or that of an upload whose client sends next to nothing: a thousand idle clients, or slow ones, cannot
-//! lock the others out.
+//! Each holds a permit. When all are taken and somebody knocks, one is closed in favour of the new one: that which has been idle
+//! for longest, that of an upload whose client sends next to nothing, or one whose client has not shown yet what it wants. A
+//! thousand idle clients, or slow ones, cannot lock the others out, nor take the places of those that are served.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +21,35 @@ use crate::width::{Wide, Width};
 
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
+/// A connection that has been idle for less is likely to be used again at once.
+pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
+/// So long a new client is given to show what it wants.
+pub(crate) const FRESH_MIN: Duration = Duration::from_millis(100);
+
+/// Everybody who may be asked to leave when all places are taken and somebody knocks.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    /// Connections between two requests.
+    pub(crate) idle: PlainArc<Evictable>,
+    /// Those that have not shown what they want: connections before their first request, uploads before their first bytes.
+    pub(crate) fresh: PlainArc<Evictable>,
+    /// Uploads whose clients send next to nothing.
+    pub(crate) slow: PlainArc<Evictable>,
+}
+
+impl Crowd {
+    /// Asks somebody to leave for one who has waited for so long; `false` when nobody can be asked yet.
+    ///
+    /// Who has been served and has just become idle, as busy clients are between two requests, is asked only where nobody is
+    /// fresh: who is may be slow, and will have shown it before long.
+    pub(crate) fn make_room(&self, waited: Duration) -> bool {
+        self.idle.evict(IDLE_MIN)
+            || self.slow.evict(Duration::ZERO)
+            || self.fresh.evict(FRESH_MIN)
+            || ((waited >= FRESH_MIN || self.fresh.is_empty())
+                && (self.idle.evict(Duration::ZERO) || self.fresh.evict(Duration::ZERO)))
+    }
+}
 
 /// Those who may be asked to leave in favour of others, whoever has been among them for longest first.
 #[derive(Default)]
@@ -47,23 +76,47 @@ impl Evictable {
         true
     }
 
-    pub(crate) fn add(&self, leave: &PlainArc<Notify>) -> u64 {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().waiting.is_empty()
+    }
+
+    /// From now on it may be asked to leave, and is told by `leave`.
+    pub(crate) fn add(self: &PlainArc<Self>, leave: &PlainArc<Notify>) -> Listed {
         let mut state = self.state.lock();
         let ticket = state.next;
         state.next += 1;
         state.waiting.insert(ticket, (Instant::now(), PlainArc::clone(leave)));
-        ticket
+        drop(state);
+        Listed { list: PlainArc::clone(self), ticket }
+    }
+}
+
+/// One of those who may be asked to leave, until this is dropped.
+pub(crate) struct Listed {
+    list: PlainArc<Evictable>,
+    ticket: u64,
+}
+
+impl Listed {
+    /// From now on nobody asks it to leave; `false` when it has been asked already.
+    pub(crate) fn withdraw(self) -> bool {
+        self.remove()
     }
 
-    /// From now on nobody asks it to leave; `false` when it has been asked already.
-    pub(crate) fn remove(&self, ticket: u64) -> bool {
-        self.state.lock().waiting.remove(&ticket).is_some()
+    fn remove(&self) -> bool {
+        self.list.state.lock().waiting.remove(&self.ticket).is_some()
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
 /// What is known of one connection; shared by its socket, its requests and its watch.
 pub(crate) struct Connection {
-    idle: PlainArc<Evictable>,
+    crowd: PlainArc<Crowd>,
     deadlines: PlainArc<SharedDeadlines>,
     close: PlainArc<Notify>,
     state: Mutex<State>,
@@ -72,7 +125,8 @@ pub(crate) struct Connection {
 struct State {
     /// Requests whose response has not been sent to its end.
     active: usize,
-    ticket: Option<u64>,
+    /// Among those who may be closed for others, while there is no request.
+    listed: Option<Listed>,
     /// When it became idle, or was opened.
     idle_since: Instant,
     /// The first byte since then.
@@ -87,30 +141,28 @@ pub(crate) struct Active(PlainArc<Connection>);
 
 impl Connection {
     pub(crate) fn new(
-        idle: &PlainArc<Evictable>,
+        crowd: &PlainArc<Crowd>,
         deadlines: &PlainArc<SharedDeadlines>,
         wide: &PlainArc<Wide>,
     ) -> PlainArc<Self> {
         let close = PlainArc::new(Notify::new());
         let state = State {
             active: 0,
-            ticket: Some(idle.add(&close)),
+            listed: Some(crowd.fresh.add(&close)),
             idle_since: Instant::now(),
             first_byte: None,
             write_blocked: None,
             width: Width::new(wide),
         };
-        let (idle, deadlines) = (PlainArc::clone(idle), PlainArc::clone(deadlines));
-        PlainArc::new(Self { idle, deadlines, close, state: Mutex::new(state) })
+        let (crowd, deadlines) = (PlainArc::clone(crowd), PlainArc::clone(deadlines));
+        PlainArc::new(Self { crowd, deadlines, close, state: Mutex::new(state) })
     }
 
     pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
         let mut state = self.state.lock();
         state.active += 1;
         state.width.begin();
-        if let Some(ticket) = state.ticket.take() {
-            self.idle.remove(ticket);
-        }
+        state.listed = None;
         Active(PlainArc::clone(self))
     }
 
@@ -127,9 +179,7 @@ impl Connection {
                     }
                     if state.active == 0 {
                         // Whichever list it was chosen from, it is in both again.
-                        if let Some(ticket) = state.ticket.replace(self.idle.add(&self.close)) {
-                            self.idle.remove(ticket);
-                        }
+                        state.listed = Some(self.crowd.idle.add(&self.close));
                         state.width.rest(&self.close);
                     }
                 }
@@ -165,16 +215,8 @@ impl Drop for Active {
         state.active -= 1;
         if state.active == 0 {
             (state.idle_since, state.first_byte) = (Instant::now(), None);
-            state.ticket = Some(self.0.idle.add(&self.0.close));
+            state.listed = Some(self.0.crowd.idle.add(&self.0.close));
             state.width.rest(&self.0.close);
-        }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.state.lock().ticket.take() {
-            self.idle.remove(ticket);
         }
     }
 }
@@ -273,5 +315,55 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.project().socket.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Deadlines;
+    use crate::width::Wide;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
+        let deadlines = PlainArc::new(SharedDeadlines::new(Deadlines::default()));
+        Connection::new(crowd, &deadlines, &Wide::new(1))
+    }
+
+    async fn is_asked(connection: &Connection) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), connection.watch()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_first() {
+        let crowd = PlainArc::new(Crowd::default());
+        assert!(!crowd.make_room(Duration::MAX), "there is nobody");
+        let (silent, served, resting) = (open(&crowd), open(&crowd), open(&crowd));
+        drop(resting.begin());
+        tokio::time::advance(IDLE_MIN).await;
+        drop(served.begin());
+        let new = open(&crowd);
+        let leave = PlainArc::new(Notify::new());
+        let slow = crowd.slow.add(&leave);
+        assert!(crowd.make_room(NOW) && is_asked(&resting).await, "one that has been idle for a while");
+        assert!(crowd.make_room(NOW) && !slow.withdraw(), "an upload that is slow");
+        assert!(crowd.make_room(NOW) && is_asked(&silent).await, "one that has said nothing for a while");
+        assert!(!crowd.make_room(NOW), "one that is new may be slow, and one that is served waits for that");
+        assert!(crowd.make_room(FRESH_MIN) && is_asked(&served).await, "but not for longer");
+        assert!(crowd.make_room(FRESH_MIN) && is_asked(&new).await, "and then whoever is there");
+        assert!(!crowd.make_room(Duration::MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn among_busy_clients_nobody_waits_for_a_new_one() {
+        let crowd = PlainArc::new(Crowd::default());
+        let (first, second) = (open(&crowd), open(&crowd));
+        drop((first.begin(), second.begin()));
+        let active = second.begin();
+        assert!(crowd.make_room(NOW) && is_asked(&first).await);
+        assert!(!crowd.make_room(Duration::MAX), "the other one has a request");
+        drop(active);
+        assert!(crowd.make_room(NOW) && is_asked(&second).await);
     }
 }

@@ -11,7 +11,7 @@ use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::oneshot;
 
 use crate::access::Keys;
-use crate::connection::Evictable;
+use crate::connection::Crowd;
 use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
     pub(crate) forms: Gate,
     /// Of these, and of those who have not sent enough yet to be given a place.
-    pub(crate) slow: Evictable,
+    pub(crate) crowd: PlainArc<Crowd>,
     /// Connections that read much at a time.
     pub(crate) wide: PlainArc<Wide>,
     /// Calls that only ask the records, or read a few bytes.
@@ -105,7 +105,7 @@ impl Engine {
                 config.connections,
                 patience,
             ),
-            slow: Evictable::default(),
+            crowd: PlainArc::default(),
             wide: Wide::new(config.transfers),
             // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
             calls: Gate::new("requests at a time", calls, config.connections, patience),

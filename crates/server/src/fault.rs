@@ -13,6 +13,9 @@ pub(crate) enum Fault {
     /// The client sent nothing for too long, or too little while others waited.
     #[error("the client sent too little in {0} s")]
     TooSlow(u64),
+    /// The client sent next to nothing, and somebody else got its connection.
+    #[error("the client sent too little while others waited for its connection")]
+    MadeWay,
     /// The body ended early, or the connection broke.
     #[error("the body is incomplete: {0}")]
     Incomplete(String),

@@ -22,9 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::Accept;
 
-use crate::connection::{Active, Connection, Evictable, Watched};
+use crate::connection::{Active, Connection, Crowd, FRESH_MIN, Watched};
 use crate::engine::{ChangeError, Engine};
 use crate::gate::Gate;
 use crate::places::{Permit, Places};
@@ -46,10 +47,8 @@ const _: () = assert!(
 );
 /// The futures of a connection and of its request, by measurement.
 const TASK_BYTES: usize = 16 << 10;
-/// After this, another idle connection is asked to leave, or another accept is tried.
-const RETRY: Duration = Duration::from_millis(100);
-/// A connection that has been idle for less is likely to be used again at once.
-const IDLE_MIN: Duration = Duration::from_secs(1);
+/// After this, somebody else is asked to leave, or another accept is tried.
+const RETRY: Duration = FRESH_MIN;
 /// A handshake that takes longer is not worth its connection.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -60,7 +59,6 @@ pub struct Server {
     engine: PlainArc<Engine>,
     router: PlainArc<Router>,
     counts: PlainArc<Counts>,
-    idle: PlainArc<Evictable>,
 }
 
 /// Counts of connections, for the metrics.
@@ -72,12 +70,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Closes a connection that has been idle for a while, or that of a slow upload, or one that has just become idle, as those of
-    /// busy clients are between two requests; `false` when there is none of these.
-    fn evict(&self, idle: &Evictable, slow: &Evictable) -> bool {
-        let evicted = idle.evict(IDLE_MIN) || slow.evict(Duration::ZERO) || idle.evict(Duration::ZERO);
-        self.evicted.fetch_add(u64::from(evicted), Ordering::Relaxed);
-        evicted
+    /// Asks up to so many to leave.
+    fn make_room(&self, count: usize, crowd: &Crowd, waited: Duration) {
+        let evicted = (0..count).take_while(|_| crowd.make_room(waited)).count();
+        self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
     }
 }
 
@@ -86,7 +82,6 @@ impl Counts {
 pub struct Controls {
     engine: PlainArc<Engine>,
     counts: PlainArc<Counts>,
-    idle: PlainArc<Evictable>,
 }
 
 impl Controls {
@@ -99,8 +94,7 @@ impl Controls {
     pub fn change(&self, plan: Plan, deadlines: Deadlines) -> Result<(), ChangeError> {
         self.engine.change(&self.counts.places, plan, deadlines)?;
         // Those chosen give their places back by and by, so the surplus is counted once.
-        let surplus = self.counts.places.surplus();
-        (0..surplus).take_while(|_| self.counts.evict(&self.idle, &self.engine.slow)).for_each(drop);
+        self.counts.make_room(self.counts.places.surplus(), &self.engine.crowd, Duration::MAX);
         Ok(())
     }
 }
@@ -156,13 +150,12 @@ impl Server {
         let (accepted, evicted) = (AtomicU64::new(0), AtomicU64::new(0));
         let counts = PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
         let router = PlainArc::new(Router::new(&engine, &counts));
-        Ok(Self { listener, tls, engine, router, counts, idle: PlainArc::default() })
+        Ok(Self { listener, tls, engine, router, counts })
     }
 
     /// What changes its ceilings while it runs.
     pub fn controls(&self) -> Controls {
-        let (engine, counts) = (PlainArc::clone(&self.engine), PlainArc::clone(&self.counts));
-        Controls { engine, counts, idle: PlainArc::clone(&self.idle) }
+        Controls { engine: PlainArc::clone(&self.engine), counts: PlainArc::clone(&self.counts) }
     }
 
     /// The address that is listened on, with the port that was found.
@@ -187,9 +180,9 @@ impl Server {
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.idle, &self.engine.slow) => {
+                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.engine.crowd) => {
                     self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-                    let connection = Connection::new(&self.idle, &self.engine.deadlines, &self.engine.wide);
+                    let connection = Connection::new(&self.engine.crowd, &self.engine.deadlines, &self.engine.wide);
                     let serve = self.serve(socket, peer, connection, closed.clone(), permit);
                     connections.spawn(serve);
                     while connections.try_join_next().is_some() {}
@@ -243,12 +236,7 @@ fn shake_hands(tls: &TlsAcceptor, socket: TcpStream) -> Accept<TcpStream> {
 }
 
 /// The next connection, and a permit for it. At most this one has been accepted without a permit.
-async fn accept(
-    listener: &TcpListener,
-    counts: &Counts,
-    idle: &Evictable,
-    slow: &Evictable,
-) -> (Permit, TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, counts: &Counts, crowd: &Crowd) -> (Permit, TcpStream, SocketAddr) {
     let (socket, peer) = loop {
         match listener.accept().await {
             Ok(accepted) => break accepted,
@@ -263,9 +251,10 @@ async fn accept(
         return (permit, socket, peer);
     }
     counts.places.note_wait();
+    let begun = Instant::now();
     loop {
         // One for this client, and all that are too many since the ceiling was lowered.
-        (0..=counts.places.surplus()).take_while(|_| counts.evict(idle, slow)).for_each(drop);
+        counts.make_room(1 + counts.places.surplus(), crowd, begun.elapsed());
         if let Ok(permit) = tokio::time::timeout(RETRY, counts.places.take()).await {
             return (permit, socket, peer);
         }

@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use crate::connection::Listed;
 use crate::digest::{Algorithm, Digested, Digests, Expected};
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -83,7 +84,7 @@ impl Engine {
         let pace = Pace::new(self, &leave);
         tokio::select! {
             uploaded = self.receive(transfer, upload, body, expected, pace) => uploaded,
-            () = leave.notified() => Err(Fault::TooSlow(RATE_WINDOW.as_secs())),
+            () = leave.notified() => Err(Fault::MadeWay),
         }
     }
 
@@ -98,6 +99,7 @@ impl Engine {
         let mut body = pin!(body);
         let announced = upload.len;
         if transfer.is_some() {
+            pace.not_fresh()?;
             pace.has_place();
         }
         let mut prefix = BytesMut::with_capacity(capacity(announced, FIRST_BYTES));
@@ -110,6 +112,7 @@ impl Engine {
                 None => ended = true,
             }
         }
+        pace.not_fresh()?;
         let is_slow = pace.is_slow() && !ended && transfer.is_none();
         let slow_place = if is_slow { Some(self.slow_uploads.enter().await?) } else { None };
         let transfer = match transfer {
@@ -180,8 +183,9 @@ struct Pace<'a> {
     window_len: Duration,
     window_bytes_min: u64,
     has_place: bool,
-    /// Among those who may be asked to leave.
-    slow: Option<u64>,
+    /// Among those who may be asked to leave, because nothing has come yet, or little.
+    fresh: Option<Listed>,
+    slow: Option<Listed>,
 }
 
 impl<'a> Pace<'a> {
@@ -195,6 +199,7 @@ impl<'a> Pace<'a> {
             window_len: FIRST_WINDOW,
             window_bytes_min: FIRST_BYTES as u64,
             has_place: false,
+            fresh: Some(engine.crowd.fresh.add(leave)),
             slow: None,
         }
     }
@@ -253,27 +258,25 @@ impl<'a> Pace<'a> {
             if self.has_place && (self.engine.lanes.gate().is_wanted() || self.engine.transfers.is_wanted()) {
                 return Err(Fault::TooSlow(self.window_len.as_secs()));
             }
-            self.slow.get_or_insert_with(|| self.engine.slow.add(self.leave));
+            self.not_fresh()?;
+            self.slow.get_or_insert_with(|| self.engine.crowd.slow.add(self.leave));
         }
         self.begin_window();
         Ok(())
     }
 
-    /// Fails when it has been asked to leave: then nobody will store what it sends.
+    fn not_fresh(&mut self) -> Result<(), Fault> {
+        stays(self.fresh.take())
+    }
+
     fn not_slow(&mut self) -> Result<(), Fault> {
-        match self.slow.take() {
-            Some(ticket) if !self.engine.slow.remove(ticket) => {
-                Err(Fault::TooSlow(self.window_len.as_secs()))
-            }
-            _ => Ok(()),
-        }
+        stays(self.slow.take())
     }
 }
 
-impl Drop for Pace<'_> {
-    fn drop(&mut self) {
-        let _ = self.not_slow();
-    }
+/// Fails when it has been asked to leave: then nobody will store what it sends.
+fn stays(listed: Option<Listed>) -> Result<(), Fault> {
+    if listed.is_none_or(Listed::withdraw) { Ok(()) } else { Err(Fault::MadeWay) }
 }
 
 /// The blocking side.

@@ -12,7 +12,7 @@ use drystone_sync::PlainArc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::Evictable;
+use crate::connection::{Evictable, IDLE_MIN, Listed};
 use crate::places::{Permit, Places, PlacesUsage};
 
 /// What one read of a connection may bring, unless it is wide: one byte less than what would make hyper take a larger buffer for the
@@ -20,8 +20,6 @@ use crate::places::{Permit, Places, PlacesUsage};
 pub(crate) const NARROW_BYTES: usize = (8 << 10) - 1;
 /// A request that has brought so much is large.
 const LARGE_BYTES: u64 = 32 << 10;
-/// A connection that has been idle for less is likely to be used again at once.
-pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
 /// One that was asked to make room may stay, because a request has begun on it since, and somebody else may have been faster.
 pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,12 +27,12 @@ pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Wide {
     places: PlainArc<Places>,
     /// Those that have no request under way.
-    idle: Evictable,
+    idle: PlainArc<Evictable>,
 }
 
 impl Wide {
     pub(crate) fn new(ceiling: usize) -> PlainArc<Self> {
-        PlainArc::new(Self { places: Places::new(ceiling), idle: Evictable::default() })
+        PlainArc::new(Self { places: Places::new(ceiling), idle: PlainArc::default() })
     }
 
     pub(crate) fn usage(&self) -> PlacesUsage {
@@ -54,7 +52,7 @@ pub(crate) struct Width {
     wide: PlainArc<Wide>,
     place: Option<Permit>,
     /// Among the idle ones.
-    ticket: Option<u64>,
+    listed: Option<Listed>,
     /// What the request under way has brought.
     read_bytes: u64,
     /// It has waited, which counts once for a request.
@@ -66,27 +64,18 @@ pub(crate) struct Width {
 impl Width {
     pub(crate) fn new(wide: &PlainArc<Wide>) -> Self {
         let wide = PlainArc::clone(wide);
-        Self { wide, place: None, ticket: None, read_bytes: 0, has_waited: false, asked: None }
+        Self { wide, place: None, listed: None, read_bytes: 0, has_waited: false, asked: None }
     }
 
     /// A request begins.
     pub(crate) fn begin(&mut self) {
         (self.read_bytes, self.has_waited, self.asked) = (0, false, None);
-        self.leave();
+        self.listed = None;
     }
 
     /// The last request has ended; `close` is told when the connection should make room.
     pub(crate) fn rest(&mut self, close: &PlainArc<Notify>) {
-        self.leave();
-        if self.place.is_some() {
-            self.ticket = Some(self.wide.idle.add(close));
-        }
-    }
-
-    fn leave(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.wide.idle.remove(ticket);
-        }
+        self.listed = self.place.is_some().then(|| self.wide.idle.add(close));
     }
 
     /// The most that the next read may bring; `None` is whatever there is room for. What comes between two requests is a head, and
@@ -113,12 +102,6 @@ impl Width {
         if is_due && self.wide.idle.evict(IDLE_MIN) {
             self.asked = Some(Instant::now());
         }
-    }
-}
-
-impl Drop for Width {
-    fn drop(&mut self) {
-        self.leave();
     }
 }
 

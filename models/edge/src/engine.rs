@@ -3,7 +3,7 @@
 use drystone_store::{Store, StoreError};
 use drystone_sync::PlainArc;
 
-use crate::connection::Evictable;
+use crate::connection::Crowd;
 use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;
@@ -20,7 +20,7 @@ pub(crate) struct Engine {
     pub(crate) lanes: PlainArc<Lanes>,
     pub(crate) transfers: Gate,
     pub(crate) slow_uploads: Gate,
-    pub(crate) slow: Evictable,
+    pub(crate) crowd: PlainArc<Crowd>,
     pub(crate) held: Held,
     pub(crate) loans: PlainArc<Places>,
     pub(crate) deadlines: SharedDeadlines,
@@ -52,7 +52,7 @@ impl Engine {
             lanes: PlainArc::new(Lanes::new(store, ingests, WAITING_MAX, patience)),
             transfers: Gate::new("transfers at a time", transfers, WAITING_MAX, patience),
             slow_uploads: Gate::new("uploads of slow clients", 1, WAITING_MAX, patience),
-            slow: Evictable::default(),
+            crowd: PlainArc::default(),
             held: Held::default(),
             loans: Places::new(1),
             deadlines,

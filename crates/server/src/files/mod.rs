@@ -242,7 +242,7 @@ fn refusal(error: &Error) -> Answer {
 fn fault_status(fault: &Fault) -> StatusCode {
     match fault {
         Fault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+        Fault::TooSlow(_) | Fault::MadeWay => StatusCode::REQUEST_TIMEOUT,
         Fault::Incomplete(_) | Fault::BadBody(_) | Fault::BadDigest(_) | Fault::InvalidDigest(_) => {
             StatusCode::BAD_REQUEST
         }

@@ -40,7 +40,7 @@ pub(super) fn fault(fault: Fault) -> S3Error {
     match fault {
         Fault::Store(refused) => store(&refused),
         Fault::Busy(_) => come_back(error(S3ErrorCode::SlowDown, message)),
-        Fault::TooSlow(_) => error(S3ErrorCode::RequestTimeout, message),
+        Fault::TooSlow(_) | Fault::MadeWay => error(S3ErrorCode::RequestTimeout, message),
         Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
         Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
         Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),

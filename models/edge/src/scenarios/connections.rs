@@ -6,16 +6,16 @@ use std::task::{Context, Poll};
 
 use drystone_sync::PlainArc;
 
-use crate::connection::{Connection, Evictable, Watched};
+use crate::connection::{Connection, Crowd, FRESH_MIN, IDLE_MIN, Watched};
 use crate::deadlines::SharedDeadlines;
 use crate::io::{AsyncRead, ReadBuf, Result};
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
-use crate::time::{Duration, advance};
-use crate::width::{ASK_AGAIN_AFTER, IDLE_MIN, NARROW_BYTES, Wide};
+use crate::time::{Duration, Instant, advance};
+use crate::width::{ASK_AGAIN_AFTER, NARROW_BYTES, Wide};
 
-fn open(idle: &PlainArc<Evictable>) -> PlainArc<Connection> {
-    Connection::new(idle, &PlainArc::new(SharedDeadlines::default()), &Wide::new(1))
+fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
+    Connection::new(crowd, &PlainArc::new(SharedDeadlines::default()), &Wide::new(1))
 }
 
 /// A socket whose client has always sent more.
@@ -65,8 +65,8 @@ impl Reading {
 
 /// Somebody knocks while a request begins on the connection that has been idle for longest.
 pub async fn one_with_a_request_is_not_closed_for_others() {
-    let idle = PlainArc::new(Evictable::default());
-    let connection = open(&idle);
+    let crowd = PlainArc::new(Crowd::default());
+    let connection = open(&crowd);
     let (begun, done) = (PlainArc::new(AtomicBool::new(false)), PlainArc::new(Notify::new()));
     let request = spawn({
         let (connection, begun, done) =
@@ -83,8 +83,8 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
         }
     });
     let knock = spawn({
-        let idle = PlainArc::clone(&idle);
-        async move { idle.evict(Duration::ZERO) }
+        let crowd = PlainArc::clone(&crowd);
+        async move { crowd.make_room(Duration::MAX) }
     });
     let mut watch = pin!(connection.watch());
     let mut done = pin!(done.notified());
@@ -104,22 +104,65 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
 
 /// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would wait for ever.
 pub async fn one_that_is_chosen_hears_of_it() {
-    let idle = PlainArc::new(Evictable::default());
-    let (first, second) = (open(&idle), open(&idle));
+    let crowd = PlainArc::new(Crowd::default());
+    let (first, second) = (open(&crowd), open(&crowd));
+    advance(FRESH_MIN);
     let watch = spawn({
         let first = PlainArc::clone(&first);
         async move { first.watch().await }
     });
-    // A request that comes and goes makes `second` the one that has been idle for longest.
+    // A request that comes and goes makes `second` one that has been served.
     let request = spawn({
         let second = PlainArc::clone(&second);
         async move { drop(second.begin()) }
     });
     request.await.expect("no panic");
-    assert!(idle.evict(Duration::ZERO), "there was an idle connection");
+    assert!(crowd.make_room(Duration::ZERO), "there was an idle connection");
     watch.await.expect("no panic");
     drop((first, second));
-    assert!(!idle.evict(Duration::ZERO), "a connection that is gone can still be chosen");
+    assert!(!crowd.make_room(Duration::MAX), "a connection that is gone can still be chosen");
+}
+
+/// Somebody knocks while one client is served again and again, and another has said nothing yet.
+pub async fn one_that_is_served_stays_while_another_says_nothing() {
+    let crowd = PlainArc::new(Crowd::default());
+    let (served, silent) = (open(&crowd), open(&crowd));
+    drop(served.begin());
+    let requests = spawn({
+        let served = PlainArc::clone(&served);
+        async move {
+            for _ in 0..3 {
+                let active = served.begin();
+                yield_now().await;
+                drop(active);
+                yield_now().await;
+            }
+        }
+    });
+    let closed = spawn({
+        let silent = PlainArc::clone(&silent);
+        async move { silent.watch().await }
+    });
+    let knock = spawn({
+        let crowd = PlainArc::clone(&crowd);
+        async move {
+            let begun = Instant::now();
+            while !crowd.make_room(begun.elapsed()) {
+                advance(FRESH_MIN);
+                yield_now().await;
+            }
+        }
+    });
+    knock.await.expect("no panic");
+    requests.await.expect("no panic");
+    let mut watch = pin!(served.watch());
+    std::future::poll_fn(|context| {
+        let closed = watch.as_mut().poll(context);
+        assert!(closed.is_pending(), "a client that is served was asked to leave");
+        Poll::Ready(())
+    })
+    .await;
+    closed.await.expect("no panic");
 }
 
 /// There is one wide place, and it is an idle connection's. A large request asks for it just as that connection gets another request.

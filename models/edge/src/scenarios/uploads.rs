@@ -108,7 +108,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
         let engine = rig.engine.clone();
         async move {
             cue.notified().await;
-            engine.slow.evict(Duration::ZERO)
+            engine.crowd.make_room(Duration::MAX)
         }
     });
     let slow = upload(rig.engine.clone(), "slow", script.body(), Expected::default()).await;
@@ -116,7 +116,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     expect_a_place_and_a_lane(&rig).await;
     match slow {
         Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
-        Err(Fault::TooSlow(_)) => {
+        Err(Fault::MadeWay) => {
             assert!(asked, "a slow upload was turned away for nobody");
             assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
         }

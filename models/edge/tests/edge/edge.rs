@@ -29,6 +29,7 @@ scenarios! {
     PLACES connections:
         one_with_a_request_is_not_closed_for_others
         one_that_is_chosen_hears_of_it
+        one_that_is_served_stays_while_another_says_nothing
         a_large_request_gets_room_although_the_first_it_asked_has_stayed;
     BODIES uploads:
         one_that_is_given_up_leaves_nothing_and_gives_everything_back

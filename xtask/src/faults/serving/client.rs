@@ -43,7 +43,7 @@ pub(super) fn prepare(address: &Address) -> Result<()> {
 pub(super) struct Timings {
     seconds: Vec<f64>,
     /// Times a kept connection was closed between two requests, and opened again.
-    reopened: usize,
+    pub(super) reopened: usize,
 }
 
 impl Timings {
