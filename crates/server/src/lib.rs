@@ -30,6 +30,7 @@ mod resources;
 mod route;
 mod s3;
 mod server;
+mod unread;
 mod upload;
 mod width;
 

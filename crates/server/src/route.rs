@@ -8,6 +8,7 @@ use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use http::header::{CONNECTION, EXPECT, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::s3::S3Face;
 use crate::server::{Answer, Counts};
+use crate::unread::Unread;
 
 /// What can go wrong while a body is sent.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +34,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 
 /// Sends each request to its face.
 pub(crate) struct Router {
+    engine: PlainArc<Engine>,
     files: Files,
     s3: S3Face,
     metrics: PlainArc<Metrics>,
@@ -47,6 +50,7 @@ impl Router {
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
         Self {
+            engine: PlainArc::clone(engine),
             files: Files::new(engine, &metrics, &draining),
             s3: S3Face::new(engine),
             metrics,
@@ -68,6 +72,9 @@ impl Router {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let own = path == "/_" || path.starts_with("/_/");
         let waits = request.headers().contains_key(EXPECT);
+        let unasked = waits && request.body().is_end_stream();
+        let unread = PlainArc::<Unread>::default();
+        let request = request.map(|body| unread.lend(body));
         let mut response =
             if own { self.files.answer(request).await } else { self.s3.answer(request, &id).await };
         let status = response.status();
@@ -76,9 +83,14 @@ impl Router {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), value);
         }
-        // Who waits to be told to go on may take an answer without that for the answer to something else.
-        let confusing = own && waits && !status.is_success();
-        if confusing || self.draining.load(Ordering::Relaxed) {
+        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
+        // used again: some clients are confused about which answer belongs to what.
+        let is_last = unasked
+            || (waits && !unread.is_empty())
+            || response.headers().contains_key(CONNECTION)
+            || !unread.drain(&self.engine.crowd).await
+            || self.draining.load(Ordering::Relaxed);
+        if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // The query stays out of it: presigned ones are keys.

@@ -277,6 +277,33 @@ fn a_body_that_breaks_off_leaves_nothing() {
     assert_eq!(server.request("PUT", FILE, &[], &noise(2_000_000, 5)).status, 201);
 }
 
+/// Clients send head and body apart, and the answer may be known by the head.
+#[test]
+fn who_is_refused_before_the_body_has_come_sees_the_answer_and_goes_on() {
+    let server = Running::start(config());
+    let us =
+        "AWS4-HMAC-SHA256 Credential=admin/20260101/US/s3/aws4_request, SignedHeaders=host, Signature=00";
+    for (path, authorization, status) in
+        [(FILE, "Basic bm9ib2R5OndpdGhvdXQ=", 401), ("/files/x", us, 400), ("/files/x", "AWS x:y", 400)]
+    {
+        let mut socket = server.connect();
+        let head = |method: &str, path: &str, len: usize| {
+            format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: {len}\r\n\r\n"
+            )
+        };
+        for _ in 0..3 {
+            socket.write_all(head("PUT", path, 100_000).as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+            socket.write_all(&noise(100_000, 1)).unwrap();
+            assert_eq!(Answer::read(&mut socket).status, status, "{path} {authorization}");
+        }
+        socket.write_all(head("GET", "/_/health/live", 0).as_bytes()).unwrap();
+        assert_eq!(Answer::read(&mut socket).status, 200);
+    }
+    assert_quiet(&server);
+}
+
 #[test]
 fn idle_connections_make_way() {
     let server = Running::start(config());

@@ -20,7 +20,6 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use self::format::{Format, Kind};
@@ -31,6 +30,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::route::{BodyError, full};
 use crate::server::Answer;
+use crate::unread::RequestBody;
 
 /// Objects that are looked up at a time.
 const PAGE: usize = 256;
@@ -40,7 +40,7 @@ const BUSY: Duration = Duration::from_secs(1);
 impl Files {
     pub(super) async fn archive(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<RequestBody>,
         bucket: BucketName,
         prefix: String,
         kind: &str,

@@ -4,7 +4,6 @@ use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use futures_util::TryStreamExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::fields::{BadForm, Form, FormFile};
@@ -15,6 +14,7 @@ use crate::fault::Fault;
 use crate::meta;
 use crate::route::full;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 use crate::upload::Upload;
 
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ struct Report {
 impl Files {
     pub(super) async fn post_form(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         who: &Who,
         bucket: BucketName,
         prefix: String,

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use drystone_limits::{Ceiling, Plan, Resource as Kind, Spend, format_bytes};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
 use serde::Serialize;
 
 use super::Files;
@@ -16,6 +15,7 @@ use crate::process::Process;
 use crate::resources::Resource;
 use crate::route::full;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 
 /// The page's only style; the policy names its hash, so that nothing else that looks like one is obeyed.
 const STYLE: &str = include_str!("limits.css");
@@ -80,7 +80,7 @@ impl Measured {
 }
 
 impl Files {
-    pub(super) async fn limits(&self, request: &Request<Incoming>) -> Result<Answer, Fault> {
+    pub(super) async fn limits(&self, request: &Request<RequestBody>) -> Result<Answer, Fault> {
         let (process, kinds) = self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
@@ -108,7 +108,7 @@ impl Files {
 }
 
 /// Browsers ask for HTML first; who asks for JSON and not for HTML, or says so in the query, gets JSON.
-fn wants_json(request: &Request<Incoming>) -> bool {
+fn wants_json(request: &Request<RequestBody>) -> bool {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let asks = accept.contains("application/json") && !accept.contains("text/html");
     query(request, "format").map_or(asks, |format| format == "json")

@@ -6,7 +6,6 @@ use std::ops::Bound;
 use drystone_store::{BucketName, Listed, Store};
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 
@@ -15,6 +14,7 @@ use crate::access::{Right, Who, may};
 use crate::meta;
 use crate::route::full;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 
 /// Entries of a page.
 const PAGE: usize = 1000;
@@ -39,7 +39,7 @@ enum Entry {
 }
 
 /// One value of the query, percent-decoded.
-pub(super) fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
+pub(super) fn query(request: &Request<RequestBody>, name: &str) -> Option<String> {
     let pairs = request.uri().query()?.split('&');
     let mut values = pairs.filter_map(|pair| {
         let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -49,7 +49,11 @@ pub(super) fn query(request: &Request<Incoming>, name: &str) -> Option<String> {
 }
 
 impl Files {
-    pub(super) async fn list_buckets(&self, request: &Request<Incoming>, who: &Who) -> Result<Answer, Error> {
+    pub(super) async fn list_buckets(
+        &self,
+        request: &Request<RequestBody>,
+        who: &Who,
+    ) -> Result<Answer, Error> {
         let Who::Key(key) = who else { return Err(crate::access::Refused::KeyNeeded.into()) };
         let from = query(request, "from").map(BucketName::new).transpose()?;
         let rows = self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
@@ -64,7 +68,7 @@ impl Files {
 
     pub(super) async fn folder(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<RequestBody>,
         who: &Who,
         bucket: BucketName,
         prefix: String,
@@ -115,7 +119,7 @@ fn bound_of_token(token: String) -> Bound<String> {
     }
 }
 
-fn answer(request: &Request<Incoming>, page: &Page<'_>) -> Result<Answer, Error> {
+fn answer(request: &Request<RequestBody>, page: &Page<'_>) -> Result<Answer, Error> {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let json = query(request, "format").map_or(!accept.contains("text/html"), |format| format == "json");
     let (kind, text) = if json {

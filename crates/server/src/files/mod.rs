@@ -15,9 +15,8 @@ mod object;
 use drystone_store::{BucketName, Key, NameError, Store, StoreError};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
-use http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
-use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 
 use crate::access::{Refused, Right, Who};
@@ -27,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::route::text;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 
 /// The plain HTTP face.
 pub(crate) struct Files {
@@ -76,11 +76,11 @@ impl Files {
         Self { engine, metrics, draining: PlainArc::clone(draining) }
     }
 
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, request: Request<RequestBody>) -> Answer {
         self.dispatch(request).await.unwrap_or_else(|error| refusal(&error))
     }
 
-    async fn dispatch(&self, request: Request<Incoming>) -> Result<Answer, Error> {
+    async fn dispatch(&self, request: Request<RequestBody>) -> Result<Answer, Error> {
         let path = request.uri().path().to_owned();
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         match path.as_str() {
@@ -117,7 +117,7 @@ impl Files {
     }
 
     /// What a server has under way is nothing for those who may use a bucket of it.
-    async fn operator(&self, request: &Request<Incoming>) -> Result<(), Error> {
+    async fn operator(&self, request: &Request<RequestBody>) -> Result<(), Error> {
         let who = self.engine.identify(request.headers()).await?;
         Ok(self.engine.allow(&who, Right::Admin, None).await?)
     }
@@ -132,7 +132,7 @@ impl Files {
         Ok(text(StatusCode::OK, "ready\n"))
     }
 
-    async fn file(&self, request: Request<Incoming>, place: Place) -> Result<Answer, Error> {
+    async fn file(&self, request: Request<RequestBody>, place: Place) -> Result<Answer, Error> {
         let who = self.engine.identify(request.headers()).await?;
         let method = request.method().clone();
         match place {
@@ -230,6 +230,10 @@ fn refusal(error: &Error) -> Answer {
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static("Basic realm=\"drystone\", charset=\"UTF-8\""),
             );
+        }
+        _ if status == StatusCode::REQUEST_TIMEOUT => {
+            // Nothing more is read of what it sends.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         _ if status == StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -8,7 +8,6 @@ use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyDataStream, BodyExt as _};
-use hyper::body::Incoming;
 
 use super::condition::{PutCondition, Verdict};
 use super::{Error, Files, condition, headers};
@@ -19,12 +18,13 @@ use crate::meta;
 use crate::range::{self, Ranged};
 use crate::route::full;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 use crate::upload::Upload;
 
 impl Files {
     pub(super) async fn get(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<RequestBody>,
         who: &Who,
         bucket: BucketName,
         key: Key,
@@ -76,7 +76,7 @@ impl Files {
 
     pub(super) async fn put(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         who: &Who,
         bucket: BucketName,
         key: Key,
@@ -164,6 +164,6 @@ pub(super) fn now_ns() -> i64 {
 }
 
 /// A request's body as it comes.
-pub(super) fn body_stream(body: Incoming) -> impl Stream<Item = Result<Bytes, Fault>> {
+pub(super) fn body_stream(body: RequestBody) -> impl Stream<Item = Result<Bytes, Fault>> {
     BodyDataStream::new(body).map(|piece| piece.map_err(|error| Fault::Incomplete(error.to_string())))
 }

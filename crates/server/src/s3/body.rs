@@ -10,8 +10,6 @@ use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use s3s::dto::StreamingBlob;
 use s3s::{Body, S3Error, S3ErrorCode};
 use tokio::time::{Instant, Sleep};
@@ -20,15 +18,13 @@ use super::DOCUMENT_BYTES_MAX;
 use super::errors::{custom, error, fault};
 use super::framing::{BadFraming, Framing};
 use crate::fault::Fault;
+use crate::unread::RequestBody;
 
 /// In this time a document must be here.
 const DOCUMENT_MAX: Duration = Duration::from_secs(15);
 /// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on the wire; 10,000 parts with
 /// number, tag and checksum are 80,000.
 const ELEMENTS_MAX: usize = 81_000;
-/// How much of a body is read that nobody wants any more, and for how long.
-const DRAIN_BYTES_MAX: usize = 8 << 20;
-const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Why a body came to a bad end.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -103,8 +99,6 @@ struct State {
     document_by: Option<Instant>,
     /// The first reason why the body failed.
     bad: Option<Bad>,
-    /// What nobody has read to its end.
-    left: Option<Incoming>,
 }
 
 impl Notes {
@@ -116,29 +110,6 @@ impl Notes {
     /// Why the body failed, if it did.
     pub(super) fn refusal(&self) -> Option<S3Error> {
         self.state.lock().bad.map(Bad::refusal)
-    }
-
-    /// Reads what is left of a body whose answer is known, so that a client who sends it first will see the answer; not much of
-    /// it and not for long. Returns whether it came to its end.
-    pub(super) async fn drain(&self) -> bool {
-        let Some(mut left) = self.state.lock().left.take() else { return true };
-        let drain = async {
-            let mut bytes = 0;
-            while bytes <= DRAIN_BYTES_MAX {
-                match left.frame().await {
-                    None => return true,
-                    Some(Err(_)) => return false,
-                    Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
-                }
-            }
-            false
-        };
-        tokio::time::timeout(DRAIN_MAX, drain).await.unwrap_or(false)
-    }
-
-    /// Whether there is something that nobody has read.
-    pub(super) fn is_left(&self) -> bool {
-        self.state.lock().left.is_some()
     }
 
     /// Notes a reason, unless there is an earlier one; returns the earlier of both.
@@ -161,8 +132,8 @@ impl Notes {
 
 /// A body on its way into s3s.
 struct Guarded {
-    /// Taken when this is dropped.
-    incoming: Option<Incoming>,
+    /// `None` when it has come to its end.
+    incoming: Option<RequestBody>,
     framing: Option<Framing>,
     /// Looked at and not yet passed on.
     out: VecDeque<Bytes>,
@@ -173,14 +144,8 @@ struct Guarded {
     ended: bool,
 }
 
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.notes.state.lock().left = self.incoming.take().filter(|incoming| !incoming.is_end_stream());
-    }
-}
-
 /// Puts a guard before a request's body.
-pub(super) fn guard(headers: &HeaderMap, incoming: Incoming, notes: &PlainArc<Notes>) -> Body {
+pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc<Notes>) -> Body {
     if incoming.is_end_stream() {
         return Body::empty();
     }

@@ -1,7 +1,7 @@
 //! Refusals in the words of S3: a code that programs know, and a message that says what to do.
 
 use drystone_store::{NameError, StoreError};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
@@ -34,13 +34,20 @@ fn come_back(error: S3Error) -> S3Error {
     with_headers(error, headers)
 }
 
+/// Nothing more is read of what it sends.
+fn go_away(error: S3Error) -> S3Error {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    with_headers(error, headers)
+}
+
 /// What the server has refused.
 pub(super) fn fault(fault: Fault) -> S3Error {
     let message = fault.to_string();
     match fault {
         Fault::Store(refused) => store(&refused),
         Fault::Busy(_) => come_back(error(S3ErrorCode::SlowDown, message)),
-        Fault::TooSlow(_) | Fault::MadeWay => error(S3ErrorCode::RequestTimeout, message),
+        Fault::TooSlow(_) | Fault::MadeWay => go_away(error(S3ErrorCode::RequestTimeout, message)),
         Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
         Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
         Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),

@@ -33,10 +33,7 @@ mod uploads;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{Method, Request, StatusCode};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
@@ -44,6 +41,7 @@ pub(crate) use self::form::FIELDS_MAX;
 use crate::engine::Engine;
 use crate::route::text;
 use crate::server::Answer;
+use crate::unread::RequestBody;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
@@ -67,30 +65,22 @@ impl S3Face {
     }
 
     /// Answers the request with this id.
-    pub(crate) async fn answer(&self, mut request: Request<Incoming>, id: &str) -> Answer {
+    pub(crate) async fn answer(&self, mut request: Request<RequestBody>, id: &str) -> Answer {
         if let Err(refused) = precheck::check(&mut request) {
             return answers::error(refused, id);
         }
         let notes = PlainArc::new(body::Notes::default());
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(PlainArc::clone(&notes));
-        let waits = parts.headers.contains_key(EXPECT);
-        let unasked = waits && incoming.is_end_stream();
         let body = body::guard(&parts.headers, incoming, &notes);
-        let mut response = if parts.method == Method::POST && form::is_form(&parts.headers) {
+        if parts.method == Method::POST && form::is_form(&parts.headers) {
             match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
                 Ok(response) => answers::complete(response, id),
                 Err(refused) => answers::error(refused, id),
             }
         } else {
             self.serve(Request::from_parts(parts, body), &notes, id).await
-        };
-        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
-        // used again: some clients are confused about which answer belongs to what. (Plain HTTP has the same rule in `route`.)
-        if unasked || (waits && notes.is_left()) || !notes.drain().await {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
     }
 
     async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes, id: &str) -> Answer {
