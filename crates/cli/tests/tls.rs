@@ -38,12 +38,16 @@ struct Secure {
 
 impl Secure {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         fs::write(&cert, FIRST[0]).unwrap();
         fs::write(&key, FIRST[1]).unwrap();
         let args = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
-        let server = Served::start(&folder.path().join("store"), &args, &[]);
+        let server = Served::start(&folder.path().join("store"), &[&args, more].concat(), &[]);
         Self { server, cert, key, _folder: folder }
     }
 
@@ -110,6 +114,19 @@ fn a_certificate_is_exchanged_while_the_server_runs() {
     secure.check_shows(second, first);
     // Who is connected already stays so.
     ask(&mut before);
+}
+
+#[test]
+fn those_that_never_shake_hands_make_way() {
+    let secure = Secure::start_with(&["--connections", "16"]);
+    let silent: Vec<_> = (0..16).map(|_| TcpStream::connect(&secure.server.address).unwrap()).collect();
+    ask(&mut secure.connect(FIRST[0]).unwrap());
+    // Their handshakes may take 10 s. If it had waited for that, they would all be gone.
+    let is_open = |mut socket: &TcpStream| {
+        socket.set_nonblocking(true).unwrap();
+        socket.read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    assert!(!is_open(&silent[0]) && silent[1..].iter().all(is_open), "the oldest has made way, and no more");
 }
 
 #[test]

@@ -23,31 +23,46 @@ use crate::width::{Wide, Width};
 const TICK: Duration = Duration::from_secs(1);
 /// A connection that has been idle for less is likely to be used again at once.
 pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
-/// So long a new client is given to show what it wants.
+/// So long a new connection is given for its first request.
 pub(crate) const FRESH_MIN: Duration = Duration::from_millis(100);
+/// So long an upload is given for its first bytes: a client that waits for `100 Continue` needs a round trip for them.
+pub(crate) const BEGUN_MIN: Duration = Duration::from_millis(500);
+/// A client that has read nothing for so long, although there is something, may lose its connection to others.
+const STALLED_MIN: Duration = Duration::from_secs(5);
 
 /// Everybody who may be asked to leave when all places are taken and somebody knocks.
 #[derive(Default)]
 pub(crate) struct Crowd {
     /// Connections between two requests.
     pub(crate) idle: PlainArc<Evictable>,
-    /// Those that have not shown what they want: connections before their first request, uploads before their first bytes.
+    /// Those that nobody knows yet, before their first request; and those whose last request is answered and still read.
     pub(crate) fresh: PlainArc<Evictable>,
+    /// Uploads of which hardly anything has come.
+    pub(crate) begun: PlainArc<Evictable>,
     /// Uploads whose clients send next to nothing.
     pub(crate) slow: PlainArc<Evictable>,
+    /// Connections whose clients have not read for [`STALLED_MIN`].
+    stalled: PlainArc<Evictable>,
 }
 
 impl Crowd {
-    /// Asks somebody to leave for one who has waited for so long; `false` when nobody can be asked yet.
+    /// Asks somebody to leave for one who waits since then; `false` when nobody can be asked yet.
     ///
-    /// Who has been served and has just become idle, as busy clients are between two requests, is asked only where nobody is
-    /// fresh: who is may be slow, and will have shown it before long.
-    pub(crate) fn make_room(&self, waited: Duration) -> bool {
+    /// Who has been served and has just become idle, as busy clients are between two requests, is asked last: not before all who
+    /// were there and had shown nothing when the wait began have done so or left.
+    pub(crate) fn make_room(&self, since: Instant) -> bool {
+        let is_decided = |list: &Evictable| !list.has_one_since(since);
         self.idle.evict(IDLE_MIN)
             || self.slow.evict(Duration::ZERO)
             || self.fresh.evict(FRESH_MIN)
-            || ((waited >= FRESH_MIN || self.fresh.is_empty())
-                && (self.idle.evict(Duration::ZERO) || self.fresh.evict(Duration::ZERO)))
+            || self.begun.evict(BEGUN_MIN)
+            || self.stalled.evict(Duration::ZERO)
+            || (is_decided(&self.fresh) && is_decided(&self.begun) && self.idle.evict(Duration::ZERO))
+    }
+
+    /// Asks a connection to leave that has no request, however short it has been there.
+    pub(crate) fn close_idle(&self) -> bool {
+        self.idle.evict(Duration::ZERO) || self.fresh.evict(Duration::ZERO)
     }
 }
 
@@ -76,8 +91,9 @@ impl Evictable {
         true
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.state.lock().waiting.is_empty()
+    /// Whether somebody has been here since then, or for longer.
+    fn has_one_since(&self, then: Instant) -> bool {
+        self.state.lock().waiting.first_key_value().is_some_and(|(_, (since, _))| *since <= then)
     }
 
     /// From now on it may be asked to leave, and is told by `leave`.
@@ -125,7 +141,8 @@ pub(crate) struct Connection {
 struct State {
     /// Requests whose response has not been sent to its end.
     active: usize,
-    /// Among those who may be closed for others, while there is no request.
+    /// Among those who may be closed for others: while there is no request and nothing left to send, or when the client does not
+    /// read.
     listed: Option<Listed>,
     /// When it became idle, or was opened.
     idle_since: Instant,
@@ -134,6 +151,12 @@ struct State {
     /// When the kernel last refused to take more bytes, if it has not taken any since.
     write_blocked: Option<Instant>,
     width: Width,
+}
+
+impl State {
+    fn is_stalled(&self) -> bool {
+        self.write_blocked.is_some_and(|since| since.elapsed() >= STALLED_MIN)
+    }
 }
 
 /// Counts as a request under way until it is dropped.
@@ -173,14 +196,12 @@ impl Connection {
                 () = self.close.notified() => {
                     // A request may have begun between the choice and its arrival here, or the last bytes of a response wait for
                     // a slow client: hyper has let go of the response by then.
-                    let mut state = self.state.lock();
+                    let state = self.state.lock();
                     if state.active == 0 && state.write_blocked.is_none() {
                         return "idle for longest while others wait";
                     }
-                    if state.active == 0 {
-                        // Whichever list it was chosen from, it is in both again.
-                        state.listed = Some(self.crowd.idle.add(&self.close));
-                        state.width.rest(&self.close);
+                    if state.is_stalled() {
+                        return "the client does not read while others wait";
                     }
                 }
                 () = tokio::time::sleep(TICK) => {
@@ -192,9 +213,35 @@ impl Connection {
         }
     }
 
+    /// It may be closed for others from now on, unless it has something left to send.
+    fn rest(&self, state: &mut State) {
+        if state.active == 0 && state.write_blocked.is_none() {
+            state.listed = Some(self.crowd.idle.add(&self.close));
+            state.width.rest(&self.close);
+        }
+    }
+
+    fn note_write<T>(&self, written: &Poll<T>) {
+        let mut state = self.state.lock();
+        if written.is_pending() {
+            if state.write_blocked.is_none() {
+                state.write_blocked = Some(Instant::now());
+                state.listed = None;
+                state.width.stay();
+            }
+        } else if state.write_blocked.take().is_some() {
+            state.idle_since = Instant::now();
+            state.listed = None;
+            self.rest(&mut state);
+        }
+    }
+
     fn overdue(&self) -> Option<&'static str> {
         let deadlines = self.deadlines.get();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if state.is_stalled() && state.listed.is_none() {
+            state.listed = Some(self.crowd.stalled.add(&self.close));
+        }
         if state.write_blocked.is_some_and(|since| since.elapsed() > deadlines.unread) {
             return Some("the client does not read");
         }
@@ -215,8 +262,7 @@ impl Drop for Active {
         state.active -= 1;
         if state.active == 0 {
             (state.idle_since, state.first_byte) = (Instant::now(), None);
-            state.listed = Some(self.0.crowd.idle.add(&self.0.close));
-            state.width.rest(&self.0.close);
+            self.0.rest(&mut state);
         }
     }
 }
@@ -233,20 +279,6 @@ pin_project! {
 impl<S> Watched<S> {
     pub(crate) fn new(socket: S, connection: PlainArc<Connection>) -> Self {
         Self { socket, connection }
-    }
-}
-
-fn note_write(connection: &Connection, written: &Poll<io::Result<usize>>) {
-    let mut state = connection.state.lock();
-    match written {
-        Poll::Pending => {
-            state.write_blocked.get_or_insert_with(Instant::now);
-        }
-        Poll::Ready(_) => {
-            if state.write_blocked.take().is_some() {
-                state.idle_since = Instant::now();
-            }
-        }
     }
 }
 
@@ -290,7 +322,7 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = this.socket.poll_write(context, bytes);
-        note_write(this.connection, &written);
+        this.connection.note_write(&written);
         written
     }
 
@@ -301,7 +333,7 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = this.socket.poll_write_vectored(context, slices);
-        note_write(this.connection, &written);
+        this.connection.note_write(&written);
         written
     }
 
@@ -310,7 +342,11 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().socket.poll_flush(context)
+        // With TLS the bytes of a response may wait here.
+        let this = self.project();
+        let flushed = this.socket.poll_flush(context);
+        this.connection.note_write(&flushed);
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -320,11 +356,11 @@ impl<S: AsyncWrite> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
     use crate::Deadlines;
     use crate::width::Wide;
-
-    const NOW: Duration = Duration::ZERO;
 
     fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
         let deadlines = PlainArc::new(SharedDeadlines::new(Deadlines::default()));
@@ -338,32 +374,80 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_leaves_first() {
         let crowd = PlainArc::new(Crowd::default());
-        assert!(!crowd.make_room(Duration::MAX), "there is nobody");
+        let room = || crowd.make_room(Instant::now());
+        assert!(!room(), "there is nobody");
         let (silent, served, resting) = (open(&crowd), open(&crowd), open(&crowd));
         drop(resting.begin());
         tokio::time::advance(IDLE_MIN).await;
         drop(served.begin());
-        let new = open(&crowd);
         let leave = PlainArc::new(Notify::new());
-        let slow = crowd.slow.add(&leave);
-        assert!(crowd.make_room(NOW) && is_asked(&resting).await, "one that has been idle for a while");
-        assert!(crowd.make_room(NOW) && !slow.withdraw(), "an upload that is slow");
-        assert!(crowd.make_room(NOW) && is_asked(&silent).await, "one that has said nothing for a while");
-        assert!(!crowd.make_room(NOW), "one that is new may be slow, and one that is served waits for that");
-        assert!(crowd.make_room(FRESH_MIN) && is_asked(&served).await, "but not for longer");
-        assert!(crowd.make_room(FRESH_MIN) && is_asked(&new).await, "and then whoever is there");
-        assert!(!crowd.make_room(Duration::MAX));
+        let (begun, slow) = (crowd.begun.add(&leave), crowd.slow.add(&leave));
+        assert!(room() && is_asked(&resting).await, "one that has been idle for a while");
+        assert!(room() && !slow.withdraw(), "an upload that is slow");
+        assert!(room() && is_asked(&silent).await, "one that has said nothing for a while");
+        assert!(!room(), "an upload that has just begun may be slow, and one that is served waits for that");
+        tokio::time::advance(BEGUN_MIN).await;
+        assert!(room() && !begun.withdraw());
+        let since = Instant::now();
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let new = open(&crowd);
+        assert!(!room());
+        assert!(crowd.make_room(since) && is_asked(&served).await, "not for those that came later");
+        assert!(!crowd.make_room(since));
+        tokio::time::advance(FRESH_MIN).await;
+        assert!(room() && is_asked(&new).await);
+        assert!(!room());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn among_busy_clients_nobody_waits_for_a_new_one() {
+    async fn among_busy_clients_nobody_waits() {
         let crowd = PlainArc::new(Crowd::default());
+        let room = || crowd.make_room(Instant::now());
         let (first, second) = (open(&crowd), open(&crowd));
         drop((first.begin(), second.begin()));
         let active = second.begin();
-        assert!(crowd.make_room(NOW) && is_asked(&first).await);
-        assert!(!crowd.make_room(Duration::MAX), "the other one has a request");
+        assert!(room() && is_asked(&first).await);
+        assert!(!room(), "the other one has a request");
         drop(active);
-        assert!(crowd.make_room(NOW) && is_asked(&second).await);
+        assert!(room() && is_asked(&second).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_something_left_to_send_is_nobody_to_ask() {
+        let crowd = PlainArc::new(Crowd::default());
+        let (mut client, socket) = tokio::io::duplex(8);
+        let connection = open(&crowd);
+        let mut socket = Watched::new(socket, PlainArc::clone(&connection));
+        let active = connection.begin();
+        let sent = tokio::time::timeout(IDLE_MIN, socket.write_all(&[b'x'; 64])).await;
+        assert!(sent.is_err(), "the client does not read");
+        drop(active);
+        tokio::time::advance(IDLE_MIN).await;
+        assert!(!crowd.make_room(Instant::now()) && !crowd.close_idle());
+        client.read_exact(&mut [0; 8]).await.unwrap();
+        socket.write_all(b"x").await.unwrap();
+        tokio::time::advance(IDLE_MIN).await;
+        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_read_for_long_makes_way_with_its_request() {
+        let crowd = PlainArc::new(Crowd::default());
+        let (mut client, socket) = tokio::io::duplex(8);
+        let connection = open(&crowd);
+        let mut socket = Watched::new(socket, PlainArc::clone(&connection));
+        let _active = connection.begin();
+        let stall = async |socket: &mut Watched<_>| {
+            let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
+            let unread = STALLED_MIN + 2 * TICK;
+            let both = async { tokio::join!(tokio::time::timeout(unread, &mut send), connection.watch()) };
+            assert!(tokio::time::timeout(unread, both).await.is_err(), "nobody wants it");
+        };
+        stall(&mut socket).await;
+        client.read_exact(&mut [0; 8]).await.unwrap();
+        socket.write_all(b"x").await.unwrap();
+        assert!(!crowd.make_room(Instant::now()), "it has read");
+        stall(&mut socket).await;
+        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
     }
 }

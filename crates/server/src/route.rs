@@ -86,7 +86,7 @@ impl Router {
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
         // used again: some clients are confused about which answer belongs to what.
         let is_last = unasked
-            || (waits && !unread.is_empty())
+            || (waits && unread.is_untouched())
             || response.headers().contains_key(CONNECTION)
             || !unread.drain(&self.engine.crowd).await
             || self.draining.load(Ordering::Relaxed);

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::Accept;
 
-use crate::connection::{Active, Connection, Crowd, FRESH_MIN, Watched};
+use crate::connection::{Active, Connection, Crowd, Watched};
 use crate::engine::{ChangeError, Engine};
 use crate::gate::Gate;
 use crate::places::{Permit, Places};
@@ -48,7 +48,9 @@ const _: () = assert!(
 /// The futures of a connection and of its request, by measurement.
 const TASK_BYTES: usize = 16 << 10;
 /// After this, somebody else is asked to leave, or another accept is tried.
-const RETRY: Duration = FRESH_MIN;
+const RETRY: Duration = Duration::from_millis(100);
+/// After this is looked again whether somebody can be asked to leave.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A handshake that takes longer is not worth its connection.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -70,10 +72,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Asks up to so many to leave.
-    fn make_room(&self, count: usize, crowd: &Crowd, waited: Duration) {
-        let evicted = (0..count).take_while(|_| crowd.make_room(waited)).count();
-        self.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+    /// Asks up to so many to leave; how many it were.
+    fn ask(&self, count: usize, ask: impl Fn() -> bool) -> usize {
+        let asked = (0..count).take_while(|_| ask()).count();
+        self.evicted.fetch_add(asked as u64, Ordering::Relaxed);
+        asked
     }
 }
 
@@ -94,7 +97,7 @@ impl Controls {
     pub fn change(&self, plan: Plan, deadlines: Deadlines) -> Result<(), ChangeError> {
         self.engine.change(&self.counts.places, plan, deadlines)?;
         // Those chosen give their places back by and by, so the surplus is counted once.
-        self.counts.make_room(self.counts.places.surplus(), &self.engine.crowd, Duration::MAX);
+        self.counts.ask(self.counts.places.surplus(), || self.engine.crowd.close_idle());
         Ok(())
     }
 }
@@ -220,11 +223,20 @@ impl Server {
             let _ = socket.set_nodelay(true);
             match tls {
                 None => speak(socket, peer, connection, closed, router, head_max).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, shake_hands(&tls, socket)).await {
-                    Ok(Ok(socket)) => speak(socket, peer, connection, closed, router, head_max).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
-                },
+                Some(tls) => {
+                    let shaken = tokio::select! {
+                        shaken = tokio::time::timeout(HANDSHAKE_MAX, shake_hands(&tls, socket)) => shaken,
+                        why = connection.watch() => {
+                            tracing::debug!(%peer, why, "a TLS handshake is broken off");
+                            return;
+                        }
+                    };
+                    match shaken {
+                        Ok(Ok(socket)) => speak(socket, peer, connection, closed, router, head_max).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                    }
+                }
             }
         }
     }
@@ -251,11 +263,12 @@ async fn accept(listener: &TcpListener, counts: &Counts, crowd: &Crowd) -> (Perm
         return (permit, socket, peer);
     }
     counts.places.note_wait();
-    let begun = Instant::now();
+    let since = Instant::now();
     loop {
         // One for this client, and all that are too many since the ceiling was lowered.
-        counts.make_room(1 + counts.places.surplus(), crowd, begun.elapsed());
-        if let Ok(permit) = tokio::time::timeout(RETRY, counts.places.take()).await {
+        let asked = counts.ask(1 + counts.places.surplus(), || crowd.make_room(since));
+        let patience = if asked > 0 { RETRY } else { LOOK_AGAIN };
+        if let Ok(permit) = tokio::time::timeout(patience, counts.places.take()).await {
             return (permit, socket, peer);
         }
     }

@@ -5,7 +5,7 @@
 //! wants the connection.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,26 +23,33 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 /// Gets back what is left of a body.
 #[derive(Default)]
 pub(crate) struct Unread {
-    left: Mutex<Option<Incoming>>,
+    left: Mutex<Option<Left>>,
+}
+
+struct Left {
+    incoming: Incoming,
+    /// Somebody has begun to read it: a client that waits for `100 Continue` has got it.
+    is_begun: bool,
 }
 
 impl Unread {
     /// The body, for whoever answers the request.
     pub(crate) fn lend(self: &PlainArc<Self>, incoming: Incoming) -> RequestBody {
-        RequestBody { incoming: Some(incoming), unread: PlainArc::clone(self) }
+        RequestBody { incoming: Some(incoming), is_begun: false, unread: PlainArc::clone(self) }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.left.lock().is_none()
+    /// Whether there is a body that nobody has asked for.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.left.lock().as_ref().is_some_and(|left| !left.is_begun)
     }
 
     /// Reads what is left; whether it came to its end.
     pub(crate) async fn drain(&self, crowd: &Crowd) -> bool {
-        let Some(mut left) = self.left.lock().take() else { return true };
+        let Some(Left { mut incoming, .. }) = self.left.lock().take() else { return true };
         let drain = async {
             let mut bytes = 0;
             while bytes <= BYTES_MAX {
-                match left.frame().await {
+                match incoming.frame().await {
                     None => return true,
                     Some(Err(_)) => return false,
                     Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, Bytes::len),
@@ -61,8 +68,9 @@ impl Unread {
 
 /// A request's body. What is not read of it when this is dropped is left.
 pub(crate) struct RequestBody {
-    /// Taken when this is dropped.
+    /// `None` when it has come to its end.
     incoming: Option<Incoming>,
+    is_begun: bool,
     unread: PlainArc<Unread>,
 }
 
@@ -74,10 +82,14 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(context),
-            None => Poll::Ready(None),
+        self.is_begun = true;
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(context));
+        if frame.is_none() {
+            // With chunks it does not know of its end itself.
+            self.incoming = None;
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -91,9 +103,8 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let left = self.incoming.take().filter(|incoming| !incoming.is_end_stream());
-        if left.is_some() {
-            *self.unread.left.lock() = left;
+        if let Some(incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream()) {
+            *self.unread.left.lock() = Some(Left { incoming, is_begun: self.is_begun });
         }
     }
 }

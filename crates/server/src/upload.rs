@@ -99,8 +99,9 @@ impl Engine {
         let mut body = pin!(body);
         let announced = upload.len;
         if transfer.is_some() {
-            pace.not_fresh()?;
             pace.has_place();
+        } else {
+            pace.is_new();
         }
         let mut prefix = BytesMut::with_capacity(capacity(announced, FIRST_BYTES));
         let (mut ended, mut more) = (false, None);
@@ -112,7 +113,7 @@ impl Engine {
                 None => ended = true,
             }
         }
-        pace.not_fresh()?;
+        pace.not_new()?;
         let is_slow = pace.is_slow() && !ended && transfer.is_none();
         let slow_place = if is_slow { Some(self.slow_uploads.enter().await?) } else { None };
         let transfer = match transfer {
@@ -183,8 +184,8 @@ struct Pace<'a> {
     window_len: Duration,
     window_bytes_min: u64,
     has_place: bool,
-    /// Among those who may be asked to leave, because nothing has come yet, or little.
-    fresh: Option<Listed>,
+    /// Among those who may be asked to leave: before its first bytes have come, or when few have come in a window.
+    begun: Option<Listed>,
     slow: Option<Listed>,
 }
 
@@ -199,7 +200,7 @@ impl<'a> Pace<'a> {
             window_len: FIRST_WINDOW,
             window_bytes_min: FIRST_BYTES as u64,
             has_place: false,
-            fresh: Some(engine.crowd.fresh.add(leave)),
+            begun: None,
             slow: None,
         }
     }
@@ -258,15 +259,19 @@ impl<'a> Pace<'a> {
             if self.has_place && (self.engine.lanes.gate().is_wanted() || self.engine.transfers.is_wanted()) {
                 return Err(Fault::TooSlow(self.window_len.as_secs()));
             }
-            self.not_fresh()?;
+            self.not_new()?;
             self.slow.get_or_insert_with(|| self.engine.crowd.slow.add(self.leave));
         }
         self.begin_window();
         Ok(())
     }
 
-    fn not_fresh(&mut self) -> Result<(), Fault> {
-        stays(self.fresh.take())
+    fn is_new(&mut self) {
+        self.begun = Some(self.engine.crowd.begun.add(self.leave));
+    }
+
+    fn not_new(&mut self) -> Result<(), Fault> {
+        stays(self.begun.take())
     }
 
     fn not_slow(&mut self) -> Result<(), Fault> {

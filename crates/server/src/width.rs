@@ -78,6 +78,11 @@ impl Width {
         self.listed = self.place.is_some().then(|| self.wide.idle.add(close));
     }
 
+    /// It is not to be closed now.
+    pub(crate) fn stay(&mut self) {
+        self.listed = None;
+    }
+
     /// The most that the next read may bring; `None` is whatever there is room for. What comes between two requests is a head, and
     /// heads are small.
     pub(crate) fn read_bytes_max(&self, is_active: bool) -> Option<usize> {

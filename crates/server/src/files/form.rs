@@ -2,7 +2,7 @@
 
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use futures_util::TryStreamExt as _;
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
 
@@ -70,10 +70,12 @@ impl Files {
             }
         }
         let mut status = StatusCode::CREATED;
+        let mut is_last = false;
         if let Some(error) = failed {
             if report.stored.is_empty() {
                 return Err(error);
             }
+            is_last = matches!(error, Error::Fault(Fault::TooSlow(_) | Fault::MadeWay));
             (status, report.error) = (StatusCode::MULTI_STATUS, Some(error.to_string()));
         } else if report.stored.is_empty() {
             return Err(bad_request("the form has no file in it".into()));
@@ -82,6 +84,10 @@ impl Files {
         let mut response = Response::new(full(json));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if is_last {
+            // Nothing more is read of what it sends.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 

@@ -132,8 +132,7 @@ impl Notes {
 
 /// A body on its way into s3s.
 struct Guarded {
-    /// `None` when it has come to its end.
-    incoming: Option<RequestBody>,
+    incoming: RequestBody,
     framing: Option<Framing>,
     /// Looked at and not yet passed on.
     out: VecDeque<Bytes>,
@@ -156,7 +155,7 @@ pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc
         _ => None,
     };
     Body::http_body(Guarded {
-        incoming: Some(incoming),
+        incoming,
         framing,
         out: VecDeque::new(),
         notes: PlainArc::clone(notes),
@@ -219,8 +218,7 @@ impl http_body::Body for Guarded {
             if self.is_late(context) {
                 return self.fail(Bad::Late);
             }
-            let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-            match ready!(Pin::new(incoming).poll_frame(context)) {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     // Trailers of HTTP itself mean nothing in S3.
                     let Ok(bytes) = frame.into_data() else { continue };
@@ -232,7 +230,7 @@ impl http_body::Body for Guarded {
                 None if self.framing.as_ref().is_some_and(|framing| !framing.is_complete()) => {
                     return self.fail(Bad::Early);
                 }
-                None => (self.incoming, self.ended) = (None, true),
+                None => self.ended = true,
             }
         }
     }
@@ -243,10 +241,7 @@ impl http_body::Body for Guarded {
 
     fn size_hint(&self) -> SizeHint {
         // Cut chunks are longer; s3s reads the announced length where it matters.
-        match &self.incoming {
-            Some(incoming) if self.framing.is_none() => incoming.size_hint(),
-            _ => SizeHint::default(),
-        }
+        if self.framing.is_none() { self.incoming.size_hint() } else { SizeHint::default() }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::deadlines::SharedDeadlines;
 use crate::io::{AsyncRead, ReadBuf, Result};
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
-use crate::time::{Duration, Instant, advance};
+use crate::time::{Instant, advance};
 use crate::width::{ASK_AGAIN_AFTER, NARROW_BYTES, Wide};
 
 fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
@@ -84,7 +84,7 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
     });
     let knock = spawn({
         let crowd = PlainArc::clone(&crowd);
-        async move { crowd.make_room(Duration::MAX) }
+        async move { crowd.close_idle() }
     });
     let mut watch = pin!(connection.watch());
     let mut done = pin!(done.notified());
@@ -117,10 +117,10 @@ pub async fn one_that_is_chosen_hears_of_it() {
         async move { drop(second.begin()) }
     });
     request.await.expect("no panic");
-    assert!(crowd.make_room(Duration::ZERO), "there was an idle connection");
+    assert!(crowd.make_room(Instant::now()), "there was an idle connection");
     watch.await.expect("no panic");
     drop((first, second));
-    assert!(!crowd.make_room(Duration::MAX), "a connection that is gone can still be chosen");
+    assert!(!crowd.close_idle(), "a connection that is gone can still be chosen");
 }
 
 /// Somebody knocks while one client is served again and again, and another has said nothing yet.
@@ -146,8 +146,8 @@ pub async fn one_that_is_served_stays_while_another_says_nothing() {
     let knock = spawn({
         let crowd = PlainArc::clone(&crowd);
         async move {
-            let begun = Instant::now();
-            while !crowd.make_room(begun.elapsed()) {
+            let since = Instant::now();
+            while !crowd.make_room(since) {
                 advance(FRESH_MIN);
                 yield_now().await;
             }

@@ -142,7 +142,7 @@ impl Kind {
             Self::RcloneS3 => "rclone 1.65 or newer is needed: https://rclone.org/install/",
             Self::Dufs => "cargo install --locked --root target/tools dufs",
             Self::Copyparty => "python3 -m pip install copyparty",
-            Self::S3sFs => "cargo install --locked --root target/tools --features binary s3s-fs",
+            Self::S3sFs => "cargo install --locked --root target/tools --features binary s3s-fs@0.14.1",
         }
     }
 
