@@ -40,6 +40,24 @@ fn who_is_refused_before_the_body_has_come_sees_the_answer_and_goes_on() {
     assert_quiet(&server);
 }
 
+/// With chunks a body does not know of its end before it is asked once more.
+#[test]
+fn who_was_told_to_go_on_and_did_may_go_on() {
+    let server = Running::start(config());
+    let head = head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Expect", "100-continue")], None);
+    let head = head.replace("Connection: close", "Transfer-Encoding: chunked");
+    let mut socket = server.connect();
+    for _ in 0..3 {
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut go_on = [0; 25];
+        socket.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        socket.write_all(b"3\r\nabc\r\n0\r\n\r\n").unwrap();
+        let answer = Answer::read(&mut socket);
+        assert_eq!((answer.status, answer.header("connection")), (201, None));
+    }
+}
+
 #[test]
 fn idle_connections_make_way() {
     let server = Running::start(config());
