@@ -37,7 +37,7 @@ pub(crate) struct Engine {
     pub(crate) slow_uploads: Gate,
     /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
     pub(crate) forms: Gate,
-    /// Of these, and of those who have not sent enough yet to be given a place.
+    /// Whoever may have to give his connection to others.
     pub(crate) crowd: PlainArc<Crowd>,
     /// Connections that read much at a time.
     pub(crate) wide: PlainArc<Wide>,
