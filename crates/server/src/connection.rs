@@ -25,10 +25,11 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
 /// So long a new connection is given for its first request.
 pub(crate) const FRESH_MIN: Duration = Duration::from_millis(100);
-/// So long an upload is given for its first bytes: a client that waits for `100 Continue` needs a round trip for them.
+/// So long an upload is given for its first bytes, and a handshake for its end: both need round trips.
 pub(crate) const BEGUN_MIN: Duration = Duration::from_millis(500);
-/// A client that has read nothing for so long, although there is something, may lose its connection to others.
-const STALLED_MIN: Duration = Duration::from_secs(5);
+/// A client that has read nothing for so long, although there is something, may lose its connection to others. The kernel says that
+/// there is room again only when a third of a buffer has gone, which may be a MiB: one that reads slowly needs time for that.
+const STALLED_MIN: Duration = Duration::from_secs(15);
 
 /// Everybody who may be asked to leave when all places are taken and somebody knocks.
 #[derive(Default)]
@@ -37,7 +38,7 @@ pub(crate) struct Crowd {
     pub(crate) idle: PlainArc<Evictable>,
     /// Those that nobody knows yet, before their first request; and those whose last request is answered and still read.
     pub(crate) fresh: PlainArc<Evictable>,
-    /// Uploads of which hardly anything has come.
+    /// Uploads of which hardly anything has come, and handshakes.
     pub(crate) begun: PlainArc<Evictable>,
     /// Uploads whose clients send next to nothing.
     pub(crate) slow: PlainArc<Evictable>,
@@ -141,6 +142,8 @@ pub(crate) struct Connection {
 struct State {
     /// Requests whose response has not been sent to its end.
     active: usize,
+    /// There has been a request.
+    is_known: bool,
     /// Among those who may be closed for others: while there is no request and nothing left to send, or when the client does not
     /// read.
     listed: Option<Listed>,
@@ -171,6 +174,7 @@ impl Connection {
         let close = PlainArc::new(Notify::new());
         let state = State {
             active: 0,
+            is_known: false,
             listed: Some(crowd.fresh.add(&close)),
             idle_since: Instant::now(),
             first_byte: None,
@@ -184,6 +188,7 @@ impl Connection {
     pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
         let mut state = self.state.lock();
         state.active += 1;
+        state.is_known = true;
         state.width.begin();
         state.listed = None;
         Active(PlainArc::clone(self))
@@ -216,9 +221,20 @@ impl Connection {
     /// It may be closed for others from now on, unless it has something left to send.
     fn rest(&self, state: &mut State) {
         if state.active == 0 && state.write_blocked.is_none() {
-            state.listed = Some(self.crowd.idle.add(&self.close));
+            let list = if state.is_known { &self.crowd.idle } else { &self.crowd.fresh };
+            state.listed = Some(list.add(&self.close));
             state.width.rest(&self.close);
         }
+    }
+
+    /// Its first request cannot come yet.
+    pub(crate) fn shakes_hands(&self) {
+        self.state.lock().listed = Some(self.crowd.begun.add(&self.close));
+    }
+
+    /// Now it can.
+    pub(crate) fn has_shaken_hands(&self) {
+        self.state.lock().listed = Some(self.crowd.fresh.add(&self.close));
     }
 
     fn note_write<T>(&self, written: &Poll<T>) {
@@ -418,15 +434,46 @@ mod tests {
         let (mut client, socket) = tokio::io::duplex(8);
         let connection = open(&crowd);
         let mut socket = Watched::new(socket, PlainArc::clone(&connection));
-        let active = connection.begin();
+        // As with hyper: the response is gone before its last bytes.
+        drop(connection.begin());
         let sent = tokio::time::timeout(IDLE_MIN, socket.write_all(&[b'x'; 64])).await;
         assert!(sent.is_err(), "the client does not read");
-        drop(active);
         tokio::time::advance(IDLE_MIN).await;
         assert!(!crowd.make_room(Instant::now()) && !crowd.close_idle());
         client.read_exact(&mut [0; 8]).await.unwrap();
         socket.write_all(b"x").await.unwrap();
         tokio::time::advance(IDLE_MIN).await;
+        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
+    }
+
+    /// Takes everything and passes nothing on, as TLS may, until it is told to.
+    struct Keeps(bool);
+
+    impl AsyncWrite for Keeps {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_taken_and_not_passed_on_is_left_to_send() {
+        let crowd = PlainArc::new(Crowd::default());
+        let connection = open(&crowd);
+        let mut socket = Watched::new(Keeps(true), PlainArc::clone(&connection));
+        drop(connection.begin());
+        socket.write_all(b"the end of a response").await.unwrap();
+        assert!(tokio::time::timeout(IDLE_MIN, socket.flush()).await.is_err());
+        assert!(!crowd.make_room(Instant::now()) && !crowd.close_idle());
+        socket.socket.0 = false;
+        socket.flush().await.unwrap();
         assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
     }
 

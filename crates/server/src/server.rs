@@ -224,6 +224,7 @@ impl Server {
             match tls {
                 None => speak(socket, peer, connection, closed, router, head_max).await,
                 Some(tls) => {
+                    connection.shakes_hands();
                     let shaken = tokio::select! {
                         shaken = tokio::time::timeout(HANDSHAKE_MAX, shake_hands(&tls, socket)) => shaken,
                         why = connection.watch() => {
@@ -232,7 +233,10 @@ impl Server {
                         }
                     };
                     match shaken {
-                        Ok(Ok(socket)) => speak(socket, peer, connection, closed, router, head_max).await,
+                        Ok(Ok(socket)) => {
+                            connection.has_shaken_hands();
+                            speak(socket, peer, connection, closed, router, head_max).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
                     }
