@@ -11,7 +11,7 @@ use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::oneshot;
 
 use crate::access::Keys;
-use crate::connection::Crowd;
+use crate::crowd::Crowd;
 use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;

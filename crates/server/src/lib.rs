@@ -10,6 +10,7 @@
 
 mod access;
 mod connection;
+mod crowd;
 mod deadlines;
 mod digest;
 mod download;

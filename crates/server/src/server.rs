@@ -25,7 +25,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::Accept;
 
-use crate::connection::{Active, Connection, Crowd, Watched};
+use crate::connection::{Active, Connection, Watched};
+use crate::crowd::Crowd;
 use crate::engine::{ChangeError, Engine};
 use crate::gate::Gate;
 use crate::places::{Permit, Places};

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::connection::Crowd;
+use crate::crowd::Crowd;
 
 const BYTES_MAX: usize = 8 << 20;
 const TIME_MAX: Duration = Duration::from_secs(2);

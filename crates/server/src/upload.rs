@@ -14,7 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::connection::Listed;
+use crate::crowd::Listed;
 use crate::digest::{Algorithm, Digested, Digests, Expected};
 use crate::engine::Engine;
 use crate::fault::Fault;

@@ -12,7 +12,7 @@ use drystone_sync::PlainArc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::{Evictable, IDLE_MIN, Listed};
+use crate::crowd::{Evictable, IDLE_MIN, Listed};
 use crate::places::{Permit, Places, PlacesUsage};
 
 /// What one read of a connection may bring, unless it is wide: one byte less than what would make hyper take a larger buffer for the

@@ -3,7 +3,7 @@
 use drystone_store::{Store, StoreError};
 use drystone_sync::PlainArc;
 
-use crate::connection::Crowd;
+use crate::crowd::Crowd;
 use crate::deadlines::SharedDeadlines;
 use crate::download::Held;
 use crate::fault::Fault;

@@ -1,6 +1,6 @@
 //! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
 //!
-//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `download`, `connection` and `width` are included from
+//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `download`, `connection`, `crowd` and `width` are included from
 //! `crates/server/src` as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
 //! that only a scenario moves. There are stand-ins for the engine (its fields, and the threads that it runs jobs on), the checksums (which
 //! count what was fed) and the deadlines.
@@ -14,6 +14,8 @@ extern crate self as tokio;
 
 #[path = "../../../crates/server/src/connection.rs"]
 mod connection;
+#[path = "../../../crates/server/src/crowd.rs"]
+mod crowd;
 #[path = "../../../crates/server/src/download.rs"]
 mod download;
 #[path = "../../../crates/server/src/fault.rs"]

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use drystone_sync::PlainArc;
 
-use crate::connection::{Connection, Crowd, FRESH_MIN, IDLE_MIN, Watched};
+use crate::connection::{Connection, Watched};
+use crate::crowd::{Crowd, FRESH_MIN, IDLE_MIN};
 use crate::deadlines::SharedDeadlines;
 use crate::io::{AsyncRead, ReadBuf, Result};
 use crate::sync::Notify;
