@@ -11,9 +11,9 @@
 //! | `model_shuttle` | shuttle, random schedules and PCT of depth 3 | samples, for shapes too large for loom |
 //!
 //! ```text
-//! cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release
-//! RUSTFLAGS="--cfg model_loom"    CARGO_TARGET_DIR=/tmp/t-loom    cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --nocapture
-//! RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --nocapture
+//! cargo test -p drystone-models -p drystone-protocol -p drystone-edge-models --release
+//! RUSTFLAGS="--cfg model_loom"    CARGO_TARGET_DIR=/tmp/t-loom    cargo test -p drystone-models -p drystone-protocol -p drystone-edge-models --release -- --nocapture
+//! RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle cargo test -p drystone-models -p drystone-protocol -p drystone-edge-models --release -- --nocapture
 //! ```
 //!
 //! Each run says `model: NAME CHECKER COUNT schedules`. `DRYSTONE_VERIFY=full` explores ten times as many.
@@ -25,7 +25,7 @@
 //!
 //! ```text
 //! DRYSTONE_SCHEDULE="91010bdd…" RUSTFLAGS="--cfg model_shuttle" CARGO_TARGET_DIR=/tmp/t-shuttle \
-//!     cargo test -p drystone-models -p drystone-protocol -p drystone-edge --release -- --exact --nocapture NAME
+//!     cargo test -p drystone-models -p drystone-protocol -p drystone-edge-models --release -- --exact --nocapture NAME
 //! ```
 //!
 //! A schedule fits only the code that it was recorded on; on other code the replay says `schedule ended early`.

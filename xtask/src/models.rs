@@ -49,7 +49,7 @@ pub(crate) const BINARIES: [Binary; 3] = [
     },
     Binary {
         name: "edge",
-        package: "drystone-edge",
+        package: "drystone-edge-models",
         folder: "models/edge/tests/edge",
         checkers: &[Checker::Shuttle],
     },

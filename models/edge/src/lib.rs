@@ -35,11 +35,8 @@ mod deadlines;
 mod digest;
 mod engine;
 pub mod scenarios;
-pub mod sync;
-pub mod task;
-pub mod time;
 
-pub use shuttle_tokio::{io, select};
+pub use drystone_edge::model::{io, select, sync, task, time};
 
 /// Runs a scenario to its end, with the clock at its beginning.
 pub fn run(scenario: impl Future<Output = ()>) {

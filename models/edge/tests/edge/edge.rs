@@ -1,7 +1,7 @@
 //! The server's asynchronous edge: the scenarios are in `src`, with the server's files.
 
-use drystone_edge::run;
-use drystone_edge::scenarios::{connections, downloads, gates, lanes, uploads};
+use drystone_edge_models::run;
+use drystone_edge_models::scenarios::{connections, downloads, gates, lanes, uploads};
 use drystone_models::explore::{Scope, check};
 
 /// Nothing but places.

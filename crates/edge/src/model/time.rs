@@ -54,7 +54,7 @@ impl AddAssign<Duration> for Instant {
 }
 
 /// Begins anew.
-pub(crate) fn reset() {
+pub fn reset() {
     CLOCK.set(Clock::default());
 }
 
