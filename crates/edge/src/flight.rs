@@ -69,7 +69,8 @@ mod tests {
     use super::*;
 
     async fn is_below(flight: &Flight, bytes_max: usize) {
-        poll_fn(|context| if flight.is_below(bytes_max, context) { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|context| if flight.is_below(bytes_max, context) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 
     #[tokio::test]

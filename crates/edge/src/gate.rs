@@ -165,7 +165,13 @@ impl Gate {
         self.shared.state.lock().waiting > 0
     }
 
-    /// Waits until a request begins to wait. For one task: it is what takes turns from those that do not use them.
+    /// Says that what comes with a turn is wanted, although no request waits for one.
+    pub fn want(&self) {
+        self.shared.wanted.notify_one();
+    }
+
+    /// Waits until a request begins to wait, or [`want`](Self::want) is called. For one task: it is what takes turns from those that
+    /// do not use them.
     pub async fn wanted(&self) {
         self.shared.wanted.notified().await;
     }
@@ -219,8 +225,8 @@ impl State {
 
     /// Who comes up next.
     fn pop(&mut self) -> Option<Waiter> {
-        let is_larges_turn = self.small.is_empty()
-            || (self.small_in_a_row >= SMALL_IN_A_ROW && !self.large.is_empty());
+        let is_larges_turn =
+            self.small.is_empty() || (self.small_in_a_row >= SMALL_IN_A_ROW && !self.large.is_empty());
         let waiter = self.line(if is_larges_turn { Size::Large } else { Size::Small }).pop()?;
         self.small_in_a_row =
             if is_larges_turn || self.large.is_empty() { 0 } else { self.small_in_a_row + 1 };

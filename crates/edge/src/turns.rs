@@ -39,7 +39,11 @@ impl<K: PartialEq, Q: Default> Round<K, Q> {
     }
 
     /// Takes from the line whose turn it is, which then comes after all others, or leaves when it is empty.
-    fn take<T>(&mut self, take: impl FnOnce(&mut Q) -> Option<T>, is_empty: impl Fn(&Q) -> bool) -> Option<T> {
+    fn take<T>(
+        &mut self,
+        take: impl FnOnce(&mut Q) -> Option<T>,
+        is_empty: impl Fn(&Q) -> bool,
+    ) -> Option<T> {
         let (key, mut line) = self.lines.pop_front()?;
         let taken = take(&mut line);
         if !is_empty(&line) {

@@ -1,14 +1,16 @@
 //! Who asks, and whether he may.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
+use drystone_edge::gate::Share;
 use drystone_store::{BucketName, KeyRow, Store};
 use drystone_sync::{Mutex, PlainArc};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap};
 use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
@@ -36,6 +38,21 @@ pub(crate) enum Right {
 pub(crate) enum Who {
     Anonymous,
     Key(PlainArc<KeyRow>),
+}
+
+/// Where a request comes from; goes with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl Who {
+    /// Whose turn it is, when a request with these extensions waits for one.
+    pub(crate) fn share(&self, extensions: &Extensions) -> Share {
+        let key = match self {
+            Self::Anonymous => None,
+            Self::Key(key) => Some(key.key.access.clone()),
+        };
+        Share::new(key, extensions.get::<Peer>().map(|peer| peer.0))
+    }
 }
 
 /// Why somebody is not let in.

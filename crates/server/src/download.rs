@@ -1,17 +1,22 @@
 //! An object on its way from the store to a socket.
 //!
-//! Chunks are verified in leased buffers and leave in pieces. The next chunk is fetched while one is sent, as far as that takes
-//! no waiting for a buffer. A few buffers are *lent*: their pieces are views that go to the socket without being copied, and a
-//! client that stops reading holds such a buffer until its deadline. When all loans are out, pieces are copied; then such a
-//! client holds a piece, and what it leaves in its buffers is given up after a moment and read again when it comes back.
+//! Chunks are verified in leased buffers and leave in pieces. A download has its *turn* while it fetches a chunk and the client takes
+//! it; the turn and the buffer are taken from it when the client has not asked for a moment, and the chunk is read again when it comes
+//! back. Between two turns a download holds its connection, and in it a few small pieces: as many downloads go on at a time as
+//! there are connections, however slow each is.
+//!
+//! A client that takes what it gets is sent large pieces, as long as there are places for that; and a few buffers are *lent*: their
+//! pieces are views that go to the socket without being copied.
 
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use drystone_edge::flight::Flight;
+use drystone_edge::gate::{Busy, Share, Size, Turn};
 use drystone_pool::Slice;
 use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
 use drystone_sync::{Mutex, PlainArc, PlainWeak};
@@ -22,14 +27,26 @@ use crate::engine::{Blocked, Engine};
 use crate::fault::Fault;
 use crate::places::Permit;
 
-/// The most that is copied out of a buffer at a time.
+/// The most that leaves at a time where the client takes large pieces; and the most that is read at once, without a turn.
 const PIECE_BYTES: usize = 256 << 10;
+/// What a connection holds of such an answer at the most. The plan has it with the transfers.
+const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
+/// What leaves at a time otherwise.
+const SMALL_PIECE_BYTES: usize = 16 << 10;
+/// What a connection holds of such an answer at the most. The plan has it with the connection.
+const SMALL_PIECES_BYTES_MAX: usize = 2 * SMALL_PIECE_BYTES;
+/// What a client must take in small pieces, after it was slow, before it gets large ones again.
+const PROBATION_BYTES: u64 = 1 << 20;
 /// How long an unread buffer stays with its download.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+/// The same when other downloads wait for a turn.
+pub(crate) const PATIENCE_WHEN_WANTED: Duration = Duration::from_millis(40);
 /// How often that is looked after.
 pub(crate) const SWEEP: Duration = Duration::from_millis(250);
+/// The same when other downloads wait for a turn.
+pub(crate) const SWEEP_WHEN_WANTED: Duration = Duration::from_millis(20);
 
-/// Bodies that hold buffers, so that the patient ones can be asked to let go.
+/// Bodies that may hold buffers.
 #[derive(Default)]
 pub(crate) struct Held {
     all: Mutex<Vec<PlainWeak<Holding>>>,
@@ -38,119 +55,156 @@ pub(crate) struct Held {
 impl Held {
     fn register(&self, holding: &PlainArc<Holding>) {
         let mut all = self.all.lock();
-        // Bounded by the transfers: whoever has ended is dropped here or by the sweep.
+        // Bounded by the connections: a body that has ended is dropped here or by the sweep.
         all.push(PlainArc::downgrade(holding));
     }
 
-    /// Takes the buffers of downloads whose clients have not asked for more lately.
-    pub(crate) fn sweep(&self) {
+    /// Takes the turns and buffers of downloads whose clients have not asked for more in this time.
+    pub(crate) fn sweep(&self, patience: Duration) {
         self.all.lock().retain(|weak| {
             let Some(holding) = weak.upgrade() else { return false };
             let mut state = holding.state.lock();
-            if state.asked.elapsed() > PATIENCE {
-                // Dropped outside would be kinder to the lock; a slice is only a count and a shelf.
-                state.buffers = Buffers::default();
+            if state.holds.is_some() && state.asked.elapsed() > patience {
+                state.holds = None;
+                state.probation_bytes = PROBATION_BYTES;
             }
             true
         });
     }
 }
 
-/// What a body has leased.
+/// What a body has for a while, shared with the fetch that fills it and the sweep that takes it.
 struct Holding {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct Buffers {
+struct State {
+    holds: Option<Holds>,
+    /// When the client last had room for more, or a chunk came.
+    asked: Instant,
+    /// Bytes that leave in small pieces before large ones are tried again.
+    probation_bytes: u64,
+}
+
+/// What comes with a turn and goes with it.
+struct Holds {
+    /// `None` while a fetch has it.
     reader: Option<ObjectReader>,
     /// What is left of the chunk that is being sent.
     slice: Option<Slice>,
     /// Whether the chunk's buffer is lent.
     loan: Option<PlainArc<Permit>>,
-    /// The chunk after it, and where in the object its bytes begin: when the sweep takes `slice` during a fetch, that is not where
-    /// sending goes on.
+    /// The chunk after it, and where in the object its bytes begin.
     next: Option<(u64, Slice)>,
-}
-
-struct State {
-    buffers: Buffers,
-    asked: Instant,
+    /// A place for large pieces.
+    large: Option<PlainArc<Permit>>,
+    /// Last, so that what comes with the next turn finds the buffers of this one; kept by a fetch, too.
+    turn: PlainArc<Turn>,
 }
 
 /// An object that somebody wants to read, and what was learnt with the first look at it.
 pub(crate) struct Found {
     pub(crate) object: ObjectRow,
+    share: Share,
     opened: Opened,
-    transfer: Permit,
 }
 
 enum Opened {
-    /// All of a small one, verified.
-    Whole(Bytes),
+    /// All of a small one, verified, and what pays for it.
+    Whole(Bytes, Option<Permit>),
     Reader(Box<ObjectReader>),
 }
 
 /// The bytes of an object, or of a part of it, as the body of a response.
 pub(crate) struct ObjectBody {
     engine: PlainArc<Engine>,
+    share: Share,
     object: ObjectRow,
     /// What is left to send.
     range: Range<u64>,
     /// All of it, when it is small: then nothing is leased any more.
-    whole: Option<Bytes>,
+    whole: Option<(Bytes, Option<Permit>)>,
     holding: PlainArc<Holding>,
+    step: Step,
+    flight: PlainArc<Flight>,
+}
+
+/// A part of a buffer that goes to the socket as it is.
+struct Lent(Slice);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a body waits for.
+enum Step {
+    Nothing,
+    Turn(Pin<Box<dyn Future<Output = Result<Turn, Busy>> + Send + Sync>>),
     /// Whether it found anything.
-    fetching: Option<Blocked<Result<bool, StoreError>>>,
-    /// Kept by a fetch, too: when a body is dropped meanwhile, its thread still counts.
-    transfer: PlainArc<Permit>,
+    Fetch(Blocked<Result<bool, StoreError>>),
 }
 
 impl Engine {
-    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs more than either. Waits for a
-    /// place among the transfers.
-    pub(crate) async fn find(self: &PlainArc<Self>, bucket: BucketName, key: Key) -> Result<Found, Fault> {
-        let transfer = self.transfers.enter().await?;
+    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs more than either.
+    pub(crate) async fn find(
+        self: &PlainArc<Self>,
+        share: Share,
+        bucket: BucketName,
+        key: Key,
+    ) -> Result<Found, Fault> {
+        let large = self.large.try_take();
+        let whole_bytes_max = if large.is_some() { PIECE_BYTES } else { SMALL_PIECES_BYTES_MAX };
         let found = self.call(move |store| {
             let mut reader = store.get(&bucket, &key, None)?;
             let object = reader.object().clone();
-            let opened = match reader.read_small(PIECE_BYTES)? {
-                Some(bytes) => Opened::Whole(bytes.into()),
+            let opened = match reader.read_small(whole_bytes_max)? {
+                Some(bytes) => Opened::Whole(bytes.into(), large),
                 None => Opened::Reader(Box::new(reader)),
             };
             Ok((object, opened))
         });
         let (object, opened) = found.await?;
-        Ok(Found { object, opened, transfer })
+        Ok(Found { object, share, opened })
     }
 }
 
 impl Found {
-    /// The body of a response with this part of the object. Waits for the first chunk, so that damage there becomes an error
+    /// The body of a response with this part of the object. Waits for a turn and the first chunk, so that damage there becomes an error
     /// instead of a broken body.
     pub(crate) async fn body(
         self,
         engine: &PlainArc<Engine>,
         range: Range<u64>,
     ) -> Result<ObjectBody, Fault> {
-        let Self { object, opened, transfer } = self;
+        let Self { object, share, opened } = self;
         let is_whole = range == (0..object.size);
         let (whole, reader) = match opened {
             // A range lies inside the object, whose size is that of the bytes.
-            Opened::Whole(bytes) => (Some(bytes.slice(range.start as usize..range.end as usize)), None),
+            Opened::Whole(bytes, large) => {
+                let part = bytes.slice(range.start as usize..range.end as usize);
+                let large = large.filter(|_| bytes.len() > SMALL_PIECES_BYTES_MAX);
+                (Some((part, large)), None)
+            }
             Opened::Reader(reader) => (None, Some(*reader).filter(|_| is_whole)),
         };
-        let state = State { buffers: Buffers { reader, ..Buffers::default() }, asked: Instant::now() };
+        let state = State { holds: None, asked: Instant::now(), probation_bytes: 0 };
         let body = ObjectBody {
             engine: PlainArc::clone(engine),
+            share,
             object,
             range,
             whole,
             holding: PlainArc::new(Holding { state: Mutex::new(state) }),
-            fetching: None,
-            transfer: PlainArc::new(transfer),
+            step: Step::Nothing,
+            flight: PlainArc::default(),
         };
         if body.whole.is_none() && !body.range.is_empty() {
+            let is_small = body.len() <= SMALL_PIECE_BYTES as u64;
+            let size = if is_small { Size::Small } else { Size::Large };
+            let turn = engine.reads.enter(&body.share, size).await?;
+            body.begin_turn(turn, reader);
             body.fetch(body.range.start).await??;
             engine.held.register(&body.holding);
         }
@@ -164,105 +218,141 @@ impl ObjectBody {
         self.range.end - self.range.start
     }
 
-    /// Reads the chunk at `from`, the first that is not here yet, into `next`.
+    fn begin_turn(&self, turn: Turn, reader: Option<ObjectReader>) {
+        let mut state = self.holding.state.lock();
+        state.asked = Instant::now();
+        state.holds = Some(Holds {
+            reader,
+            slice: None,
+            loan: None,
+            next: None,
+            large: None,
+            turn: PlainArc::new(turn),
+        });
+    }
+
+    /// Reads the chunk at `from`, the first that is not here yet, into `next`. The body has its turn.
     fn fetch(&self, from: u64) -> Blocked<Result<bool, StoreError>> {
-        let reader = self.holding.state.lock().buffers.reader.take();
+        let (reader, turn) = {
+            let mut state = self.holding.state.lock();
+            match &mut state.holds {
+                Some(holds) => (holds.reader.take(), Some(PlainArc::clone(&holds.turn))),
+                // The sweep was faster. What is found then is read again.
+                None => (None, None),
+            }
+        };
         let (store, object, range) = (self.engine.store.clone(), self.object.clone(), from..self.range.end);
-        let transfer = PlainArc::clone(&self.transfer);
         let holding = PlainArc::clone(&self.holding);
+        self.engine.want_buffers();
         self.engine.block(move || {
-            // The place goes last: whoever gets it finds the buffers of this one, but for what a worker is still reading ahead.
-            let (_transfer, holding, store) = (transfer, holding, store);
+            let Some(turn) = turn else { return Ok(true) };
+            // The turn goes last: what comes next finds the buffers of this one, but for what a worker is still reading ahead.
+            let (turn, holding, store) = (turn, holding, store);
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
-            let slice = reader.next_slice()?;
+            let slice = reader.next_slice();
             let mut state = holding.state.lock();
-            (state.buffers.reader, state.buffers.next) = (Some(reader), slice.map(|slice| (from, slice)));
             state.asked = Instant::now();
-            Ok(state.buffers.next.is_some())
+            // Of this turn; the sweep may have taken it, and another may have begun.
+            let holds = state.holds.as_mut().filter(|holds| PlainArc::ptr_eq(&holds.turn, &turn));
+            let Some(holds) = holds else { return slice.map(|slice| slice.is_some()) };
+            let slice = slice?;
+            let is_found = slice.is_some();
+            (holds.reader, holds.next) = (Some(reader), slice.map(|slice| (from, slice)));
+            Ok(is_found)
         })
     }
 
-    /// Bytes that keep the place for as long as they are somewhere: the connection may hold them for long after hyper has let go of
-    /// the body.
-    fn paid(&self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Paid { bytes, _transfer: PlainArc::clone(&self.transfer) })
-    }
-
-    /// `None` if no chunk is being fetched. What a fetch has found is in `next` when it is ready, or has been taken from there already.
-    fn poll_fetch(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<()>>> {
-        let fetching = self.fetching.as_mut()?;
-        let Poll::Ready(fetched) = Pin::new(fetching).poll(context) else { return Some(Poll::Pending) };
-        self.fetching = None;
-        let found = fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
-        let found = found.inspect_err(|error| {
-            tracing::error!(%error, key = %self.object.key, "a download broke off");
-        });
-        let is_there = |is_found| if is_found { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-        Some(Poll::Ready(found.and_then(is_there)))
-    }
-
-    /// The next piece of what is here. The buffer goes back with its last one.
-    fn piece(&mut self) -> Option<Bytes> {
-        let mut state = self.holding.state.lock();
-        state.asked = Instant::now();
-        let buffers = &mut state.buffers;
-        if buffers.slice.is_none() {
-            let (from, next) = buffers.next.take()?;
-            if from != self.range.start {
-                *buffers = Buffers::default();
-                return None;
+    /// Goes on with what the body waits for; ready when that has come.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.step {
+                Step::Nothing => return Poll::Ready(Ok(())),
+                Step::Turn(turn) => match ready!(turn.as_mut().poll(context)) {
+                    Ok(turn) => {
+                        self.begin_turn(turn, None);
+                        self.step = Step::Fetch(self.fetch(self.range.start));
+                    }
+                    // What has been sent cannot be taken back, so a busy server makes a download wait again.
+                    Err(Busy(_)) => self.step = Step::Turn(self.wait_for_turn()),
+                },
+                Step::Fetch(fetch) => {
+                    let fetched = ready!(Pin::new(fetch).poll(context));
+                    self.step = Step::Nothing;
+                    let found =
+                        fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
+                    return Poll::Ready(match found {
+                        Ok(true) => Ok(()),
+                        Ok(false) => Err(io::ErrorKind::UnexpectedEof.into()),
+                        Err(error) => {
+                            tracing::error!(%error, key = %self.object.key, "a download broke off");
+                            Err(error)
+                        }
+                    });
+                }
             }
-            buffers.slice = Some(next);
-            buffers.loan = self.engine.loans.try_take().map(PlainArc::new);
         }
-        let slice = buffers.slice.take()?;
-        let len = slice.len().min(PIECE_BYTES);
-        let piece = match &buffers.loan {
-            Some(loan) => Bytes::from_owner(Lent { slice: slice.part(0..len), _loan: PlainArc::clone(loan) }),
-            None => Bytes::copy_from_slice(&slice[..len]),
+    }
+
+    fn wait_for_turn(&self) -> Pin<Box<dyn Future<Output = Result<Turn, Busy>> + Send + Sync>> {
+        let (engine, share) = (PlainArc::clone(&self.engine), self.share.clone());
+        Box::pin(async move { engine.reads.enter(&share, Size::Large).await })
+    }
+
+    /// The next piece of what is here, if the connection has room for it. The buffer goes back with its last one.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.holding.state.lock();
+        let State { holds, probation_bytes, asked } = &mut *state;
+        let Some(holds) = holds else { return Poll::Ready(None) };
+        if holds.slice.is_none() {
+            let Some((from, next)) = holds.next.take() else { return Poll::Ready(None) };
+            assert_eq!(from, self.range.start, "what a turn has fetched is what comes next in it");
+            holds.slice = Some(next);
+        }
+        if *probation_bytes == 0 && holds.large.is_none() {
+            holds.large = self.engine.large.try_take().map(PlainArc::new);
+        }
+        let (piece_bytes, under_way_max) = match &holds.large {
+            Some(_) => (PIECE_BYTES, PIECES_BYTES_MAX - PIECE_BYTES),
+            None => (SMALL_PIECE_BYTES, SMALL_PIECES_BYTES_MAX - SMALL_PIECE_BYTES),
         };
-        if len < slice.len() {
-            buffers.slice = Some(slice.part(len..slice.len()));
-        } else {
-            buffers.loan = None;
+        if !self.flight.is_below(under_way_max, context) {
+            return Poll::Pending;
         }
+        *asked = Instant::now();
+        if holds.loan.is_none() && holds.large.is_some() {
+            holds.loan = self.engine.loans.try_take().map(PlainArc::new);
+        }
+        let Some(slice) = holds.slice.take() else { return Poll::Ready(None) };
+        let len = slice.len().min(piece_bytes);
+        let (bytes, loan) = match &holds.loan {
+            Some(loan) => (Bytes::from_owner(Lent(slice.part(0..len))), Some(PlainArc::clone(loan))),
+            None => (Bytes::copy_from_slice(&slice[..len]), None),
+        };
+        let piece = self.flight.send(bytes, (loan, holds.large.clone()));
+        if len < slice.len() {
+            holds.slice = Some(slice.part(len..slice.len()));
+        } else {
+            holds.loan = None;
+        }
+        *probation_bytes = probation_bytes.saturating_sub(len as u64);
         self.range.start += len as u64;
         if self.range.is_empty() {
-            *buffers = Buffers::default();
+            state.holds = None;
         }
-        Some(piece)
+        Poll::Ready(Some(piece))
     }
 
-    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: whoever holds one does not wait for
-    /// another.
+    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: what holds one does not wait for another.
     fn next_ahead(&self) -> Option<u64> {
         let state = self.holding.state.lock();
-        let buffers = &state.buffers;
-        let is_ahead = buffers.next.is_none() && buffers.reader.as_ref().is_some_and(ObjectReader::is_ahead);
-        is_ahead.then(|| self.range.start + buffers.slice.as_ref().map_or(0, |slice| slice.len() as u64))
+        let holds = state.holds.as_ref()?;
+        let is_ahead = holds.next.is_none() && holds.reader.as_ref().is_some_and(ObjectReader::is_ahead);
+        is_ahead.then(|| self.range.start + holds.slice.as_ref().map_or(0, |slice| slice.len() as u64))
     }
-}
 
-/// A part of a buffer that goes to the socket as it is.
-struct Lent {
-    slice: Slice,
-    _loan: PlainArc<Permit>,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.slice
-    }
-}
-
-struct Paid {
-    bytes: Bytes,
-    _transfer: PlainArc<Permit>,
-}
-
-impl AsRef<[u8]> for Paid {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+    /// Whether the body has its turn.
+    fn has_turn(&self) -> bool {
+        self.holding.state.lock().holds.is_some()
     }
 }
 
@@ -278,24 +368,29 @@ impl Body for ObjectBody {
             if self.range.is_empty() {
                 return Poll::Ready(None);
             }
-            if let Some(whole) = self.whole.take() {
+            if let Some((whole, large)) = self.whole.take() {
                 self.range.start = self.range.end;
-                return Poll::Ready(Some(Ok(Frame::data(self.paid(whole)))));
+                return Poll::Ready(Some(Ok(Frame::data(self.flight.send(whole, large)))));
             }
-            if let Some(piece) = self.piece() {
-                // The reader is back, so the fetch before this one has ended well.
-                if let Some(from) = self.next_ahead() {
-                    self.fetching = Some(self.fetch(from));
+            if let Some(piece) = ready!(self.poll_piece(context)) {
+                if let Step::Nothing = self.step
+                    && let Some(from) = self.next_ahead()
+                {
+                    self.step = Step::Fetch(self.fetch(from));
                 }
-                return Poll::Ready(Some(Ok(Frame::data(self.paid(piece)))));
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             // Not asked before: what is here is sent also if what comes after it is damaged.
-            match self.poll_fetch(context) {
-                None => self.fetching = Some(self.fetch(self.range.start)),
-                Some(Poll::Pending) => return Poll::Pending,
-                // What it found is here now, unless the sweep has taken it.
-                Some(Poll::Ready(Ok(()))) => {}
-                Some(Poll::Ready(Err(error))) => return Poll::Ready(Some(Err(error))),
+            if let Step::Nothing = self.step {
+                self.step = if self.has_turn() {
+                    Step::Fetch(self.fetch(self.range.start))
+                } else {
+                    Step::Turn(self.wait_for_turn())
+                };
+            }
+            // What it found is here now, unless the sweep has taken it.
+            if let Err(error) = ready!(self.poll_step(context)) {
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }

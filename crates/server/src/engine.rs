@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use drystone_edge::gate::Gate as FairGate;
 use drystone_limits::{Plan, constants};
 use drystone_pool::WorkerPool;
 use drystone_store::{Store, StoreError};
@@ -53,6 +54,10 @@ pub(crate) struct Engine {
     /// Zip archives under way.
     pub(crate) zips: Gate,
     pub(crate) held: Held,
+    /// Downloads that have buffers at a time.
+    pub(crate) reads: FairGate,
+    /// Answers that leave in large pieces.
+    pub(crate) large: PlainArc<Places>,
     /// Buffers whose bytes may be in the hands of a connection, which cannot be asked to give them back.
     pub(crate) loans: PlainArc<Places>,
     pub(crate) keys: Keys,
@@ -72,6 +77,12 @@ const FORMS_WAITING: usize = 8;
 /// One of so many buffers may be lent to connections.
 const LOANS_SHARE: usize = 4;
 
+/// As many downloads at a time as buffers that no upload can take.
+fn reads(store: &Store) -> usize {
+    let usage = store.usage();
+    usage.buffers.ceiling.saturating_sub(2 * usage.ingests.ceiling).max(1)
+}
+
 fn form_places(transfers: usize) -> usize {
     (transfers / FORMS_SHARE).max(1)
 }
@@ -90,7 +101,6 @@ impl Engine {
         let calls = config.calls * CALLS_PER_THREAD;
         let loans = (store.usage().buffers.ceiling / LOANS_SHARE).max(1);
         Ok(Self {
-            store,
             lanes: PlainArc::new(lanes),
             transfers: Gate::new("transfers at a time", config.transfers, waiting, patience),
             forms: Gate::new(
@@ -114,10 +124,13 @@ impl Engine {
             documents: Gate::new("documents at a time", config.documents, waiting, patience),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
+            reads: FairGate::new("downloads at a time", reads(&store), config.connections, patience),
+            large: Places::new(config.transfers),
             loans: Places::new(loans),
             keys: Keys::default(),
             deadlines: PlainArc::new(SharedDeadlines::new(config.deadlines)),
             plan: Mutex::new(PlainArc::new(config.plan.clone())),
+            store,
         })
     }
 
@@ -141,12 +154,14 @@ impl Engine {
         let set = |connections_max: usize, transfers_max: usize| {
             connections.resize(connections_max);
             self.transfers.resize(transfers_max);
+            self.large.resize(transfers_max);
             self.wide.resize(transfers_max);
         };
         // Nobody new gets in where a ceiling is lowered, so what is counted now is the most that there will be.
         set(before.connections.min(plan.connections), before.transfers.min(plan.transfers));
         let connected = connections.usage().now;
-        let carried = self.transfers.usage().places.now.max(self.wide.usage().now);
+        let carried =
+            self.transfers.usage().places.now.max(self.wide.usage().now).max(self.large.usage().now);
         if !plan.has_room_for(plan.connections.max(connected), plan.transfers.max(carried)) {
             set(before.connections, before.transfers);
             return Err(ChangeError::UnderWay { connections: connected, transfers: carried });
@@ -159,9 +174,11 @@ impl Engine {
         }
         connections.resize(plan.connections);
         self.wide.resize(plan.transfers);
+        self.large.resize(plan.transfers);
         let (waiting, patience) = (plan.transfers * WAITING_PER_PLACE, deadlines.turn);
         self.deadlines.set(deadlines);
         self.transfers.change(plan.transfers, waiting, patience);
+        self.reads.change(self.reads.usage().ceiling, plan.connections, patience);
         let forms = form_places(plan.transfers);
         self.forms.change(forms, FORMS_WAITING * forms, FIELDS_MAX);
         self.slow_uploads.change(slow_places(plan.transfers), plan.connections, patience);
@@ -179,6 +196,19 @@ impl Engine {
         self.carriers.shutdown();
         self.lanes.close();
         self.callers.shutdown();
+    }
+
+    /// Whether every buffer is taken.
+    pub(crate) fn has_no_buffer(&self) -> bool {
+        let buffers = self.store.usage().buffers;
+        buffers.now >= buffers.ceiling
+    }
+
+    /// Before a buffer is waited for: has it taken from downloads that do not use theirs.
+    pub(crate) fn want_buffers(&self) {
+        if self.has_no_buffer() {
+            self.reads.want();
+        }
     }
 
     /// Runs what belongs to a transfer, and may block for long, on one of their threads. The job must hold the transfer's place.

@@ -1,5 +1,6 @@
 //! Why a request was refused, in the server's own words; each protocol says it in its own.
 
+use drystone_edge::gate::Busy;
 use drystone_store::StoreError;
 
 /// A refusal that either protocol can express.
@@ -31,4 +32,10 @@ pub(crate) enum Fault {
     /// A task of ours panicked.
     #[error("the request failed inside the server; its log says more")]
     Internal,
+}
+
+impl From<Busy> for Fault {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy.0)
+    }
 }

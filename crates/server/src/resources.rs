@@ -44,6 +44,19 @@ impl Resource {
         Self::of_pool(name, what, Usage { now, high_water, ceiling, waits })
     }
 
+    fn of_turns(name: &'static str, what: &'static str, usage: drystone_edge::gate::GateUsage) -> Self {
+        Self {
+            name,
+            what,
+            now: usage.now as u64,
+            high_water: usage.high_water as u64,
+            ceiling: usage.ceiling as u64,
+            waits: usage.waits,
+            waiting: Some(usage.waiting as u64),
+            refused: Some(usage.refused),
+        }
+    }
+
     fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
         Self {
             waiting: Some(usage.waiting as u64),
@@ -54,7 +67,7 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 12] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
@@ -66,6 +79,8 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 12]
             engine.slow_uploads.usage(),
         ),
         Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
+        Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
+        Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
         Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),

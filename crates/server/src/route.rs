@@ -13,6 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
+use crate::access::Peer;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::metrics::Metrics;
@@ -74,7 +75,8 @@ impl Router {
         let waits = request.headers().contains_key(EXPECT);
         let unasked = waits && request.body().is_end_stream();
         let unread = PlainArc::<Unread>::default();
-        let request = request.map(|body| unread.lend(body));
+        let mut request = request.map(|body| unread.lend(body));
+        request.extensions_mut().insert(Peer(peer.ip()));
         let mut response =
             if own { self.files.answer(request).await } else { self.s3.answer(request, &id).await };
         let status = response.status();

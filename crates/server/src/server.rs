@@ -332,7 +332,13 @@ async fn upkeep(engine: PlainArc<Engine>) {
     let mut beat = tokio::time::interval(lanes::BEAT);
     loop {
         tokio::select! {
-            _ = sweep.tick() => engine.held.sweep(),
+            _ = sweep.tick() => engine.held.sweep(download::PATIENCE),
+            () = engine.reads.wanted() => {
+                while engine.reads.is_wanted() || engine.has_no_buffer() {
+                    engine.held.sweep(download::PATIENCE_WHEN_WANTED);
+                    tokio::time::sleep(download::SWEEP_WHEN_WANTED).await;
+                }
+            }
             _ = beat.tick() => {
                 let lanes = PlainArc::clone(&engine.lanes);
                 let _ = tokio::task::spawn_blocking(move || lanes.beat()).await;

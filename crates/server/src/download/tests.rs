@@ -57,9 +57,22 @@ fn runtime() -> tokio::runtime::Runtime {
 
 async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
     let names = (BucketName::new("bucket").unwrap(), Key::new("object").unwrap());
-    let found = engine.find(names.0, names.1).await.unwrap();
+    let found = engine.find(Share::default(), names.0, names.1).await.unwrap();
     let range = 0..found.object.size;
     found.body(engine, range).await.unwrap()
+}
+
+async fn piece(body: &mut ObjectBody) -> Bytes {
+    body.frame().await.unwrap().unwrap().into_data().unwrap()
+}
+
+/// As a client reads it that takes everything: what is read is not under way any more.
+async fn rest(mut body: ObjectBody) -> Vec<u8> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        read.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    read
 }
 
 /// Once no read ahead is under way for a download that has ended: that returns its buffer when it is done.
@@ -81,14 +94,11 @@ fn what_the_sweep_takes_during_a_fetch_is_read_again() {
     let (engine, bytes) = engine(&folder, 6);
     runtime().block_on(async {
         let mut body = body(&engine).await;
-        let mut read = body.piece().unwrap().to_vec();
-        let from = body.next_ahead().unwrap();
-        assert_eq!(from as usize, CHUNK_BYTES);
-        let fetching = body.fetch(from);
-        body.holding.state.lock().asked -= 2 * PATIENCE;
-        engine.held.sweep();
-        fetching.await.unwrap().unwrap();
-        read.extend(body.collect().await.unwrap().to_bytes());
+        let mut read = piece(&mut body).await.to_vec();
+        assert!(matches!(body.step, Step::Fetch(_)), "the next chunk is fetched while this one is sent");
+        engine.held.sweep(Duration::ZERO);
+        assert!(!body.has_turn());
+        read.extend(rest(body).await);
         assert!(read == bytes, "the rest of a chunk that was taken away is missing");
     });
     wait_for_buffers(&engine, 0);
@@ -139,13 +149,13 @@ fn pieces_are_copied_when_all_loans_are_out() {
     assert_eq!(engine.loans.usage().ceiling, 1);
     runtime().block_on(async {
         let mut stalled = body(&engine).await;
-        let lent = [stalled.piece().unwrap(), stalled.piece().unwrap()];
+        let lent = [piece(&mut stalled).await, piece(&mut stalled).await];
         drop(stalled);
         assert_eq!(engine.loans.usage().now, 1, "a connection that has not sent it yet holds the loan");
         wait_for_buffers(&engine, 1);
         let mut other = body(&engine).await;
-        let copied = other.piece().unwrap();
-        let rest = other.collect().await.unwrap().to_bytes();
+        let copied = piece(&mut other).await;
+        let rest = rest(other).await;
         assert!([&copied[..], &rest].concat() == bytes);
         // A copied piece holds none.
         wait_for_buffers(&engine, 1);
@@ -153,4 +163,41 @@ fn pieces_are_copied_when_all_loans_are_out() {
     });
     wait_for_buffers(&engine, 0);
     assert_eq!(engine.loans.usage().now, 0);
+}
+
+#[test]
+fn more_downloads_than_turns_go_on_and_a_slow_one_holds_little() {
+    let folder = folder();
+    // With one upload at a time there are four turns.
+    let (engine, bytes) = engine(&folder, 6);
+    assert_eq!(engine.reads.usage().ceiling, 4);
+    runtime().block_on(async {
+        let mut slow = Vec::new();
+        for _ in 0..20 {
+            let mut body = body(&engine).await;
+            let first = piece(&mut body).await;
+            assert!(bytes.starts_with(&first));
+            slow.push((body, first));
+            // The client does not read on, and another one wants the turn.
+            engine.held.sweep(Duration::ZERO);
+        }
+        for (mut body, first) in slow {
+            let at = first.len();
+            drop(first);
+            let mut under_way = vec![piece(&mut body).await];
+            while let Poll::Ready(Some(next)) = poll_once(&mut body).await {
+                under_way.push(next.unwrap().into_data().unwrap());
+            }
+            assert_eq!(under_way.concat(), bytes[at..][..SMALL_PIECES_BYTES_MAX], "it was slow");
+            drop(under_way);
+            let rest = rest(body).await;
+            assert!(rest == bytes[at + SMALL_PIECES_BYTES_MAX..]);
+        }
+    });
+    wait_for_buffers(&engine, 0);
+}
+
+/// What there is without waiting.
+async fn poll_once(body: &mut ObjectBody) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut *body).poll_frame(context))).await
 }

@@ -13,6 +13,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
+use drystone_edge::gate::Share;
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
 use futures_util::stream;
@@ -41,6 +42,7 @@ impl Files {
     pub(super) async fn archive(
         &self,
         request: &Request<RequestBody>,
+        share: Share,
         bucket: BucketName,
         prefix: String,
         kind: &str,
@@ -70,19 +72,19 @@ impl Files {
         }
         if request.method() == Method::GET {
             let (sender, receiver) = mpsc::channel::<Message>(1);
-            let engine = PlainArc::clone(&self.engine);
+            let packing = Packing { engine: PlainArc::clone(&self.engine), share, bucket, to: sender };
             tokio::spawn(async move {
                 let _place = place;
-                let last = match pack(&engine, Format::new(kind), bucket, prefix, &sender).await {
+                let last = match packing.pack(Format::new(kind), prefix).await {
                     Ok(()) => Ok(None),
                     Err(error) => {
                         tracing::warn!(%error, "an archive broke off");
                         // A proxy may hide that the response broke off.
-                        let _ = sender.send(Ok(Some(Format::cut_off(kind)))).await;
+                        packing.send(Format::cut_off(kind)).await;
                         Err(error)
                     }
                 };
-                let _ = sender.send(last).await;
+                let _ = packing.to.send(last).await;
             });
             let frames = stream::unfold(Some(receiver), |receiver| async {
                 let mut receiver = receiver?;
@@ -154,74 +156,77 @@ async fn fits(engine: &PlainArc<Engine>, bucket: &BucketName, prefix: &str) -> R
     Ok(())
 }
 
-/// Sends the archive; ends quietly when nobody reads it any more.
-async fn pack(
-    engine: &PlainArc<Engine>,
-    mut format: Format,
+/// What an archive is made of, and where it goes.
+struct Packing {
+    engine: PlainArc<Engine>,
+    share: Share,
     bucket: BucketName,
-    prefix: String,
-    to: &Sender,
-) -> Result<(), BodyError> {
-    let mut walk = Walk::new(bucket.clone(), prefix);
-    loop {
-        let page = match walk.next(engine).await {
-            Err(Fault::Busy(_)) if wait(to).await => continue,
-            page => page?,
+    to: Sender,
+}
+
+impl Packing {
+    /// Sends the archive; ends quietly when it is not read any more.
+    async fn pack(&self, mut format: Format, prefix: String) -> Result<(), BodyError> {
+        let mut walk = Walk::new(self.bucket.clone(), prefix);
+        loop {
+            let page = match walk.next(&self.engine).await {
+                Err(Fault::Busy(_)) if self.wait().await => continue,
+                page => page?,
+            };
+            let Some(page) = page else { break };
+            for (name, object) in page {
+                if !self.pack_object(&mut format, &name, object.key).await? {
+                    return Ok(());
+                }
+            }
+        }
+        for piece in format.last() {
+            if !self.send(piece).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets others go first: what has been sent cannot be taken back, so a busy server must not end it. `false` when it is not read
+    /// any more.
+    async fn wait(&self) -> bool {
+        tokio::select! {
+            () = self.to.closed() => false,
+            () = tokio::time::sleep(BUSY) => true,
+        }
+    }
+
+    /// `false` when it is not read any more.
+    async fn send(&self, piece: Bytes) -> bool {
+        self.to.send(Ok(Some(piece))).await.is_ok()
+    }
+
+    /// `false` when it is not read any more.
+    async fn pack_object(&self, format: &mut Format, name: &str, key: Key) -> Result<bool, BodyError> {
+        let found = loop {
+            match self.engine.find(self.share.clone(), self.bucket.clone(), key.clone()).await {
+                // It has been deleted since it was listed.
+                Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
+                Err(Fault::Busy(_)) if self.wait().await => {}
+                found => break found?,
+            }
         };
-        let Some(page) = page else { break };
-        for (name, object) in page {
-            if !pack_object(engine, &mut format, &name, bucket.clone(), object.key, to).await? {
-                return Ok(());
+        let size = found.object.size;
+        let head = format.begin(name, &found.object)?;
+        if !self.send(head).await {
+            return Ok(false);
+        }
+        let mut body = found.body(&self.engine, 0..size).await?;
+        while let Some(frame) = body.frame().await {
+            if let Ok(bytes) = frame?.into_data() {
+                format.pass(&bytes);
+                if !self.send(bytes).await {
+                    return Ok(false);
+                }
             }
         }
+        let tail = format.end(size)?;
+        Ok(tail.is_empty() || self.send(tail).await)
     }
-    for piece in format.last() {
-        if to.send(Ok(Some(piece))).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Lets others go first: what has been sent cannot be taken back, so a busy server must not end it. `false` when nobody reads any more.
-async fn wait(to: &Sender) -> bool {
-    tokio::select! {
-        () = to.closed() => false,
-        () = tokio::time::sleep(BUSY) => true,
-    }
-}
-
-/// `false` when nobody reads any more.
-async fn pack_object(
-    engine: &PlainArc<Engine>,
-    format: &mut Format,
-    name: &str,
-    bucket: BucketName,
-    key: Key,
-    to: &Sender,
-) -> Result<bool, BodyError> {
-    let found = loop {
-        match engine.find(bucket.clone(), key.clone()).await {
-            // It has been deleted since it was listed.
-            Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
-            Err(Fault::Busy(_)) if wait(to).await => {}
-            found => break found?,
-        }
-    };
-    let size = found.object.size;
-    let head = format.begin(name, &found.object)?;
-    if to.send(Ok(Some(head))).await.is_err() {
-        return Ok(false);
-    }
-    let mut body = found.body(engine, 0..size).await?;
-    while let Some(frame) = body.frame().await {
-        if let Ok(bytes) = frame?.into_data() {
-            format.pass(&bytes);
-            if to.send(Ok(Some(bytes))).await.is_err() {
-                return Ok(false);
-            }
-        }
-    }
-    let tail = format.end(size)?;
-    Ok(tail.is_empty() || to.send(Ok(Some(tail))).await.is_ok())
 }

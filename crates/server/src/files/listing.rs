@@ -76,7 +76,7 @@ impl Files {
         self.engine.allow(who, Right::List, Some(&bucket)).await?;
         if let Some(kind) = query(request, "archive") {
             self.engine.allow(who, Right::Read, Some(&bucket)).await?;
-            return self.archive(request, bucket, prefix, &kind).await;
+            return self.archive(request, who.share(request.extensions()), bucket, prefix, &kind).await;
         }
         let from = query(request, "from").map_or(Bound::Unbounded, bound_of_token);
         let page = {

@@ -32,7 +32,7 @@ impl Files {
         self.engine.allow(who, Right::Read, Some(&bucket)).await?;
         let is_get = request.method() == Method::GET;
         let (object, found) = if is_get {
-            let found = self.engine.find(bucket, key).await?;
+            let found = self.engine.find(who.share(request.extensions()), bucket, key).await?;
             (found.object.clone(), Some(found))
         } else {
             (self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?, None)

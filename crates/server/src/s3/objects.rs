@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use drystone_edge::gate::Share;
 use drystone_store::ObjectRow;
 use http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{
     ChecksumMode, ChecksumType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
     StreamingBlob,
@@ -71,7 +72,7 @@ impl Api {
         refuse_anonymous_overrides(&request)?;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
-        let found = self.engine.find(bucket, key).await.map_err(fault)?;
+        let found = self.engine.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
         let headers = describe::headers(&found.object, input.response_expires.is_some());
         let (mut output, wanted) = described!(GetObjectOutput, request, &found.object);
         let body = found.body(&self.engine, wanted.range).await.map_err(fault)?;
@@ -93,6 +94,10 @@ impl Api {
         response.headers = describe::headers(&object, false);
         Ok(response)
     }
+}
+
+fn share(extensions: &Extensions) -> Share {
+    extensions.get::<Who>().unwrap_or(&Who::Anonymous).share(extensions)
 }
 
 /// A length as the protocol crate has it.
