@@ -46,7 +46,10 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         // For the journal: what it will never pass.
         plan.lines().iter().for_each(|line| output.note(line));
     }
-    let config = ServerConfig::new(plan.clone(), serving.deadlines);
+    // Where the store is, there is a disk; a store that is only read has the system's place for such files.
+    let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
+    let spool = spool.context("cannot make the file in which bytes wait for slow clients")?;
+    let config = ServerConfig::new(plan.clone(), serving.deadlines, spool);
     let threads = plan.workers;
     let store = open::open_planned(&settings, &folder, plan.clone())?.store;
     // New, or made by `init`: so that the first upload has somewhere to go.

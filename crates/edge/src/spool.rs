@@ -16,7 +16,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 /// The file and its slots.
 pub struct Spool {
-    file: File,
+    file: PlainArc<File>,
     slot_bytes: u64,
     /// A leaf.
     state: Mutex<State>,
@@ -51,8 +51,8 @@ pub struct Slot {
 
 impl Spool {
     /// Slots of `slot_bytes` in `file`, which is empty and belongs to nothing else.
-    pub fn new(file: File, slot_bytes: u64) -> PlainArc<Self> {
-        PlainArc::new(Self { file, slot_bytes, state: Mutex::new(State::default()) })
+    pub fn new(file: &PlainArc<File>, slot_bytes: u64) -> PlainArc<Self> {
+        PlainArc::new(Self { file: PlainArc::clone(file), slot_bytes, state: Mutex::new(State::default()) })
     }
 
     /// How long a slot can be.
@@ -72,13 +72,18 @@ impl Spool {
         Slot { spool: PlainArc::clone(self), number, used }
     }
 
+    /// Whether free slots hold some of the disk.
+    pub fn is_dirty(&self) -> bool {
+        self.state.lock().free.iter().any(|(_, used)| *used > 0)
+    }
+
     /// Gives the disk back what free slots hold of it. Blocks.
     pub fn clean(&self) {
         // One at a time: nothing is locked while the disk works, and a slot that is being cleaned cannot be taken.
         while let Some((number, used)) = self.next_to_clean() {
             // A file system that cannot do it keeps what it has until the server ends.
             let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.file, hole, number * self.slot_bytes, used);
+            let _ = fallocate(&*self.file, hole, number * self.slot_bytes, used);
             self.state.lock().free.push((number, 0));
         }
     }
@@ -143,7 +148,7 @@ mod tests {
     use super::*;
 
     fn spool() -> PlainArc<Spool> {
-        Spool::new(tempfile::tempfile().unwrap(), 1 << 20)
+        Spool::new(&PlainArc::new(tempfile::tempfile().unwrap()), 1 << 20)
     }
 
     fn read(slot: &Slot, offset: u64, len: usize) -> Vec<u8> {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use drystone_edge::gate::Gate as FairGate;
+use drystone_edge::spool::Spool;
 use drystone_limits::{Plan, constants};
 use drystone_pool::WorkerPool;
 use drystone_store::{Store, StoreError};
@@ -49,8 +50,10 @@ pub(crate) struct Engine {
     /// One for each transfer. Not the runtime's threads: it starts another where the last one has ended its job and does not wait yet
     /// for the next, so that there can be two for each.
     carriers: WorkerPool,
-    /// Requests whose body is a document, which has to be in memory to be understood.
-    pub(crate) documents: Gate,
+    /// Requests whose body or answer is a document, which has to be in memory to be understood or made.
+    pub(crate) documents: FairGate,
+    /// Where bytes wait for clients.
+    pub(crate) spool: PlainArc<Spool>,
     /// Zip archives under way.
     pub(crate) zips: Gate,
     pub(crate) held: Held,
@@ -81,6 +84,11 @@ const LOANS_SHARE: usize = 4;
 fn reads(store: &Store) -> usize {
     let usage = store.usage();
     usage.buffers.ceiling.saturating_sub(2 * usage.ingests.ceiling).max(1)
+}
+
+/// Whatever a request may leave in the spool at a time: an answer, a document, or what a slow client has sent of a body.
+fn slot_bytes(plan: &Plan) -> u64 {
+    constants::DOCUMENT_BYTES.max(plan.buffer_bytes)
 }
 
 fn form_places(transfers: usize) -> usize {
@@ -121,7 +129,8 @@ impl Engine {
             calls: Gate::new("requests at a time", calls, config.connections, patience),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
-            documents: Gate::new("documents at a time", config.documents, waiting, patience),
+            documents: FairGate::new("documents at a time", config.documents, config.connections, patience),
+            spool: Spool::new(&config.spool, slot_bytes(&config.plan)),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
             reads: FairGate::new("downloads at a time", reads(&store), config.connections, patience),
@@ -184,7 +193,7 @@ impl Engine {
         self.slow_uploads.change(slow_places(plan.transfers), plan.connections, patience);
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
-        self.documents.change(ceiling(&self.documents), waiting, patience);
+        self.documents.change(self.documents.usage().ceiling, plan.connections, patience);
         self.zips.change(ceiling(&self.zips), waiting, patience);
         self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
         *self.plan.lock() = PlainArc::new(plan);
@@ -227,23 +236,30 @@ impl Engine {
         self: &PlainArc<Self>,
         call: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Fault> {
-        let place = self.calls.enter().await?;
         let store = self.store.clone();
+        Ok(self.run(move || call(&store)).await??)
+    }
+
+    /// Runs a short job on a thread that may block.
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &PlainArc<Self>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let place = self.calls.enter().await?;
         let (tell, told) = oneshot::channel();
         // As long as the gate lets through: never full, so the event loop does not wait here.
         let submitted = self.callers.submit(move || {
-            let called = call(&store);
-            drop((store, place));
+            let done = job();
+            drop(place);
             // Nobody listens any more where the client has gone.
-            let _ = tell.send(called);
+            let _ = tell.send(done);
         });
         submitted.map_err(|_| StoreError::Closed)?;
-        // A call that panicked tells nothing; the pool has contained it.
-        let called = told.await.map_err(|_| {
+        // A job that panicked tells nothing; the pool has contained it.
+        told.await.map_err(|_| {
             tracing::error!("a call of the store panicked");
             Fault::Internal
-        });
-        Ok(called??)
+        })
     }
 }
 

@@ -9,6 +9,7 @@
 //! stopped reading.
 
 mod access;
+mod answer;
 mod connection;
 mod crowd;
 mod deadlines;
@@ -41,7 +42,10 @@ pub use engine::ChangeError;
 pub use server::{Closing, Controls, Server, UnderWay};
 pub use tokio_rustls::TlsAcceptor;
 
+use std::fs::File;
+
 use drystone_limits::Plan;
+use drystone_sync::PlainArc;
 
 /// What a server may use, beside what its store uses. The numbers come from a plan.
 #[derive(Clone, Debug)]
@@ -56,6 +60,8 @@ pub struct ServerConfig {
     pub calls: usize,
     /// XML documents in memory at a time.
     pub documents: usize,
+    /// Where bytes wait for clients: a file without a name, on a disk.
+    pub spool: PlainArc<File>,
     /// How long is waited for what.
     pub deadlines: Deadlines,
     /// Where the numbers come from, for whoever asks the server.
@@ -64,7 +70,7 @@ pub struct ServerConfig {
 
 impl ServerConfig {
     /// What the plan of a server gives it.
-    pub fn new(plan: Plan, deadlines: Deadlines) -> Self {
+    pub fn new(plan: Plan, deadlines: Deadlines, spool: File) -> Self {
         Self {
             connections: plan.connections,
             transfers: plan.transfers,
@@ -72,6 +78,7 @@ impl ServerConfig {
             // One thread is left to the sessions' heartbeat.
             calls: plan.blocking_threads - plan.transfers - 1,
             documents: plan.documents,
+            spool: PlainArc::new(spool),
             deadlines,
             plan,
         }

@@ -82,7 +82,7 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14]
         Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
         Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
-        Resource::of_gate("documents", "XML documents in memory", engine.documents.usage()),
+        Resource::of_turns("documents", "documents and answers in memory", engine.documents.usage()),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),

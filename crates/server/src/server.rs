@@ -332,7 +332,13 @@ async fn upkeep(engine: PlainArc<Engine>) {
     let mut beat = tokio::time::interval(lanes::BEAT);
     loop {
         tokio::select! {
-            _ = sweep.tick() => engine.held.sweep(download::PATIENCE),
+            _ = sweep.tick() => {
+                engine.held.sweep(download::PATIENCE);
+                if engine.spool.is_dirty() {
+                    let spool = PlainArc::clone(&engine.spool);
+                    let _ = engine.run(move || spool.clean()).await;
+                }
+            }
             () = engine.reads.wanted() => {
                 while engine.reads.is_wanted() || engine.has_no_buffer() {
                     engine.held.sweep(download::PATIENCE_WHEN_WANTED);

@@ -147,7 +147,7 @@ impl Guard {
     async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);
-            let place = PlainArc::new(self.engine.documents.enter().await.map_err(errors::fault)?);
+            let place = PlainArc::new(self.engine.turn_for_document().await.map_err(errors::fault)?);
             notes.is_document();
             context.extensions_mut().insert(place);
         }

@@ -1,0 +1,147 @@
+//! Answers that may be long: made at once, and then sent as the client reads them.
+//!
+//! An answer is made in memory, for which there is a turn (`documents`). What is more than a connection may hold is then moved to
+//! the spool, and the turn is over: a client that reads slowly keeps a slot of a file, not memory that others need.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use drystone_edge::flight::Flight;
+use drystone_edge::gate::Turn;
+use drystone_edge::spool::Slot;
+use drystone_sync::PlainArc;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::route::{ResponseBody, full};
+
+/// What leaves at a time.
+const PIECE_BYTES: usize = 16 << 10;
+/// What a connection holds of an answer; the plan has it with the connection.
+const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
+
+impl Engine {
+    /// A turn to make an answer, or to understand a document, in memory.
+    pub(crate) async fn turn_for_document(&self) -> Result<Turn, Fault> {
+        Ok(self.documents.enter(&drystone_edge::gate::Share::default(), drystone_edge::gate::Size::Large).await?)
+    }
+
+    /// The body of a response with these bytes, which were made in `turn`.
+    pub(crate) async fn answer(self: &PlainArc<Self>, bytes: Bytes, turn: Turn) -> ResponseBody {
+        if bytes.len() <= PIECES_BYTES_MAX {
+            return full(bytes);
+        }
+        let mut slot = self.spool.slot();
+        if bytes.len() as u64 > self.spool.slot_bytes() {
+            return Kept::new(bytes, turn);
+        }
+        let moved = {
+            let bytes = bytes.clone();
+            self.run(move || slot.write(0, &bytes).map(|()| slot)).await
+        };
+        match moved {
+            Ok(Ok(slot)) => Spooled::new(self, slot, bytes.len() as u64).map_err(Into::into).boxed_unsync(),
+            // A full disk, most likely. The turn goes on until the client has read everything.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "an answer could not be moved to the spool");
+                Kept::new(bytes, turn)
+            }
+            Err(_) => Kept::new(bytes, turn),
+        }
+    }
+}
+
+/// An answer that stays in memory, and keeps its turn.
+struct Kept {
+    bytes: Bytes,
+    _turn: Turn,
+}
+
+impl Kept {
+    fn new(bytes: Bytes, turn: Turn) -> ResponseBody {
+        full(Bytes::from_owner(Self { bytes, _turn: turn }))
+    }
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<(Slot, io::Result<Bytes>), Fault>> + Send>>;
+
+/// An answer in the spool.
+struct Spooled {
+    engine: PlainArc<Engine>,
+    /// What is left to read.
+    range: Range<u64>,
+    /// `None` while it is read from.
+    slot: Option<Slot>,
+    reading: Option<Reading>,
+    flight: PlainArc<Flight>,
+}
+
+impl Spooled {
+    fn new(engine: &PlainArc<Engine>, slot: Slot, len: u64) -> Self {
+        let engine = PlainArc::clone(engine);
+        Self { engine, range: 0..len, slot: Some(slot), reading: None, flight: PlainArc::default() }
+    }
+
+    fn read(&self, slot: Slot) -> Reading {
+        let (engine, from) = (PlainArc::clone(&self.engine), self.range.start);
+        let len = (self.range.end - from).min(PIECE_BYTES as u64) as usize;
+        Box::pin(async move {
+            let read = move || {
+                let mut bytes = vec![0; len];
+                let read = slot.read(from, &mut bytes);
+                (slot, read.map(|()| bytes.into()))
+            };
+            engine.run(read).await
+        })
+    }
+}
+
+impl Body for Spooled {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        loop {
+            if let Some(reading) = &mut self.reading {
+                let read = ready!(reading.as_mut().poll(context));
+                self.reading = None;
+                let (slot, bytes) = read.map_err(io::Error::other)?;
+                let bytes = bytes?;
+                self.slot = Some(slot);
+                self.range.start += bytes.len() as u64;
+                return Poll::Ready(Some(Ok(Frame::data(self.flight.send(bytes, ())))));
+            }
+            if self.range.is_empty() {
+                return Poll::Ready(None);
+            }
+            if !self.flight.is_below(PIECES_BYTES_MAX - PIECE_BYTES, context) {
+                return Poll::Pending;
+            }
+            let Some(slot) = self.slot.take() else { return Poll::Ready(None) };
+            self.reading = Some(self.read(slot));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.range.is_empty() && self.reading.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // A piece that is being read is still in the range.
+        SizeHint::with_exact(self.range.end - self.range.start)
+    }
+}
