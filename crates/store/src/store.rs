@@ -218,11 +218,19 @@ impl Store {
         self.inner.records.delete(bucket, key, condition)
     }
 
-    /// Makes a bucket; fine if it exists. Returns whether it is new.
+    /// Makes a bucket; fine if it exists, whatever its name. Returns whether it is new.
     ///
     /// # Errors
-    /// The records'.
+    /// [`StoreError::Name`] for a name that [no new bucket has](BucketName::is_for_a_new_one), and
+    /// the records'.
     pub fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+        if let Err(refused) = bucket.is_for_a_new_one() {
+            // It may come from a time when it was allowed.
+            return match self.bucket(bucket)? {
+                Some(_) => Ok(false),
+                None => Err(refused.into()),
+            };
+        }
         self.inner.records.create_bucket(bucket)
     }
 
