@@ -10,6 +10,7 @@
 
 mod access;
 mod connection;
+mod cross_site;
 mod crowd;
 mod deadlines;
 mod digest;
@@ -27,6 +28,7 @@ mod metrics;
 mod places;
 mod process;
 mod range;
+mod request_head;
 mod resources;
 mod route;
 mod s3;

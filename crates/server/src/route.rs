@@ -1,24 +1,26 @@
 //! A request's first step: an id, a face, and a line in the log when it is answered.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use http::header::{CONNECTION, EXPECT, HeaderName};
+use http::header::{CONNECTION, DATE, EXPECT, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
+use crate::cross_site;
 use crate::engine::Engine;
 use crate::files::Files;
 use crate::metrics::Metrics;
+use crate::request_head::{self, Refusal};
 use crate::s3::S3Face;
 use crate::server::{Answer, Counts};
-use crate::unread::Unread;
+use crate::unread::{RequestBody, Unread};
 
 /// What can go wrong while a body is sent.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,6 +42,8 @@ pub(crate) struct Router {
     metrics: PlainArc<Metrics>,
     draining: PlainArc<AtomicBool>,
     next_id: AtomicU64,
+    /// What the answers are dated with.
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Router {
@@ -56,6 +60,7 @@ impl Router {
             metrics,
             draining,
             next_id: AtomicU64::new(seed),
+            clock: SystemTime::now,
         }
     }
 
@@ -74,14 +79,27 @@ impl Router {
         let waits = request.headers().contains_key(EXPECT);
         let unasked = waits && request.body().is_end_stream();
         let unread = PlainArc::<Unread>::default();
-        let request = request.map(|body| unread.lend(body));
-        let mut response =
-            if own { self.files.answer(request).await } else { self.s3.answer(request, &id).await };
+        let mut request = request.map(|body| unread.lend(body));
+        let refused = check(&mut request, own).err();
+        let in_doubt = refused.as_ref().is_some_and(|refused| refused.is_last);
+        let mut response = match refused {
+            Some(refused) => {
+                // What is left of its body is read below.
+                drop(request);
+                if own { plain(&refused) } else { self.s3.refuse(refused, &id) }
+            }
+            None if own => self.files.answer(request).await,
+            None => self.s3.answer(request, &id).await,
+        };
         let status = response.status();
         let face = if own { "http" } else { "s3" };
         self.metrics.answered(face, &method, status, begun.elapsed());
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), value);
+        }
+        // hyper would keep a date until a moment that a clock which is set back reaches only later.
+        if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date((self.clock)())) {
+            response.headers_mut().insert(DATE, date);
         }
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
         // used again: some clients are confused about which answer belongs to what.
@@ -89,6 +107,7 @@ impl Router {
             || (waits && unread.is_untouched())
             || response.headers().contains_key(CONNECTION)
             || !unread.drain(&self.engine.crowd).await
+            || in_doubt
             || self.draining.load(Ordering::Relaxed);
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -103,6 +122,17 @@ impl Router {
         }
         response
     }
+}
+
+/// What is asked of a request whichever face it is for.
+fn check(request: &mut Request<RequestBody>, own: bool) -> Result<(), Refusal> {
+    request_head::check(request)?;
+    let is_proven = if own { cross_site::has_token } else { cross_site::is_signed };
+    cross_site::check(request, is_proven)
+}
+
+fn plain(refused: &Refusal) -> Answer {
+    text(refused.status, format!("{}\n", refused.why))
 }
 
 /// A short answer in plain text.

@@ -39,12 +39,18 @@ use s3s::{S3Error, S3ErrorCode};
 
 pub(crate) use self::form::FIELDS_MAX;
 use crate::engine::Engine;
+use crate::request_head::Refusal;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
+
+/// Whether a request is a form of a browser, which is signed in its fields.
+pub(crate) fn is_form<B>(request: &Request<B>) -> bool {
+    request.method() == http::Method::POST && form::is_form(request.headers())
+}
 
 /// The S3 face.
 pub(crate) struct S3Face {
@@ -81,6 +87,11 @@ impl S3Face {
         } else {
             self.serve(Request::from_parts(parts, body), &notes, id).await
         }
+    }
+
+    /// Says in the words of S3 why a request was refused before a face was chosen.
+    pub(crate) fn refuse(&self, refused: Refusal, id: &str) -> Answer {
+        answers::error(errors::custom(refused.code, refused.status, refused.why), id)
     }
 
     async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes, id: &str) -> Answer {
