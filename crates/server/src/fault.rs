@@ -28,6 +28,9 @@ pub(crate) enum Fault {
     /// A checksum that the client gave cannot be one.
     #[error("the {0} that was given is malformed")]
     InvalidDigest(&'static str),
+    /// The key that the request was let in with is gone, or has lost its right, before the commit.
+    #[error("the key was revoked, or lost its right to do this, while the request was under way")]
+    Revoked,
     /// A task of ours panicked.
     #[error("the request failed inside the server; its log says more")]
     Internal,

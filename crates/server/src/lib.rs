@@ -36,6 +36,7 @@ mod server;
 mod unread;
 mod upload;
 mod width;
+mod writer;
 
 pub use access::bearer_token;
 pub use deadlines::Deadlines;

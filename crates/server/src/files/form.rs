@@ -16,6 +16,7 @@ use crate::route::full;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
+use crate::writer::Writer;
 
 #[derive(Serialize)]
 struct Stored {
@@ -41,6 +42,7 @@ impl Files {
         prefix: String,
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Write, Some(&bucket)).await?;
+        let writer = Writer::new(who, Right::Write, &bucket);
         let (head, body) = request.into_parts();
         let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut form = Form::new(kind, body_stream(body), self.engine.deadlines.get().body)?;
@@ -61,7 +63,7 @@ impl Files {
                     break;
                 }
             };
-            match self.form_file(file, &bucket, &prefix).await {
+            match self.form_file(file, &writer, &bucket, &prefix).await {
                 Ok(stored) => report.stored.push(stored),
                 Err(error) => {
                     failed = Some(error);
@@ -91,7 +93,13 @@ impl Files {
         Ok(response)
     }
 
-    async fn form_file(&self, file: FormFile, bucket: &BucketName, prefix: &str) -> Result<Stored, Error> {
+    async fn form_file(
+        &self,
+        file: FormFile,
+        writer: &Writer,
+        bucket: &BucketName,
+        prefix: &str,
+    ) -> Result<Stored, Error> {
         // Some browsers send the whole path of where the file was.
         let base = file.name.rsplit(['/', '\\']).next().unwrap_or_default();
         let key = Key::new(format!("{prefix}{base}"))?;
@@ -108,7 +116,7 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload = Upload { len: None, algorithms: Vec::new(), target };
+        let upload = Upload { writer: writer.clone(), len: None, algorithms: Vec::new(), target };
         let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })

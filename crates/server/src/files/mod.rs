@@ -250,6 +250,7 @@ fn fault_status(fault: &Fault) -> StatusCode {
         Fault::Incomplete(_) | Fault::BadBody(_) | Fault::BadDigest(_) | Fault::InvalidDigest(_) => {
             StatusCode::BAD_REQUEST
         }
+        Fault::Revoked => StatusCode::FORBIDDEN,
         Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Fault::Store(error) => match error {
             StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => StatusCode::NOT_FOUND,

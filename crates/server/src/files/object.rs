@@ -20,6 +20,7 @@ use crate::route::full;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
+use crate::writer::Writer;
 
 impl Files {
     pub(super) async fn get(
@@ -93,6 +94,7 @@ impl Files {
         }
         let location = request.uri().path().to_owned();
         let upload = Upload {
+            writer: Writer::new(who, Right::Write, &bucket),
             len,
             algorithms,
             target: Box::new(move |digested, _| {

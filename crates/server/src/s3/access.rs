@@ -12,6 +12,7 @@ use super::body::Notes;
 use super::{bucket_name, describe, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
+use crate::writer::Writer;
 
 /// What an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,10 @@ impl S3Access for Guard {
             }
         };
         let bucket = context.s3_path().get_bucket_name().map(bucket_name).transpose()?;
+        if let (Need::Right(right @ (Right::Write | Right::Admin)), Some(bucket)) = (need, &bucket) {
+            let writer = Writer::new(&who, right, bucket);
+            context.extensions_mut().insert(writer);
+        }
         let refused = || match who {
             Who::Anonymous => errors::refused(crate::access::Refused::KeyNeeded),
             Who::Key(_) => errors::refused(crate::access::Refused::NotAllowed),

@@ -54,6 +54,7 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the body's.
         Fault::InvalidDigest(name) if name != Algorithm::Md5.name() => error(S3ErrorCode::BadDigest, message),
         Fault::InvalidDigest(_) => error(S3ErrorCode::InvalidDigest, message),
+        Fault::Revoked => error(S3ErrorCode::AccessDenied, message),
         Fault::Internal => error(S3ErrorCode::InternalError, message),
     }
 }
@@ -96,7 +97,7 @@ pub(super) fn store(refused: &StoreError) -> S3Error {
 pub(super) fn name(refused: &NameError) -> S3Error {
     let code = match refused {
         NameError::TooLong { .. } => S3ErrorCode::KeyTooLongError,
-        NameError::Bucket(_) => S3ErrorCode::InvalidBucketName,
+        NameError::Bucket(_) | NameError::BucketReserved { .. } => S3ErrorCode::InvalidBucketName,
         _ => S3ErrorCode::InvalidArgument,
     };
     error(code, refused.to_string())

@@ -29,6 +29,7 @@ use crate::digest::Algorithm;
 use crate::fault::Fault;
 use crate::meta;
 use crate::upload::{Upload, Uploaded};
+use crate::writer::Writer;
 
 /// What stands in a key for the file's own name.
 const FILE_NAME: &str = "${filename}";
@@ -64,7 +65,7 @@ impl Api {
         let key = form.fields.get("key").ok_or_else(|| invalid("the form has no field `key`"))?;
         let key = key_name(&key.replace(FILE_NAME, &form.file_name))?;
         form.fields.insert("key".into(), key.as_str().to_owned());
-        let sizes = self.authorize(&bucket, &mut form.fields).await?;
+        let (writer, sizes) = self.authorize(&bucket, &mut form.fields).await?;
         drop(unknown);
         let stated = stated_headers(&form.fields)?;
         describe::refuse_unsupported(&stated)?;
@@ -83,7 +84,7 @@ impl Api {
             meta::note_digests(&mut meta, digested);
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
-        let upload = Upload { len: None, algorithms, target };
+        let upload = Upload { writer, len: None, algorithms, target };
         let file = form.file.map(|piece| {
             piece.map_err(|refused| Fault::Incomplete(format!("the file did not come to its end: {refused}")))
         });
@@ -94,12 +95,13 @@ impl Api {
         Ok(then.answer(&bucket, &key, &uploaded))
     }
 
-    /// Whether somebody who may write there has signed that a form with these fields is sent. Returns which lengths he allows.
+    /// Whether somebody who may write there has signed that a form with these fields is sent.
+    /// Returns who, and which lengths he allows.
     async fn authorize(
         &self,
         bucket: &BucketName,
         fields: &mut Fields,
-    ) -> Result<RangeInclusive<u64>, S3Error> {
+    ) -> Result<(Writer, RangeInclusive<u64>), S3Error> {
         let now = SystemTime::now();
         let named = fields.insert("bucket".into(), bucket.as_str().to_owned());
         let signature = Signature::read(fields, now)?;
@@ -113,8 +115,9 @@ impl Api {
         if named.is_some_and(|named| named != bucket.as_str()) {
             return Err(error(S3ErrorCode::AccessDenied, "the form is for another bucket"));
         }
-        self.engine.allow(&Who::Key(key), Right::Write, Some(bucket)).await.map_err(errors::refused)?;
-        Ok(policy.sizes())
+        let who = Who::Key(key);
+        self.engine.allow(&who, Right::Write, Some(bucket)).await.map_err(errors::refused)?;
+        Ok((Writer::new(&who, Right::Write, bucket), policy.sizes()))
     }
 }
 

@@ -43,6 +43,7 @@ use crate::request_head::Refusal;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
+use crate::writer::Writer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
@@ -133,6 +134,15 @@ impl Api {
             Err(error) => Err(error),
         });
         looked.await
+    }
+
+    /// Asked before each operation, when its document is here: that may have been long in coming. A
+    /// body is longer, and asks once more.
+    async fn is_still_let_in(&self, extensions: &http::Extensions) -> Result<(), S3Error> {
+        match extensions.get::<Writer>() {
+            Some(writer) => self.engine.still_writes(writer).await.map_err(errors::fault),
+            None => Ok(()),
+        }
     }
 
     async fn need_bucket(&self, bucket: &BucketName) -> Result<(), S3Error> {

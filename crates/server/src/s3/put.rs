@@ -17,12 +17,14 @@ use super::{Api, bucket_name, describe, key_name};
 use crate::digest::{Algorithm, Digested};
 use crate::meta;
 use crate::upload::{Upload, Uploaded};
+use crate::writer::Writer;
 
 /// Below this length a body is taken before anybody has looked whether its bucket is there: the commit does.
 const BLIND_BYTES_MAX: u64 = 64 << 10;
 
 /// A body and what is said of it.
 struct Incoming {
+    writer: Writer,
     len: Option<u64>,
     body: Option<StreamingBlob>,
     promised: Promised,
@@ -37,6 +39,7 @@ impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
         let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
         Ok(Self {
+            writer: request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?,
             len,
             body,
             promised: Promised::read(&request.headers).map_err(fault)?,
@@ -108,7 +111,7 @@ impl Api {
         also: Option<Algorithm>,
         target: ToTarget,
     ) -> Result<Uploaded, S3Error> {
-        let Incoming { len, body, promised, trailing, notes } = incoming;
+        let Incoming { writer, len, body, promised, trailing, notes } = incoming;
         if len.is_none() {
             return Err(error(S3ErrorCode::MissingContentLength, "the request needs a Content-Length"));
         }
@@ -117,11 +120,16 @@ impl Api {
         if meta::wants_md5(len) {
             algorithms.push(Algorithm::Md5);
         }
-        let upload = Upload { len, algorithms, target };
+        let upload = Upload { writer, len, algorithms, target };
         let body = body::stream(body, PlainArc::clone(&notes));
         let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
         uploaded.map_err(|refused| notes.explain(refused))
     }
+}
+
+/// An operation that the check before it has not noted as one that writes.
+fn unchecked() -> S3Error {
+    error(S3ErrorCode::AccessDenied, "the right to write was not looked at")
 }
 
 /// What follows from a body's checksums.

@@ -33,6 +33,7 @@ macro_rules! operations {
         impl S3 for Api {
             $(
                 async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    self.is_still_let_in(&request.extensions).await?;
                     self.$method(request).await
                 }
             )*
