@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::cross_site;
 use crate::engine::Engine;
-use crate::files::Files;
+use crate::files::{Files, front};
 use crate::metrics::Metrics;
 use crate::request_head::{self, Refusal};
 use crate::s3::S3Face;
@@ -89,7 +89,10 @@ impl Router {
                 if own { plain(&refused) } else { self.s3.refuse(refused, &id) }
             }
             None if own => self.files.answer(request).await,
-            None => self.s3.answer(request, &id).await,
+            None => match front::for_browser(&request) {
+                Some(response) => response,
+                None => self.s3.answer(request, &id).await,
+            },
         };
         let status = response.status();
         let face = if own { "http" } else { "s3" };

@@ -2,17 +2,20 @@
 
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use futures_util::TryStreamExt as _;
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
 
+use super::condition::Conditions;
 use super::fields::{BadForm, Form, FormFile};
+use super::front::accepts_html;
 use super::object::{body_stream, now_ns};
-use super::{Error, Files};
+use super::understood::single;
+use super::{Error, Files, headers};
 use crate::access::{Right, Who};
 use crate::fault::Fault;
 use crate::meta;
-use crate::route::full;
+use crate::route::{full, text};
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
@@ -42,9 +45,10 @@ impl Files {
         prefix: String,
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Write, Some(&bucket)).await?;
-        let writer = Writer::new(who, Right::Write, &bucket);
         let (head, body) = request.into_parts();
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Conditions::read(&head.headers)?.of_no_object()?;
+        let writer = Writer::new(who, Right::Write, &bucket);
+        let kind = single(&head.headers, &CONTENT_TYPE)?.unwrap_or_default();
         let mut form = Form::new(kind, body_stream(body), self.engine.deadlines.get().body)?;
         {
             let bucket = bucket.clone();
@@ -81,6 +85,12 @@ impl Files {
             (status, report.error) = (StatusCode::MULTI_STATUS, Some(error.to_string()));
         } else if report.stored.is_empty() {
             return Err(bad_request("the form has no file in it".into()));
+        }
+        if status == StatusCode::CREATED && accepts_html(&head.headers) {
+            // A browser shows the folder, and does not send the form again when that is reloaded.
+            let mut response = text(StatusCode::SEE_OTHER, "see the folder\n");
+            headers::insert(response.headers_mut(), LOCATION, head.uri.path());
+            return Ok(response);
         }
         let json = serde_json::to_string(&report).map_err(|_| Fault::Internal)?;
         let mut response = Response::new(full(json));
