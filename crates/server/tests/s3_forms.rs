@@ -272,3 +272,13 @@ fn what_comes_before_the_file_has_a_ceiling() {
         assert!(sent < 1 << 16, "all of it was taken");
     }
 }
+
+#[test]
+fn a_page_of_another_site_may_send_what_was_signed() {
+    let server = Running::start(config());
+    let form = Form::new();
+    let headers = [FORM, ("Origin", "https://app.example"), ("Sec-Fetch-Site", "cross-site")];
+    let answer = server.request_as(None, "POST", "/files", &headers, &form.body());
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    assert_eq!(keys(&server), ["in/wall.txt"]);
+}
