@@ -62,6 +62,11 @@ fn boto3_finds_everything_as_in_s3() {
 }
 
 #[test]
+fn an_operation_that_is_not_here_changes_nothing() {
+    run(&["python3", "-c", "import boto3"], "python3", "s3_operations.py");
+}
+
+#[test]
 fn the_aws_command_line_copies_syncs_and_presigns() {
     run(&["aws", "--version"], "sh", "s3_awscli.sh");
 }

@@ -9,6 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
+use super::operations::Operation;
 use super::{bucket_name, describe, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
@@ -71,11 +72,6 @@ fn need(operation: &str) -> Option<Need> {
     })
 }
 
-/// Operations whose body is a document.
-fn is_document(operation: &str) -> bool {
-    matches!(operation, "CreateBucket" | "DeleteObjects" | "CompleteMultipartUpload")
-}
-
 /// Keys as s3s asks for them.
 pub(super) struct Secrets(pub(super) PlainArc<Engine>);
 
@@ -96,10 +92,13 @@ pub(super) struct Guard {
 #[async_trait]
 impl S3Access for Guard {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let operation = context.s3_op().name().to_owned();
+        let name = context.s3_op().name().to_owned();
         let missing =
-            || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
-        let need = need(&operation).ok_or_else(missing)?;
+            || errors::error(S3ErrorCode::NotImplemented, format!("{name} is not implemented here"));
+        // Where s3s reads the request as another operation than we do, one of both has not understood it.
+        let operation = context.extensions_mut().get::<&'static Operation>().copied();
+        let operation = operation.filter(|operation| operation.name == name).ok_or_else(missing)?;
+        let need = need(&name).ok_or_else(missing)?;
         let who = match context.credentials() {
             None => Who::Anonymous,
             Some(credentials) => {
@@ -135,7 +134,7 @@ impl S3Access for Guard {
             describe::refuse_unsupported(context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if is_document(&operation) {
+        if operation.is_document() {
             self.admit_document(context).await?;
         }
         Ok(())

@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep};
 use super::DOCUMENT_BYTES_MAX;
 use super::errors::{custom, error, fault};
 use super::framing::{BadFraming, Framing};
+use super::operations::{Operation, Takes};
+use crate::digest::{Algorithm, Digests, Expected};
 use crate::fault::Fault;
 use crate::unread::RequestBody;
 
@@ -41,6 +43,8 @@ enum Bad {
     Elements,
     #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]
     Long,
+    #[error("the {0} that was given does not match the document: nothing was done")]
+    Sum(&'static str),
     #[error("the payload's SHA-256 is not the one that was signed")]
     Digest,
     #[error("the signature of a chunk or of the trailers is wrong")]
@@ -66,6 +70,7 @@ impl Bad {
             Self::Signature => S3ErrorCode::SignatureDoesNotMatch,
             Self::TooLarge => S3ErrorCode::EntityTooLarge,
             Self::TooSmall => S3ErrorCode::EntityTooSmall,
+            Self::Sum(_) => S3ErrorCode::BadDigest,
             Self::Digest => return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message),
             Self::Framing(BadFraming::TooLarge) => {
                 return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
@@ -138,15 +143,51 @@ struct Guarded {
     out: VecDeque<Bytes>,
     notes: PlainArc<Notes>,
     late: Option<Pin<Box<Sleep>>>,
+    /// A document's checksums, until they are compared.
+    sums: Option<Sums>,
     elements: usize,
     bytes: usize,
     ended: bool,
 }
 
+/// Checksums that are computed and those that were promised.
+struct Sums {
+    digests: Digests,
+    expected: Expected,
+}
+
+impl Sums {
+    /// Of a document, if it was promised any: its operation does not look at the bytes again.
+    fn of(operation: &Operation, headers: &HeaderMap) -> Result<Option<Self>, S3Error> {
+        let expected = match operation.takes {
+            Takes::Document => Expected::read(headers, Algorithm::ALL).map_err(fault)?,
+            Takes::Completion => Expected::read(headers, [Algorithm::Md5]).map_err(fault)?,
+            Takes::Nothing | Takes::Bytes | Takes::Form => return Ok(None),
+        };
+        let digests = Digests::new(expected.algorithms());
+        Ok((!expected.is_empty()).then_some(Self { digests, expected }))
+    }
+
+    fn check(self) -> Result<(), Bad> {
+        match self.digests.finish().check(&self.expected) {
+            Err(Fault::BadDigest(name)) => Err(Bad::Sum(name)),
+            Err(_) => Err(Bad::Unreadable),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
 /// Puts a guard before a request's body.
-pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc<Notes>) -> Body {
+pub(super) fn guard(
+    operation: &Operation,
+    headers: &HeaderMap,
+    incoming: RequestBody,
+    notes: &PlainArc<Notes>,
+) -> Result<Body, S3Error> {
+    let sums = Sums::of(operation, headers)?;
     if incoming.is_end_stream() {
-        return Body::empty();
+        sums.map_or(Ok(()), Sums::check).map_err(Bad::refusal)?;
+        return Ok(Body::empty());
     }
     let payload = headers.get("x-amz-content-sha256").map_or(&b""[..], http::HeaderValue::as_bytes);
     let framing = match payload {
@@ -154,16 +195,17 @@ pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc
         payload if payload.starts_with(b"STREAMING-") => Some(Framing::new(true)),
         _ => None,
     };
-    Body::http_body(Guarded {
+    Ok(Body::http_body(Guarded {
         incoming,
         framing,
         out: VecDeque::new(),
         notes: PlainArc::clone(notes),
         late: None,
+        sums,
         elements: 0,
         bytes: 0,
         ended: false,
-    })
+    }))
 }
 
 impl Guarded {
@@ -192,11 +234,23 @@ impl Guarded {
                 return Err(Bad::Elements);
             }
         }
+        if let Some(sums) = &mut self.sums {
+            sums.digests.update(&bytes);
+        }
+        // The reader may not ask again once it has as much as was announced.
+        if self.incoming.is_end_stream() {
+            self.check_sums()?;
+        }
         match &mut self.framing {
             Some(framing) => framing.pass(bytes, &mut self.out)?,
             None => self.out.push_back(bytes),
         }
         Ok(())
+    }
+
+    /// Compares a document's checksums, at its end.
+    fn check_sums(&mut self) -> Result<(), Bad> {
+        self.sums.take().map_or(Ok(()), Sums::check)
     }
 }
 
@@ -230,7 +284,12 @@ impl http_body::Body for Guarded {
                 None if self.framing.as_ref().is_some_and(|framing| !framing.is_complete()) => {
                     return self.fail(Bad::Early);
                 }
-                None => self.ended = true,
+                None => {
+                    if let Err(bad) = self.check_sums() {
+                        return self.fail(bad);
+                    }
+                    self.ended = true;
+                }
             }
         }
     }

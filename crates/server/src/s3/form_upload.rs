@@ -23,7 +23,8 @@ use super::form::Form;
 use super::form_policy::{Fields, Policy};
 use super::form_signature::Signature;
 use super::listing::PLAIN;
-use super::{Api, bucket_name, describe, key_name};
+use super::operations::FORM;
+use super::{Api, bucket_name, describe, headers, key_name};
 use crate::access::{Right, Who};
 use crate::digest::Algorithm;
 use crate::fault::Fault;
@@ -35,12 +36,13 @@ const FILE_NAME: &str = "${filename}";
 /// Fields whose names stand for a header of another name.
 const RENAMED: [(&str, &str); 2] = [("acl", "x-amz-acl"), ("tagging", "x-amz-tagging")];
 /// Headers that are fields by their own names.
-const HEADERS: [&str; 6] = [
+const HEADERS: [&str; 7] = [
     "content-type",
     "cache-control",
     "content-disposition",
     "content-encoding",
     "content-language",
+    "content-md5",
     "expires",
 ];
 
@@ -67,6 +69,7 @@ impl Api {
         let sizes = self.authorize(&bucket, &mut form.fields).await?;
         drop(unknown);
         let stated = stated_headers(&form.fields)?;
+        headers::check(&FORM, &stated)?;
         describe::refuse_unsupported(&stated)?;
         let mut meta = describe::meta(&stated, user_metadata(&form.fields))?;
         let then = Then::of(&form.fields);

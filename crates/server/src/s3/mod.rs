@@ -1,7 +1,8 @@
 //! The S3 face: path-style buckets and objects at `/`.
 //!
 //! The crate `s3s` reads requests, verifies signatures and writes answers. What it leaves to us is done here: permissions
-//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), bounds on bodies ([`body`]), checksums
+//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), above all what is not in the table of
+//! what is known ([`operations`], with [`queries`] and [`headers`]), bounds on bodies ([`body`]), checksums
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
@@ -21,23 +22,27 @@ mod form_policy;
 mod form_signature;
 mod form_upload;
 pub(crate) mod framing;
+mod headers;
 mod listing;
 mod multipart;
 mod objects;
+mod operations;
 mod part_sizes;
 mod precheck;
 mod put;
+mod queries;
 mod service;
 mod unconfigured;
 mod uploads;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 pub(crate) use self::form::FIELDS_MAX;
+use self::operations::Takes;
 use crate::engine::Engine;
 use crate::route::text;
 use crate::server::Answer;
@@ -66,14 +71,19 @@ impl S3Face {
 
     /// Answers the request with this id.
     pub(crate) async fn answer(&self, mut request: Request<RequestBody>, id: &str) -> Answer {
-        if let Err(refused) = precheck::check(&mut request) {
-            return answers::error(refused, id);
-        }
+        let operation = match precheck::check(&mut request) {
+            Ok(operation) => operation,
+            Err(refused) => return answers::error(refused, id),
+        };
         let notes = PlainArc::new(body::Notes::default());
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(PlainArc::clone(&notes));
-        let body = body::guard(&parts.headers, incoming, &notes);
-        if parts.method == Method::POST && form::is_form(&parts.headers) {
+        parts.extensions.insert(operation);
+        let body = match body::guard(operation, &parts.headers, incoming, &notes) {
+            Ok(body) => body,
+            Err(refused) => return answers::error(refused, id),
+        };
+        if operation.takes == Takes::Form {
             match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
                 Ok(response) => answers::complete(response, id),
                 Err(refused) => answers::error(refused, id),
