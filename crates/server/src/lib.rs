@@ -27,6 +27,7 @@ mod metrics;
 mod places;
 mod process;
 mod range;
+mod reason;
 mod resources;
 mod route;
 mod s3;

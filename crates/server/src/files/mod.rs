@@ -21,9 +21,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::metrics::Metrics;
 use crate::process::Process;
+use crate::reason::Reason;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
@@ -205,7 +206,7 @@ fn place(rest: &str) -> Result<Place, Error> {
 /// The answer to a request that fails.
 fn refusal(error: &Error) -> Answer {
     let status = match error {
-        Error::Refused(Refused::KeyNeeded | Refused::WrongKey) => StatusCode::UNAUTHORIZED,
+        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => StatusCode::UNAUTHORIZED,
         Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
         Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
         Error::Name(_) => StatusCode::BAD_REQUEST,
@@ -216,7 +217,14 @@ fn refusal(error: &Error) -> Answer {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(%error, "a request failed");
     }
-    let mut response = text(status, format!("{error}\n"));
+    // What the store says of itself has names of files in it.
+    let said = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => fault::FAILED.into(),
+        StatusCode::INSUFFICIENT_STORAGE => fault::FULL.into(),
+        _ => error.to_string(),
+    };
+    let mut response = text(status, format!("{said}\n"));
+    response.extensions_mut().insert(Reason::new(&error.to_string()));
     let headers = response.headers_mut();
     match error {
         Error::Method(allowed) => {

@@ -212,6 +212,11 @@ impl Fields {
         all.into_iter().filter_map(|(algorithm, value)| Some((algorithm, value.as_deref()?)))
     }
 
+    /// The only one that an object made of parts has.
+    pub(super) fn first(&self) -> Option<(Algorithm, String)> {
+        self.iter().next().map(|(algorithm, sum)| (algorithm, sum.to_owned()))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }

@@ -10,7 +10,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::checksums::{Fields, KIND, Plan, checksum_fields};
+use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, invalid, store};
 use super::multipart::{id_of, id_text, no_upload};
@@ -79,7 +79,14 @@ impl Api {
             let made_by = object.meta.system.get(COMPLETED);
             made_by.is_some() && made_by == id_of(&input.upload_id).map(id_text).as_ref()
         };
-        self.look(&bucket, &key).await?.filter(same).ok_or_else(|| no_upload(&input.upload_id))
+        let object =
+            self.look(&bucket, &key).await?.filter(same).ok_or_else(|| no_upload(&input.upload_id))?;
+        let plan = object.meta.system.get(KIND).and_then(|kind| {
+            let (algorithm, sum) = Fields::of(&object.meta.system).first()?;
+            Some((Plan { algorithm, full: kind == FULL_OBJECT }, sum))
+        });
+        check_promised(input, plan.as_ref())?;
+        Ok(object)
     }
 }
 

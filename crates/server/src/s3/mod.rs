@@ -37,7 +37,7 @@ mod uploads;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
@@ -89,18 +89,32 @@ impl S3Face {
                 Err(refused) => answers::error(refused, id),
             }
         } else {
-            self.serve(Request::from_parts(parts, body), &notes, id).await
+            let condition = conditions::of_write(&parts.headers);
+            self.serve(Request::from_parts(parts, body), &notes, condition, id).await
         }
     }
 
-    async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes, id: &str) -> Answer {
+    async fn serve(
+        &self,
+        request: Request<s3s::Body>,
+        notes: &body::Notes,
+        condition: Option<&'static str>,
+        id: &str,
+    ) -> Answer {
         match self.service.call(request).await {
             // Where s3s itself reads the body, it knows of no reason but its own failure.
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => match notes.refusal() {
                 Some(refused) => answers::error(refused, id),
                 None => answers::complete(response, id),
             },
-            Ok(response) => answers::complete(response, id),
+            Ok(mut response) => {
+                if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
+                    // The operation knows better which of several it was, if it has looked before the commit did.
+                    let headers = response.headers_mut();
+                    headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
+                }
+                answers::complete(response, id)
+            }
             Err(error) => {
                 tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "")
