@@ -1,4 +1,5 @@
-//! What the log says of requests: enough to find out why one was refused, and no more noise than they deserve.
+//! What the log says of requests: enough to find out why one was refused, and no more noise than
+//! they deserve.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

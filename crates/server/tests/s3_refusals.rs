@@ -1,4 +1,5 @@
-//! What the S3 face does not understand, or was told to guard against: it is refused, and nothing has been done.
+//! What the S3 face does not understand, or was told to guard against: it is refused, and nothing
+//! has been done.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -147,8 +148,11 @@ fn what_a_presigned_url_carries_instead_of_headers_counts() {
     assert_eq!(server.request_as(None, "PUT", &put.presigned(60), &[], b"new").status, 200);
     let found = ask(&server, "HEAD", "/files/new", &[], b"");
     assert_eq!(found.header("x-amz-meta-colour"), Some("grey"));
-    let put = Signing::now("PUT", "/files/other?x-amz-checksum-crc32=AAAAAA%3D%3D", &[]);
+    let put = Signing::now("PUT", "/files/other?x-amz-checksum-crc32=AAAAAQ%3D%3D", &[]);
     check(&server.request_as(None, "PUT", &put.presigned(60), &[], b"other"), 400, "BadDigest");
+    // What the SDK for JavaScript puts in, which does not know the body when it presigns.
+    let put = Signing::now("PUT", "/files/new?x-amz-checksum-crc32=AAAAAA%3D%3D", &[]);
+    assert_eq!(server.request_as(None, "PUT", &put.presigned(60), &[], b"newer").status, 200);
     let put = Signing::now("PUT", "/files/other?x-amz-rename-source=files%2Fstone", &[]);
     check(&server.request_as(None, "PUT", &put.presigned(60), &[], b""), 501, "NotImplemented");
     check_untouched(&server);
@@ -198,6 +202,9 @@ fn checksums_of_a_completion_are_the_documents_and_the_objects() {
     );
     let path = format!("/files/other?uploadId={id}");
     let complete = |headers: &[(&str, &str)]| ask(&server, "POST", &path, headers, document.as_bytes());
+    let unknown =
+        document.replace("</Part>", "<ChecksumSHA1>AAAAAAAAAAAAAAAAAAAAAAAAAAA=</ChecksumSHA1></Part>");
+    check(&ask(&server, "POST", &path, &[], unknown.as_bytes()), 400, "InvalidPart");
     check(&complete(&[("content-md5", WRONG_MD5)]), 400, "BadDigest");
     check(&complete(&[("x-amz-checksum-crc32", WRONG_CRC)]), 400, "BadDigest");
     check(&complete(&[("x-amz-checksum-crc32c", WRONG_CRC)]), 400, "InvalidArgument");
@@ -341,4 +348,20 @@ fn a_condition_that_does_not_hold_is_named() {
         assert!(answer.header("x-drystone-condition").is_none());
         check_untouched(&server);
     }
+}
+
+#[test]
+fn a_copy_has_the_checksum_that_was_asked_for_or_is_refused() {
+    let server = with_stone();
+    let sum = crc32(b"stone");
+    let headers = [("x-amz-checksum-crc32", sum.as_str()), ("x-amz-meta-a", "b")];
+    assert_eq!(ask(&server, "PUT", "/files/stone", &headers, b"stone").status, 200);
+    let copy = |algorithm| {
+        let headers = [("x-amz-copy-source", "files/stone"), ("x-amz-checksum-algorithm", algorithm)];
+        ask(&server, "PUT", "/files/other", &headers, b"")
+    };
+    check(&copy("SHA256"), 501, "NotImplemented");
+    check_untouched(&server);
+    let copied = copy("CRC32");
+    assert!(copied.text().contains(&sum), "{}", copied.text());
 }

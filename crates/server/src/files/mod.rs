@@ -270,3 +270,21 @@ fn fault_status(fault: &Fault) -> StatusCode {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_of_the_server_are_not_named() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
+            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let mut answer = refusal(&Error::from(failed));
+            let reason = Reason::take(answer.extensions_mut());
+            assert!(reason.is_some_and(|reason| reason.contains("segments/7")));
+            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            let message = String::from_utf8_lossy(&bytes);
+            assert!(message.len() > 20 && !message.contains('/'), "{message}");
+        }
+    }
+}

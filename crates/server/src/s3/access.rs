@@ -92,13 +92,14 @@ pub(super) struct Guard {
 #[async_trait]
 impl S3Access for Guard {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        let name = context.s3_op().name().to_owned();
+        let operation = context.s3_op().name().to_owned();
         let missing =
-            || errors::error(S3ErrorCode::NotImplemented, format!("{name} is not implemented here"));
-        // Where s3s reads the request as another operation than we do, one of both has not understood it.
-        let operation = context.extensions_mut().get::<&'static Operation>().copied();
-        let operation = operation.filter(|operation| operation.name == name).ok_or_else(missing)?;
-        let need = need(&name).ok_or_else(missing)?;
+            || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
+        // Where s3s reads the request as another operation than we do, one of both has not
+        // understood it.
+        let known = context.extensions_mut().get::<&'static Operation>().copied();
+        let known = known.filter(|known| known.name == operation).ok_or_else(missing)?;
+        let need = need(&operation).ok_or_else(missing)?;
         let who = match context.credentials() {
             None => Who::Anonymous,
             Some(credentials) => {
@@ -134,7 +135,7 @@ impl S3Access for Guard {
             describe::refuse_unsupported(context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if operation.is_document() {
+        if known.is_document() {
             self.admit_document(context).await?;
         }
         Ok(())

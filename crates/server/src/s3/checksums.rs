@@ -54,7 +54,8 @@ impl Promised {
     /// All that was promised, when the body has ended.
     ///
     /// # Errors
-    /// Trailers are those that were announced, each of them once: any other would be a checksum that is not verified.
+    /// Trailers are those that were announced, each of them once: any other would be a checksum
+    /// that is not verified.
     pub(super) fn complete(self, trailing: Option<&TrailingHeaders>) -> Result<Expected, Fault> {
         let came = trailing.and_then(TrailingHeaders::take).unwrap_or_default();
         self.with_trailers(&came)

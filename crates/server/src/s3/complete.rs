@@ -139,7 +139,8 @@ fn choose<'a>(
         }
         let given = checksum_fields!(part);
         for (algorithm, sum) in given.iter() {
-            if row.system.get(algorithm.header()).is_some_and(|known| known != sum) {
+            // One that is not known of the part cannot be compared, and would be a promise that is not kept.
+            if row.system.get(algorithm.header()).is_none_or(|known| known != sum) {
                 let hint =
                     format!("the {} of part {number} is not the one that was stored", algorithm.name());
                 return Err(error(S3ErrorCode::InvalidPart, hint));

@@ -123,7 +123,8 @@ impl Header {
     }
 }
 
-/// The first condition of a write that a request has: where another write came in between, it is the one that failed.
+/// The first condition of a write that a request has: where another write came in between, it is
+/// the one that failed.
 pub(super) fn of_write(headers: &HeaderMap) -> Option<&'static str> {
     const NAMES: [&str; 4] =
         ["If-None-Match", "If-Match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
@@ -219,7 +220,7 @@ impl Delete {
             Some("If-Match")
         } else if !self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size)) {
             Some("x-amz-if-match-size")
-        } else if !self.modified.as_ref().is_none_or(|date| *date == modified(object)) {
+        } else if self.modified.as_ref().is_some_and(|date| *date != modified(object)) {
             Some("x-amz-if-match-last-modified-time")
         } else {
             None

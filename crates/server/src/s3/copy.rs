@@ -48,6 +48,15 @@ impl Api {
             unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
         };
         read.check_source(&source.object)?;
+        if let Some(wanted) = input.checksum_algorithm.as_ref()
+            && !Fields::of(&source.object.meta.system)
+                .iter()
+                .any(|(algorithm, _)| algorithm.name().eq_ignore_ascii_case(wanted.as_str()))
+        {
+            let hint =
+                "a copy keeps its source's checksums: x-amz-checksum-algorithm can only name one of these";
+            return Err(error(S3ErrorCode::NotImplemented, hint));
+        }
         if source.object.size > COPY_BYTES_MAX {
             let hint = "the source is larger than 5 GiB: copy it in parts";
             return Err(error(S3ErrorCode::InvalidRequest, hint));

@@ -113,7 +113,8 @@ pub(super) fn invalid(message: impl Into<String>) -> S3Error {
     error(S3ErrorCode::InvalidArgument, message)
 }
 
-/// The header that names a condition which does not hold, on its way into the document of the answer.
+/// The header that names a condition which does not hold, on its way into the document of the
+/// answer.
 pub(super) const CONDITION: HeaderName = HeaderName::from_static("x-drystone-condition");
 
 /// A condition of this name does not hold.
@@ -148,6 +149,15 @@ mod tests {
         check(&name(&Key::new("k".repeat(1025)).unwrap_err()), "KeyTooLongError", 400);
         check(&name(&Key::new("a/../b").unwrap_err()), "InvalidArgument", 400);
         check(&fault(Fault::TooSlow(5)), "RequestTimeout", 400);
+    }
+
+    #[test]
+    fn files_of_the_server_are_not_named() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
+            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let message = store(&failed).message().map(str::to_owned).unwrap();
+            assert!(message.len() > 20 && !message.contains('/'), "{message}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The headers of a request that change what it does: each must be known for its operation, be there once, and mean something.
+//! The headers of a request that change what it does: each must be known for its operation, be
+//! there once, and mean something.
 //!
-//! A condition, a guard, a checksum or a wish that were left out would be a promise that the server does not keep.
+//! A condition, a guard, a checksum or a wish that were left out would be a promise that the server
+//! does not keep.
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPECT, EXPIRES, HOST, RANGE,
@@ -10,13 +12,13 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::checksums::KEPT;
 use super::errors::{error, invalid};
-use super::listing::owner;
+use super::header_values;
 use super::operations::{Operation, Takes};
-use super::queries::{is_number, shown};
-use crate::digest::Algorithm;
+use super::queries::shown;
 use crate::meta::KEPT_HEADERS;
 
-/// Headers of every request: of signatures, of SDKs and of what is between, and who the bucket's owner should be.
+/// Headers of every request: of signatures, of SDKs and of what is between, and who the bucket's
+/// owner should be.
 const ALWAYS: &[&str] = &[
     "x-amz-api-version",
     "x-amz-cf-id",
@@ -66,10 +68,6 @@ pub(super) const LISTED: &[&str] = &["x-amz-optional-object-attributes"];
 
 /// Lists, of which every line is read.
 const MAY_BE_REPEATED: &[&str] = &["x-amz-object-attributes", "x-amz-optional-object-attributes"];
-/// Where nothing is as good as no header.
-const MAY_BE_EMPTY: &[&str] = &["x-amz-storage-class", "x-amz-tagging"];
-/// Where other characters than those of ASCII are read.
-const MAY_BE_UNICODE: &[&str] = &["x-amz-copy-source"];
 
 /// Refuses a header that is there twice, where only the first would count.
 pub(super) fn check_repeated(headers: &HeaderMap, is_read: bool) -> Result<(), S3Error> {
@@ -104,7 +102,7 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
             return Err(not_here(operation, name));
         }
         if text.starts_with("x-amz-") && !text.starts_with("x-amz-meta-") {
-            check_value(text, value)?;
+            header_values::check(text, value)?;
         }
     }
     if headers.contains_key(CONTENT_RANGE) {
@@ -126,80 +124,6 @@ fn not_here(operation: &Operation, name: &HeaderName) -> S3Error {
         format!("{} does not understand the header {} here", operation.name, shown(name.as_str()))
     };
     error(S3ErrorCode::NotImplemented, format!("{hint}: nothing was done"))
-}
-
-/// Refuses a value that would count as none, or as another one.
-fn check_value(name: &str, value: &HeaderValue) -> Result<(), S3Error> {
-    let Ok(text) = value.to_str() else {
-        if MAY_BE_UNICODE.contains(&name) {
-            return Ok(());
-        }
-        return Err(match name {
-            "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" => another_owner(name),
-            _ => invalid(format!("the header {name} is not ASCII")),
-        });
-    };
-    let among = |values: &[&str]| {
-        let fits = values.contains(&text);
-        if fits { Ok(()) } else { Err(invalid(format!("the header {name} is {} here", values.join(" or ")))) }
-    };
-    match name {
-        "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" => {
-            if owner().id.as_deref() == Some(text) { Ok(()) } else { Err(another_owner(name)) }
-        }
-        _ if text.is_empty() && !MAY_BE_EMPTY.contains(&name) => {
-            Err(invalid(format!("the header {name} is empty")))
-        }
-        "x-amz-decoded-content-length"
-        | "x-amz-if-match-size"
-        | "x-amz-max-parts"
-        | "x-amz-mp-object-size"
-        | "x-amz-part-number-marker" => {
-            let bad = || invalid(format!("the header {name} is a number, in digits only"));
-            if is_number(text) { Ok(()) } else { Err(bad()) }
-        }
-        "x-amz-bypass-governance-retention" => among(&["true", "false"]),
-        "x-amz-checksum-mode" => among(&["ENABLED"]),
-        "x-amz-checksum-type" => among(&["FULL_OBJECT", "COMPOSITE"]),
-        "x-amz-object-ownership" => among(&["BucketOwnerEnforced"]),
-        "x-amz-optional-object-attributes" => among(&["RestoreStatus"]),
-        "x-amz-request-payer" => among(&["requester"]),
-        "x-amz-checksum-algorithm" | "x-amz-sdk-checksum-algorithm" => {
-            algorithm(text).map(drop).ok_or_else(|| unknown_algorithm(name, text))
-        }
-        "x-amz-trailer" => check_trailers(text),
-        _ => Ok(()),
-    }
-}
-
-fn another_owner(name: &str) -> S3Error {
-    let hint = format!("{name} names another owner: buckets here belong to `drystone`");
-    error(S3ErrorCode::AccessDenied, hint)
-}
-
-/// One that the server can verify, by its name.
-fn algorithm(text: &str) -> Option<Algorithm> {
-    KEPT.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(text))
-}
-
-fn unknown_algorithm(name: &str, text: &str) -> S3Error {
-    let known: Vec<&str> = KEPT.iter().map(|algorithm| algorithm.name()).collect();
-    let hint = format!("{name} names {}; the server knows {}", shown(text), known.join(", "));
-    error(S3ErrorCode::NotImplemented, hint)
-}
-
-/// Trailers that are announced are checksums, and each of them once.
-fn check_trailers(text: &str) -> Result<(), S3Error> {
-    let mut seen: Vec<Algorithm> = Vec::new();
-    for name in text.split(',').map(str::trim) {
-        let known = KEPT.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(name));
-        match known {
-            Some(algorithm) if !seen.contains(&algorithm) => seen.push(algorithm),
-            Some(_) => return Err(invalid(format!("x-amz-trailer names {} twice", shown(name)))),
-            None => return Err(unknown_algorithm("x-amz-trailer", name)),
-        }
-    }
-    Ok(())
 }
 
 /// How the body comes: in chunks only where they are undone.
@@ -353,6 +277,8 @@ mod tests {
         check_code("CompleteMultipartUpload", &[("x-amz-mp-object-size", "+5")], bad);
         check_code("PutObject", &[("x-amz-decoded-content-length", "5")], bad);
         check_code("PutObject", &[("x-amz-acl", "é")], bad);
+        check_code("GetObjectAttributes", &[("x-amz-object-attributes", "ETag, Colour")], bad);
+        check_code("GetObjectAttributes", &[("x-amz-object-attributes", "ETag, ObjectSize")], None);
         check_code("CreateBucket", &[("x-amz-object-ownership", "ObjectWriter")], bad);
         check_code("CreateMultipartUpload", &[("x-amz-checksum-type", "FULL_OBJECT")], bad);
         check_code("PutObject", &[("content-range", "bytes 0-1/5")], Some("InvalidRequest"));

@@ -1,8 +1,9 @@
 //! The S3 face: path-style buckets and objects at `/`.
 //!
 //! The crate `s3s` reads requests, verifies signatures and writes answers. What it leaves to us is done here: permissions
-//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), above all what is not in the table of
-//! what is known ([`operations`], with [`queries`] and [`headers`]), bounds on bodies ([`body`]), checksums
+//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), above all
+//! what is not in the table of what is known ([`operations`], with [`queries`] and [`headers`]),
+//! bounds on bodies ([`body`]), checksums
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
@@ -22,6 +23,7 @@ mod form_policy;
 mod form_signature;
 mod form_upload;
 pub(crate) mod framing;
+mod header_values;
 mod headers;
 mod listing;
 mod multipart;
@@ -109,7 +111,8 @@ impl S3Face {
             },
             Ok(mut response) => {
                 if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
-                    // The operation knows better which of several it was, if it has looked before the commit did.
+                    // The operation knows better which of several it was, if it has looked before
+                    // the commit did.
                     let headers = response.headers_mut();
                     headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
                 }

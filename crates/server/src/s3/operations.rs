@@ -1,8 +1,9 @@
 //! The operations that are known here: what selects each of them, and what else it understands.
 //!
-//! The protocol crate takes a request for the plain operation when it does not know its sub-resource: `DELETE /b/k?acl`
-//! would delete the object. So a request is let in only if all that it asks for stands in this table: see
-//! [`super::queries`] and [`super::headers`]. To add an operation, add its row.
+//! The protocol crate takes a request for the plain operation when it does not know its
+//! sub-resource: `DELETE /b/k?acl` would delete the object. So a request is let in only if all that
+//! it asks for stands in this table: see [`super::queries`] and [`super::headers`]. To add an
+//! operation, add its row.
 
 use super::headers::{
     CHECKSUMS, COPY_SOURCE, DESCRIPTION, GRANTS, LISTED, READ_CONDITIONS, STREAMED, WRITE_CONDITIONS,
@@ -45,7 +46,8 @@ pub(super) enum Takes {
     Bytes,
     /// A document. Checksums are the document's.
     Document,
-    /// A document too, but the checksums in `x-amz-checksum-…` are those of the object that it makes.
+    /// A document too, but the checksums in `x-amz-checksum-…` are those of the object that it
+    /// makes.
     Completion,
     /// A browser's form.
     Form,
@@ -64,7 +66,8 @@ pub(super) struct Operation {
     pub(super) takes: Takes,
     /// Further keys of the query.
     pub(super) parameters: &'static [&'static str],
-    /// Headers in groups, beside those that every request may have. A name that ends in `-` stands for all that begin so.
+    /// Headers in groups, beside those that every request may have. A name that ends in `-` stands
+    /// for all that begin so.
     pub(super) headers: &'static [&'static [&'static str]],
 }
 
@@ -203,7 +206,7 @@ pub(super) static OPERATIONS: &[Operation] = {
         get("GetObjectLegalHold", Object, &["legal-hold"]).with(VERSION),
         get("GetObjectRetention", Object, &["retention"]).with(VERSION),
         get("GetObjectTagging", Object, &["tagging"]).with(VERSION),
-        get("ListParts", Object, &["uploadId"]).with(&["encoding-type", "max-parts", "part-number-marker"]),
+        get("ListParts", Object, &["uploadId"]).with(&["max-parts", "part-number-marker"]),
         head("HeadObject", Object, &[]).with(&["partNumber", "versionId"])
             .headers(&[READ_CONDITIONS, &["x-amz-checksum-mode"]]),
         put("PutObject", Object, &[]).takes(Takes::Bytes)

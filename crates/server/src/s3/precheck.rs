@@ -16,7 +16,8 @@ pub(super) const EXPIRES_MAX_S: u64 = 604_800;
 /// The code of the refusal from which clients learn the region.
 pub(super) const WRONG_REGION: &str = "AuthorizationHeaderMalformed";
 
-/// What the request is for. It is refused if any of it is not understood; nothing has been done then.
+/// What the request is for. It is refused if any of it is not understood; nothing has been done
+/// then.
 pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S3Error> {
     let is_read = [Method::GET, Method::HEAD].contains(request.method());
     headers::check_repeated(request.headers(), is_read)?;
@@ -34,11 +35,15 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
         is_form: request.method() == Method::POST && form::is_form(request.headers()),
         copies: request.headers().contains_key("x-amz-copy-source") || query.has("x-amz-copy-source"),
     };
+    if asked.is_form && (signed.is_some() || query.has("Signature")) {
+        return Err(invalid("a form carries a signature of its own: send no other"));
+    }
     let operation = queries::operation(&asked, &query)?;
     let request_headers = request.headers_mut();
     query.add_to(request_headers)?;
     headers::check(operation, request_headers)?;
-    // What cannot be read as a range is no range, says RFC 9110; s3s would refuse the request. A header that is part of the
+    // What cannot be read as a range is no range, says RFC 9110; s3s would refuse the request. A
+    // header that is part of the
     // signature has to stay.
     let odd =
         |value: &http::HeaderValue| value.to_str().map_or(true, |text| s3s::dto::Range::parse(text).is_err());
@@ -152,7 +157,8 @@ impl Signed {
         if !query.get("Expires").is_some_and(is_number) {
             return Err(error(S3ErrorCode::AccessDenied, "Expires is a number of seconds, in digits only"));
         }
-        // This version says nothing of the body: chunks would be stored as they are, and a digest would not be looked at.
+        // This version says nothing of the body: chunks would be stored as they are, and a digest
+        // would not be looked at.
         if headers.get("x-amz-content-sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
             let hint = "x-amz-content-sha256 does not go with a presigned URL of version 2";
             return Err(error(S3ErrorCode::InvalidRequest, hint));
@@ -275,6 +281,27 @@ mod tests {
         let twice = format!("{authorization}, SignedHeaders=host;x-amz-date");
         check_code("/bucket/k", &[("authorization", &twice)], Some("InvalidRequest"));
         check_code("/bucket/k", &[("authorization", "Basic eDp5")], Some("InvalidRequest"));
+    }
+
+    #[test]
+    fn a_form_has_a_signature_of_its_own_only() {
+        let code = |uri: &str, authorization: Option<&str>| {
+            let mut request = Request::builder().uri(uri).method("POST");
+            request = request.header("content-type", "multipart/form-data; boundary=x");
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            check(&mut request.body(()).unwrap())
+                .map(|row| row.name)
+                .map_err(|refused| refused.code().clone())
+        };
+        assert_eq!(code("/bucket", None), Ok("PostObject"));
+        let authorization = authorization("us-east-1", "s3", "host");
+        assert_eq!(code("/bucket", Some(&authorization)), Err(S3ErrorCode::InvalidArgument));
+        assert_eq!(code("/bucket", Some("Basic eDp5")), Err(S3ErrorCode::InvalidRequest));
+        let old = "AWSAccessKeyId=a&Expires=9&Signature=s";
+        assert_eq!(code(&format!("/bucket?{old}"), None), Err(S3ErrorCode::InvalidArgument));
+        assert_eq!(code("/bucket?delete", None), Err(S3ErrorCode::NotImplemented));
     }
 
     #[test]

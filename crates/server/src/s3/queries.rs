@@ -6,6 +6,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::errors::{error, invalid, with_headers};
 use super::operations::{FORM, Level, OPERATIONS, Operation};
+use crate::digest::{Algorithm, Digests};
 
 /// Keys of a presigned URL of version 4. All but the last two belong to each.
 pub(super) const SIGNED_V4: [&str; 8] = [
@@ -24,7 +25,8 @@ pub(super) const SIGNED_V2: [&str; 3] = ["AWSAccessKeyId", "Expires", "Signature
 const SENT_AS_HEADER_V2: [&str; 2] = ["content-md5", "content-type"];
 /// Keys that select an operation and have a value; the others have none.
 const WITH_VALUE: [&str; 3] = ["list-type", "partNumber", "uploadId"];
-/// Keys whose values are numbers. What is read more freely than it was meant would be another request.
+/// Keys whose values are numbers. What is read more freely than it was meant would be another
+/// request.
 const NUMBERS: [&str; 6] =
     ["max-buckets", "max-keys", "max-parts", "max-uploads", "part-number-marker", "partNumber"];
 /// As much of a client's text as an error shows.
@@ -64,8 +66,8 @@ impl Query {
         self.get(key).is_some()
     }
 
-    /// The keys that ask for something of S3: not the signature's, and not those that begin with `x-`, which S3 leaves to
-    /// clients and proxies.
+    /// The keys that ask for something of S3: not the signature's, and not those that begin with
+    /// `x-`, which S3 leaves to clients and proxies.
     fn asked(&self) -> impl Iterator<Item = (&str, &str)> {
         let v2 = self.has("Signature");
         let own = move |key: &str| {
@@ -77,8 +79,8 @@ impl Query {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| !own(key))
     }
 
-    /// Adds to `headers` what a presigned URL carries in its query instead: an `x-amz-…` there means what the header of
-    /// that name means. In version 2 the client has to send it as well.
+    /// Adds to `headers` what a presigned URL carries in its query instead: an `x-amz-…` there
+    /// means what the header of that name means. In version 2 the client has to send it as well.
     pub(super) fn add_to(&self, headers: &mut HeaderMap) -> Result<(), S3Error> {
         let v2 = self.has("Signature");
         for (key, value) in &self.0 {
@@ -86,6 +88,10 @@ impl Query {
             let own = SIGNED_V4.contains(&key.as_str()) && key != "X-Amz-Content-Sha256";
             let as_header = name.starts_with("x-amz-") || (v2 && SENT_AS_HEADER_V2.contains(&key.as_str()));
             if own || !as_header {
+                continue;
+            }
+            // SDKs that presign without a body put its checksum in all the same: that of no bytes.
+            if is_of_no_bytes(&name, value) {
                 continue;
             }
             let bad = || invalid(format!("the query parameter {} cannot be a header", shown(key)));
@@ -104,6 +110,14 @@ impl Query {
         }
         Ok(())
     }
+}
+
+/// Whether it is a checksum, and that of an empty body.
+fn is_of_no_bytes(name: &str, value: &str) -> bool {
+    let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.header() == name);
+    algorithm.is_some_and(|algorithm| {
+        Digests::new([algorithm]).finish().base64(algorithm).is_some_and(|empty| empty == value)
+    })
 }
 
 fn begins_with_x(key: &str) -> bool {
@@ -139,7 +153,8 @@ pub(super) fn operation(asked: &Asked<'_>, query: &Query) -> Result<&'static Ope
                 && row.selects.iter().all(|key| query.has(key))
                 && query.asked().all(|(key, _)| row.selects.contains(&key) || parameter(key) || !selects(key))
         };
-        // Of several, such as the plain one beside one with a sub-resource, the one that most of the query selects.
+        // Of several, such as the plain one beside one with a sub-resource, the one that most of
+        // the query selects.
         match here().filter(exact).max_by_key(|row| row.selects.len()) {
             Some(row) => row,
             None => return Err(no_operation(asked, query)),
@@ -321,6 +336,10 @@ mod tests {
         let headers = add("X-Amz-Meta-Colour=red%20&x-own=1&X-Amz-Date=2", "private").unwrap();
         assert_eq!(headers["x-amz-meta-colour"], "red ");
         assert_eq!(headers.len(), 2, "{headers:?}");
+        let sums = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-checksum-crc32c=AAAAAQ%3D%3D";
+        let headers = add(sums, "private").unwrap();
+        assert!(!headers.contains_key("x-amz-checksum-crc32"));
+        assert_eq!(headers["x-amz-checksum-crc32c"], "AAAAAQ==");
         assert!(add("x-amz-acl=private", "private").is_ok());
         assert!(add("x-amz-acl=public-read", "private").is_err());
         assert!(add("x-amz-meta-a=%0a", "private").is_err());
