@@ -9,7 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
-use super::{bucket_name, describe, errors};
+use super::{bucket_name, describe, documents, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
 
@@ -71,11 +71,6 @@ fn need(operation: &str) -> Option<Need> {
     })
 }
 
-/// Operations whose body is a document.
-fn is_document(operation: &str) -> bool {
-    matches!(operation, "CreateBucket" | "DeleteObjects" | "CompleteMultipartUpload")
-}
-
 /// Keys as s3s asks for them.
 pub(super) struct Secrets(pub(super) PlainArc<Engine>);
 
@@ -135,8 +130,8 @@ impl S3Access for Guard {
             describe::refuse_unsupported(context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if is_document(&operation) {
-            self.admit_document(context).await?;
+        if let Some(document) = documents::of(&operation) {
+            self.admit_document(context, document).await?;
         }
         Ok(())
     }
@@ -144,11 +139,15 @@ impl S3Access for Guard {
 
 impl Guard {
     /// Waits for a place in memory for a document. It is held as long as the request.
-    async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
+    async fn admit_document(
+        &self,
+        context: &mut S3AccessContext<'_>,
+        document: &'static documents::Element,
+    ) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);
             let place = PlainArc::new(self.engine.documents.enter().await.map_err(errors::fault)?);
-            notes.is_document();
+            notes.is_document(document);
             context.extensions_mut().insert(place);
         }
         Ok(())

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error};
 
-use super::{buckets, precheck};
+use super::{buckets, precheck, xml_text};
 use crate::route::full;
 use crate::server::Answer;
 
@@ -23,6 +23,10 @@ pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
         response = response.map(|body| edit(body, without_quotes));
     } else if response.status().is_client_error() || response.status().is_server_error() {
         response = response.map(|body| edit(body, |text| with_id(text, id)));
+    }
+    // An object's body is never in memory here.
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml") {
+        response = response.map(|body| edit(body, xml_text::mended));
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);

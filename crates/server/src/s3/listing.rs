@@ -16,6 +16,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result};
 use super::checksums::{Fields, KEPT};
 use super::errors::invalid;
 use super::objects::{kind, signed};
+use super::xml_text::can_carry;
 use super::{Api, bucket_name, describe};
 
 /// Entries of a page; as in S3.
@@ -40,6 +41,7 @@ impl Asked {
         delimiter: Option<&String>,
         limit: Option<i32>,
         encoding: Option<&EncodingType>,
+        marker: Option<&String>,
     ) -> Result<Self, S3Error> {
         let text = |text: Option<&String>, what: &str| match text {
             Some(text) if text.len() > Key::BYTES_MAX => {
@@ -52,7 +54,7 @@ impl Asked {
             prefix: text(prefix, "prefix")?,
             delimiter: text(delimiter, "delimiter")?,
             limit: page_limit(limit)?,
-            encoding: Encoding::of(encoding)?,
+            encoding: Encoding::of(encoding)?.for_names([prefix, delimiter, marker].into_iter().flatten()),
         })
     }
 
@@ -87,6 +89,17 @@ impl Encoding {
         }
     }
 
+    /// The encoding of an answer that has these names: XML may not be able to carry one of them as
+    /// it is. Then the answer says that its names are encoded, also to a client that has not asked.
+    pub(super) fn for_names(self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        Self(self.0 || !names.into_iter().all(|name| can_carry(name.as_ref())))
+    }
+
+    /// What the answer says of it.
+    pub(super) fn announced(self) -> Option<EncodingType> {
+        self.0.then(|| EncodingType::from_static(EncodingType::URL))
+    }
+
     pub(super) fn encode(self, text: &str) -> String {
         if self.0 { utf8_percent_encode(text, PLAIN).to_string() } else { text.to_owned() }
     }
@@ -103,14 +116,13 @@ struct Page {
     next: Option<Bound<String>>,
     /// The name of the last entry, if there is a next page.
     last: Option<String>,
+    encoding: Encoding,
 }
 
 impl Page {
     fn new(page: FoldedPage, encoding: Encoding) -> Self {
-        let last = page.entries.last().map(|entry| match entry {
-            Listed::Object(object) => object.key.as_str().to_owned(),
-            Listed::Folder(folder) => folder.clone(),
-        });
+        let encoding = encoding.for_names(page.entries.iter().map(name));
+        let last = page.entries.last().map(|entry| name(entry).to_owned());
         let (mut objects, mut folders) = (Vec::new(), Vec::new());
         for entry in page.entries {
             match entry {
@@ -121,7 +133,7 @@ impl Page {
             }
         }
         let last = last.filter(|_| page.next.is_some());
-        Self { objects, folders: (!folders.is_empty()).then_some(folders), next: page.next, last }
+        Self { objects, folders: (!folders.is_empty()).then_some(folders), next: page.next, last, encoding }
     }
 }
 
@@ -132,12 +144,12 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
-        let encoding = asked.encoding;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.marker.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         let from = start(input.marker.as_deref(), &asked);
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
+        let encoding = page.encoding;
         let contents: Vec<Object> = page.objects.iter().map(|object| entry(object, encoding, true)).collect();
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
@@ -150,7 +162,7 @@ impl Api {
             // Without a delimiter clients take the last key; with one it may be a folder.
             next_marker: page.last.filter(|_| input.delimiter.is_some()).map(|last| encoding.encode(&last)),
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             ..ListObjectsOutput::default()
         }))
     }
@@ -161,9 +173,8 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
-        let encoding = asked.encoding;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.start_after.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         // An empty one is from a client that has none.
         let from = match input.continuation_token.as_deref().filter(|token| !token.is_empty()) {
             Some(token) => {
@@ -173,6 +184,7 @@ impl Api {
         };
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
+        let encoding = page.encoding;
         let owner = input.fetch_owner.unwrap_or(false);
         let contents: Vec<Object> =
             page.objects.iter().map(|object| entry(object, encoding, owner)).collect();
@@ -188,7 +200,7 @@ impl Api {
             contents: Some(contents),
             common_prefixes: page.folders,
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             start_after: encoding.echo(input.start_after),
             ..ListObjectsV2Output::default()
         }))
@@ -200,12 +212,12 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
-        let encoding = asked.encoding;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.key_marker.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         let from = start(input.key_marker.as_deref(), &asked);
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
+        let encoding = page.encoding;
         let versions: Vec<ObjectVersion> =
             page.objects.iter().map(|object| version(object, encoding)).collect();
         Ok(S3Response::new(ListObjectVersionsOutput {
@@ -220,7 +232,7 @@ impl Api {
             versions: (!versions.is_empty()).then_some(versions),
             common_prefixes: page.folders,
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             ..ListObjectVersionsOutput::default()
         }))
     }
@@ -232,6 +244,13 @@ impl Api {
             store.list_folded(&asked.bucket, &asked.prefix, &asked.delimiter, from, asked.limit)
         });
         Ok(Page::new(listed.await?, encoding))
+    }
+}
+
+fn name(entry: &Listed) -> &str {
+    match entry {
+        Listed::Object(object) => object.key.as_str(),
+        Listed::Folder(folder) => folder,
     }
 }
 
@@ -317,7 +336,7 @@ mod tests {
     #[test]
     fn a_marker_that_is_a_folder_skips_it() {
         let text = |text: &str| Some(text.to_owned());
-        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None).unwrap();
+        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None, None).unwrap();
         assert_eq!(asked.behind("p/a/"), Bound::Included("p/a0".to_owned()));
         assert_eq!(asked.behind("p/a/b"), Bound::Excluded("p/a/b".to_owned()));
         assert_eq!(asked.behind("p/a"), Bound::Excluded("p/a".to_owned()));

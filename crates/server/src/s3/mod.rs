@@ -15,6 +15,7 @@ mod conditions;
 mod copy;
 mod delete;
 mod describe;
+mod documents;
 mod errors;
 mod form;
 mod form_policy;
@@ -30,6 +31,7 @@ mod put;
 mod service;
 mod unconfigured;
 mod uploads;
+mod xml_text;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
