@@ -112,10 +112,11 @@ fn a_carriage_return_is_one_in_every_answer() {
     texts(&server, "GET", "/files/Icon%0D", "", 404);
 }
 
-/// A query, as it is signed.
-fn sorted(mut pairs: [&str; 2]) -> String {
+/// A list, with its query as it is signed.
+fn query(pairs: &[&str]) -> String {
+    let mut pairs: Vec<&str> = pairs.iter().copied().filter(|pair| !pair.is_empty()).collect();
     pairs.sort_unstable();
-    pairs.join("&")
+    format!("/files?{}", pairs.join("&"))
 }
 
 /// Keys that XML 1.0 cannot carry, as they stand in a path.
@@ -123,7 +124,7 @@ const ODD: [(&str, &str); 4] =
     [("a\u{1}b", "a%01b"), ("a\u{1f}/b", "a%1F/b"), ("c\u{fffe}", "c%EF%BF%BE"), ("d\u{ffff}", "d%EF%BF%BF")];
 
 #[test]
-fn a_list_with_names_that_xml_cannot_carry_encodes_them_and_says_so() {
+fn a_list_with_names_that_xml_cannot_carry_is_given_encoded_only() {
     let server = Running::start(config());
     for (_, path) in ODD {
         assert_eq!(ask(&server, "PUT", &format!("/files/{path}"), &[], b"x").status, 200, "{path}");
@@ -132,27 +133,31 @@ fn a_list_with_names_that_xml_cannot_carry_encodes_them_and_says_so() {
     assert_eq!(ask(&server, "PUT", "/files/plain%25+", &[], b"x").status, 200);
     let keys: Vec<&str> = ODD.iter().map(|(key, _)| *key).collect();
     let everything: Vec<&str> = keys.iter().copied().chain(["plain%+"]).collect();
-    for list in LISTS {
-        let found = texts(&server, "GET", &format!("/files?{list}"), "", 200);
-        assert_eq!(found.names("Key"), everything, "{list}");
-        assert_eq!(found.all("EncodingType"), ["url"]);
-        // A client that has not asked for it gets plain names wherever they can be given.
-        let path = format!("/files?{}", sorted([list, "prefix=p"]));
-        let found = texts(&server, "GET", &path, "", 200);
-        assert_eq!((found.all("Key"), found.all("EncodingType")), (vec!["plain%+"], vec![]), "{list}");
-        let found = texts(&server, "GET", &format!("/files?delimiter=%2F&{list}"), "", 200);
-        assert!(found.names("Prefix").contains(&"a\u{1f}/".to_owned()), "{list}");
-        for (query, name) in [("prefix=z%01", "Prefix"), ("delimiter=%01", "Delimiter")] {
-            let found = texts(&server, "GET", &format!("/files?{}", sorted([query, list])), "", 200);
-            assert!(found.names(name).iter().any(|name| name.ends_with('\u{1}')), "{query} {list}");
+    for list in LISTS.into_iter().chain(["uploads="]) {
+        let encoded = |more: &str| texts(&server, "GET", &query(&[list, "encoding-type=url", more]), "", 200);
+        let wanted = if list == "uploads=" { &keys } else { &everything };
+        let found = encoded("");
+        assert_eq!(found.names("Key"), *wanted, "{list}");
+        assert_eq!(found.all("EncodingType"), ["url"], "{list}");
+        assert!(encoded("delimiter=%2F").names("Prefix").contains(&"a\u{1f}/".to_owned()), "{list}");
+        assert_eq!(encoded("prefix=a%01").names("Prefix"), ["a\u{1}"], "{list}");
+        assert_eq!(encoded("delimiter=%01").names("Delimiter"), ["\u{1}"], "{list}");
+        // A client that has not asked might take an encoded name for the key.
+        for more in ["", "delimiter=%2F", "prefix=c", "prefix=z%01", "delimiter=%01"] {
+            let refused = texts(&server, "GET", &query(&[list, more]), "", 400);
+            assert_eq!(refused.all("Code"), ["InvalidArgument"], "{list} {more}");
+            assert!(refused.all("Message")[0].contains("encoding-type=url"), "{list} {more}");
         }
+        let found = texts(&server, "GET", &query(&[list, "prefix=p"]), "", 200);
+        assert_eq!(found.all("EncodingType"), Vec::<&str>::new());
+        assert_eq!(found.all("Key"), wanted[4..], "{list}");
     }
-    assert_eq!(texts(&server, "GET", "/files?uploads", "", 200).names("Key"), keys);
     // Page by page, by the marker that each page names.
     let mut found = Vec::new();
     let mut marker = String::new();
     loop {
-        let path = format!("/files?delimiter=%0A&marker={marker}&max-keys=1");
+        let here = format!("marker={marker}");
+        let path = query(&["delimiter=%0A", "encoding-type=url", &here, "max-keys=1"]);
         let page = texts(&server, "GET", &path, "", 200);
         found.extend(page.names("Key"));
         let Some(next) = page.names("NextMarker").pop() else { break };

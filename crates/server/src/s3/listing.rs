@@ -49,12 +49,14 @@ impl Asked {
             }
             text => Ok(text.cloned().unwrap_or_default()),
         };
+        let encoding = Encoding::of(encoding)?;
+        encoding.check([prefix, delimiter, marker].into_iter().flatten().map(String::as_str))?;
         Ok(Self {
             bucket: bucket_name(bucket)?,
             prefix: text(prefix, "prefix")?,
             delimiter: text(delimiter, "delimiter")?,
             limit: page_limit(limit)?,
-            encoding: Encoding::of(encoding)?.for_names([prefix, delimiter, marker].into_iter().flatten()),
+            encoding,
         })
     }
 
@@ -89,10 +91,18 @@ impl Encoding {
         }
     }
 
-    /// The encoding of an answer that has these names: XML may not be able to carry one of them as
-    /// it is. Then the answer says that its names are encoded, also to a client that has not asked.
-    pub(super) fn for_names(self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        Self(self.0 || !names.into_iter().all(|name| can_carry(name.as_ref())))
+    /// Refuses an answer that would need names which XML cannot carry.
+    ///
+    /// A client that has not asked for an encoding may not look whether the answer has one: rclone
+    /// does not, and takes `a%01b` for the key. Left out, the object would count as deleted.
+    pub(super) fn check<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<(), S3Error> {
+        match names.into_iter().find(|name| !self.0 && !can_carry(name)) {
+            Some(name) => Err(invalid(format!(
+                "XML cannot carry the name `{}`: list with encoding-type=url (rclone: list_url_encode = true)",
+                name.escape_debug()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// What the answer says of it.
@@ -116,12 +126,10 @@ struct Page {
     next: Option<Bound<String>>,
     /// The name of the last entry, if there is a next page.
     last: Option<String>,
-    encoding: Encoding,
 }
 
 impl Page {
     fn new(page: FoldedPage, encoding: Encoding) -> Self {
-        let encoding = encoding.for_names(page.entries.iter().map(name));
         let last = page.entries.last().map(|entry| name(entry).to_owned());
         let (mut objects, mut folders) = (Vec::new(), Vec::new());
         for entry in page.entries {
@@ -133,7 +141,7 @@ impl Page {
             }
         }
         let last = last.filter(|_| page.next.is_some());
-        Self { objects, folders: (!folders.is_empty()).then_some(folders), next: page.next, last, encoding }
+        Self { objects, folders: (!folders.is_empty()).then_some(folders), next: page.next, last }
     }
 }
 
@@ -146,10 +154,10 @@ impl Api {
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
         let (encoding, marker) = (input.encoding_type.as_ref(), input.marker.as_ref());
         let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
+        let encoding = asked.encoding;
         let from = start(input.marker.as_deref(), &asked);
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
-        let encoding = page.encoding;
         let contents: Vec<Object> = page.objects.iter().map(|object| entry(object, encoding, true)).collect();
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
@@ -175,6 +183,7 @@ impl Api {
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
         let (encoding, marker) = (input.encoding_type.as_ref(), input.start_after.as_ref());
         let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
+        let encoding = asked.encoding;
         // An empty one is from a client that has none.
         let from = match input.continuation_token.as_deref().filter(|token| !token.is_empty()) {
             Some(token) => {
@@ -184,7 +193,6 @@ impl Api {
         };
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
-        let encoding = page.encoding;
         let owner = input.fetch_owner.unwrap_or(false);
         let contents: Vec<Object> =
             page.objects.iter().map(|object| entry(object, encoding, owner)).collect();
@@ -214,10 +222,10 @@ impl Api {
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
         let (encoding, marker) = (input.encoding_type.as_ref(), input.key_marker.as_ref());
         let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
+        let encoding = asked.encoding;
         let from = start(input.key_marker.as_deref(), &asked);
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
-        let encoding = page.encoding;
         let versions: Vec<ObjectVersion> =
             page.objects.iter().map(|object| version(object, encoding)).collect();
         Ok(S3Response::new(ListObjectVersionsOutput {
@@ -243,7 +251,9 @@ impl Api {
             let from = from.as_ref().map(String::as_str);
             store.list_folded(&asked.bucket, &asked.prefix, &asked.delimiter, from, asked.limit)
         });
-        Ok(Page::new(listed.await?, encoding))
+        let listed = listed.await?;
+        encoding.check(listed.entries.iter().map(name))?;
+        Ok(Page::new(listed, encoding))
     }
 }
 

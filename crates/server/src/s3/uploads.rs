@@ -43,7 +43,7 @@ impl Api {
         self.need_bucket(&bucket).await?;
         let encoding = Encoding::of(input.encoding_type.as_ref())?;
         let asked = [&input.prefix, &input.delimiter, &input.key_marker];
-        let encoding = encoding.for_names(asked.into_iter().flatten());
+        encoding.check(asked.into_iter().flatten().map(String::as_str))?;
         let limit = page_limit(input.max_uploads)?;
         let (prefix, delimiter) =
             (input.prefix.clone().unwrap_or_default(), input.delimiter.clone().unwrap_or_default());
@@ -80,7 +80,7 @@ impl Api {
         }
         let is_truncated = entries.len() > limit;
         entries.truncate(limit);
-        let encoding = encoding.for_names(entries.iter().map(Entry::name));
+        encoding.check(entries.iter().map(Entry::name))?;
         let (next_key, next_id) = match entries.last().filter(|_| is_truncated) {
             Some(Entry::Upload(row)) => (Some(encoding.encode(row.key.as_str())), Some(id_text(row.id))),
             Some(Entry::Folder(folder)) => (Some(encoding.encode(folder)), Some(String::new())),

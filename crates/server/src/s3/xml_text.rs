@@ -2,9 +2,9 @@
 //!
 //! A key may hold any character but NUL. XML 1.0 reads a carriage return as a line feed, unless it
 //! is written `&#13;`; control characters, U+FFFE and U+FFFF it cannot carry at all, also not as
-//! references. An answer must be well-formed all the same, and must never name another key. So
-//! lists write such names with `encoding-type=url` and say so; elsewhere an element that cannot be
-//! written is left out.
+//! references. An answer must be well-formed all the same, and must never name another key. So a
+//! list with such names is given with `encoding-type=url` only (see [`super::listing`]); elsewhere
+//! an element that cannot be written is left out.
 
 use std::borrow::Cow;
 
