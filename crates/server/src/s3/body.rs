@@ -15,7 +15,8 @@ use s3s::{Body, S3Error, S3ErrorCode};
 use tokio::time::{Instant, Sleep};
 
 use super::DOCUMENT_BYTES_MAX;
-use super::documents::{self, BadDocument, Element};
+use super::document_tables::Element;
+use super::documents::{self, BadDocument};
 use super::errors::{custom, error, fault, invalid};
 use super::framing::{BadFraming, Framing};
 use crate::fault::Fault;
@@ -221,6 +222,12 @@ impl Guarded {
             self.elements += bytes.iter().filter(|byte| **byte == b'<').count();
             if self.elements > ELEMENTS_MAX {
                 return Err(Bad::Elements);
+            }
+            if self.document.is_empty() {
+                // In one piece: growing would take twice as much.
+                let announced = self.incoming.size_hint().lower().saturating_add(bytes.len() as u64);
+                self.document
+                    .reserve(usize::try_from(announced).map_or(0, |len| len.min(DOCUMENT_BYTES_MAX)));
             }
             self.document.extend_from_slice(&bytes);
             return Ok(());

@@ -3,116 +3,13 @@
 //! s3s passes over what it does not know: a CDATA section, text between elements, attributes, an
 //! element with a new name. What the client said there would be lost, and
 //! `<Key>a<![CDATA[b]]>c</Key>` would delete `ac`. So a document goes on to s3s only if all of it
-//! stands in the tables below, and only in forms that s3s reads as XML 1.0 says.
+//! stands in its table ([`super::document_tables`]), and only in forms that s3s reads as XML 1.0 says.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 
+use super::document_tables::{ATTRIBUTES, Element, Inside};
 use super::xml_text::is_char;
-
-/// An element of a document, and what may be in it.
-#[derive(Debug)]
-pub(super) struct Element {
-    name: &'static str,
-    is_repeated: bool,
-    inside: Inside,
-}
-
-#[derive(Debug)]
-enum Inside {
-    Text,
-    /// At most 32, so that those seen fit a mask. White space may stand between them.
-    Elements(&'static [Element]),
-    /// S3 has it, this server has not.
-    Unsupported,
-}
-
-const fn text(name: &'static str) -> Element {
-    Element { name, is_repeated: false, inside: Inside::Text }
-}
-
-const fn one(name: &'static str, inside: &'static [Element]) -> Element {
-    Element { name, is_repeated: false, inside: Inside::Elements(inside) }
-}
-
-const fn many(name: &'static str, inside: &'static [Element]) -> Element {
-    Element { name, is_repeated: true, inside: Inside::Elements(inside) }
-}
-
-const fn unsupported(name: &'static str) -> Element {
-    Element { name, is_repeated: false, inside: Inside::Unsupported }
-}
-
-static CREATE_BUCKET: Element = one(
-    "CreateBucketConfiguration",
-    &[text("LocationConstraint"), unsupported("Location"), unsupported("Bucket"), unsupported("Tags")],
-);
-
-static DELETE: Element = one(
-    "Delete",
-    &[
-        text("Quiet"),
-        many(
-            "Object",
-            &[text("Key"), text("VersionId"), text("ETag"), text("LastModifiedTime"), text("Size")],
-        ),
-    ],
-);
-
-static COMPLETE: Element = one(
-    "CompleteMultipartUpload",
-    &[many(
-        "Part",
-        &[
-            text("PartNumber"),
-            text("ETag"),
-            text("ChecksumCRC32"),
-            text("ChecksumCRC32C"),
-            text("ChecksumCRC64NVME"),
-            text("ChecksumSHA1"),
-            text("ChecksumSHA256"),
-        ],
-    )],
-);
-
-static TAGGING: Element = one("Tagging", &[one("TagSet", &[many("Tag", &[text("Key"), text("Value")])])]);
-
-static ACCESS_LIST: Element = one(
-    "AccessControlPolicy",
-    &[
-        one("Owner", &[text("ID"), text("DisplayName")]),
-        one(
-            "AccessControlList",
-            &[many(
-                "Grant",
-                &[
-                    one("Grantee", &[text("ID"), text("DisplayName"), text("EmailAddress"), text("URI")]),
-                    text("Permission"),
-                ],
-            )],
-        ),
-    ],
-);
-
-/// Attributes that say nothing but where the names come from, and the one that has a meaning.
-const ATTRIBUTES: [(&str, &[&str]); 4] = [
-    ("xmlns", &["http://s3.amazonaws.com/doc/2006-03-01/", "http://doc.s3.amazonaws.com/2006-03-01"]),
-    ("xmlns:xsi", &["http://www.w3.org/2001/XMLSchema-instance"]),
-    ("xmlns:xsd", &["http://www.w3.org/2001/XMLSchema"]),
-    ("xsi:type", &["CanonicalUser", "AmazonCustomerByEmail", "Group"]),
-];
-
-/// The document that an operation takes; `None` for one whose body is none.
-pub(super) fn of(operation: &str) -> Option<&'static Element> {
-    Some(match operation {
-        "CreateBucket" => &CREATE_BUCKET,
-        "DeleteObjects" => &DELETE,
-        "CompleteMultipartUpload" => &COMPLETE,
-        "PutObjectTagging" | "PutBucketTagging" => &TAGGING,
-        "PutObjectAcl" | "PutBucketAcl" => &ACCESS_LIST,
-        _ => return None,
-    })
-}
 
 /// Why a document is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -302,6 +199,7 @@ fn declared(declaration: &BytesDecl<'_>) -> Result<(), BadDocument> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::s3::document_tables::of;
 
     #[track_caller]
     fn check_all(operation: &str, documents: &[&str], expected: Result<(), BadDocument>) {
@@ -401,7 +299,7 @@ mod tests {
         ];
         check_all("DeleteObjects", &malformed, Err(BadDocument::Malformed));
         check_all("DeleteObjects", &["<!DOCTYPE a><Delete/>"], Err(BadDocument::Doctype));
-        let latin = check(&DELETE, b"<Delete><Object><Key>\xe4</Key></Object></Delete>");
+        let latin = check(of("DeleteObjects").unwrap(), b"<Delete><Object><Key>\xe4</Key></Object></Delete>");
         assert_eq!(latin, Err(BadDocument::Malformed));
     }
 }

@@ -15,6 +15,7 @@ mod conditions;
 mod copy;
 mod delete;
 mod describe;
+mod document_tables;
 mod documents;
 mod errors;
 mod form;

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Drives a server with the AWS command line, unmodified: the version that its argument names, wherever in the path it is. Needs
-# ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and an empty folder WORK.
+# Drives a server with the AWS command line, unmodified: the version that its argument names,
+# wherever in the path it is. Needs ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and an empty
+# folder WORK.
 set -eu
 # What is set around the test is for other servers.
 unset AWS_CA_BUNDLE http_proxy https_proxy HTTP_PROXY HTTPS_PROXY

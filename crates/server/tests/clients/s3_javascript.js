@@ -1,5 +1,6 @@
-// Drives a server with the AWS SDK for JavaScript, version 3, unmodified. Needs ENDPOINT, AWS_ACCESS_KEY_ID,
-// AWS_SECRET_ACCESS_KEY and, in NODE_PATH, the packages of javascript/package-lock.json.
+// Drives a server with the AWS SDK for JavaScript, version 3, unmodified. Needs ENDPOINT,
+// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, in NODE_PATH, the packages of
+// javascript/package-lock.json.
 "use strict";
 
 const assert = require("node:assert/strict");

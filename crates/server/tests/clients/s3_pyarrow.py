@@ -1,4 +1,7 @@
-"""Drives a server with pyarrow, unmodified: the AWS SDK for C++. Needs ENDPOINT, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
+"""Drives a server with pyarrow, unmodified, which is the AWS SDK for C++.
+
+Needs ENDPOINT, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+"""
 
 import os
 import random

@@ -1,4 +1,7 @@
-"""Drives a server with s3fs, unmodified. Needs ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and an empty folder WORK."""
+"""Drives a server with s3fs, unmodified.
+
+Needs ENDPOINT, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and an empty folder WORK.
+"""
 
 import os
 import random
