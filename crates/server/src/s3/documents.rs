@@ -28,6 +28,8 @@ pub(super) enum BadDocument {
     Instruction,
     #[error("the document has an entity that XML 1.0 does not have itself")]
     Entity,
+    #[error("the document has a reference to a character beyond U+FFFF; write the character itself")]
+    Reference,
     #[error("the document's root must be <{0}>")]
     Root(&'static str),
     #[error("the document has in <{0}> an element that is not known")]
@@ -181,7 +183,12 @@ impl Place {
             return Err(BadDocument::Malformed);
         }
         let named = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
-        if named.is_some_and(is_char) { Ok(()) } else { Err(BadDocument::Character) }
+        match named.filter(|char| is_char(*char)) {
+            // s3s knows only some of these. It would refuse the others without saying why.
+            Some('\u{10000}'..) => Err(BadDocument::Reference),
+            Some(_) => Ok(()),
+            None => Err(BadDocument::Character),
+        }
     }
 
     fn misplaced(&self) -> BadDocument {
@@ -248,6 +255,7 @@ mod tests {
             ("a&#xd800;", BadDocument::Character),
             ("a&#xfffe;", BadDocument::Character),
             ("a&#99999999999;", BadDocument::Character),
+            ("a&#x1f600;", BadDocument::Reference),
             ("a&#+65;", BadDocument::Malformed),
             ("a&#x;", BadDocument::Malformed),
             ("a\u{1}", BadDocument::Character),
