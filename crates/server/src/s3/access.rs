@@ -10,7 +10,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
 use super::operations::Operation;
-use super::{bucket_name, describe, errors};
+use super::{bucket_name, describe, document_tables, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
 
@@ -97,8 +97,8 @@ impl S3Access for Guard {
             || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
         // Where s3s reads the request as another operation than we do, one of both has not
         // understood it.
-        let known = context.extensions_mut().get::<&'static Operation>().copied();
-        let known = known.filter(|known| known.name == operation).ok_or_else(missing)?;
+        let known = context.extensions_mut().get::<&'static Operation>();
+        known.filter(|known| known.name == operation).ok_or_else(missing)?;
         let need = need(&operation).ok_or_else(missing)?;
         let who = match context.credentials() {
             None => Who::Anonymous,
@@ -135,8 +135,8 @@ impl S3Access for Guard {
             describe::refuse_unsupported(context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if known.is_document() {
-            self.admit_document(context).await?;
+        if let Some(document) = document_tables::of(&operation) {
+            self.admit_document(context, document).await?;
         }
         Ok(())
     }
@@ -144,11 +144,15 @@ impl S3Access for Guard {
 
 impl Guard {
     /// Waits for a place in memory for a document. It is held as long as the request.
-    async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
+    async fn admit_document(
+        &self,
+        context: &mut S3AccessContext<'_>,
+        document: &'static document_tables::Element,
+    ) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);
             let place = PlainArc::new(self.engine.documents.enter().await.map_err(errors::fault)?);
-            notes.is_document();
+            notes.is_document(document);
             context.extensions_mut().insert(place);
         }
         Ok(())

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error};
 
 use super::errors::CONDITION;
-use super::{buckets, precheck};
+use super::{buckets, precheck, xml_text};
 use crate::fault::FAILED;
 use crate::reason::Reason;
 use crate::route::full;
@@ -38,6 +38,10 @@ pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
         if let Some(reason) = reason {
             response.extensions_mut().insert(reason);
         }
+    }
+    // An object's body is never in memory here.
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml") {
+        response = response.map(|body| edit(body, xml_text::mended));
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);

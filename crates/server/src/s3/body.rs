@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
@@ -15,7 +15,9 @@ use s3s::{Body, S3Error, S3ErrorCode};
 use tokio::time::{Instant, Sleep};
 
 use super::DOCUMENT_BYTES_MAX;
-use super::errors::{custom, error, fault};
+use super::document_tables::Element;
+use super::documents::{self, BadDocument};
+use super::errors::{custom, error, fault, invalid};
 use super::framing::{BadFraming, Framing};
 use super::operations::{Operation, Takes};
 use crate::digest::{Algorithm, Digests, Expected};
@@ -41,6 +43,8 @@ enum Bad {
     Late,
     #[error("the document has more than {ELEMENTS_MAX} tags")]
     Elements,
+    #[error(transparent)]
+    Document(#[from] BadDocument),
     #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]
     Long,
     #[error("the {0} that was given does not match the document: nothing was done")]
@@ -65,7 +69,8 @@ impl Bad {
         let code = match self {
             Self::Early | Self::Broken | Self::Length => S3ErrorCode::IncompleteBody,
             Self::Late => S3ErrorCode::RequestTimeout,
-            Self::Elements => S3ErrorCode::MalformedXML,
+            Self::Document(BadDocument::Unsupported(_)) => S3ErrorCode::NotImplemented,
+            Self::Elements | Self::Document(_) => S3ErrorCode::MalformedXML,
             Self::Long => S3ErrorCode::MaxMessageLengthExceeded,
             Self::Signature => S3ErrorCode::SignatureDoesNotMatch,
             Self::TooLarge => S3ErrorCode::EntityTooLarge,
@@ -100,16 +105,16 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct State {
-    /// The body is a document, and must be here by then.
-    document_by: Option<Instant>,
+    /// The body is this document, and must be here by then.
+    document: Option<(&'static Element, Instant)>,
     /// The first reason why the body failed.
     bad: Option<Bad>,
 }
 
 impl Notes {
-    /// From here on the body counts as a document.
-    pub(super) fn is_document(&self) {
-        self.state.lock().document_by = Some(Instant::now() + DOCUMENT_MAX);
+    /// From here on the body counts as this document.
+    pub(super) fn is_document(&self, document: &'static Element) {
+        self.state.lock().document = Some((document, Instant::now() + DOCUMENT_MAX));
     }
 
     /// Why the body failed, if it did.
@@ -122,8 +127,8 @@ impl Notes {
         *self.state.lock().bad.get_or_insert(bad)
     }
 
-    fn document_by(&self) -> Option<Instant> {
-        self.state.lock().document_by
+    fn document(&self) -> Option<(&'static Element, Instant)> {
+        self.state.lock().document
     }
 
     /// Says what has become of an upload: the body's own reason is better than what followed from it.
@@ -139,6 +144,10 @@ impl Notes {
 struct Guarded {
     incoming: RequestBody,
     framing: Option<Framing>,
+    /// What the frames must hold in all.
+    decoded_len: Option<u64>,
+    /// What has come of a document: it goes on when all of it has been looked at.
+    document: BytesMut,
     /// Looked at and not yet passed on.
     out: VecDeque<Bytes>,
     notes: PlainArc<Notes>,
@@ -146,7 +155,6 @@ struct Guarded {
     /// A document's checksums, until they are compared.
     sums: Option<Sums>,
     elements: usize,
-    bytes: usize,
     ended: bool,
 }
 
@@ -177,6 +185,25 @@ impl Sums {
     }
 }
 
+/// The length of a body that comes in frames, as its client has announced it.
+///
+/// # Errors
+/// If it is no number, or is said twice.
+pub(super) fn decoded_len(headers: &HeaderMap) -> Result<Option<u64>, S3Error> {
+    const NAME: &str = "x-amz-decoded-content-length";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    let len = text.filter(|_| values.next().is_none()).and_then(|text| text.parse().ok());
+    len.map(Some).ok_or_else(|| invalid(format!("the header {NAME} must be one number of bytes")))
+}
+
+/// Whether a body comes in frames.
+pub(super) fn is_framed(headers: &HeaderMap) -> bool {
+    let payload = headers.get("x-amz-content-sha256");
+    payload.is_some_and(|payload| payload.as_bytes().starts_with(b"STREAMING-"))
+}
+
 /// Puts a guard before a request's body.
 pub(super) fn guard(
     operation: &Operation,
@@ -195,15 +222,18 @@ pub(super) fn guard(
         payload if payload.starts_with(b"STREAMING-") => Some(Framing::new(true)),
         _ => None,
     };
+    // Where it is wrong the operation refuses it.
+    let decoded_len = decoded_len(headers).ok().flatten();
     Ok(Body::http_body(Guarded {
         incoming,
         framing,
+        decoded_len,
+        document: BytesMut::new(),
         out: VecDeque::new(),
         notes: PlainArc::clone(notes),
         late: None,
         sums,
         elements: 0,
-        bytes: 0,
         ended: false,
     }))
 }
@@ -218,39 +248,64 @@ impl Guarded {
 
     /// Whether a document takes too long.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(by) = self.notes.document_by() else { return false };
+        let Some((_, by)) = self.notes.document() else { return false };
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
         late.as_mut().poll(context).is_ready()
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Bad> {
-        if self.notes.document_by().is_some() {
-            self.bytes += bytes.len();
-            if self.bytes > DOCUMENT_BYTES_MAX {
+        if self.notes.document().is_some() {
+            if self.framing.is_some() {
+                return Err(BadDocument::Chunked.into());
+            }
+            if self.document.len() + bytes.len() > DOCUMENT_BYTES_MAX {
                 return Err(Bad::Long);
             }
             self.elements += bytes.iter().filter(|byte| **byte == b'<').count();
             if self.elements > ELEMENTS_MAX {
                 return Err(Bad::Elements);
             }
-        }
-        if let Some(sums) = &mut self.sums {
-            sums.digests.update(&bytes);
-        }
-        // The reader may not ask again once it has as much as was announced.
-        if self.incoming.is_end_stream() {
-            self.check_sums()?;
+            if self.document.is_empty() {
+                // In one piece: growing would take twice as much.
+                let announced = self.incoming.size_hint().lower().saturating_add(bytes.len() as u64);
+                self.document
+                    .reserve(usize::try_from(announced).map_or(0, |len| len.min(DOCUMENT_BYTES_MAX)));
+            }
+            self.document.extend_from_slice(&bytes);
+            return Ok(());
         }
         match &mut self.framing {
-            Some(framing) => framing.pass(bytes, &mut self.out)?,
+            Some(framing) => {
+                framing.pass(bytes, &mut self.out)?;
+                // Not read to its end, which may be far away.
+                if self.decoded_len.is_some_and(|len| framing.decoded() > len) {
+                    return Err(Bad::Length);
+                }
+            }
             None => self.out.push_back(bytes),
         }
         Ok(())
     }
 
-    /// Compares a document's checksums, at its end.
-    fn check_sums(&mut self) -> Result<(), Bad> {
-        self.sums.take().map_or(Ok(()), Sums::check)
+    /// What is left to do when all has come.
+    fn finish(&mut self) -> Result<(), Bad> {
+        if let Some(framing) = &self.framing {
+            if !framing.is_complete() {
+                return Err(Bad::Early);
+            }
+            if self.decoded_len.is_some_and(|len| framing.decoded() != len) {
+                return Err(Bad::Length);
+            }
+        }
+        if let Some(mut sums) = self.sums.take() {
+            sums.digests.update(&self.document);
+            sums.check()?;
+        }
+        if let Some((document, _)) = self.notes.document() {
+            documents::check(document, &self.document)?;
+            self.out.push_back(self.document.split().freeze());
+        }
+        Ok(())
     }
 }
 
@@ -281,11 +336,8 @@ impl http_body::Body for Guarded {
                     }
                 }
                 Some(Err(_)) => return self.fail(Bad::Broken),
-                None if self.framing.as_ref().is_some_and(|framing| !framing.is_complete()) => {
-                    return self.fail(Bad::Early);
-                }
                 None => {
-                    if let Err(bad) = self.check_sums() {
+                    if let Err(bad) = self.finish() {
                         return self.fail(bad);
                     }
                     self.ended = true;

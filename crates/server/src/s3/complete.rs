@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use drystone_store::{
     Completion, NamedPart, ObjectRow, PART_NUMBER_MAX, PartRow, Store, StoreError, UploadRow,
 };
+use percent_encoding::utf8_percent_encode;
 use s3s::dto::{
     ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag,
 };
@@ -13,6 +14,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, invalid, store};
+use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
 use super::part_sizes::PartSizes;
 use super::{Api, bucket_name, describe, key_name, objects};
@@ -98,7 +100,7 @@ fn answer(
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
-        location: Some(format!("/{}/{}", input.bucket, input.key)),
+        location: Some(format!("/{}/{}", input.bucket, utf8_percent_encode(&input.key, PLAIN))),
         checksum_type: objects::kind(object, &fields),
         e_tag: Some(describe::etag(object)),
         ..CompleteMultipartUploadOutput::default()

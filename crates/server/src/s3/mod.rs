@@ -17,6 +17,8 @@ mod conditions;
 mod copy;
 mod delete;
 mod describe;
+mod document_tables;
+mod documents;
 mod errors;
 mod form;
 mod form_policy;
@@ -36,6 +38,7 @@ mod queries;
 mod service;
 mod unconfigured;
 mod uploads;
+mod xml_text;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;

@@ -113,11 +113,6 @@ impl Operation {
     pub(super) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
     }
-
-    /// Whether its body is a document, which is kept in memory.
-    pub(super) fn is_document(&self) -> bool {
-        matches!(self.takes, Takes::Document | Takes::Completion)
-    }
 }
 
 /// A form: it is selected by its content type, and says in its fields what it wants.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
+use http::HeaderMap;
 use s3s::dto::{
     ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
 };
@@ -36,6 +37,7 @@ type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
         let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
+        let len = announced(len, &request.headers)?;
         Ok(Self {
             len,
             body,
@@ -121,6 +123,21 @@ impl Api {
         let body = body::stream(body, PlainArc::clone(&notes));
         let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
         uploaded.map_err(|refused| notes.explain(refused))
+    }
+}
+
+/// The length of a body without what frames it. A client that frames its body may send it without
+/// a `Content-Length`; s3s has put the decoded length in place of one that is there.
+fn announced(len: Option<u64>, headers: &HeaderMap) -> Result<Option<u64>, S3Error> {
+    let decoded = body::decoded_len(headers)?;
+    if body::is_framed(headers) {
+        return Ok(decoded);
+    }
+    match decoded {
+        Some(decoded) if len != Some(decoded) => {
+            Err(error(S3ErrorCode::InvalidRequest, "the body has two lengths and is not framed"))
+        }
+        _ => Ok(len),
     }
 }
 
