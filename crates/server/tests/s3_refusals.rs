@@ -365,3 +365,14 @@ fn a_copy_has_the_checksum_that_was_asked_for_or_is_refused() {
     let copied = copy("CRC32");
     assert!(copied.text().contains(&sum), "{}", copied.text());
 }
+
+#[test]
+fn checksums_are_told_to_those_who_ask_in_small_letters() {
+    let server = with_stone();
+    let sum = crc32(b"stone");
+    assert_eq!(ask(&server, "PUT", "/files/stone", &[("x-amz-checksum-crc32", &sum)], b"stone").status, 200);
+    for mode in ["ENABLED", "enabled"] {
+        let got = ask(&server, "GET", "/files/stone", &[("x-amz-checksum-mode", mode)], b"");
+        assert_eq!((got.status, got.header("x-amz-checksum-crc32")), (200, Some(sum.as_str())), "{mode}");
+    }
+}

@@ -45,7 +45,8 @@ pub(super) fn check(name: &str, value: &HeaderValue) -> Result<(), S3Error> {
             if is_number(text) { Ok(()) } else { Err(bad()) }
         }
         "x-amz-bypass-governance-retention" => among(&["true", "false"]),
-        "x-amz-checksum-mode" => among(&["ENABLED"]),
+        // The SDK for C++ writes it in small letters.
+        "x-amz-checksum-mode" => among(&["ENABLED", "enabled"]),
         "x-amz-checksum-type" => among(&["FULL_OBJECT", "COMPOSITE"]),
         "x-amz-object-ownership" => among(&["BucketOwnerEnforced"]),
         "x-amz-optional-object-attributes" => among(&["RestoreStatus"]),

@@ -243,6 +243,8 @@ mod tests {
             }
         }
         check_code("GetObject", &[("x-amz-checksum-mode", "ENABLED"), ("if-match", "\"a\"")], None);
+        check_code("GetObject", &[("x-amz-checksum-mode", "enabled")], None);
+        check_code("GetObject", &[("x-amz-checksum-mode", "DISABLED")], Some("InvalidArgument"));
         check_code("ListObjectsV2", &[("if-none-match", "\"a\""), ("if-modified-since", "x")], None);
         let put = [
             ("x-amz-acl", "private"),

@@ -164,7 +164,7 @@ fn unsatisfiable(size: u64) -> S3Error {
 
 /// The checksums to tell: those of the whole are no help with a part.
 fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, partial: bool) -> Fields {
-    let asked = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    let asked = mode.is_some_and(|mode| mode.as_str().eq_ignore_ascii_case(ChecksumMode::ENABLED));
     if asked && !partial { Fields::of(&object.meta.system) } else { Fields::default() }
 }
 
