@@ -90,6 +90,7 @@ pub(super) fn check_repeated(headers: &HeaderMap, is_read: bool) -> Result<(), S
 
 /// Refuses what this operation does not understand.
 pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
+    check_payload(operation, headers)?;
     for (name, value) in headers {
         let text = name.as_str();
         if !text.starts_with("x-amz-") && !text.starts_with("if-") {
@@ -112,7 +113,6 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
             "a request has no Content-Range: send all of the body",
         ));
     }
-    check_payload(operation, headers)?;
     check_checksums(operation, headers)
 }
 
@@ -132,10 +132,10 @@ fn check_payload(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Err
     let in_chunks = payload.starts_with(b"STREAMING-");
     if in_chunks && operation.takes != Takes::Bytes {
         let hint = format!(
-            "{} does not take a body in chunks: x-amz-content-sha256 is its SHA-256 or UNSIGNED-PAYLOAD",
+            "{} takes no aws-chunked body: x-amz-content-sha256 is its SHA-256 or UNSIGNED-PAYLOAD",
             operation.name
         );
-        return Err(error(S3ErrorCode::NotImplemented, hint));
+        return Err(error(S3ErrorCode::InvalidRequest, hint));
     }
     let decoded = headers.get("x-amz-decoded-content-length");
     if !in_chunks && decoded.is_some() && decoded != headers.get(CONTENT_LENGTH) {
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn chunks_are_for_bodies_that_are_stored() {
         let payload = ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
-        check_code("DeleteObjects", &[payload], Some("NotImplemented"));
+        check_code("DeleteObjects", &[payload], Some("InvalidRequest"));
         check_code("UploadPart", &[payload], None);
     }
 
