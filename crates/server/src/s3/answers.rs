@@ -17,12 +17,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 #[derive(Clone)]
 pub(super) struct BareTag;
 
+/// Marks an answer to HEAD about a part of an object. s3s says 200 there, whatever status the answer has.
+#[derive(Clone)]
+pub(super) struct Partial;
+
 /// Completes an answer to the request with this id.
 pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
     if response.extensions().get::<BareTag>().is_some() {
         response = response.map(|body| edit(body, without_quotes));
     } else if response.status().is_client_error() || response.status().is_server_error() {
         response = response.map(|body| edit(body, |text| with_id(text, id)));
+    }
+    if response.extensions().get::<Partial>().is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);

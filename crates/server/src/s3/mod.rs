@@ -5,6 +5,7 @@
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
+mod acl;
 mod answers;
 mod attributes;
 mod body;
@@ -25,9 +26,12 @@ mod listing;
 mod multipart;
 mod objects;
 mod part_sizes;
+mod parts;
 mod precheck;
 mod put;
 mod service;
+mod signed_date;
+mod tags;
 mod unconfigured;
 mod uploads;
 
@@ -66,7 +70,8 @@ impl S3Face {
 
     /// Answers the request with this id.
     pub(crate) async fn answer(&self, mut request: Request<RequestBody>, id: &str) -> Answer {
-        if let Err(refused) = precheck::check(&mut request) {
+        let checked = precheck::check(&mut request).and_then(|()| signed_date::supply(&mut request));
+        if let Err(refused) = checked {
             return answers::error(refused, id);
         }
         let notes = PlainArc::new(body::Notes::default());
@@ -125,11 +130,7 @@ impl Api {
     }
 
     async fn need_bucket(&self, bucket: &BucketName) -> Result<(), S3Error> {
-        let name = bucket.clone();
-        match self.call(move |store| store.bucket(&name)).await? {
-            Some(_) => Ok(()),
-            None => Err(errors::store(&StoreError::NoSuchBucket(bucket.clone()))),
-        }
+        self.bucket_row(bucket).await.map(drop)
     }
 }
 
