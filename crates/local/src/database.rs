@@ -187,7 +187,8 @@ fn transaction<T>(
     body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // A newer process may have moved the store on while this one had it open. What its tables mean now is not known here.
+    // A newer process may have moved the store on while this one had it open. What its tables mean
+    // now is not known here.
     if migration::version(&transaction)? != schema::VERSION {
         let detail = "a newer drystone has changed the tables of this store: stop this process, and start the newer version";
         return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())));

@@ -1,7 +1,7 @@
 //! Moves the database of an earlier version on to today's.
 //!
-//! The steps are a list of a few lines, so no crate for migrations is needed: the transaction has to be the one that checks
-//! the version, and where nothing can be written there is none at all.
+//! The steps are a list of a few lines, so no crate for migrations is needed: the transaction has
+//! to be the one that checks the version, and where nothing can be written there is none at all.
 
 use rusqlite::{Connection, MAIN_DB, Transaction, TransactionBehavior};
 
@@ -24,8 +24,9 @@ pub(crate) fn take_steps(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.pragma_update(None, "user_version", schema::VERSION)
 }
 
-/// Makes a database that was found with an earlier `version` one of today's, for everybody or, where it cannot be written to,
-/// for this connection. Returns the version that it has then.
+/// Makes a database that was found with an earlier `version` one of today's: the database itself
+/// or, where it cannot be written to, what this connection sees of it. Returns the version that it
+/// has then.
 pub(crate) fn run(db: &mut Connection, version: i64) -> rusqlite::Result<i64> {
     if db.is_readonly(MAIN_DB)? {
         let lacking = usize::try_from(version - 1).unwrap_or(usize::MAX);
@@ -34,7 +35,8 @@ pub(crate) fn run(db: &mut Connection, version: i64) -> rusqlite::Result<i64> {
         }
         return Ok(schema::VERSION);
     }
-    // Of several processes one gets the lock. The others wait for it, and then find nothing left to do.
+    // Of several processes one gets the lock. The others wait for it, and then find nothing left to
+    // do.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     take_steps(&transaction)?;
     let version = self::version(&transaction)?;

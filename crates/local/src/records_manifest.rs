@@ -1,4 +1,5 @@
-//! Manifests: read in pages, and put together from others; and which parts of an upload they were put together from.
+//! Manifests: read in pages, and put together from others; and which parts of an upload they were
+//! put together from.
 
 use std::ops::Range;
 
@@ -126,25 +127,26 @@ pub(crate) fn add_to(
     })
 }
 
-/// Remembers with a manifest which parts of an upload it was put together from, while the upload is still there.
+/// Remembers with a manifest which parts of an upload it was put together from, while the upload is
+/// still there. One statement for all of them: others wait for this transaction.
 pub(crate) fn remember_parts(
     tx: &Transaction<'_>,
     manifest: ManifestId,
     upload: UploadId,
     parts: &[NamedPart],
 ) -> rusqlite::Result<()> {
-    let mut add = tx.prepare_cached(
+    let numbers: Vec<u32> = parts.iter().map(|part| part.number).collect();
+    let numbers = serde_json::to_string(&numbers)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    // CROSS: the list is read once, and each part looked up. The other way round it is quadratic.
+    tx.prepare_cached(
         "INSERT INTO object_parts (manifest, upload, number, offset, size, system_meta)
-         SELECT ?1, upload, ?4, ?5, size, system_meta FROM parts WHERE upload = ?2 AND number = ?3
-         RETURNING size",
-    )?;
-    let (mut place, mut offset) = (0, 0);
-    for part in parts {
-        place += 1;
-        let values = params![int(manifest.0), int(upload.0), part.number, place, int(offset)];
-        offset += add.query_row(values, |row| uint(row.get(0)?))?;
-    }
-    Ok(())
+         SELECT ?1, p.upload, row_number() OVER named, sum(p.size) OVER named - p.size, p.size, p.system_meta
+         FROM json_each(?3) n CROSS JOIN parts p ON p.upload = ?2 AND p.number = n.value
+         WINDOW named AS (ORDER BY p.number)",
+    )?
+    .execute(params![int(manifest.0), int(upload.0), numbers])
+    .map(drop)
 }
 
 /// Parts that are remembered with a manifest.

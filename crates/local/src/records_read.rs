@@ -16,8 +16,8 @@ use crate::database::{limit_of, uint};
 const OBJECT_COLUMNS: &str =
     "key, size, content, media_type, user_meta, system_meta, modified_ns, mode, manifest";
 
-/// SQL for a column of properties without [`TAGS`], which would make pages of lists long. Few rows have any, and it is told
-/// without reading the document.
+/// SQL for a column of properties without [`TAGS`], which would make pages of lists long. Few rows
+/// have any, and it is told without reading the document.
 pub(crate) fn without_tags(column: &str) -> String {
     format!(
         "CASE WHEN instr({column}, '\"{TAGS}\":') = 0 THEN {column} ELSE json_remove({column}, '$.{TAGS}') END"

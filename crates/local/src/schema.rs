@@ -1,10 +1,12 @@
 //! The database's tables, version by version; `docs/format.md` explains them.
 //!
-//! A step that has been released is never changed: stores have taken it. The tables of today are what all steps make together.
+//! A step that has been released is never changed: stores have taken it. The tables of today are
+//! what all steps make together.
 //!
-//! A process of an earlier version may have the store open while a step is taken, and goes on with the statements that it
-//! knows. So that it does no harm, a step only adds what such a process may leave out: tables, and columns that may be null.
-//! From version 2 on a process notices at its next transaction that the store was moved on, and writes no more.
+//! A process of an earlier version may have the store open while a step is taken, and goes on with
+//! the statements that it knows. So that it does no harm, a step only adds what such a process may
+//! leave out: tables, and columns that may be null. From version 2 on a process notices at its next
+//! transaction that the store was moved on, and writes no more.
 
 /// `PRAGMA application_id`: the bytes "DRYS".
 pub(crate) const APPLICATION_ID: i64 = 0x4452_5953;
@@ -12,11 +14,12 @@ pub(crate) const APPLICATION_ID: i64 = 0x4452_5953;
 /// `PRAGMA user_version`: how many steps the tables have taken.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
-/// Each makes the tables of its version from those of the version before; the first one makes them from nothing.
+/// Each makes the tables of its version from those of the version before; the first one makes them
+/// from nothing.
 pub(crate) const STEPS: [&str; 2] = [FIRST, PARTS_AND_REGIONS];
 
-/// For each version but the last: what stands in for what its tables lack, where they cannot be changed. Only for the
-/// connection that runs it, which may not write either.
+/// For each version but the last: what stands in for what its tables lack, where they cannot be
+/// changed. Only for the connection that runs it, which may not write either.
 pub(crate) const STAND_INS: [&str; STEPS.len() - 1] = ["
 CREATE TEMP VIEW buckets AS SELECT id, name, created_ms, public, NULL AS region FROM main.buckets;
 CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_meta);

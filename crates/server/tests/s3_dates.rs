@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 use common::{ACCESS, Answer, Running, config, head};
 use sigv4::{hex, scope, sign, stamp};
 
-/// A PUT that is signed for a moment, with these headers; all but those that begin with `open:` are covered by the signature.
+/// A PUT that is signed for a moment, with these headers; all but those that begin with `open:` are
+/// covered by the signature.
 fn put(server: &Running, moment: SystemTime, headers: &[(&str, &str)]) -> Answer {
     let date = stamp(moment);
     let mut signed = vec![("host", "localhost"), ("x-amz-content-sha256", "UNSIGNED-PAYLOAD")];

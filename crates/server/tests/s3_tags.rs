@@ -126,6 +126,7 @@ fn a_copy_has_the_tags_that_it_asks_for() {
         (&[][..], map(&[("a", "b")])),
         (&[replace], map(&[("a", "b")])),
         (&[(of_tags, "COPY")], map(&[("a", "b")])),
+        (&[("x-amz-tagging", "")], map(&[("a", "b")])),
         (&[(of_tags, "REPLACE"), ("x-amz-tagging", "c=d")], map(&[("c", "d")])),
         (&[(of_tags, "REPLACE"), replace], map(&[])),
     ] {

@@ -46,7 +46,8 @@ pub struct PartRow {
 /// A part that an object was put together from, remembered with the object's manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectPart {
-    /// Its place among the parts, from 1 on and without gaps, whatever its number was in the upload.
+    /// Its place among the parts, from 1 on and without gaps, whatever its number was in the
+    /// upload.
     pub number: u32,
     /// Where it begins in the object, in bytes.
     pub offset: u64,
@@ -247,8 +248,9 @@ impl Store {
         self.inner.records.parts(upload, after, limit)
     }
 
-    /// One page of the parts that `upload` put an object together from, those with numbers above `after`. An object that was
-    /// put whole has none, and neither has one that was completed before parts were remembered.
+    /// One page of the parts that `upload` put an object together from, those with numbers above
+    /// `after`. An object that was put whole has none, and neither has one that was completed
+    /// before parts were remembered.
     ///
     /// # Errors
     /// The records'.

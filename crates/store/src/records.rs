@@ -81,11 +81,13 @@ pub trait Records: Send + Sync {
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>>;
 
-    /// Changes one of an object's [system properties](ObjectMeta::system), or takes it away, and leaves everything else about it
-    /// as it is: also its [version](ObjectRow::version). Whichever object has the key in that transaction is changed.
+    /// Changes one of an object's [system properties](ObjectMeta::system), or takes it away, and
+    /// leaves everything else about it as it is: also its [version](ObjectRow::version). Whichever
+    /// object has the key in that transaction is changed.
     ///
     /// # Errors
-    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), [`NotFound`](crate::StoreError::NotFound).
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
+    /// [`NotFound`](crate::StoreError::NotFound).
     fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()>;
 
     /// Objects in the order of their keys' bytes: those that begin with `prefix` and are not before `from`, at most `limit`.
@@ -176,14 +178,16 @@ pub trait Records: Send + Sync {
     /// Drops an upload and its parts. Returns whether there was one.
     fn abort_upload(&self, upload: UploadId) -> Result<bool>;
 
-    /// Makes the object of an upload's parts, remembers them with its manifest, and drops the upload. Of several that complete or abort an upload, one does.
+    /// Makes the object of an upload's parts, remembers them with its manifest, and drops the
+    /// upload. Of several that complete or abort an upload, one does.
     ///
     /// # Errors
     /// See [`Store::complete_upload`](crate::Store::complete_upload); nothing has changed then.
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow>;
 
-    /// Parts that an upload put a manifest together from, those with numbers above `after`, at most `limit`. They are remembered
-    /// as long as the manifest; none, where the upload put together another one.
+    /// Parts that an upload put a manifest together from, those with numbers above `after`, at most
+    /// `limit`. They are remembered as long as the manifest; none, where the upload put together
+    /// another one.
     fn object_parts(
         &self,
         manifest: ManifestId,

@@ -22,8 +22,9 @@ pub struct ObjectMeta {
     pub mode: Option<u32>,
 }
 
-/// The name of the one [system property](ObjectMeta::system) that lists leave out, of objects and of uploads: it may be longer
-/// than everything else about an object together. S3's tags of an object.
+/// The name of the one [system property](ObjectMeta::system) that lists leave out, of objects and
+/// of uploads: it may be longer than everything else about an object together. S3's tags of an
+/// object.
 pub const TAGS: &str = "tags";
 
 /// A bucket to be.

@@ -232,7 +232,8 @@ impl Store {
         self.inner.records.delete(bucket, key, condition)
     }
 
-    /// Makes a bucket that is not public; one that exists stays as it is. Returns whether it is new.
+    /// Makes a bucket that is not public; one that exists stays as it is. Returns whether it is
+    /// new.
     ///
     /// # Errors
     /// The records'.

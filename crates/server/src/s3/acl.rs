@@ -1,11 +1,14 @@
-//! Access lists, as far as they say what is so. Everything here belongs to one owner, who may do everything; other keys have
-//! rights that no list can say. What a list can say beside that: anybody may read the objects of a bucket.
+//! Access lists, as far as they say what is so. Everything belongs to one owner, who may do
+//! everything; other keys have rights that no list can say. Beside that a bucket may be public:
+//! then its objects are read without a key.
 //!
-//! So there are two lists. The one with the owner alone is that of a bucket that is not public, and of each object in it. The one
-//! that lets everybody read is that of a public bucket, and of each object in it; a bucket is made public by giving it this list.
-//! S3 means by it that the *names* in a bucket may be listed, which nobody can do here without a key.
+//! So there are two lists. The private one has the owner alone: it is the list of a bucket that is
+//! not public, and of each object in it. The public one has the group of all users, too: it is the
+//! list of a public bucket, and of each object in it. A bucket is made public by giving it this
+//! list. S3 means by it that the *names* in a bucket may be listed; here a list of names always
+//! takes a key.
 //!
-//! Every other list is refused, and so is one for an object that its bucket does not allow.
+//! Every other list is refused, and so is a list for an object that its bucket does not have.
 
 use drystone_store::{BucketName, BucketRow, StoreError};
 use http::{HeaderMap, StatusCode};
@@ -21,7 +24,7 @@ use super::listing::owner;
 use super::{Api, bucket_name, check_version, key_name};
 
 const HEADER: &str = "x-amz-acl";
-/// The name of everybody, with and without a key.
+/// The group of all users, with and without a key.
 const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 
 /// A list by its name.
@@ -29,9 +32,10 @@ const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 pub(super) enum Canned {
     /// The owner alone.
     Private,
-    /// The owner of the bucket may do this or that: he may do everything, so nothing is said of anybody else.
+    /// The owner of the bucket has some rights. The owner has all of them, so this asks for
+    /// nothing.
     BucketOwner,
-    /// Everybody may read.
+    /// All users may read.
     PublicRead,
 }
 

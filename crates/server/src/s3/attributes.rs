@@ -51,7 +51,8 @@ impl Api {
         Ok(response)
     }
 
-    /// A page of an object's parts, which begins behind the one with the number `marker`; none where it was put whole.
+    /// A page of an object's parts, which begins behind the one with the number `marker`; none
+    /// where it was put whole.
     async fn part_page(
         &self,
         object: &ObjectRow,

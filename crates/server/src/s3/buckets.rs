@@ -14,8 +14,8 @@ use super::listing::owner;
 use super::{Api, bucket_name, describe};
 use crate::access::{Right, Who, may};
 
-/// The region of every bucket of which nothing else was said. Clients sign for the one that they are set to, and any is fine:
-/// where a bucket is said to be is a note for them.
+/// The region of every bucket of which nothing else was said. Clients sign for the one that they
+/// are set to, and any is fine: where a bucket is said to be is a note for them.
 pub(super) const REGION: &str = "us-east-1";
 /// The longest name of a region: that of a label in a host's name.
 const REGION_BYTES_MAX: usize = 63;
@@ -31,14 +31,15 @@ impl Api {
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let name = bucket_name(&request.input.bucket)?;
         let made = S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) });
-        let region = request.input.create_bucket_configuration.map(region).transpose()?.flatten();
+        let region = request.input.create_bucket_configuration.as_ref().map(region).transpose()?.flatten();
         let canned = Canned::of(&request.headers)?;
         let public = canned.is_some_and(Canned::makes_public);
         let bucket = NewBucket { name: name.clone(), region: region.clone(), public };
         if self.call(move |store| store.make_bucket(&bucket)).await? {
             return Ok(made);
         }
-        // As in S3, where its first region says so for the sake of old clients. Unlike there, a bucket that was public stays so.
+        // As in S3, where its first region says so for the sake of old clients. Unlike there, a
+        // bucket that was public stays so.
         let row = self.bucket_row(&name).await?;
         let same = region.is_none() && row.region.is_none() && canned.is_none_or(|canned| canned.is_of(&row));
         if same {
@@ -128,7 +129,7 @@ impl Api {
 }
 
 /// What was said of where the bucket is to be; `None` for the region that needs no name.
-fn region(configuration: CreateBucketConfiguration) -> Result<Option<String>, S3Error> {
+fn region(configuration: &CreateBucketConfiguration) -> Result<Option<String>, S3Error> {
     if configuration.location.is_some() || configuration.bucket.is_some() {
         return Err(error(S3ErrorCode::NotImplemented, "there are no directory buckets here"));
     }

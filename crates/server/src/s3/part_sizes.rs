@@ -1,6 +1,8 @@
-//! The sizes of an object's parts in a few words: `8388608*12,77` is twelve parts of 8 MiB and one of 77 bytes.
+//! The sizes of an object's parts in a few words: `8388608*12,77` is twelve parts of 8 MiB and one
+//! of 77 bytes.
 //!
-//! Earlier versions kept no more of the parts, among the object's properties; now see [`super::parts`]. Only read.
+//! Earlier versions kept no more of the parts, among the object's properties; now see
+//! [`super::parts`]. Only read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

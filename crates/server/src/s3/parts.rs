@@ -1,7 +1,8 @@
 //! The parts that an object was completed of: read by their numbers, and told with their checksums.
 //!
-//! The store remembers them with the object's manifest, by the upload that put it together; the object names that upload. What
-//! was completed by an earlier version has no more than the sizes: see [`super::part_sizes`].
+//! The store remembers them with the object's manifest, by the upload that put it together; the
+//! object names that upload. What was completed by an earlier version has no more than the sizes:
+//! see [`super::part_sizes`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,7 +36,8 @@ pub(super) struct Part {
 }
 
 impl Api {
-    /// A page of an object's parts, those with numbers above `after`; `None` where it was put whole.
+    /// A page of an object's parts, those with numbers above `after`; `None` where it was put
+    /// whole.
     pub(super) async fn parts(
         &self,
         object: &ObjectRow,

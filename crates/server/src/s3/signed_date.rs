@@ -1,4 +1,5 @@
-//! The moment of a signature in the header `Date`, where there is no `x-amz-date`. Version 4 allows it; s3s knows the latter only.
+//! The moment of a signature in the header `Date`, where there is no `x-amz-date`. Version 4 allows
+//! it; s3s knows the latter only.
 
 use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderName, HeaderValue, Request};
@@ -11,8 +12,9 @@ const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 /// How every signature of version 4 in a header begins.
 const VERSION_4: &[u8] = b"AWS4-HMAC-SHA256";
 
-/// Says the moment in the header that s3s reads. It is part of the text that is signed, so s3s finds a `Date` that was changed,
-/// whether or not the signature covers the header; how far off it may be s3s looks at, too.
+/// Says the moment in the header that s3s reads. It is part of the text that is signed, so s3s
+/// finds a `Date` that was changed, whether or not the signature covers the header; how far off it
+/// may be s3s looks at, too.
 ///
 /// Comes after the check that each `x-amz-…` header is signed: this one never is.
 pub(super) fn supply<B>(request: &mut Request<B>) -> Result<(), S3Error> {

@@ -1,6 +1,7 @@
 //! Tags of an object: a few names with values that can be changed without putting the object again.
 //!
-//! They are kept as one of the object's properties, in JSON, which at its longest has about 12 KB. So lists leave it out.
+//! They are kept as one of the object's properties, in JSON, which at its longest has about 12 KB.
+//! So lists leave it out.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ const VALUE_UNITS_MAX: usize = 256;
 pub(super) struct ObjectTags(BTreeMap<String, String>);
 
 impl ObjectTags {
-    /// Those of the header, a query like `a=b&c=d`; `None` where there is no such header.
+    /// Those of the header, a query like `a=b&c=d`; `None` where it says none.
     pub(super) fn of_header(headers: &HeaderMap) -> Result<Option<Self>, S3Error> {
         let mut lines = headers.get_all(HEADER).iter();
         let Some(line) = lines.next() else { return Ok(None) };
@@ -49,7 +50,7 @@ impl ObjectTags {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             tags.add(decoded(key)?, decoded(value)?)?;
         }
-        Ok(Some(tags))
+        Ok((!tags.0.is_empty()).then_some(tags))
     }
 
     fn of_document(set: Vec<Tag>) -> Result<Self, S3Error> {
@@ -140,13 +141,15 @@ pub(super) fn of_copy(
     }
 }
 
-/// Says how many tags an object has, to whoever may see them.
-pub(super) fn count(headers: &mut HeaderMap, object: &ObjectRow, who: Option<&Who>) -> Result<(), S3Error> {
-    let tags = ObjectTags::of(object)?;
-    if !tags.0.is_empty() && matches!(who, Some(Who::Key(_))) {
-        headers.insert(COUNT, HeaderValue::from(tags.0.len()));
+/// Says how many tags an object has, in an answer to a request with a key.
+pub(super) fn count(headers: &mut HeaderMap, object: &ObjectRow, who: Option<&Who>) {
+    // Tags that are damaged must not keep the object from being read.
+    if let Ok(ObjectTags(tags)) = ObjectTags::of(object)
+        && !tags.is_empty()
+        && matches!(who, Some(Who::Key(_)))
+    {
+        headers.insert(COUNT, HeaderValue::from(tags.len()));
     }
-    Ok(())
 }
 
 impl Api {
@@ -183,8 +186,9 @@ impl Api {
         Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
     }
 
-    /// Nothing is looked at before, so there is nothing to hold on to: whichever object is there in the store's transaction has
-    /// the tags then. One that is put at the same moment comes before, and gets them, or after, and has its own.
+    /// Nothing is judged before, so there is nothing to hold on to: the object that is there in the
+    /// store's transaction gets the tags. One that is put at the same moment comes before, and gets
+    /// them, or comes after, and has its own.
     async fn set_tags(&self, bucket: &str, key: &str, tags: &ObjectTags) -> Result<(), S3Error> {
         let (bucket, key, property) = (bucket_name(bucket)?, key_name(key)?, tags.property()?);
         self.call(move |store| store.set_property(&bucket, &key, TAGS, property.as_deref())).await

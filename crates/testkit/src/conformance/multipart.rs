@@ -172,7 +172,8 @@ pub(super) fn the_parts_of_an_object_are_remembered(fixture: &dyn Fixture) {
     assert_eq!(parts(0, usize::MAX), ObjectParts { total: 3, page: expected.to_vec() });
     assert_eq!(parts(1, 1), ObjectParts { total: 3, page: expected[1..2].to_vec() });
     assert_eq!(parts(3, 9), ObjectParts { total: 3, page: Vec::new() });
-    // An object of one part shares the part's manifest, and so may others: each has the parts that it was made of.
+    // An object of one part shares the part's manifest, and so may others: each has the parts that
+    // it was made of.
     let source = CopySource { bucket: bucket(), key: key("wall"), content: None };
     let mut made = Vec::new();
     for tag in ["first", "second"] {

@@ -187,7 +187,7 @@ pub(super) fn a_property_is_changed_and_nothing_else(fixture: &dyn Fixture) {
     assert_eq!(ok(fixture.open().records.object(&walls, &wall)), Some(changed.clone()));
     assert_eq!(changed.version(), before.version());
     // What may be long stays out of lists.
-    let mut listed = changed.clone();
+    let mut listed = changed;
     listed.meta.system.remove(TAGS);
     assert_eq!(ok(bench.records.list(&walls, "", Bound::Unbounded, 9)), [listed]);
     ok(set(TAGS, None));
