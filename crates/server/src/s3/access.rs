@@ -39,6 +39,9 @@ fn need(operation: &str) -> Option<Need> {
             Need::Right(Right::List)
         }
         "PutObject"
+        | "PutObjectAcl"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging"
         | "CopyObject"
         | "DeleteObject"
         | "DeleteObjects"
@@ -48,7 +51,7 @@ fn need(operation: &str) -> Option<Need> {
         | "CompleteMultipartUpload"
         | "AbortMultipartUpload"
         | "ListParts" => Need::Right(Right::Write),
-        "CreateBucket" | "DeleteBucket" => Need::Right(Right::Admin),
+        "CreateBucket" | "DeleteBucket" | "PutBucketAcl" => Need::Right(Right::Admin),
         "HeadBucket"
         | "GetBucketLocation"
         | "GetBucketVersioning"
@@ -132,7 +135,7 @@ impl S3Access for Guard {
             }
         }
         if matches!(need, Need::Right(Right::Write | Right::Admin)) {
-            describe::refuse_unsupported(context.headers())?;
+            describe::refuse_unsupported(&operation, context.headers())?;
         }
         context.extensions_mut().insert(who);
         if let Some(document) = document_tables::of(&operation) {
@@ -168,7 +171,7 @@ mod tests {
         for operation in ["PutObject", "DeleteObject", "CompleteMultipartUpload", "CopyObject"] {
             assert_eq!(need(operation), Some(Need::Right(Right::Write)), "{operation}");
         }
-        for operation in ["PutBucketPolicy", "PutObjectAcl", "RestoreObject", "PostObject", ""] {
+        for operation in ["PutBucketPolicy", "PutBucketTagging", "RestoreObject", "PostObject", ""] {
             assert_eq!(need(operation), None, "{operation}");
         }
         assert_eq!(need("GetObject"), Some(Need::PublicRead));

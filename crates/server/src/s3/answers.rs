@@ -20,6 +20,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 #[derive(Clone)]
 pub(super) struct BareTag;
 
+/// Marks an answer to HEAD about a part of an object. s3s says 200 there, whatever status the
+/// answer has.
+#[derive(Clone)]
+pub(super) struct Partial;
+
 /// Completes an answer to the request with this id.
 pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
     if response.extensions().get::<BareTag>().is_some() {
@@ -42,6 +47,9 @@ pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
     // An object's body is never in memory here.
     if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml") {
         response = response.map(|body| edit(body, xml_text::mended));
+    }
+    if response.extensions().get::<Partial>().is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -16,7 +16,6 @@ use super::conditions::Write;
 use super::errors::{error, invalid, store};
 use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
-use super::part_sizes::PartSizes;
 use super::{Api, bucket_name, describe, key_name, objects};
 use crate::digest::{Algorithm, Digests};
 use crate::meta;
@@ -172,7 +171,7 @@ fn properties(
     }
     let mut system = BTreeMap::from([(COMPLETED.to_owned(), id_text(upload.id))]);
     meta::note_etag(&mut system, etag(parts));
-    PartSizes::new(parts.iter().map(|part| part.size)).note(&mut system);
+    super::parts::note(&mut system, upload.id);
     let plan = Plan::of(&upload.meta.system);
     if let Some(kind) = input.checksum_type.as_ref().map(ChecksumType::as_str)
         && plan.is_some_and(|plan| plan.kind() != kind)

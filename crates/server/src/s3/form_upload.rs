@@ -71,7 +71,7 @@ impl Api {
         drop(unknown);
         let stated = stated_headers(&form.fields)?;
         headers::check(&FORM, &stated)?;
-        describe::refuse_unsupported(&stated)?;
+        describe::refuse_unsupported("PostObject", &stated)?;
         let mut meta = describe::meta(&stated, user_metadata(&form.fields))?;
         let then = Then::of(&form.fields);
         let promised = Promised::read(&stated).map_err(fault)?;
@@ -82,6 +82,7 @@ impl Api {
             algorithms.push(Algorithm::Md5);
         }
         self.need_bucket(&bucket).await?;
+        self.check_object_acl(&bucket, &stated).await?;
         let (to_bucket, to_key) = (bucket.clone(), key.clone());
         let target = Box::new(move |digested: &_, _| {
             meta::note_digests(&mut meta, digested);

@@ -7,6 +7,7 @@
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
+mod acl;
 mod answers;
 mod attributes;
 mod body;
@@ -32,10 +33,13 @@ mod multipart;
 mod objects;
 mod operations;
 mod part_sizes;
+mod parts;
 mod precheck;
 mod put;
 mod queries;
 mod service;
+mod signed_date;
+mod tags;
 mod unconfigured;
 mod uploads;
 mod xml_text;
@@ -80,6 +84,9 @@ impl S3Face {
             Ok(operation) => operation,
             Err(refused) => return answers::error(refused, id),
         };
+        if let Err(refused) = signed_date::supply(&mut request) {
+            return answers::error(refused, id);
+        }
         let notes = PlainArc::new(body::Notes::default());
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(PlainArc::clone(&notes));
@@ -155,11 +162,7 @@ impl Api {
     }
 
     async fn need_bucket(&self, bucket: &BucketName) -> Result<(), S3Error> {
-        let name = bucket.clone();
-        match self.call(move |store| store.bucket(&name)).await? {
-            Some(_) => Ok(()),
-            None => Err(errors::store(&StoreError::NoSuchBucket(bucket.clone()))),
-        }
+        self.bucket_row(bucket).await.map(drop)
     }
 }
 

@@ -14,6 +14,7 @@ use super::body::{self, Notes};
 use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, fault, invalid};
+use super::tags::ObjectTags;
 use super::{Api, bucket_name, describe, key_name};
 use crate::digest::{Algorithm, Digested};
 use crate::meta;
@@ -58,6 +59,8 @@ impl Api {
         let input = request.input;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let mut meta = describe::meta(&request.headers, input.metadata)?;
+        ObjectTags::of_header(&request.headers)?.unwrap_or_default().note(&mut meta.system)?;
+        self.check_object_acl(&bucket, &request.headers).await?;
         let wanted = Write::of(&request.headers)?;
         let blind = wanted.is_none() && incoming.len.is_some_and(|len| len <= BLIND_BYTES_MAX);
         let condition = if blind {

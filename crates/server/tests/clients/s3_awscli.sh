@@ -50,6 +50,15 @@ cmp tree/large back
     s3 cp "s3://$bucket/sum" back --checksum-mode ENABLED --only-show-errors
     cmp tree/large back
 done
+# A bucket elsewhere, for a client that is set to its region and for one that is not.
+s3 mb "s3://$bucket-abroad" --region eu-west-1
+for region in eu-west-1 us-east-1 ap-south-1; do
+    s3 cp tree/large "s3://$bucket-abroad/one" --region "$region" --only-show-errors
+    s3 cp "s3://$bucket-abroad/one" back --region "$region" --only-show-errors
+    cmp tree/large back
+done
+[ "$(aws --endpoint-url "$ENDPOINT" s3api get-bucket-location --bucket "$bucket-abroad" --output text)" = eu-west-1 ]
+s3 rb "s3://$bucket-abroad" --force > /dev/null
 rm tree/sub/*
 s3 sync tree "s3://$bucket/tree" --delete --only-show-errors
 s3 ls --recursive "s3://$bucket/tree/" | { ! grep -q small; }
