@@ -2,6 +2,12 @@
 
 use drystone_store::StoreError;
 
+/// What a client is told when the store has failed: the details are the operator's.
+pub(crate) const FAILED: &str = "the request failed inside the server; its log says more";
+/// What a client is told when the disk is full.
+pub(crate) const FULL: &str =
+    "the disk of the store is full: nothing can be stored until there is room on it again";
+
 /// A refusal that either protocol can express.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -32,6 +38,6 @@ pub(crate) enum Fault {
     #[error("the key was revoked, or lost its right to do this, while the request was under way")]
     Revoked,
     /// A task of ours panicked.
-    #[error("the request failed inside the server; its log says more")]
+    #[error("{FAILED}")]
     Internal,
 }

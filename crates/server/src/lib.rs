@@ -28,6 +28,7 @@ mod metrics;
 mod places;
 mod process;
 mod range;
+mod reason;
 mod request_head;
 mod resources;
 mod route;

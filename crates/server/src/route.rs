@@ -12,11 +12,13 @@ use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tracing::Level;
 
 use crate::cross_site;
 use crate::engine::Engine;
 use crate::files::{Files, front};
 use crate::metrics::Metrics;
+use crate::reason::{self, Reason};
 use crate::request_head::{self, Refusal};
 use crate::s3::S3Face;
 use crate::server::{Answer, Counts};
@@ -118,10 +120,16 @@ impl Router {
         // The query stays out of it: presigned ones are keys.
         let path = path.escape_debug().to_string();
         let ms = begun.elapsed().as_secs_f64() * 1e3;
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-            tracing::error!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
-        } else {
-            tracing::info!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
+        let reason = Reason::take(response.extensions_mut());
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(id, %peer, face, %method, path, status = status.as_u16(), reason, ms, "request")
+            };
+        }
+        match reason::level(status) {
+            Level::ERROR => log!(error),
+            Level::WARN => log!(warn),
+            _ => log!(info),
         }
         response
     }

@@ -27,9 +27,10 @@ use self::condition::Conditions;
 use self::understood::{Query, bad, check_headers};
 use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::metrics::Metrics;
 use crate::process::Process;
+use crate::reason::Reason;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
@@ -241,7 +242,7 @@ fn place(rest: &str) -> Result<Place, Error> {
 /// The answer to a request that fails.
 fn refusal(error: &Error) -> Answer {
     let status = match error {
-        Error::Refused(Refused::KeyNeeded | Refused::WrongKey) => StatusCode::UNAUTHORIZED,
+        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => StatusCode::UNAUTHORIZED,
         Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
         Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
         Error::Name(_) => StatusCode::BAD_REQUEST,
@@ -252,7 +253,14 @@ fn refusal(error: &Error) -> Answer {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(%error, "a request failed");
     }
-    let mut response = text(status, format!("{error}\n"));
+    // What the store says of itself has names of files in it.
+    let said = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => fault::FAILED.into(),
+        StatusCode::INSUFFICIENT_STORAGE => fault::FULL.into(),
+        _ => error.to_string(),
+    };
+    let mut response = text(status, format!("{said}\n"));
+    response.extensions_mut().insert(Reason::new(&error.to_string()));
     let headers = response.headers_mut();
     match error {
         Error::Method(allowed) => {
@@ -297,5 +305,23 @@ fn fault_status(fault: &Fault) -> StatusCode {
             error if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_of_the_server_are_not_named() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
+            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let mut answer = refusal(&Error::from(failed));
+            let reason = Reason::take(answer.extensions_mut());
+            assert!(reason.is_some_and(|reason| reason.contains("segments/7")));
+            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            let message = String::from_utf8_lossy(&bytes);
+            assert!(message.len() > 20 && !message.contains('/'), "{message}");
+        }
     }
 }

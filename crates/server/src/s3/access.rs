@@ -9,7 +9,8 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
-use super::{bucket_name, describe, errors};
+use super::operations::Operation;
+use super::{bucket_name, describe, document_tables, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
 use crate::writer::Writer;
@@ -39,6 +40,9 @@ fn need(operation: &str) -> Option<Need> {
             Need::Right(Right::List)
         }
         "PutObject"
+        | "PutObjectAcl"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging"
         | "CopyObject"
         | "DeleteObject"
         | "DeleteObjects"
@@ -48,7 +52,7 @@ fn need(operation: &str) -> Option<Need> {
         | "CompleteMultipartUpload"
         | "AbortMultipartUpload"
         | "ListParts" => Need::Right(Right::Write),
-        "CreateBucket" | "DeleteBucket" => Need::Right(Right::Admin),
+        "CreateBucket" | "DeleteBucket" | "PutBucketAcl" => Need::Right(Right::Admin),
         "HeadBucket"
         | "GetBucketLocation"
         | "GetBucketVersioning"
@@ -70,11 +74,6 @@ fn need(operation: &str) -> Option<Need> {
         | "GetPublicAccessBlock" => Need::Any,
         _ => return None,
     })
-}
-
-/// Operations whose body is a document.
-fn is_document(operation: &str) -> bool {
-    matches!(operation, "CreateBucket" | "DeleteObjects" | "CompleteMultipartUpload")
 }
 
 /// Keys as s3s asks for them.
@@ -100,6 +99,10 @@ impl S3Access for Guard {
         let operation = context.s3_op().name().to_owned();
         let missing =
             || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
+        // Where s3s reads the request as another operation than we do, one of both has not
+        // understood it.
+        let known = context.extensions_mut().get::<&'static Operation>();
+        known.filter(|known| known.name == operation).ok_or_else(missing)?;
         let need = need(&operation).ok_or_else(missing)?;
         let who = match context.credentials() {
             None => Who::Anonymous,
@@ -137,11 +140,11 @@ impl S3Access for Guard {
             }
         }
         if matches!(need, Need::Right(Right::Write | Right::Admin)) {
-            describe::refuse_unsupported(context.headers())?;
+            describe::refuse_unsupported(&operation, context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if is_document(&operation) {
-            self.admit_document(context).await?;
+        if let Some(document) = document_tables::of(&operation) {
+            self.admit_document(context, document).await?;
         }
         Ok(())
     }
@@ -149,11 +152,15 @@ impl S3Access for Guard {
 
 impl Guard {
     /// Waits for a place in memory for a document. It is held as long as the request.
-    async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
+    async fn admit_document(
+        &self,
+        context: &mut S3AccessContext<'_>,
+        document: &'static document_tables::Element,
+    ) -> Result<(), S3Error> {
         if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
             let notes = PlainArc::clone(notes);
             let place = PlainArc::new(self.engine.documents.enter().await.map_err(errors::fault)?);
-            notes.is_document();
+            notes.is_document(document);
             context.extensions_mut().insert(place);
         }
         Ok(())
@@ -169,7 +176,7 @@ mod tests {
         for operation in ["PutObject", "DeleteObject", "CompleteMultipartUpload", "CopyObject"] {
             assert_eq!(need(operation), Some(Need::Right(Right::Write)), "{operation}");
         }
-        for operation in ["PutBucketPolicy", "PutObjectAcl", "RestoreObject", "PostObject", ""] {
+        for operation in ["PutBucketPolicy", "PutBucketTagging", "RestoreObject", "PostObject", ""] {
             assert_eq!(need(operation), None, "{operation}");
         }
         assert_eq!(need("GetObject"), Some(Need::PublicRead));

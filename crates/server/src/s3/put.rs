@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
+use http::HeaderMap;
 use s3s::dto::{
     ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
 };
@@ -13,6 +14,7 @@ use super::body::{self, Notes};
 use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, fault, invalid};
+use super::tags::ObjectTags;
 use super::{Api, bucket_name, describe, key_name};
 use crate::digest::{Algorithm, Digested};
 use crate::meta;
@@ -38,6 +40,7 @@ type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
         let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
+        let len = announced(len, &request.headers)?;
         Ok(Self {
             writer: request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?,
             len,
@@ -59,6 +62,8 @@ impl Api {
         let input = request.input;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let mut meta = describe::meta(&request.headers, input.metadata)?;
+        ObjectTags::of_header(&request.headers)?.unwrap_or_default().note(&mut meta.system)?;
+        self.check_object_acl(&bucket, &request.headers).await?;
         let wanted = Write::of(&request.headers)?;
         let blind = wanted.is_none() && incoming.len.is_some_and(|len| len <= BLIND_BYTES_MAX);
         let condition = if blind {
@@ -130,6 +135,21 @@ impl Api {
 /// An operation that the check before it has not noted as one that writes.
 fn unchecked() -> S3Error {
     error(S3ErrorCode::AccessDenied, "the right to write was not looked at")
+}
+
+/// The length of a body without what frames it. A client that frames its body may send it without
+/// a `Content-Length`; s3s has put the decoded length in place of one that is there.
+fn announced(len: Option<u64>, headers: &HeaderMap) -> Result<Option<u64>, S3Error> {
+    let decoded = body::decoded_len(headers)?;
+    if body::is_framed(headers) {
+        return Ok(decoded);
+    }
+    match decoded {
+        Some(decoded) if len != Some(decoded) => {
+            Err(error(S3ErrorCode::InvalidRequest, "the body has two lengths and is not framed"))
+        }
+        _ => Ok(len),
+    }
 }
 
 /// What follows from a body's checksums.
