@@ -215,3 +215,16 @@ fn a_put_and_a_change_of_tags_at_the_same_time_leave_one_whole_object() {
         assert!([map(&[("of", "new")]), map(&[("of", "change")])].contains(&found), "{round} {found:?}");
     }
 }
+
+#[test]
+fn damaged_tags_do_not_keep_an_object_from_being_read() {
+    let server = Running::start(config());
+    check(&put(&server, "a", &[("x-amz-tagging", "a=b")]), 200, "");
+    let (bucket, key) = (BucketName::new("files").unwrap(), Key::new("a").unwrap());
+    server.store.set_property(&bucket, &key, drystone_store::TAGS, Some("{")).unwrap();
+    let got = ask(&server, "GET", "/files/a", &[], b"");
+    assert_eq!((got.status, got.body.as_slice(), count(&got)), (200, &b"stone"[..], None));
+    check(&ask(&server, "GET", "/files/a?tagging", &[], b""), 500, "InternalError");
+    check(&set(&server, "a", &[("c", "d")]), 200, "");
+    assert_eq!(tags(&server, "a"), map(&[("c", "d")]));
+}
