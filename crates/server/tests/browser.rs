@@ -9,7 +9,7 @@ mod common;
 mod sigv4;
 
 use common::{ACCESS, Answer, Running, SECRET, config, put_key};
-use drystone_store::{BucketName, Grant, Records as _, SyncPolicy};
+use drystone_store::{BucketName, NewBucket, Grant, Records as _, SyncPolicy};
 use drystone_testkit::memory::{Memory, MemoryConfig};
 use sigv4::{Signing, ask};
 
@@ -140,7 +140,7 @@ fn a_bucket_from_a_time_when_its_name_was_allowed_can_be_used_and_removed() {
     let config = config();
     let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Never, segment_bytes_max: 1 << 30 });
     let (records, segments) = memory.open();
-    records.create_bucket(&BucketName::new("192.168.1.1").unwrap()).unwrap();
+    records.create_bucket(&NewBucket::named(BucketName::new("192.168.1.1").unwrap())).unwrap();
     let server = Running::over(common::store(records, segments, &config), config, None);
     let (bucket, file) = ("/_/files/192.168.1.1/", "/_/files/192.168.1.1/file");
     assert_eq!(server.request("PUT", bucket, &[], b"").status, 200, "it is there");
