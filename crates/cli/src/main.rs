@@ -8,6 +8,7 @@ mod counting_alloc;
 mod exit;
 mod get;
 mod heartbeat;
+mod home;
 mod interrupt;
 mod key;
 mod malloc;
@@ -20,8 +21,11 @@ mod restore;
 mod serve;
 mod serving;
 mod settings;
+mod streams;
 mod tls;
+mod variables;
 mod walk;
+mod weak_key;
 
 use std::process::ExitCode;
 
@@ -43,18 +47,23 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == args::FDWATCH) {
         return fdwatch::cli::run(std::iter::once(args::FDWATCH.into()).chain(arguments));
     }
-    let cli = Cli::from_command_line();
-    let output = Output::new(&cli.global);
-    let exit = match run(cli, &output) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let exit = Exit::of(&error);
-            if exit != Exit::Success {
-                output.error(&error);
-            }
-            exit
-        }
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(told) => return end(output::tell(&told), &Output::plain()),
     };
+    let output = Output::new(&cli.global);
+    variables::warn_of_unknown(&output);
+    end(run(cli, &output), &output)
+}
+
+fn end(outcome: Outcome, output: &Output) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|error| {
+        let exit = Exit::of(&error);
+        if exit != Exit::Success {
+            output.error(&error);
+        }
+        exit
+    });
     ExitCode::from(exit as u8)
 }
 

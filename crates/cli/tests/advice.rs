@@ -120,6 +120,10 @@ fn a_variable_that_is_empty_counts_as_unset() {
         assert_eq!(ran.code, Some(0), "{value}: {}", ran.err);
         assert_eq!(ran.text().starts_with('{'), json, "{value}");
     }
+    for name in ["DRYSTONE_JSON", "DRYSTONE_QUIET"] {
+        let unclear = Ran::of(sandbox.drystone(args!["ls"]).env(name, "flase"));
+        assert_eq!(unclear.code, Some(2), "{name}: {}", unclear.err);
+    }
     let wrong = Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_MEMORY", "lots"));
     assert_eq!(wrong.code, Some(2));
 }

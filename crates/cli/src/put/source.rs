@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use drystone_store::ObjectMeta;
 use rustix::fs::OFlags;
@@ -26,8 +25,7 @@ impl Put<'_> {
         let prefix = args.prefix.as_str();
         if is_stdin(source) {
             let key = format!("{prefix}{}", args.name.as_deref().unwrap_or_default());
-            let meta = ObjectMeta { modified_ns: nanoseconds(SystemTime::now()), ..ObjectMeta::default() };
-            return self.object(&key, meta, None, &mut io::stdin().lock());
+            return self.standard_input(&key, args.allow_empty);
         }
         let meta = match source.metadata() {
             Ok(meta) => meta,
@@ -140,10 +138,6 @@ fn has_changed(file: &File, before: &std::fs::Metadata) -> bool {
         (after.len(), after.mtime(), after.mtime_nsec())
             != (before.len(), before.mtime(), before.mtime_nsec())
     })
-}
-
-fn nanoseconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 pub(super) fn shown(path: &Path) -> String {
