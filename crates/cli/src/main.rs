@@ -11,6 +11,7 @@ mod heartbeat;
 mod home;
 mod interrupt;
 mod key;
+mod made_folders;
 mod malloc;
 mod new_folder;
 mod open;

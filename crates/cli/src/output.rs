@@ -152,6 +152,12 @@ pub(crate) fn size(bytes: u64) -> String {
     drystone_limits::format_bytes(bytes)
 }
 
+/// `3 objects`, or `3 objects and 2 folders`.
+pub(crate) fn objects_and_folders(objects: u64, folders: u64) -> String {
+    let folders = if folders > 0 { format!(" and {folders} folders") } else { String::new() };
+    format!("{objects} objects{folders}")
+}
+
 /// Nanoseconds since 1970 as `YYYY-MM-DD HH:MM:SS` UTC.
 pub(crate) fn utc(ns: i64) -> String {
     let seconds = ns.div_euclid(1_000_000_000);

@@ -13,7 +13,7 @@ use super::key::{key_below, own_name};
 use super::usage::is_stdin;
 use crate::args::PutArgs;
 use crate::exit::Usage;
-use crate::walk::{Found, Walk};
+use crate::walk::{Found, FoundFolder, Walk};
 
 impl Put<'_> {
     pub(super) fn source(
@@ -52,9 +52,9 @@ impl Put<'_> {
                     Ok(key) => self.file(&path, &key, OFlags::NOFOLLOW)?,
                     Err(error) => self.failed(&path, error)?,
                 },
-                Found::EmptyFolder(path) => match key_below(prefix, &name, source, &path) {
-                    Ok(key) => self.empty_folder(&path, &format!("{key}/"))?,
-                    Err(error) => self.failed(&path, error)?,
+                Found::Folder(folder) => match key_below(prefix, &name, source, &folder.path) {
+                    Ok(key) => self.folder(&folder, &format!("{key}/"))?,
+                    Err(error) => self.failed(&folder.path, error)?,
                 },
                 Found::Other(path, kind) => {
                     self.summary.skipped += 1;
@@ -97,17 +97,11 @@ impl Put<'_> {
         Ok(())
     }
 
-    fn empty_folder(&mut self, path: &Path, key: &str) -> anyhow::Result<()> {
-        let meta = match path.metadata() {
-            Ok(meta) => ObjectMeta {
-                modified_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
-                mode: Some(meta.mode() & 0o7777),
-                ..ObjectMeta::default()
-            },
-            Err(error) => {
-                return self.failed(path, anyhow::Error::new(error).context("cannot read the folder"));
-            }
-        };
+    /// An empty object whose key ends with `/`: the folder's mode and time. Every folder has one,
+    /// whatever its mode, so that a later put replaces it when the mode has changed.
+    fn folder(&mut self, folder: &FoundFolder, key: &str) -> anyhow::Result<()> {
+        let meta =
+            ObjectMeta { modified_ns: folder.modified_ns, mode: Some(folder.mode), ..ObjectMeta::default() };
         self.object(key, meta, Some(0), &mut io::empty())
     }
 }
