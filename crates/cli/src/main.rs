@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bucket;
 mod cat;
 mod commands;
 mod counting_alloc;
@@ -80,6 +81,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Stat(args) => commands::stat(&settings, &args, output),
         Command::Serve(args) => serve::run(&settings, &args, output),
         Command::Key(command) => key::run(&settings, &command, output),
+        Command::Bucket(command) => bucket::run(&settings, &command, output),
         Command::Plan(args) => commands::plan(&settings, &args, output),
         Command::Bench(args) => bench::run(&settings, &args, output),
         Command::Fdwatch { arguments } => {

@@ -114,6 +114,9 @@ fn output_that_cannot_be_written_is_an_error_of_every_command() {
         args!["--json", "put", "f"],
         args!["--json", "get", "k", folder],
         args!["--json", "rm", "nothing"],
+        args!["bucket", "list"],
+        args!["--json", "bucket", "list"],
+        args!["--json", "bucket", "set", "default", "--private"],
         args!["bench", "--size", "1MiB", "--rounds", "1", "--only", "none"],
     ];
     for command in commands {
@@ -140,7 +143,9 @@ fn output_that_cannot_be_written_is_an_error_of_every_command() {
 fn commands_that_write_nothing_need_no_standard_output() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("f"), "bytes").unwrap();
-    for command in [args!["put", "f"], args!["get", "f", "g"], args!["rm", "f"]] {
+    for command in
+        [args!["put", "f"], args!["get", "f", "g"], args!["rm", "f"], args!["bucket", "create", "b-1"]]
+    {
         let ran = redirected(&sandbox, "<&- >&-", command);
         assert_eq!(ran.code, Some(0), "{command:?}: {}", ran.err);
     }

@@ -1,5 +1,6 @@
 //! Every flag, once: help, man page and completions come from here.
 
+mod bucket;
 mod serve;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use drystone_chunker::{Chunking, ParamsError};
 use drystone_limits::{format_bytes, parse_bytes};
 
+pub(crate) use self::bucket::{BucketCommand, BucketSetArgs};
 pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, SecretArg, ServeArgs, ServingArgs};
 use crate::home;
 
@@ -116,6 +118,9 @@ pub(crate) enum Command {
     /// Make, list and revoke the keys that clients use
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make, list, change and remove buckets
+    #[command(subcommand)]
+    Bucket(BucketCommand),
     /// Print the ceilings of this process and how they are spent
     Plan(PlanArgs),
     /// Measure strategies of chunked writing against the raw write limit
