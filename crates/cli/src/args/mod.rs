@@ -1,5 +1,7 @@
 //! Every flag, once: help, man page and completions come from here.
 
+#[cfg(test)]
+mod advice_tests;
 mod bucket;
 mod serve;
 
