@@ -31,7 +31,8 @@ fn a_prefix_that_no_key_can_have_is_one_usage_error() {
     for prefix in ["..", "a/.", ".../", "/"] {
         sandbox.ok(args!["put", "--prefix", prefix, "s"]);
     }
-    assert_eq!(sandbox.ok(args!["ls"]).text().lines().count(), 8);
+    // Two files and their folder, four times.
+    assert_eq!(sandbox.ok(args!["ls"]).text().lines().count(), 12);
 }
 
 #[test]
@@ -49,7 +50,7 @@ fn two_sources_of_the_same_name_are_refused() {
     assert_eq!(here.code, Some(2), "{}", here.err);
     assert_eq!(sandbox.ok(args!["ls", "--buckets"]).text(), "");
     sandbox.ok(args!["put", "a/x", "d/y", "d"]);
-    assert_eq!(sandbox.ok(args!["ls"]).text(), "d/y\nx/f\ny\n");
+    assert_eq!(sandbox.ok(args!["ls"]).text(), "d/\nd/y\nx/\nx/f\ny\n");
 }
 
 #[test]
@@ -122,6 +123,10 @@ fn a_variable_that_is_empty_counts_as_unset() {
         let ran = Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_JSON", value));
         assert_eq!(ran.code, Some(0), "{value}: {}", ran.err);
         assert_eq!(ran.text().starts_with('{'), json, "{value}");
+    }
+    for name in ["DRYSTONE_JSON", "DRYSTONE_QUIET"] {
+        let unclear = Ran::of(sandbox.drystone(args!["ls"]).env(name, "flase"));
+        assert_eq!(unclear.code, Some(2), "{name}: {}", unclear.err);
     }
     let wrong = Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_MEMORY", "lots"));
     assert_eq!(wrong.code, Some(2));
