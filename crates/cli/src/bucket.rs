@@ -87,7 +87,7 @@ fn list(store: &Store, output: &Output) -> Outcome {
     let mut after: Option<BucketName> = None;
     loop {
         let page = store.buckets(after.as_ref(), PAGE)?;
-        for BucketRow { name, created_ms, public } in &page {
+        for BucketRow { name, created_ms, public, region } in &page {
             let created = output::utc_of_ms(*created_ms);
             if output.json {
                 let line = Line { bucket: name.as_str(), public: *public, created };

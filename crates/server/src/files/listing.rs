@@ -98,7 +98,9 @@ impl Files {
                 modified: httpdate::fmt_http_date(headers::modified(object)),
             },
         };
-        let entries = page.entries.iter().map(entry).collect();
+        // A folder's own entry, which `put` makes, is the page itself.
+        let is_own = |listed: &&Listed| matches!(listed, Listed::Object(object) if object.key.as_str() == prefix && object.size == 0);
+        let entries = page.entries.iter().filter(|listed| !is_own(listed)).map(entry).collect();
         let next = page.next.and_then(token_of_bound);
         let offers = match who {
             Who::Key(key) => Offers {
