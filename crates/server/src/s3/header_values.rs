@@ -9,8 +9,8 @@ use super::listing::owner;
 use super::queries::{is_number, shown};
 use crate::digest::Algorithm;
 
-/// Where nothing is as good as no header.
-const MAY_BE_EMPTY: &[&str] = &["x-amz-storage-class", "x-amz-tagging"];
+/// Where nothing is as good as no header, or is judged with the other values.
+const MAY_BE_EMPTY: &[&str] = &["x-amz-acl", "x-amz-storage-class", "x-amz-tagging"];
 /// Where other characters than those of ASCII are read.
 const MAY_BE_UNICODE: &[&str] = &["x-amz-copy-source"];
 

@@ -5,7 +5,7 @@
 //! does not keep.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, DATE, EXPECT, EXPIRES, HOST, RANGE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, EXPECT, EXPIRES, HOST, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode};
@@ -76,7 +76,7 @@ pub(super) fn check_repeated(headers: &HeaderMap, is_read: bool) -> Result<(), S
         let counts = text.starts_with("x-amz-")
             || text.starts_with("if-")
             || text.starts_with("content-")
-            || [AUTHORIZATION, DATE, EXPECT, HOST, RANGE].contains(name)
+            || [AUTHORIZATION, EXPECT, HOST, RANGE].contains(name)
             || ([CACHE_CONTROL, EXPIRES].contains(name) || KEPT_HEADERS.contains(&text)) && !is_read;
         if counts && !MAY_BE_REPEATED.contains(&text) && headers.get_all(name).iter().nth(1).is_some() {
             return Err(error(

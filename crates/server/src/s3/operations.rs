@@ -163,7 +163,7 @@ pub(super) static OPERATIONS: &[Operation] = {
         Operation::new(name, "DELETE", level, selects)
     }
     &[
-        get("ListBuckets", Service, &[]).with(&["continuation-token", "max-buckets", "prefix"]),
+        get("ListBuckets", Service, &[]).with(&["bucket-region", "continuation-token", "max-buckets", "prefix"]),
 
         get("ListObjects", Bucket, &[]).with(LIST).headers(&[LISTED]),
         get("ListObjectsV2", Bucket, &["list-type"]).with(LIST_V2).headers(&[LISTED]),
