@@ -82,6 +82,8 @@ fn list(store: &Store, output: &Output) -> Outcome {
         bucket: &'a str,
         public: bool,
         created: String,
+        /// As S3 clients were told to make it in; null is the first one.
+        region: Option<&'a str>,
     }
     let mut out = io::BufWriter::new(output::stdout()?);
     let mut after: Option<BucketName> = None;
@@ -90,7 +92,8 @@ fn list(store: &Store, output: &Output) -> Outcome {
         for BucketRow { name, created_ms, public, region } in &page {
             let created = output::utc_of_ms(*created_ms);
             if output.json {
-                let line = Line { bucket: name.as_str(), public: *public, created };
+                let line =
+                    Line { bucket: name.as_str(), public: *public, created, region: region.as_deref() };
                 serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else {
