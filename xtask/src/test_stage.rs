@@ -27,7 +27,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
             Some(suite) => suite.command(context),
             None => context.cargo(["test", "--workspace", "--locked", "--doc", "--no-fail-fast"]),
         };
-        command.env("DRYSTONE_SKIPPED", &skipped).env("PATH", clients::search_path(context));
+        command.env("DRYSTONE_SKIPPED", &skipped).envs(clients::environment(context));
         if context.mode == Mode::Full {
             command.env("DRYSTONE_SOAK_SECONDS", "60");
         }

@@ -1,6 +1,5 @@
 //! `cat`: objects to standard output.
 
-use std::io;
 use std::ops::Range;
 
 use drystone_store::{Key, StoreError};
@@ -8,17 +7,17 @@ use drystone_store::{Key, StoreError};
 use crate::args::CatArgs;
 use crate::exit::{Exit, Outcome, Usage};
 use crate::open::open;
+use crate::output;
 use crate::settings::Settings;
 
 pub(crate) fn run(settings: &Settings, args: &CatArgs) -> Outcome {
     let bucket = settings.bucket(&args.bucket)?;
     let open = open(settings)?;
+    let mut out = output::stdout()?;
     for name in &args.names {
         let key = Key::new(name).map_err(StoreError::Name)?;
         let object = open.store.stat(&bucket, &key)?;
         let range = args.range.as_deref().map(|text| parse_range(text, object.size)).transpose()?;
-        // Rust's standard output buffers by lines, which would copy every byte once more.
-        let mut out = std::fs::File::from(rustix::io::dup(io::stdout()).map_err(io::Error::from)?);
         open.store.read(object, range).copy_to(&mut out)??;
     }
     Ok(Exit::Success)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::args::{Cli, InitArgs, LsArgs, PlanArgs, RmArgs, StatArgs};
 use crate::exit::{Exit, Outcome, Usage};
 use crate::open::{self, open};
-use crate::output::{Output, size, utc};
+use crate::output::{self, Output, size, utc};
 use crate::serving::Serving;
 use crate::settings::Settings;
 
@@ -62,7 +62,7 @@ impl<'a> Listed<'a> {
 
 pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome {
     let open = open(settings)?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(output::stdout()?);
     let mut left = args.limit.unwrap_or(u64::MAX);
     if args.buckets {
         let mut after = None;
@@ -70,8 +70,8 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
             let page = open.store.buckets(after.as_ref(), PAGE)?;
             for bucket in page.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if output.json {
-                    serde_json::to_writer(&mut out, &serde_json::json!({ "bucket": bucket.name.as_str() }))?;
-                    writeln!(out)?;
+                    let row = serde_json::json!({ "bucket": bucket.name.as_str(), "public": bucket.public });
+                    writeln!(out, "{row}")?;
                 } else {
                     writeln!(out, "{}", bucket.name)?;
                 }
@@ -93,7 +93,9 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
         let page = open.store.list(&bucket, &args.prefix, from, want)?;
         for object in &page {
             if output.json {
-                serde_json::to_writer(&mut out, &Listed::new(object))?;
+                // Into the buffer's errors, not the serializer's: those do not say where they come
+                // from.
+                serde_json::to_writer(&mut out, &Listed::new(object)).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else if args.long {
                 writeln!(out, "{:>14}  {}  {}", object.size, utc(object.meta.modified_ns), object.key)?;
@@ -150,7 +152,6 @@ pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome
 
 pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Outcome {
     let open = open(settings)?;
-    let mut out = io::stdout().lock();
     let Some(name) = &args.name else {
         if args.bucket.bucket.is_some() {
             // Only to say so if there is none: the totals are those of the whole store, for buckets share their chunks.
@@ -164,9 +165,13 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
                 "chunks": totals.chunks, "chunk_bytes": totals.chunk_bytes, "chunking": chunking,
             }))?;
         } else {
-            writeln!(out, "objects   {} ({})", totals.objects, size(totals.object_bytes))?;
-            writeln!(out, "chunks    {} ({})", totals.chunks, size(totals.chunk_bytes))?;
-            writeln!(out, "chunking  {chunking}")?;
+            output::print(format_args!(
+                "objects   {} ({})\nchunks    {} ({})\nchunking  {chunking}\n",
+                totals.objects,
+                size(totals.object_bytes),
+                totals.chunks,
+                size(totals.chunk_bytes)
+            ))?;
         }
         return Ok(Exit::Success);
     };
@@ -174,10 +179,10 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
     let key = Key::new(name.as_str()).map_err(StoreError::Name)?;
     let object = open.store.stat(&bucket, &key)?;
     if output.json {
-        drop(out);
         output.json(&Listed::new(&object))?;
         return Ok(Exit::Success);
     }
+    let mut out = io::BufWriter::new(output::stdout()?);
     writeln!(out, "key       {}", object.key)?;
     writeln!(out, "bucket    {bucket}")?;
     writeln!(out, "size      {} ({})", object.size, size(object.size))?;
@@ -189,6 +194,7 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
         writeln!(out, "type      {media_type}")?;
     }
     writeln!(out, "content   {}", object.content)?;
+    out.flush()?;
     Ok(Exit::Success)
 }
 
@@ -215,15 +221,14 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
         output.json(&Planned { plan: &plan, descriptors_open })?;
         return Ok(Exit::Success);
     }
-    let mut out = io::stdout().lock();
-    write!(out, "{plan}")?;
+    let mut text = plan.to_string();
     if let Some(open) = descriptors_open {
-        writeln!(
-            out,
-            "\n{open} of {} descriptors are open now: inherited, or this command's own",
-            ceiling(&plan)
-        )?;
+        let ceiling = ceiling(&plan);
+        text.push_str(&format!(
+            "\n{open} of {ceiling} descriptors are open now: inherited, or this command's own\n"
+        ));
     }
+    output::print(text)?;
     Ok(Exit::Success)
 }
 
@@ -245,7 +250,7 @@ fn ceiling(plan: &Plan) -> String {
 pub(crate) fn completions(shell: Shell) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "drystone", &mut script);
-    io::stdout().lock().write_all(&script)?;
+    output::stdout()?.write_all(&script)?;
     Ok(Exit::Success)
 }
 

@@ -7,6 +7,7 @@ use drystone_limits::PlanError;
 use drystone_local::OpenError;
 use drystone_store::StoreError;
 
+use crate::output::Unwritten;
 use crate::restore::RestoreError;
 
 /// How a command ended; documented in `--help`.
@@ -55,11 +56,7 @@ impl Exit {
                 return Self::of_store(error);
             }
             if let Some(error) = cause.downcast_ref::<io::Error>() {
-                return Self::of_io(error.kind());
-            }
-            // It does not give the error of its writer as its cause.
-            if let Some(kind) = cause.downcast_ref().and_then(serde_json::Error::io_error_kind) {
-                return Self::of_io(kind);
+                return Self::of_io(error);
             }
             if cause.is::<PlanError>() {
                 return Self::DoesNotFit;
@@ -77,9 +74,11 @@ impl Exit {
         Self::Failed
     }
 
-    fn of_io(kind: io::ErrorKind) -> Self {
-        match kind {
+    fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Success,
+            // The disk behind standard output is full, not the store's.
+            _ if error.get_ref().is_some_and(|inner| inner.is::<Unwritten>()) => Self::Failed,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             _ => Self::Failed,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use drystone_pool::{Order, WorkerPool};
-use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
+use drystone_store::{BucketName, Key, ObjectMeta, ObjectRow, Store, StoreError};
 use serde::Serialize;
 
 use crate::args::GetArgs;
@@ -13,7 +13,7 @@ use crate::exit::{Exit, Outcome, Usage};
 use crate::interrupt::Interrupt;
 use crate::new_folder::NewFolder;
 use crate::open::open;
-use crate::output::{Output, size};
+use crate::output::{Output, objects_and_folders, size};
 use crate::progress::Progress;
 use crate::restore::{Destination, RestoreError, single};
 use crate::settings::Settings;
@@ -48,9 +48,18 @@ pub(crate) fn run(settings: &Settings, args: &GetArgs, output: &Output) -> Outco
 #[derive(Default, Serialize)]
 struct Summary {
     objects: u64,
+    /// Beside the objects that are files.
+    folders: u64,
     bytes: u64,
     failed: u64,
     seconds: f64,
+}
+
+impl Summary {
+    /// Objects and folders that were looked at.
+    fn seen(&self) -> u64 {
+        self.objects + self.folders + self.failed
+    }
 }
 
 struct Get<'a> {
@@ -79,11 +88,21 @@ impl Get<'_> {
         }
         let cannot = || format!("cannot open the folder {}", args.dest.display());
         let made = NewFolder::make(&args.dest).with_context(cannot)?;
-        let restored = Destination::open(&args.dest, args.force, self.interrupt.clone())
-            .with_context(cannot)
-            .and_then(|destination| self.names(&args.names, &Arc::new(destination)));
-        if self.summary.objects == 0 {
+        let destination = Destination::open(&args.dest, args.force, self.interrupt.clone());
+        let destination = match destination.with_context(cannot) {
+            Ok(destination) => Arc::new(destination),
+            Err(error) => {
+                made.remove_empty();
+                return Err(error);
+            }
+        };
+        let restored = self.names(&args.names, &destination);
+        // New folders without a single file are kept only if no file failed.
+        if self.summary.objects == 0 && (self.summary.failed > 0 || self.summary.folders == 0) {
             made.remove_empty();
+        } else {
+            // Also when some files could not be restored.
+            destination.finish(|path, error| self.note_failure(path, error));
         }
         restored
     }
@@ -95,7 +114,7 @@ impl Get<'_> {
                 Some(object) => {
                     let file = object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
                     let reader = self.store.read(object.clone(), None);
-                    let result = destination.restorer().object(&file, reader);
+                    let result = destination.restorer(&|_| Ok(None)).object(&file, reader);
                     self.note((object, result))?;
                 }
                 None => self.folder(name, destination, &restorers)?,
@@ -129,13 +148,15 @@ impl Get<'_> {
         }
         let prefix = format!("{name}/");
         let cut = name.rfind('/').map_or(0, |slash| slash + 1);
-        let before = self.summary.objects + self.summary.failed;
+        let before = self.summary.seen();
         let bucket = self.bucket.clone();
         let batches = Batches::new(self.store, &bucket, &prefix);
         let (store, target) = (self.store.clone(), Arc::clone(destination));
+        let (of, above) = (bucket.clone(), name[..cut].to_owned());
         let restored = restorers.map(batches, RESTORERS * 2, Order::Completion, move |batch| {
             let batch: Vec<ObjectRow> = batch?;
-            let mut restorer = target.restorer();
+            let known = |path: &str| folder_meta(&store, &of, format!("{above}{path}/"));
+            let mut restorer = target.restorer(&known);
             let restore = |object: ObjectRow| {
                 let result = restorer.object(&object.key.as_str()[cut..], store.read(object.clone(), None));
                 (object, result)
@@ -148,7 +169,7 @@ impl Get<'_> {
                 self.note(restored)?;
             }
         }
-        if self.summary.objects + self.summary.failed == before {
+        if self.summary.seen() == before {
             let key = Key::new(name).map_err(StoreError::Name)?;
             return Err(StoreError::NotFound { bucket: self.bucket.clone(), key }.into());
         }
@@ -158,7 +179,8 @@ impl Get<'_> {
     fn note(&mut self, (object, result): Restored) -> anyhow::Result<()> {
         match result {
             Ok(bytes) => {
-                self.summary.objects += 1;
+                let is_folder = object.key.as_str().ends_with('/');
+                *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) += 1;
                 self.summary.bytes += bytes;
                 self.progress.advance(bytes);
                 if self.output.json {
@@ -172,22 +194,26 @@ impl Get<'_> {
             }
             Err(error) => {
                 self.interrupt.check()?;
-                self.summary.failed += 1;
-                let error = anyhow::Error::new(error);
-                // The exit code says the worst that happened, where it has a number of its own.
-                if let worse @ (Exit::Damaged | Exit::DiskFull) = Exit::of(&error) {
-                    self.worst = worse;
-                }
-                self.progress.suspend(|| self.output.problem(Some(object.key.as_str()), &error));
+                self.note_failure(object.key.as_str(), error);
             }
         }
         Ok(())
     }
 
+    fn note_failure(&mut self, name: &str, error: RestoreError) {
+        self.summary.failed += 1;
+        let error = anyhow::Error::new(error);
+        // The exit code says the worst that happened, where it has a number of its own.
+        if let worse @ (Exit::Damaged | Exit::DiskFull) = Exit::of(&error) {
+            self.worst = worse;
+        }
+        self.progress.suspend(|| self.output.problem(Some(name), &error));
+    }
+
     fn finish(mut self) -> anyhow::Result<Exit> {
         self.summary.seconds = self.progress.elapsed().as_secs_f64();
         self.progress.finish();
-        let Summary { objects, bytes, failed, seconds } = self.summary;
+        let Summary { objects, folders, bytes, failed, seconds } = self.summary;
         if self.output.json {
             #[derive(Serialize)]
             struct Line {
@@ -198,14 +224,25 @@ impl Get<'_> {
             let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };
             let failures = if failed > 0 { format!("; {failed} failed") } else { String::new() };
             let (bytes, rate) = (size(bytes), size(rate as u64));
-            self.output
-                .note(format!("restored {objects} objects, {bytes} in {seconds:.1} s ({rate}/s){failures}"));
+            let restored = objects_and_folders(objects, folders);
+            self.output.note(format!("restored {restored}, {bytes} in {seconds:.1} s ({rate}/s){failures}"));
         }
         Ok(match (failed, objects, self.worst) {
             (0, ..) => Exit::Success,
             (_, 0, Exit::Partial) => Exit::Failed,
             (_, _, worst) => worst,
         })
+    }
+}
+
+/// What is known of a folder: the meta data of the empty object under its key.
+fn folder_meta(store: &Store, bucket: &BucketName, key: String) -> Result<Option<ObjectMeta>, StoreError> {
+    // Nothing can be stored under a key that is too long.
+    let Ok(key) = Key::new(key) else { return Ok(None) };
+    match store.stat(bucket, &key) {
+        Ok(object) => Ok((object.size == 0).then_some(object.meta)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

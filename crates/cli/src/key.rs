@@ -1,17 +1,17 @@
 //! `key`: who may do what.
 
-use std::io::Write;
+use std::io;
 
-use anyhow::Context;
 use drystone_server::bearer_token;
-use drystone_store::{BucketName, Grant, NewKey, Secret, Store};
+use drystone_store::{BucketName, Grant, NewKey, Secret, Store, StoreError};
 use serde::Serialize;
 
-use crate::args::{KeyCommand, KeyCreateArgs};
+use crate::args::{KeyCommand, KeyCreateArgs, SecretArg};
 use crate::exit::{Exit, Outcome, Usage};
 use crate::open;
-use crate::output::{Output, utc};
+use crate::output::{self, Output};
 use crate::settings::Settings;
+use crate::weak_key::weakness;
 
 /// Keys that are read at a time.
 const PAGE: usize = 256;
@@ -21,6 +21,9 @@ const SECRET_CHARS: usize = 40;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 pub(crate) fn run(settings: &Settings, command: &KeyCommand, output: &Output) -> Outcome {
+    if let KeyCommand::Create(args) = command {
+        pair(args.access_key.as_deref(), args.secret_key.as_ref())?;
+    }
     let store = open::open(settings)?.store;
     match command {
         KeyCommand::Create(args) => create(&store, args, output),
@@ -31,7 +34,7 @@ pub(crate) fn run(settings: &Settings, command: &KeyCommand, output: &Output) ->
                 Ok(Exit::Success)
             } else {
                 output.error(&anyhow::anyhow!(
-                    "there is no key `{}`; `key list` shows them",
+                    "there is no key `{}`; `drystone key list` shows them",
                     access.escape_debug()
                 ));
                 Ok(Exit::NotFound)
@@ -53,24 +56,45 @@ fn create(store: &Store, args: &KeyCreateArgs, output: &Output) -> Outcome {
         vec![grant(None)]
     } else {
         let names: Result<Vec<_>, _> = args.buckets.iter().map(BucketName::new).collect();
-        names.map_err(drystone_store::StoreError::Name)?.into_iter().map(|name| grant(Some(name))).collect()
+        names.map_err(StoreError::Name)?.into_iter().map(|name| grant(Some(name))).collect()
     };
-    let new = match (&args.access_key, &args.secret_key) {
+    let new = match pair(args.access_key.as_deref(), args.secret_key.as_ref())? {
+        Some((access, secret)) => {
+            if weakness(access, secret).is_some() {
+                output.note(
+                    "the secret can be guessed: a server that others can reach does not start with it, \
+                     unless --allow-weak-keys is given",
+                );
+            }
+            let secret = Secret(secret.to_owned());
+            NewKey { access: access.to_owned(), secret, name: args.name.clone(), grants }
+        }
+        None => generate(&args.name, grants)?,
+    };
+    keep_and_show(store, &new, output)?;
+    Ok(Exit::Success)
+}
+
+/// The pair that flags and variables give, if they do. Half of a pair is refused.
+pub(crate) fn pair<'a>(
+    access: Option<&'a str>,
+    secret: Option<&'a SecretArg>,
+) -> anyhow::Result<Option<(&'a str, &'a str)>> {
+    match (access, secret) {
         (Some(access), Some(secret)) => {
             check(access, &secret.0)?;
-            NewKey {
-                access: access.clone(),
-                secret: Secret(secret.0.clone()),
-                name: args.name.clone(),
-                grants,
-            }
+            Ok(Some((access, &secret.0)))
         }
-        (None, None) => generate(&args.name, grants)?,
-        _ => return Err(Usage("--access-key and --secret-key go together".into()).into()),
-    };
-    store.put_key(&new)?;
-    show(&new, output)?;
-    Ok(Exit::Success)
+        (None, None) => Ok(None),
+        (access, _) => {
+            let given = if access.is_some() { "access key" } else { "secret" };
+            Err(Usage(format!(
+                "only the {given} is given: DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY (or --access-key and \
+                 --secret-key) go together, so give both or neither"
+            ))
+            .into())
+        }
+    }
 }
 
 /// Every right in every bucket.
@@ -107,7 +131,6 @@ fn check(access: &str, secret: &str) -> anyhow::Result<()> {
 
 /// Keeps the pair from the environment, if it is new, with every right.
 pub(crate) fn keep(store: &Store, access: &str, secret: &str) -> anyhow::Result<()> {
-    check(access, secret)?;
     match store.key(access)? {
         Some(found) if found.key.secret.0 == secret => Ok(()),
         Some(_) => Err(Usage(format!(
@@ -126,8 +149,30 @@ pub(crate) fn keep(store: &Store, access: &str, secret: &str) -> anyhow::Result<
     }
 }
 
+/// Keeps a new key and shows it. A key that could not be shown is taken back: its secret is not
+/// known to the user, and a key that is of no use is still a way in. A reader that has left is a
+/// failure here.
+pub(crate) fn keep_and_show(store: &Store, key: &NewKey, output: &Output) -> anyhow::Result<()> {
+    match store.put_key(key) {
+        Err(StoreError::KeyExists(access)) => anyhow::bail!(
+            "access key `{access}` exists already: `drystone key revoke {access}` takes it back; without \
+             DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY a random one is made"
+        ),
+        put => put?,
+    }
+    let Err(error) = show(key, output) else { return Ok(()) };
+    let access = &key.access;
+    match store.revoke_key(access) {
+        Ok(_) => anyhow::bail!("the key was not made, because it could not be shown: {error}"),
+        Err(revoke) => anyhow::bail!(
+            "the key `{access}` could not be shown ({error}) nor taken back ({revoke}): \
+             `drystone key revoke {access}` does that"
+        ),
+    }
+}
+
 /// Shows a new key, secret included; the only time that anything does.
-pub(crate) fn show(key: &NewKey, output: &Output) -> anyhow::Result<()> {
+fn show(key: &NewKey, output: &Output) -> io::Result<()> {
     let token = bearer_token(&key.access, &key.secret.0);
     if output.json {
         #[derive(Serialize)]
@@ -137,18 +182,18 @@ pub(crate) fn show(key: &NewKey, output: &Output) -> anyhow::Result<()> {
             secret_key: &'a str,
             bearer_token: &'a str,
         }
-        let shown = Shown {
+        return output.json(&Shown {
             name: &key.name,
             access_key: &key.access,
             secret_key: &key.secret.0,
             bearer_token: &token,
-        };
-        return output.json(&shown).context("cannot show the key");
+        });
     }
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "access key    {}\nsecret key    {}\nbearer token  {token}", key.access, key.secret.0)?;
-    writeln!(out, "(shown this once; `drystone key list` names it, `drystone key revoke` takes it back)")?;
-    Ok(out.flush()?)
+    output::print(format_args!(
+        "access key    {}\nsecret key    {}\nbearer token  {token}\n\
+         (shown this once; `drystone key list` names it, `drystone key revoke` takes it back)\n",
+        key.access, key.secret.0
+    ))
 }
 
 fn list(store: &Store, output: &Output) -> Outcome {
@@ -165,22 +210,23 @@ fn list(store: &Store, output: &Output) -> Outcome {
         let rights: Vec<&str> = flags.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
         format!("{}: {}", grant.bucket.as_ref().map_or("*", BucketName::as_str), rights.join(", "))
     };
+    // A closed standard output is an error also when there is no key to list.
+    output::stdout()?;
     let mut after: Option<String> = None;
     loop {
         let page = store.keys(after.as_deref(), PAGE)?;
         let Some(last) = page.last() else { return Ok(Exit::Success) };
         after = Some(last.key.access.clone());
         for row in page {
-            let created =
-                utc(i64::try_from(row.created_ms).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000));
+            let created = output::utc_of_ms(row.created_ms);
             let grants: Vec<String> = row.key.grants.iter().map(rights).collect();
             let line = Line { access_key: row.key.access, name: row.key.name, created, grants };
             if output.json {
                 output.json(&line)?;
             } else {
-                let mut out = std::io::stdout().lock();
-                let name = line.name.escape_debug();
-                writeln!(out, "{}  {}  {name}  {}", line.access_key, line.created, line.grants.join("; "))?;
+                let Line { access_key, name, created, grants } = line;
+                let (name, grants) = (name.escape_debug(), grants.join("; "));
+                output::print(format_args!("{access_key}  {created}  {name}  {grants}\n"))?;
             }
         }
     }

@@ -2,14 +2,17 @@
 
 mod args;
 mod bench;
+mod bucket;
 mod cat;
 mod commands;
 mod counting_alloc;
 mod exit;
 mod get;
 mod heartbeat;
+mod home;
 mod interrupt;
 mod key;
+mod made_folders;
 mod malloc;
 mod new_folder;
 mod open;
@@ -20,8 +23,11 @@ mod restore;
 mod serve;
 mod serving;
 mod settings;
+mod streams;
 mod tls;
+mod variables;
 mod walk;
+mod weak_key;
 
 use std::process::ExitCode;
 
@@ -43,18 +49,23 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == args::FDWATCH) {
         return fdwatch::cli::run(std::iter::once(args::FDWATCH.into()).chain(arguments));
     }
-    let cli = Cli::from_command_line();
-    let output = Output::new(&cli.global);
-    let exit = match run(cli, &output) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let exit = Exit::of(&error);
-            if exit != Exit::Success {
-                output.error(&error);
-            }
-            exit
-        }
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(told) => return end(output::tell(&told), &Output::plain()),
     };
+    let output = Output::new(&cli.global);
+    variables::warn_of_unknown(&output);
+    end(run(cli, &output), &output)
+}
+
+fn end(outcome: Outcome, output: &Output) -> ExitCode {
+    let exit = outcome.unwrap_or_else(|error| {
+        let exit = Exit::of(&error);
+        if exit != Exit::Success {
+            output.error(&error);
+        }
+        exit
+    });
     ExitCode::from(exit as u8)
 }
 
@@ -70,6 +81,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Stat(args) => commands::stat(&settings, &args, output),
         Command::Serve(args) => serve::run(&settings, &args, output),
         Command::Key(command) => key::run(&settings, &command, output),
+        Command::Bucket(command) => bucket::run(&settings, &command, output),
         Command::Plan(args) => commands::plan(&settings, &args, output),
         Command::Bench(args) => bench::run(&settings, &args, output),
         Command::Fdwatch { arguments } => {

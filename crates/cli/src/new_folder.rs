@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::walk::{Found, Walk};
+use crate::walk::{Found, FoundFolder, Walk};
 
 /// Folders that the clean-up holds open.
 const OPEN_MAX: usize = 2;
@@ -38,7 +38,7 @@ impl NewFolder {
         let mut removed = true;
         while std::mem::take(&mut removed) {
             for found in Walk::new(&self.folder, OPEN_MAX) {
-                if let Found::EmptyFolder(path) = found
+                if let Found::Folder(FoundFolder { path, is_empty: true, .. }) = found
                     && path != self.folder
                 {
                     removed |= fs::remove_dir(path).is_ok();

@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::args::Global;
+use crate::exit::{Exit, Outcome};
+use crate::streams;
 
 /// How this run talks.
 pub(crate) struct Output {
@@ -18,6 +20,11 @@ impl Output {
         Self { json: global.json, quiet: global.quiet }
     }
 
+    /// Before the command line is understood.
+    pub(crate) fn plain() -> Self {
+        Self { json: false, quiet: false }
+    }
+
     /// Whether a progress bar makes sense.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()
@@ -25,9 +32,9 @@ impl Output {
 
     /// One JSON object on a line of standard output.
     pub(crate) fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, value)?;
-        out.write_all(b"\n")
+        let mut line = serde_json::to_vec(value)?;
+        line.push(b'\n');
+        stdout()?.write_all(&line)
     }
 
     /// The same for a command whose work matters more than what it says of it: a reader that left does not end it.
@@ -78,9 +85,77 @@ impl Output {
     }
 }
 
+/// Standard output did not take what it was given; exit code 1, or 0 when its reader has left.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct Unwritten(io::Error);
+
+impl Unwritten {
+    fn wrapped(error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), Self(error))
+    }
+}
+
+/// Standard output without a buffer; what fails is an [`Unwritten`]. The standard library's own
+/// takes a write to a descriptor that is not open for writing for a success, and drops what fails
+/// at the end of the process.
+pub(crate) struct Stdout(());
+
+/// # Errors
+/// When it was closed before the process began.
+pub(crate) fn stdout() -> io::Result<Stdout> {
+    if streams::is_stdout_closed() {
+        let closed = io::Error::new(
+            io::ErrorKind::NotConnected,
+            "it is closed; `>/dev/null` is the place for what nobody needs",
+        );
+        return Err(Unwritten::wrapped(closed));
+    }
+    Ok(Stdout(()))
+}
+
+/// Writes a text to standard output.
+pub(crate) fn print(text: impl Display) -> io::Result<()> {
+    stdout()?.write_all(text.to_string().as_bytes())
+}
+
+/// What clap has to say instead of a command line: help and the version, which are data, or what is
+/// wrong.
+pub(crate) fn tell(told: &clap::Error) -> Outcome {
+    let text = told.render();
+    if told.use_stderr() {
+        let mut err = io::stderr().lock();
+        let _ = if err.is_terminal() { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
+        return Ok(Exit::Usage);
+    }
+    if io::stdout().is_terminal() {
+        print(text.ansi())?;
+    } else {
+        print(text)?;
+    }
+    Ok(Exit::Success)
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(io::stdout(), bytes));
+        written.map_err(|errno| Unwritten::wrapped(errno.into()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A size for people.
 pub(crate) fn size(bytes: u64) -> String {
     drystone_limits::format_bytes(bytes)
+}
+
+/// `3 objects`, or `3 objects and 2 folders`.
+pub(crate) fn objects_and_folders(objects: u64, folders: u64) -> String {
+    let folders = if folders > 0 { format!(" and {folders} folders") } else { String::new() };
+    format!("{objects} objects{folders}")
 }
 
 /// Nanoseconds since 1970 as `YYYY-MM-DD HH:MM:SS` UTC.
@@ -98,6 +173,11 @@ pub(crate) fn utc(ns: i64) -> String {
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The same of milliseconds.
+pub(crate) fn utc_of_ms(ms: u64) -> String {
+    utc(i64::try_from(ms).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000))
 }
 
 #[cfg(test)]

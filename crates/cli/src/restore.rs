@@ -1,5 +1,8 @@
 //! Writes files below one folder and nowhere else: every path is resolved beneath the folder's descriptor, links inside it
 //! are not followed, and a file appears by rename when it is whole.
+//!
+//! A new folder is open to its owner only, until [`Destination::finish`] gives it its mode and its
+//! time. A folder that was there before keeps its own.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use drystone_store::{ObjectMeta, ObjectReader, StoreError};
+use drystone_sync::Mutex;
 use rustix::fs::{
     AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, open,
     openat, openat2, renameat_with, statat, unlinkat,
@@ -15,17 +19,26 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::interrupt::Interrupt;
+use crate::made_folders::{Made, MadeFolders, nameless};
 
-/// Permission bits that a file gets back. Not set-user-id and the like: a store is no place to get privileges from.
+/// Permission bits that a file or folder gets back. Not set-user-id and the like: a store is no
+/// place to get privileges from.
 const MODE_MASK: u32 = 0o777;
 const MODE_DEFAULT: u32 = 0o666;
+/// Of a folder until it is full, and for ever where no mode is known: what was put into it may have
+/// been private.
+const MODE_FOLDER: u32 = 0o700;
 /// Names tried for a temporary file. A killed `get` leaves one file for each of its threads, and a later process may have the
 /// same id.
 const TEMPORARY_NAMES_MAX: u32 = 1000;
 /// Bytes written by one call, so that a large chunk on a slow disk does not keep an interrupt waiting.
 const WRITE_BYTES_MAX: usize = 8 << 20;
 
-/// Why one file was not restored.
+/// Nothing outside the destination, whatever the links in it say.
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// Why one file or folder was not restored.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
     #[error("it exists already; use --force to replace it")]
@@ -58,7 +71,13 @@ pub(crate) struct Destination {
     umask: u32,
     /// Relaxed: it only has to give different numbers.
     temporary: AtomicU64,
+    /// A leaf but for the store's: held while folders are made and looked up, so that notes are in
+    /// the order of the folders.
+    made: Mutex<MadeFolders>,
 }
+
+/// What is known of the folder at a path below the destination.
+pub(crate) type Known<'a> = &'a dyn Fn(&str) -> Result<Option<ObjectMeta>, StoreError>;
 
 impl Destination {
     /// Opens `folder`, which must exist.
@@ -73,12 +92,45 @@ impl Destination {
             interrupt,
             umask: umask.bits(),
             temporary: AtomicU64::new(u64::from(std::process::id()) << 32),
+            made: Mutex::new(MadeFolders::new()),
         })
     }
 
-    /// For one thread.
-    pub(crate) fn restorer(&self) -> Restorer<'_> {
-        Restorer { destination: self, last: None }
+    /// For one thread. `known` is asked for each folder that has to be made.
+    pub(crate) fn restorer<'a>(&'a self, known: Known<'a>) -> Restorer<'a> {
+        Restorer { destination: self, known, last: None }
+    }
+
+    /// Gives the folders that were made their modes and times. `failed` is told of each that cannot
+    /// have them.
+    pub(crate) fn finish(&self, mut failed: impl FnMut(&str, RestoreError)) {
+        let mut made = self.made.lock();
+        loop {
+            match made.pop() {
+                Ok(Some(folder)) => {
+                    if let Err(error) = self.finish_folder(&folder) {
+                        failed(&folder.path, error);
+                    }
+                }
+                Ok(None) => return,
+                Err(source) => {
+                    let what = "read back which folders were made; they stay open to their owner only";
+                    return failed("", RestoreError::Io { what, source });
+                }
+            }
+        }
+    }
+
+    fn finish_folder(&self, made: &Made) -> Result<(), RestoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat2(&self.root, &made.path, flags, Mode::empty(), BENEATH)
+            .map_err(failed("open the folder"))?;
+        futimens(&folder, &times(made.modified_ns)).map_err(failed("set the folder's time"))?;
+        if let Some(mode) = made.mode {
+            fchmod(&folder, Mode::from_raw_mode(mode & MODE_MASK))
+                .map_err(failed("set the folder's mode"))?;
+        }
+        Ok(())
     }
 
     fn file(&self, folder: &OwnedFd, name: &str, mut reader: ObjectReader) -> Result<u64, RestoreError> {
@@ -107,13 +159,17 @@ impl Destination {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
-            let name = format!(".drystone-{:x}.part", self.temporary.fetch_add(1, Ordering::Relaxed));
+            let name = self.temporary_name();
             match openat(folder, &name, flags, Mode::from_raw_mode(mode)) {
                 Ok(file) => return Ok((name, File::from(file))),
                 Err(Errno::EXIST) if tries < TEMPORARY_NAMES_MAX => tries += 1,
                 Err(errno) => return Err(failed("create the file")(errno)),
             }
         }
+    }
+
+    fn temporary_name(&self) -> String {
+        format!(".drystone-{:x}.part", self.temporary.fetch_add(1, Ordering::Relaxed))
     }
 
     fn fill(
@@ -129,47 +185,63 @@ impl Destination {
         if mode & self.umask != 0 {
             fchmod(file, Mode::from_raw_mode(mode)).map_err(failed("set the file's mode"))?;
         }
-        futimens(file, &times(meta)).map_err(failed("set the file's time"))?;
+        futimens(file, &times(meta.modified_ns)).map_err(failed("set the file's time"))?;
         Ok(len)
     }
 
     /// Opens the folder `path` below the root, making what is missing of it.
-    fn folder(&self, path: &str) -> Result<OwnedFd, RestoreError> {
+    fn folder(&self, path: &str, known: Known<'_>) -> Result<OwnedFd, RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let whole = if path.is_empty() { "." } else { path };
-        let opened = match openat2(&self.root, whole, flags, Mode::empty(), beneath) {
+        let opened = match openat2(&self.root, whole, flags, Mode::empty(), BENEATH) {
             Err(Errno::NOENT) => {
-                self.make(path, beneath)?;
-                openat2(&self.root, whole, flags, Mode::empty(), beneath)
+                self.make(path, known)?;
+                openat2(&self.root, whole, flags, Mode::empty(), BENEATH)
             }
             opened => opened,
         };
         opened.map_err(failed("open the folder"))
     }
 
-    fn make(&self, path: &str, beneath: ResolveFlags) -> Result<(), RestoreError> {
+    fn make(&self, path: &str, known: Known<'_>) -> Result<(), RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Held to the end, so that no other thread notes a folder before the one that holds it.
+        let mut made = self.made.lock();
         let mut parent = openat(&self.root, ".", flags, Mode::empty()).map_err(failed("open the folder"))?;
+        let mut end = 0;
         for segment in path.split('/') {
             if segment.is_empty() {
                 return Err(RestoreError::Path);
             }
-            match mkdirat(&parent, segment, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            end += segment.len();
+            match mkdirat(&parent, segment, Mode::from_raw_mode(MODE_FOLDER)) {
+                Ok(()) => self.note(&mut made, &path[..end], known)?,
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make the folder")(errno)),
             }
-            parent = openat2(&parent, segment, flags, Mode::empty(), beneath)
+            parent = openat2(&parent, segment, flags, Mode::empty(), BENEATH)
                 .map_err(failed("open the folder"))?;
+            // The slash.
+            end += 1;
         }
         Ok(())
     }
+
+    /// Notes what a new folder is to get when it is full.
+    fn note(&self, made: &mut MadeFolders, path: &str, known: Known<'_>) -> Result<(), RestoreError> {
+        let Some(meta) = known(path)? else { return Ok(()) };
+        let folder = Made { path: path.to_owned(), modified_ns: meta.modified_ns, mode: meta.mode };
+        let noted = made.push(&folder, || nameless(&self.root, &self.temporary_name()));
+        noted.map_err(|source| RestoreError::Io { what: "note that the folder was made", source })
+    }
 }
 
-/// Restores one object after the other, and keeps the folder of the last one open: the next is mostly in the same. Three
-/// descriptors at a time: that folder (or, while one is made, it and its parent) and the file.
+/// Restores one object after the other, and keeps the folder of the last one open: the next is
+/// mostly in the same. Three descriptors at a time: that folder (or, while one is made, it and its
+/// parent) and the file. A fourth for all threads together, once very many folders have been made.
 pub(crate) struct Restorer<'a> {
     destination: &'a Destination,
+    known: Known<'a>,
     last: Option<(String, OwnedFd)>,
 }
 
@@ -192,7 +264,7 @@ impl Restorer<'_> {
         let kept = self.last.take().filter(|(open, _)| open == path);
         let last = match kept {
             Some(kept) => kept,
-            None => (path.to_owned(), self.destination.folder(path)?),
+            None => (path.to_owned(), self.destination.folder(path, self.known)?),
         };
         Ok(&self.last.insert(last).1)
     }
@@ -212,7 +284,8 @@ pub(crate) fn single(
     let name = path.file_name().and_then(|name| name.to_str()).ok_or(RestoreError::Path)?;
     let destination = Destination::open(folder, force, interrupt)
         .map_err(|source| RestoreError::Io { what: "open the destination's folder", source })?;
-    destination.restorer().object(name, reader)
+    // Its folder is there.
+    destination.restorer(&|_| Ok(None)).object(name, reader)
 }
 
 /// A file that notices interrupts while it is written, so that its temporary name goes away.
@@ -243,10 +316,10 @@ fn split(path: &str) -> Result<(&str, &str), RestoreError> {
     }
 }
 
-fn times(meta: &ObjectMeta) -> Timestamps {
+fn times(modified_ns: i64) -> Timestamps {
     let time = Timespec {
-        tv_sec: meta.modified_ns.div_euclid(1_000_000_000),
-        tv_nsec: meta.modified_ns.rem_euclid(1_000_000_000),
+        tv_sec: modified_ns.div_euclid(1_000_000_000),
+        tv_nsec: modified_ns.rem_euclid(1_000_000_000),
     };
     Timestamps { last_access: time, last_modification: time }
 }

@@ -1,7 +1,7 @@
 //! `serve`: the server over one store, until a signal.
 
 use std::fs;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -13,17 +13,21 @@ use drystone_server::{Closing, Server, ServerConfig, UnderWay};
 use drystone_store::{BucketName, NewKey, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, ServeArgs};
 use crate::exit::{Exit, Outcome, Usage};
 use crate::key;
 use crate::malloc;
 use crate::open;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::serving::{self, Reload, Serving};
 use crate::settings::Settings;
 use crate::tls::Tls;
+use crate::weak_key;
 
+/// The filter of the log. It has no flag.
+const LOG_VARIABLE: &str = "DRYSTONE_LOG";
 /// How long calls of the disk may take to return once everybody is gone.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// The same after a second signal.
@@ -35,6 +39,15 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     malloc::bound();
     // Before anything is made or shown.
     let tls = Tls::read(args)?;
+    let filter = log_filter()?;
+    let pair = key::pair(args.access_key.as_deref(), args.secret_key.as_ref())?;
+    let listen = serving::listen(args, &settings.file);
+    let may_be_guessed = !weak_key::is_reachable(listen) || args.allow_weak_keys;
+    if let Some((access, secret)) = pair
+        && !may_be_guessed
+    {
+        weak_key::check(access, secret, listen)?;
+    }
     let settings = settings.with_store(args.folder.as_ref());
     let folder = settings.store()?.clone();
     open::check_folder(&folder)?;
@@ -57,9 +70,18 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         let bucket = BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
         store.create_bucket(&bucket)?;
     }
-    let listen = serving::listen(args, &settings.file);
-    let key = first_key(&store, args, listen)?;
-    log(args.log);
+    let key = first_key(&store, pair, listen)?;
+    if !may_be_guessed {
+        weak_key::check_all(&store, listen)?;
+    }
+    log(args.log, filter);
+    if weak_key::is_reachable(listen) && tls.is_none() {
+        tracing::warn!(
+            address = %listen,
+            "without TLS keys can be read on the way (Basic, bearer tokens): use --tls-cert and --tls-key, or a proxy \
+             that speaks TLS"
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -74,8 +96,7 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         let server = server.with_context(|| format!("cannot listen on {listen}"))?;
         // Not before it is certain that there will be a server to use it with.
         if let FirstKey::New(new) = &key {
-            store.put_key(new)?;
-            key::show(new, output)?;
+            key::keep_and_show(&store, new, output)?;
         }
         let closing = server.closing();
         let limits = Reload::new(server.controls(), args, settings, chunking, plan);
@@ -136,19 +157,15 @@ enum FirstKey {
 }
 
 /// Sees to it that there is a key: the one from the environment, one that exists, or a new one.
-fn first_key(store: &Store, args: &ServeArgs, listen: SocketAddr) -> anyhow::Result<FirstKey> {
-    match (&args.access_key, &args.secret_key) {
-        (Some(access), Some(secret)) => {
-            key::keep(store, access, &secret.0)?;
-            return Ok(FirstKey::Kept);
-        }
-        (None, None) => {}
-        _ => return Err(Usage("DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY go together".into()).into()),
+fn first_key(store: &Store, pair: Option<(&str, &str)>, listen: SocketAddr) -> anyhow::Result<FirstKey> {
+    if let Some((access, secret)) = pair {
+        key::keep(store, access, secret)?;
+        return Ok(FirstKey::Kept);
     }
     if !store.keys(None, 1)?.is_empty() {
         return Ok(FirstKey::Kept);
     }
-    if !listen.ip().is_loopback() {
+    if weak_key::is_reachable(listen) {
         return Err(Usage(format!(
             "{listen} can be reached from elsewhere, and there is no key yet: make one first with \
              `drystone --store … key create --name me --admin`, or set DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY"
@@ -158,12 +175,24 @@ fn first_key(store: &Store, args: &ServeArgs, listen: SocketAddr) -> anyhow::Res
     Ok(FirstKey::New(key::generate("first start", key::everything())?))
 }
 
-fn log(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("DRYSTONE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,drystone=info"))
-        // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good for a while.
-        .add_directive("s3s=off".parse().expect("a target and a level are a directive"));
+/// What the log says: a text that is not understood is refused, rather than taken for the default.
+fn log_filter() -> Result<EnvFilter, Usage> {
+    let text = std::env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty());
+    let text = text.unwrap_or_else(|| "warn,drystone=info".into());
+    let refused =
+        |why: String| Usage(format!("{LOG_VARIABLE}: {why}; try `debug`, or `warn,drystone=debug`"));
+    let text = text.to_str().ok_or_else(|| refused("it is not UTF-8".into()))?;
+    let filter = EnvFilter::builder().parse(text).map_err(|error| refused(error.to_string()))?;
+    // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good
+    // for a while.
+    Ok(filter.add_directive("s3s=off".parse().expect("a target and a level are a directive")))
+}
+
+fn log(format: LogFormat, filter: EnvFilter) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost. Telling so on standard error, which is where it cannot
+    // be written, would be a panic.
+    let log = log.log_internal_errors(false);
     // A second subscriber cannot be: this is the only place that sets one.
     let _ = match format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
@@ -185,12 +214,15 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
     let has_terminal = std::io::stderr().is_terminal();
     let address = server.address()?;
-    if output.json {
-        output.json(&serde_json::json!({ "address": format!("{scheme}://{address}") }))?;
+    let said = if output.json {
+        output.json(&serde_json::json!({ "address": format!("{scheme}://{address}") }))
     } else {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "listening on {scheme}://{address}")?;
-        out.flush()?;
+        output::print(format_args!("listening on {scheme}://{address}\n"))
+    };
+    match said {
+        // A reader that has left does not end a server.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        said => said?,
     }
     notify("READY=1");
     let quit = async {

@@ -10,6 +10,7 @@ use drystone_store::{BucketName, SyncPolicy};
 
 use crate::args::{BucketArg, Global, Sync};
 use crate::exit::Usage;
+use crate::home;
 
 pub(crate) const BUCKET_DEFAULT: &str = "default";
 /// A settings file has a dozen lines.
@@ -130,7 +131,12 @@ impl Source {
             }
             Err(error) => return Err(error).context(format!("cannot read {}", path.display())),
         }
-        Config::parse(&text).map_err(|error| Usage(format!("{}: {error}", path.display())).into())
+        let refused = |error: &dyn std::fmt::Display| Usage(format!("{}: {error}", path.display()));
+        let mut config = Config::parse(&text).map_err(|error| refused(&error))?;
+        if let Some(store) = &mut config.store {
+            *store = home::expand(store).map_err(|error| refused(&format_args!("store: {error}")))?;
+        }
+        Ok(config)
     }
 }
 

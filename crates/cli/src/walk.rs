@@ -17,12 +17,23 @@ const DEPTH_MAX: usize = 2048;
 pub(crate) enum Found {
     /// A regular file, by the folder's word; it may be something else by the time it is opened.
     File(PathBuf),
-    /// A folder with nothing in it.
-    EmptyFolder(PathBuf),
+    /// A folder that was read to its end, after everything in it.
+    Folder(FoundFolder),
     /// A symbolic link, socket, device or the like.
     Other(PathBuf, &'static str),
     /// A folder that cannot be read.
     Unreadable(PathBuf, io::Error),
+}
+
+/// A folder as it was when the walk entered it.
+pub(crate) struct FoundFolder {
+    pub(crate) path: PathBuf,
+    /// Nothing was in it.
+    pub(crate) is_empty: bool,
+    /// Permission bits and those beside them.
+    pub(crate) mode: u32,
+    /// Nanoseconds since 1970.
+    pub(crate) modified_ns: i64,
 }
 
 pub(crate) struct Walk {
@@ -42,7 +53,16 @@ struct Level {
     dir: Option<Dir>,
     /// Where to go on when it is opened again.
     position: i64,
-    empty: bool,
+    is_empty: bool,
+    /// As of the first time that it was opened.
+    mode: u32,
+    modified_ns: i64,
+}
+
+impl Level {
+    fn new() -> Self {
+        Self { dir: None, position: 0, is_empty: true, mode: 0, modified_ns: 0 }
+    }
 }
 
 enum Step {
@@ -64,7 +84,7 @@ impl Walk {
             below: PathBuf::new(),
             skip: None,
         };
-        walk.levels.push(Level { dir: None, position: 0, empty: true });
+        walk.levels.push(Level::new());
         walk
     }
 
@@ -93,15 +113,19 @@ impl Walk {
         let follow = if self.levels.len() == 1 { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | follow;
         let folder = openat(CWD, self.path(), flags, Mode::empty())?;
-        if let Some(skip) = self.skip {
-            let stat = rustix::fs::fstat(&folder)?;
-            if (stat.st_dev, stat.st_ino) == skip {
-                return Ok(false);
-            }
+        let stat = rustix::fs::fstat(&folder)?;
+        if self.skip == Some((stat.st_dev, stat.st_ino)) {
+            return Ok(false);
         }
         let mut dir = Dir::new(folder)?;
         if let Some(level) = self.levels.last_mut() {
-            if level.position != 0 {
+            if level.position == 0 {
+                level.mode = stat.st_mode & 0o7777;
+                level.modified_ns = stat
+                    .st_mtime
+                    .saturating_mul(1_000_000_000)
+                    .saturating_add(stat.st_mtime_nsec.cast_signed());
+            } else {
                 dir.seek(level.position)?;
             }
             level.dir = Some(dir);
@@ -115,7 +139,7 @@ impl Walk {
             return Ok(Step::Skip);
         }
         let here = self.path();
-        let Some(Level { dir: Some(dir), position, empty }) = self.levels.last_mut() else {
+        let Some(Level { dir: Some(dir), position, is_empty, .. }) = self.levels.last_mut() else {
             return Ok(Step::Leave);
         };
         let Some(entry) = dir.next() else { return Ok(Step::Leave) };
@@ -125,7 +149,7 @@ impl Walk {
         if name == c"." || name == c".." {
             return Ok(Step::Again);
         }
-        *empty = false;
+        *is_empty = false;
         let path = here.join(OsStr::from_bytes(name.to_bytes()));
         let kind = match entry.file_type() {
             FileType::Unknown => FileType::from_raw_mode(rustix::fs::lstat(&path)?.st_mode),
@@ -141,11 +165,13 @@ impl Walk {
         })
     }
 
-    fn leave(&mut self) {
-        if self.levels.pop().is_some_and(|level| level.dir.is_some()) {
+    fn leave(&mut self) -> Option<Level> {
+        let left = self.levels.pop();
+        if left.as_ref().is_some_and(|level| level.dir.is_some()) {
             self.open -= 1;
         }
         self.below.pop();
+        left
     }
 }
 
@@ -165,7 +191,7 @@ impl Iterator for Walk {
                 }
                 Ok(Step::Enter(below)) => {
                     self.below = below;
-                    self.levels.push(Level { dir: None, position: 0, empty: true });
+                    self.levels.push(Level::new());
                 }
                 Ok(Step::Skip) => {
                     let path = self.path();
@@ -174,10 +200,9 @@ impl Iterator for Walk {
                 }
                 Ok(Step::Leave) => {
                     let path = self.path();
-                    let empty = self.levels.last().is_some_and(|level| level.empty);
-                    self.leave();
-                    if empty {
-                        return Some(Found::EmptyFolder(path));
+                    if let Some(level) = self.leave() {
+                        let Level { is_empty, mode, modified_ns, .. } = level;
+                        return Some(Found::Folder(FoundFolder { path, is_empty, mode, modified_ns }));
                     }
                 }
                 Err(error) => {
@@ -195,12 +220,18 @@ impl Iterator for Walk {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     fn names(root: &Path, open_max: usize) -> Vec<String> {
         let mut names: Vec<String> = Walk::new(root, open_max)
             .map(|found| match found {
                 Found::File(path) => path.strip_prefix(root).unwrap().display().to_string(),
-                Found::EmptyFolder(path) => format!("{}/", path.strip_prefix(root).unwrap().display()),
+                Found::Folder(FoundFolder { path, is_empty, mode, .. }) => {
+                    let meta = fs::metadata(&path).unwrap();
+                    assert_eq!(mode, meta.mode() & 0o7777, "{}", path.display());
+                    let empty = if is_empty { "empty" } else { "" };
+                    format!("{}/{empty}", path.strip_prefix(root).unwrap().display())
+                }
                 Found::Other(path, kind) => format!("{kind} {}", path.strip_prefix(root).unwrap().display()),
                 Found::Unreadable(path, error) => format!("{error} {}", path.display()),
             })
@@ -220,10 +251,12 @@ mod tests {
             .map(|found| match found {
                 Found::File(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
                 Found::Other(_, kind) => kind.to_owned(),
-                _ => "?".to_owned(),
+                Found::Folder(folder) => format!("{}/", folder.path.file_name().unwrap().to_string_lossy()),
+                Found::Unreadable(..) => "?".to_owned(),
             })
             .collect();
-        assert_eq!(found.len(), 2);
+        // The folder `a` and the root; nothing of the one to skip.
+        assert_eq!(found.len(), 4);
         assert!(
             found.contains(&"f".to_owned()) && found.contains(&"the store itself".to_owned()),
             "{found:?}"
@@ -244,8 +277,11 @@ mod tests {
             folder = folder.join(format!("d{depth}"));
             below = format!("{below}d{depth}/");
             fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700 + depth)).unwrap();
+            expected.push(below.clone());
         }
-        expected.push(below);
+        *expected.last_mut().unwrap() += "empty";
+        expected.push("/".into());
         std::os::unix::fs::symlink("f0", root.path().join("link")).unwrap();
         expected.push("a symbolic link link".into());
         expected.sort();

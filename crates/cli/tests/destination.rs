@@ -3,34 +3,9 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use drystone_testkit::noise::Noise;
 use support::{Sandbox, args, tree};
-
-#[test]
-fn folders_are_made_with_the_default_mode_and_the_time_of_now() {
-    let sandbox = Sandbox::new();
-    let (holding, empty) = (sandbox.path("s/holding"), sandbox.path("s/empty"));
-    tree::file(&holding.join("f"), 1, 10);
-    fs::create_dir(&empty).unwrap();
-    for folder in [&holding, &empty] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
-        let old = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
-        fs::File::open(folder).and_then(|folder| folder.set_times(old)).unwrap();
-    }
-    sandbox.ok(args!["put", "s"]);
-    let before = fs::metadata(sandbox.path("")).unwrap().mtime();
-    let into = sandbox.get("s");
-    // What a folder made here and now gets.
-    fs::create_dir(sandbox.path("made")).unwrap();
-    let expected = fs::metadata(sandbox.path("made")).unwrap().mode();
-    for name in ["s", "s/holding", "s/empty"] {
-        let found = fs::metadata(into.path().join(name)).unwrap();
-        assert_eq!(found.mode(), expected, "{name}");
-        assert!(found.mtime() >= before, "{name}");
-    }
-}
 
 #[test]
 fn a_get_that_restores_nothing_leaves_no_new_folder() {
@@ -49,6 +24,12 @@ fn a_get_that_restores_nothing_leaves_no_new_folder() {
             assert!(!sandbox.path("new").exists() && !sandbox.path("made").exists(), "{name} {dest}");
         }
     }
+    // A tree of which only the folders are whole is none either.
+    tree::file(&sandbox.path("t/in/f"), 1, 10);
+    fs::write(sandbox.path("t/in/f"), &bytes).unwrap();
+    sandbox.ok(args!["put", "t"]);
+    sandbox.fails(5, args!["get", "t", "new"]);
+    assert!(!sandbox.path("new").exists());
     // A folder that was there stays, and so does what came before the failure.
     fs::create_dir(sandbox.path("there")).unwrap();
     sandbox.fails(4, args!["get", "nothing", "there"]);

@@ -35,6 +35,7 @@ fn every_command_has_help_and_a_manual_page() {
         "bench",
         "serve",
         "key",
+        "bucket",
         "completions",
         "man",
     ];

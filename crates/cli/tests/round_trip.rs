@@ -13,12 +13,14 @@ use support::{Sandbox, args, assert_nothing_temporary_below};
 fn a_tree_comes_back(sandbox: &Sandbox, boundaries: &[usize]) {
     let source = sandbox.path("source");
     tree::awkward(&source, 7, boundaries);
-    let expected = tree::read(&source);
+    let (expected, folders) = (tree::read(&source), tree::folders(&source));
     let put = sandbox.ok(args!["--json", "put", source]);
-    assert_eq!(put.summary("objects"), expected.len() as u64);
+    let files = expected.values().filter(|entry| matches!(entry, Entry::File { .. })).count();
+    assert_eq!((put.summary("objects"), put.summary("folders")), (files as u64, folders.len() as u64));
     assert_eq!((put.summary("failed"), put.summary("skipped"), put.summary("changed")), (0, 0, 0));
     let into = sandbox.get("source");
     tree::assert_same(&tree::read(&into.path().join("source")), &expected);
+    assert_eq!(tree::folders(&into.path().join("source")), folders);
     assert_nothing_temporary_below(into.path());
 }
 
@@ -63,7 +65,7 @@ fn links_and_the_like_are_skipped_and_named() {
     put.says(&["link: skipped, it is a symbolic link", "dangling: skipped", "loop: skipped"]);
     put.says(&["fifo: skipped, it is a FIFO", "socket: skipped, it is a socket"]);
     assert_eq!((put.summary("objects"), put.summary("skipped")), (1, 5));
-    assert_eq!(sandbox.ok(args!["ls"]).text(), "source/file\n");
+    assert_eq!(sandbox.ok(args!["ls"]).text(), "source/\nsource/file\n");
 }
 
 #[test]
@@ -162,7 +164,11 @@ fn the_folder_dot_is_stored_under_its_real_name() {
                 .unwrap()
                 .success()
         );
-        assert_eq!(sandbox.ok(args!["ls"]).text(), "real name/sub/f\n", "{source}");
+        assert_eq!(
+            sandbox.ok(args!["ls"]).text(),
+            "real name/\nreal name/sub/\nreal name/sub/f\n",
+            "{source}"
+        );
         sandbox.ok(args!["rm", "-r", "real name"]);
     }
 }
@@ -191,6 +197,7 @@ fn listings_page_and_begin_where_they_are_told() {
     tree::many(&source, 1, 2100, 3);
     sandbox.ok(args!["put", source]);
     let mut expected: Vec<String> = tree::read(&source).keys().map(|name| format!("s/{name}")).collect();
+    expected.extend(tree::folders(&source).keys().map(|name| format!("s/{name}")));
     expected.sort();
     let lines = |args: &[&std::ffi::OsStr]| -> Vec<String> {
         sandbox.ok(args).text().lines().map(str::to_owned).collect()
@@ -261,14 +268,15 @@ fn json_lines_add_up() {
     let get = sandbox.ok(args!["--json", "get", "s", sandbox.path("into")]);
     for ran in [&put, &get] {
         let lines = ran.json();
-        assert_eq!(lines.len(), 251);
-        let sum = |name: &str| lines[..250].iter().map(|line| line[name].as_u64().unwrap()).sum::<u64>();
+        // 250 files in three folders, and the folder that they are in.
+        assert_eq!((lines.len(), ran.summary("folders")), (255, 4));
+        let sum = |name: &str| lines[..254].iter().map(|line| line[name].as_u64().unwrap()).sum::<u64>();
         assert_eq!((ran.summary("objects"), ran.summary("bytes")), (250, bytes_total));
         assert_eq!(sum("size"), bytes_total);
         assert_eq!(ran.err, "");
     }
     let lines = put.json();
-    let new: u64 = lines[..250].iter().map(|line| line["new_bytes"].as_u64().unwrap()).sum();
+    let new: u64 = lines[..254].iter().map(|line| line["new_bytes"].as_u64().unwrap()).sum();
     assert_eq!(put.summary("new_bytes"), new);
     assert_eq!(put.summary("new_bytes") + put.summary("saved_bytes"), bytes_total);
 }

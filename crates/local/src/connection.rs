@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use drystone_store::{StoreError, SyncPolicy};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::format::{OpenError, failed};
-use crate::schema;
+use crate::{migration, schema};
 
 /// How long a transaction waits for another process's. Transactions are short; a minute means that something is wrong.
 const BUSY_WAIT: Duration = Duration::from_secs(60);
@@ -34,12 +34,9 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
         let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        let transaction = db.transaction()?;
-        if transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == 0 {
-            transaction.execute_batch(schema::CREATE)?;
-            transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", schema::USER_VERSION)?;
-        }
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+        migration::take_steps(&transaction)?;
         transaction.commit()
     };
     made().map_err(|error| damaged(path, &error))
@@ -65,7 +62,7 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         // value. The schema leaves one good plan for each of ours: promise that the values do not matter.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let version = migration::version(&db)?;
         let policy = match sync {
             SyncPolicy::Commit => "FULL",
             // Not OFF: a checkpoint under OFF would also un-sync what another process has acknowledged as durable.
@@ -81,7 +78,7 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok((db, application, version))
     };
-    let (db, application, version) = match opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+    let (mut db, application, version) = match opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
         Err(error) if is_read_only(path, &error) => {
             let file = frozen(path)?;
             let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -93,9 +90,13 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         let detail = format!("its application id is {application:#x}");
         return Err(OpenError::DamagedRecords { path: path.to_owned(), detail });
     }
+    let version = match version {
+        1..schema::VERSION => migration::run(&mut db, version).map_err(|error| damaged(path, &error))?,
+        version => version,
+    };
     match version {
-        schema::USER_VERSION => Ok(db),
-        newer if newer > schema::USER_VERSION => Err(OpenError::NewerFormat { found: newer.unsigned_abs() }),
+        schema::VERSION => Ok(db),
+        newer if newer > schema::VERSION => Err(OpenError::NewerRecords { found: newer.unsigned_abs() }),
         odd => {
             Err(OpenError::DamagedRecords { path: path.to_owned(), detail: format!("its version is {odd}") })
         }
@@ -142,6 +143,11 @@ fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
         Some(ErrorCode::DiskFull) => {
             let source = io::Error::new(io::ErrorKind::StorageFull, error.to_string());
             OpenError::Io { what: "write", path: path.to_owned(), source }
+        }
+        Some(ErrorCode::DatabaseBusy) => {
+            let detail = "another process has held the database for a minute";
+            let source = io::Error::new(io::ErrorKind::TimedOut, detail);
+            OpenError::Io { what: "open", path: path.to_owned(), source }
         }
         // Nothing is known of the bytes, so there is no advice to put others in their place.
         Some(ErrorCode::SystemIoFailure) => {
@@ -213,6 +219,7 @@ mod tests {
         check(rusqlite::ffi::SQLITE_IOERR_SHMSIZE, false);
         check(rusqlite::ffi::SQLITE_FULL, false);
         check(rusqlite::ffi::SQLITE_CANTOPEN, false);
+        check(rusqlite::ffi::SQLITE_BUSY, false);
         check(rusqlite::ffi::SQLITE_CORRUPT, true);
         check(rusqlite::ffi::SQLITE_NOTADB, true);
     }

@@ -12,6 +12,7 @@ use crate::LocalConfig;
 use crate::connection::{self, refused};
 use crate::format::OpenError;
 use crate::segments::SegmentFiles;
+use crate::{migration, schema};
 
 /// Milliseconds since 1970 by the database's clock.
 pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
@@ -103,6 +104,9 @@ impl SqliteRecords {
         what: &'static str,
         body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
+        if self.is_read_only {
+            return Err(refused(what)(sqlite_error(rusqlite::ffi::SQLITE_READONLY, None)));
+        }
         transaction(&mut self.writer.lock(), body).map_err(refused(what))
     }
 
@@ -183,9 +187,19 @@ fn transaction<T>(
     body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // A newer process may have moved the store on while this one had it open. What its tables mean
+    // now is not known here.
+    if migration::version(&transaction)? != schema::VERSION {
+        let detail = "a newer drystone has changed the tables of this store: stop this process, and start the newer version";
+        return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())));
+    }
     let value = body(&transaction)?;
     transaction.commit()?;
     Ok(value)
+}
+
+fn sqlite_error(code: i32, detail: Option<String>) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), detail)
 }
 
 /// Segments that were written without syncing, at most 256 behind `after`. Ids begin with 1.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use drystone_chunker::Chunking;
 use serde::{Deserialize, Serialize};
 
-use crate::{connection, records_path, segments_path};
+use crate::{connection, records_path, schema, segments_path};
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -34,6 +34,15 @@ pub enum OpenError {
     #[error("the store has format {found}, this drystone reads up to {FORMAT_VERSION}: use a newer drystone")]
     NewerFormat {
         /// The store's format.
+        found: u64,
+    },
+    /// A later version has changed the database's tables.
+    #[error(
+        "the records of the store have version {found}, this drystone knows them up to {}: use a newer drystone",
+        schema::VERSION
+    )]
+    NewerRecords {
+        /// The version of the tables.
         found: u64,
     },
     /// `drystone.toml` does not say what it must.

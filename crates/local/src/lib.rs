@@ -10,6 +10,7 @@
 mod connection;
 mod database;
 mod format;
+mod migration;
 mod records;
 mod records_commit;
 mod records_copy;
@@ -88,8 +89,9 @@ impl LocalStore {
         format::read(folder)
     }
 
-    /// Opens the store in `folder`. Where it cannot be written to, by its permissions or because the file system is mounted
-    /// read-only, it can be read, provided that whoever wrote last closed it.
+    /// Opens the store in `folder`, and moves the database of an earlier version on to today's, in
+    /// one transaction. Where it cannot be written to, by its permissions or because the file
+    /// system is mounted read-only, it can be read, provided that whoever wrote last closed it.
     ///
     /// # Errors
     /// When it is not a store, of a newer format, or its database is missing or damaged.

@@ -5,9 +5,9 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta,
-    ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError,
-    Totals, UploadId, UploadRow,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket, NewKey,
+    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session,
+    SessionId, StoreError, Totals, UploadId, UploadRow,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -105,13 +105,16 @@ impl Records for SqliteRecords {
         })
     }
 
-    fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+    fn create_bucket(&self, bucket: &NewBucket) -> Result<bool> {
         // Asked before, so that the common case does not wait for a writer.
-        if self.read("cannot look a bucket up", |db| records_read::bucket(db, bucket))?.is_some() {
+        if self.read("cannot look a bucket up", |db| records_read::bucket(db, &bucket.name))?.is_some() {
             return Ok(false);
         }
-        let sql = format!("INSERT OR IGNORE INTO buckets (name, created_ms) VALUES (?1, {NOW_MS})");
-        self.write("cannot create a bucket", |tx| tx.execute(&sql, [bucket.as_str()]).map(|rows| rows == 1))
+        let sql = format!(
+            "INSERT OR IGNORE INTO buckets (name, created_ms, public, region) VALUES (?1, {NOW_MS}, ?2, ?3)"
+        );
+        let values = params![bucket.name.as_str(), bucket.public, bucket.region];
+        self.write("cannot create a bucket", |tx| tx.execute(&sql, values).map(|rows| rows == 1))
     }
 
     fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>> {
@@ -163,6 +166,24 @@ impl Records for SqliteRecords {
             Ok(Some(Some((object, rows))))
         })?;
         found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+    }
+
+    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+        self.write("cannot change an object", |tx| {
+            let Some(row) = records_read::bucket(tx, bucket)? else {
+                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
+            };
+            let Some(mut object) = records_read::object(tx, row, key)? else {
+                return Ok(Err(StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }));
+            };
+            match value {
+                Some(value) => drop(object.meta.system.insert(name.into(), value.into())),
+                None => drop(object.meta.system.remove(name)),
+            }
+            let sql = "UPDATE objects SET system_meta = ?3 WHERE bucket = ?1 AND key = ?2";
+            let values = params![row, key.as_str(), records_commit::json(&object.meta.system)?];
+            tx.prepare_cached(sql)?.execute(values).map(|_| Ok(()))
+        })?
     }
 
     fn list(
@@ -260,6 +281,18 @@ impl Records for SqliteRecords {
         self.write_durably("cannot complete a multipart upload", |tx| {
             records_copy::complete_upload(tx, upload, completion)
         })?
+    }
+
+    fn object_parts(
+        &self,
+        manifest: ManifestId,
+        upload: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<ObjectParts> {
+        self.read("cannot list the parts of an object", |db| {
+            records_manifest::object_parts(db, manifest, upload, after, limit)
+        })
     }
 
     fn put_key(&self, key: &NewKey) -> Result<()> {

@@ -96,6 +96,7 @@ pub(crate) fn complete_upload(
     let (size, content) = (composite.size(), composite.content());
     let row = ObjectRow { key: begun.key, size, content, meta, manifest };
     put_object(tx, &NewObject::of(bucket, &row))?;
+    records_manifest::remember_parts(tx, manifest, upload, &completion.parts)?;
     records_uploads::remove(tx, upload)?;
     Ok(Ok(row))
 }

@@ -1,15 +1,17 @@
-//! Manifests: read in pages, and put together from others.
+//! Manifests: read in pages, and put together from others; and which parts of an upload they were
+//! put together from.
 
 use std::ops::Range;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    Composite, ContentHash, Location, ManifestId, ManifestRow, PlainSlice, SegmentId, StoreError,
+    Composite, ContentHash, Location, ManifestId, ManifestRow, NamedPart, ObjectPart, ObjectParts,
+    PlainSlice, SegmentId, StoreError, UploadId,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::database::{int, limit_of, uint};
-use crate::records_read::hash;
+use crate::records_read::{hash, named};
 
 /// A place in a manifest as SQLite has them; there are none beyond.
 fn place(offset: u64) -> i64 {
@@ -123,6 +125,50 @@ pub(crate) fn add_to(
         }),
         None => Err(StoreError::Inconsistent(format!("there is no manifest {manifest}"))),
     })
+}
+
+/// Remembers with a manifest which parts of an upload it was put together from, while the upload is
+/// still there. One statement for all of them: others wait for this transaction.
+pub(crate) fn remember_parts(
+    tx: &Transaction<'_>,
+    manifest: ManifestId,
+    upload: UploadId,
+    parts: &[NamedPart],
+) -> rusqlite::Result<()> {
+    let numbers: Vec<u32> = parts.iter().map(|part| part.number).collect();
+    let numbers = serde_json::to_string(&numbers)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    // CROSS: the list is read once, and each part looked up. The other way round it is quadratic.
+    tx.prepare_cached(
+        "INSERT INTO object_parts (manifest, upload, number, offset, size, system_meta)
+         SELECT ?1, p.upload, row_number() OVER named, sum(p.size) OVER named - p.size, p.size, p.system_meta
+         FROM json_each(?3) n CROSS JOIN parts p ON p.upload = ?2 AND p.number = n.value
+         WINDOW named AS (ORDER BY p.number)",
+    )?
+    .execute(params![int(manifest.0), int(upload.0), numbers])
+    .map(drop)
+}
+
+/// Parts that are remembered with a manifest.
+pub(crate) fn object_parts(
+    db: &Connection,
+    manifest: ManifestId,
+    upload: UploadId,
+    after: u32,
+    limit: usize,
+) -> rusqlite::Result<ObjectParts> {
+    let (manifest, upload) = (int(manifest.0), place(upload.0));
+    let sql = "SELECT coalesce(max(number), 0) FROM object_parts WHERE manifest = ?1 AND upload = ?2";
+    let total = db.prepare_cached(sql)?.query_row([manifest, upload], |row| row.get(0))?;
+    let mut statement = db.prepare_cached(
+        "SELECT number, offset, size, system_meta FROM object_parts
+         WHERE manifest = ?1 AND upload = ?2 AND number > ?3 ORDER BY number LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![manifest, upload, after, limit_of(limit)], |row| {
+        let (offset, size) = (uint(row.get(1)?)?, uint(row.get(2)?)?);
+        Ok(ObjectPart { number: row.get(0)?, offset, size, system: named(row, 3)? })
+    })?;
+    Ok(ObjectParts { total, page: rows.collect::<rusqlite::Result<_>>()? })
 }
 
 /// The manifest of a composite: a new one, or the plain one that it is all of.

@@ -5,7 +5,8 @@ use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, ContentHash, Key, KnownChunk, ManifestId, ObjectMeta, ObjectRow, Totals,
+    BucketName, BucketRow, ChunkRef, ContentHash, Key, KnownChunk, ManifestId, ObjectMeta, ObjectRow, TAGS,
+    Totals,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -14,6 +15,14 @@ use crate::database::{limit_of, uint};
 
 const OBJECT_COLUMNS: &str =
     "key, size, content, media_type, user_meta, system_meta, modified_ns, mode, manifest";
+
+/// SQL for a column of properties without [`TAGS`], which would make pages of lists long. Few rows
+/// have any, and it is told without reading the document.
+pub(crate) fn without_tags(column: &str) -> String {
+    format!(
+        "CASE WHEN instr({column}, '\"{TAGS}\":') = 0 THEN {column} ELSE json_remove({column}, '$.{TAGS}') END"
+    )
+}
 
 /// A column that does not hold what it must, in a database that somebody or something has damaged.
 pub(crate) fn unreadable(
@@ -56,11 +65,13 @@ fn a_bucket(row: &Row<'_>) -> rusqlite::Result<BucketRow> {
         name: BucketName::new(row.get::<_, String>(0)?).map_err(|error| unreadable(0, error))?,
         created_ms: uint(row.get(1)?)?,
         public: row.get(2)?,
+        region: row.get(3)?,
     })
 }
 
 pub(crate) fn bucket_row(db: &Connection, name: &BucketName) -> rusqlite::Result<Option<BucketRow>> {
-    let mut statement = db.prepare_cached("SELECT name, created_ms, public FROM buckets WHERE name = ?1")?;
+    let sql = "SELECT name, created_ms, public, region FROM buckets WHERE name = ?1";
+    let mut statement = db.prepare_cached(sql)?;
     statement.query_row([name.as_str()], a_bucket).optional()
 }
 
@@ -70,7 +81,7 @@ pub(crate) fn buckets(
     limit: usize,
 ) -> rusqlite::Result<Vec<BucketRow>> {
     let mut statement = db.prepare_cached(
-        "SELECT name, created_ms, public FROM buckets WHERE name > ?1 ORDER BY name LIMIT ?2",
+        "SELECT name, created_ms, public, region FROM buckets WHERE name > ?1 ORDER BY name LIMIT ?2",
     )?;
     let after = after.map_or("", BucketName::as_str);
     let rows = statement.query_map(params![after, limit_of(limit)], a_bucket)?;
@@ -124,8 +135,9 @@ pub(crate) fn list(
         Bound::Excluded(after) => (prefix.max(after), after),
         Bound::Unbounded => (prefix, ""),
     };
+    let columns = OBJECT_COLUMNS.replace("system_meta", &without_tags("system_meta"));
     let sql = format!(
-        "SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ?1 AND key >= ?2 AND key > ?3 ORDER BY key LIMIT ?4"
+        "SELECT {columns} FROM objects WHERE bucket = ?1 AND key >= ?2 AND key > ?3 ORDER BY key LIMIT ?4"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(params![bucket, first, after, limit_of(limit)])?;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::database::{NOW_MS, int, limit_of, uint};
 use crate::records_commit::json;
-use crate::records_read::{hash, named, object_meta, unreadable};
+use crate::records_read::{hash, named, object_meta, unreadable, without_tags};
 
 const UPLOAD_COLUMNS: &str = "u.id, b.name, u.key, u.created_ms,
     u.media_type, u.user_meta, u.system_meta, u.modified_ns, u.mode";
@@ -87,8 +87,9 @@ pub(crate) fn uploads(
 ) -> rusqlite::Result<Vec<UploadRow>> {
     // As for objects: those with a prefix are neighbours. Ids begin at 1.
     let (after_key, after_id) = after.unwrap_or(("", UploadId(0)));
+    let columns = UPLOAD_COLUMNS.replace("u.system_meta", &without_tags("u.system_meta"));
     let sql = format!(
-        "SELECT {UPLOAD_COLUMNS} FROM uploads u JOIN buckets b ON b.id = u.bucket
+        "SELECT {columns} FROM uploads u JOIN buckets b ON b.id = u.bucket
          WHERE u.bucket = ?1 AND u.key >= ?2 AND (u.key, u.id) > (?3, ?4) ORDER BY u.key, u.id LIMIT ?5"
     );
     let mut statement = db.prepare_cached(&sql)?;

@@ -1,13 +1,47 @@
-//! The database's tables; `docs/format.md` explains them.
+//! The database's tables, version by version; `docs/format.md` explains them.
+//!
+//! A step that has been released is never changed: stores have taken it. The tables of today are
+//! what all steps make together.
+//!
+//! A process of an earlier version may have the store open while a step is taken, and goes on with
+//! the statements that it knows. So that it does no harm, a step only adds what such a process may
+//! leave out: tables, and columns that may be null. From version 2 on a process notices at its next
+//! transaction that the store was moved on, and writes no more.
 
 /// `PRAGMA application_id`: the bytes "DRYS".
 pub(crate) const APPLICATION_ID: i64 = 0x4452_5953;
 
-/// `PRAGMA user_version`: the version of the tables.
-pub(crate) const USER_VERSION: i64 = 1;
+/// `PRAGMA user_version`: how many steps the tables have taken.
+pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
-/// Makes every table; runs in one transaction and only once.
-pub(crate) const CREATE: &str = "
+/// Each makes the tables of its version from those of the version before; the first one makes them
+/// from nothing.
+pub(crate) const STEPS: [&str; 2] = [FIRST, PARTS_AND_REGIONS];
+
+/// For each version but the last: what stands in for what its tables lack, where they cannot be
+/// changed. Only for the connection that runs it, which may not write either.
+pub(crate) const STAND_INS: [&str; STEPS.len() - 1] = ["
+CREATE TEMP VIEW buckets AS SELECT id, name, created_ms, public, NULL AS region FROM main.buckets;
+CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_meta);
+"];
+
+/// Where a bucket is said to be, and what an object was put together from.
+const PARTS_AND_REGIONS: &str = "
+ALTER TABLE buckets ADD COLUMN region TEXT;
+
+-- No reference to the upload: it has ended. The rows go with their manifest.
+CREATE TABLE object_parts (
+    manifest    INTEGER NOT NULL REFERENCES manifests (id),
+    upload      INTEGER NOT NULL,
+    number      INTEGER NOT NULL,
+    offset      INTEGER NOT NULL,
+    size        INTEGER NOT NULL,
+    system_meta TEXT,
+    PRIMARY KEY (manifest, upload, number)
+) WITHOUT ROWID;
+";
+
+const FIRST: &str = "
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value INTEGER NOT NULL

@@ -62,6 +62,9 @@ pub(crate) enum Refused {
     KeyNeeded,
     #[error("the key is unknown or its secret is wrong")]
     WrongKey,
+    /// Which of two is meant?
+    #[error("the request has more than one Authorization header: send one")]
+    TwoKeys,
     #[error("this key does not allow that")]
     NotAllowed,
     #[error(transparent)]
@@ -111,7 +114,11 @@ impl Engine {
 
     /// Who a plain request comes from, by its `Authorization`.
     pub(crate) async fn identify(self: &PlainArc<Self>, headers: &HeaderMap) -> Result<Who, Refused> {
-        let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Who::Anonymous) };
+        let mut all = headers.get_all(AUTHORIZATION).iter();
+        let Some(header) = all.next() else { return Ok(Who::Anonymous) };
+        if all.next().is_some() {
+            return Err(Refused::TwoKeys);
+        }
         let header = header.to_str().map_err(|_| Refused::WrongKey)?;
         let (scheme, rest) = header.split_once(' ').ok_or(Refused::WrongKey)?;
         let proof = match scheme.to_ascii_lowercase().as_str() {

@@ -28,7 +28,10 @@ const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
 impl Engine {
     /// A turn to make an answer, or to understand a document, in memory.
     pub(crate) async fn turn_for_document(&self) -> Result<Turn, Fault> {
-        Ok(self.documents.enter(&drystone_edge::gate::Share::default(), drystone_edge::gate::Size::Large).await?)
+        Ok(self
+            .documents
+            .enter(&drystone_edge::gate::Share::default(), drystone_edge::gate::Size::Large)
+            .await?)
     }
 
     /// The body of a response with these bytes, which were made in `turn`.

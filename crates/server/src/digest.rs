@@ -68,6 +68,24 @@ impl Algorithm {
 pub(crate) struct Expected(Vec<(Algorithm, Vec<u8>)>);
 
 impl Expected {
+    /// Those of these algorithms that stand in headers.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub(crate) fn read(
+        headers: &http::HeaderMap,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> Result<Self, Fault> {
+        let mut expected = Self::default();
+        for algorithm in algorithms {
+            if let Some(value) = headers.get(algorithm.header()) {
+                expected
+                    .add(algorithm, value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?)?;
+            }
+        }
+        Ok(expected)
+    }
+
     /// Adds a checksum in base64.
     ///
     /// # Errors
@@ -76,6 +94,10 @@ impl Expected {
         let bytes = BASE64.decode(base64.trim()).ok().filter(|bytes| bytes.len() == algorithm.bytes());
         self.0.push((algorithm, bytes.ok_or(Fault::InvalidDigest(algorithm.name()))?));
         Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {

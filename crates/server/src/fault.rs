@@ -3,6 +3,12 @@
 use drystone_edge::gate::Busy;
 use drystone_store::StoreError;
 
+/// What a client is told when the store has failed: the details are the operator's.
+pub(crate) const FAILED: &str = "the request failed inside the server; its log says more";
+/// What a client is told when the disk is full.
+pub(crate) const FULL: &str =
+    "the disk of the store is full: nothing can be stored until there is room on it again";
+
 /// A refusal that either protocol can express.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -29,8 +35,11 @@ pub(crate) enum Fault {
     /// A checksum that the client gave cannot be one.
     #[error("the {0} that was given is malformed")]
     InvalidDigest(&'static str),
+    /// The key that the request was let in with is gone, or has lost its right, before the commit.
+    #[error("the key was revoked, or lost its right to do this, while the request was under way")]
+    Revoked,
     /// A task of ours panicked.
-    #[error("the request failed inside the server; its log says more")]
+    #[error("{FAILED}")]
     Internal,
 }
 

@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod connection;
+mod cross_site;
 mod crowd;
 mod deadlines;
 mod digest;
@@ -28,6 +29,8 @@ mod metrics;
 mod places;
 mod process;
 mod range;
+mod reason;
+mod request_head;
 mod resources;
 mod route;
 mod s3;
@@ -35,6 +38,7 @@ mod server;
 mod unread;
 mod upload;
 mod width;
+mod writer;
 
 pub use access::bearer_token;
 pub use deadlines::Deadlines;

@@ -1,25 +1,29 @@
 //! A request's first step: an id, a face, and a line in the log when it is answered.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use http::header::{CONNECTION, EXPECT, HeaderName};
+use http::header::{CONNECTION, DATE, EXPECT, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tracing::Level;
 
 use crate::access::Peer;
+use crate::cross_site;
 use crate::engine::Engine;
-use crate::files::Files;
+use crate::files::{Files, front};
 use crate::metrics::Metrics;
+use crate::reason::{self, Reason};
+use crate::request_head::{self, Refusal};
 use crate::s3::S3Face;
 use crate::server::{Answer, Counts};
-use crate::unread::Unread;
+use crate::unread::{RequestBody, Unread};
 
 /// What can go wrong while a body is sent.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -41,6 +45,8 @@ pub(crate) struct Router {
     metrics: PlainArc<Metrics>,
     draining: PlainArc<AtomicBool>,
     next_id: AtomicU64,
+    /// What the answers are dated with.
+    pub(crate) clock: fn() -> SystemTime,
 }
 
 impl Router {
@@ -57,6 +63,7 @@ impl Router {
             metrics,
             draining,
             next_id: AtomicU64::new(seed),
+            clock: SystemTime::now,
         }
     }
 
@@ -77,13 +84,29 @@ impl Router {
         let unread = PlainArc::<Unread>::default();
         let mut request = request.map(|body| unread.lend(body));
         request.extensions_mut().insert(Peer(peer.ip()));
-        let mut response =
-            if own { self.files.answer(request).await } else { self.s3.answer(request, &id).await };
+        let refused = check(&mut request, own).err();
+        let in_doubt = refused.as_ref().is_some_and(|refused| refused.is_last);
+        let mut response = match refused {
+            Some(refused) => {
+                // What is left of its body is read below.
+                drop(request);
+                if own { plain(&refused) } else { self.s3.refuse(refused, &id) }
+            }
+            None if own => self.files.answer(request).await,
+            None => match front::for_browser(&request) {
+                Some(response) => response,
+                None => self.s3.answer(request, &id).await,
+            },
+        };
         let status = response.status();
         let face = if own { "http" } else { "s3" };
         self.metrics.answered(face, &method, status, begun.elapsed());
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), value);
+        }
+        // hyper would keep a date until a moment that a clock which is set back reaches only later.
+        if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date((self.clock)())) {
+            response.headers_mut().insert(DATE, date);
         }
         // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
         // used again: some clients are confused about which answer belongs to what.
@@ -91,6 +114,7 @@ impl Router {
             || (waits && unread.is_untouched())
             || response.headers().contains_key(CONNECTION)
             || !unread.drain(&self.engine.crowd).await
+            || in_doubt
             || self.draining.load(Ordering::Relaxed);
         if is_last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -98,13 +122,30 @@ impl Router {
         // The query stays out of it: presigned ones are keys.
         let path = path.escape_debug().to_string();
         let ms = begun.elapsed().as_secs_f64() * 1e3;
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-            tracing::error!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
-        } else {
-            tracing::info!(id, %peer, face, %method, path, status = status.as_u16(), ms, "request");
+        let reason = Reason::take(response.extensions_mut());
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(id, %peer, face, %method, path, status = status.as_u16(), reason, ms, "request")
+            };
+        }
+        match reason::level(status) {
+            Level::ERROR => log!(error),
+            Level::WARN => log!(warn),
+            _ => log!(info),
         }
         response
     }
+}
+
+/// What is asked of a request whichever face it is for.
+fn check(request: &mut Request<RequestBody>, own: bool) -> Result<(), Refusal> {
+    request_head::check(request)?;
+    let is_proven = if own { cross_site::has_token } else { cross_site::is_signed };
+    cross_site::check(request, is_proven)
+}
+
+fn plain(refused: &Refusal) -> Answer {
+    text(refused.status, format!("{}\n", refused.why))
 }
 
 /// A short answer in plain text.

@@ -303,7 +303,11 @@ async fn speak<S>(
         .header_read_timeout(head_max)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(READ_BYTES_MAX)
-        .half_close(false);
+        // The router dates every answer.
+        .auto_date_header(false)
+        // A client that has sent its whole request may close its sending side and still read. A client
+        // that has gone is noticed when its answer cannot be written, or by the deadline for reading it.
+        .half_close(true);
     let mut speaking = std::pin::pin!(http.serve_connection(socket, service));
     let mut closing = false;
     loop {
@@ -384,3 +388,6 @@ impl Body for Counted {
 
 /// A response, whatever made it.
 pub(crate) type Answer = Response<ResponseBody>;
+
+#[cfg(test)]
+mod tests;

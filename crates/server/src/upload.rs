@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::lanes::{Lane, Place};
 use crate::places::Permit;
+use crate::writer::Writer;
 
 /// Bytes that are taken from a client before it gets a place among the transfers; all of a smaller body. The plan has them with
 /// the connection.
@@ -40,6 +41,8 @@ pub(crate) type Aim = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 
 /// What is to be known of a body, and where it goes.
 pub(crate) struct Upload {
+    /// The key that writes; looked up again when the body has come.
+    pub(crate) writer: Writer,
     /// Its length, if it was announced.
     pub(crate) len: Option<u64>,
     pub(crate) algorithms: Vec<Algorithm>,
@@ -97,7 +100,7 @@ impl Engine {
         mut pace: Pace<'_>,
     ) -> Result<Uploaded, Fault> {
         let mut body = pin!(body);
-        let announced = upload.len;
+        let (announced, writer) = (upload.len, upload.writer.clone());
         if transfer.is_some() {
             pace.has_place();
         } else {
@@ -159,6 +162,7 @@ impl Engine {
         // Nobody is asked to leave who has sent everything; and whoever has been asked leaves nothing.
         pace.not_slow()?;
         if let Some(expected) = end {
+            self.still_writes(&writer).await?;
             let _ = sender.send(Message::End(expected)).await;
         }
         drop(sender);

@@ -51,12 +51,16 @@ pub use ingest::{Ingest, PutFailure};
 pub use keys::{Grant, KeyRow, NewKey, Secret};
 pub use listing::{FoldedPage, Listed, after_prefix};
 pub use multipart::{
-    Completion, CopySource, CopyTarget, NamedPart, PART_NUMBER_MAX, PartRow, PartTarget, UploadRow,
+    Completion, CopySource, CopyTarget, NamedPart, ObjectPart, ObjectParts, PART_NUMBER_MAX, PartRow,
+    PartTarget, UploadRow,
 };
 pub use names::{BucketName, Key, NameError};
 pub use records::Records;
 pub use room::{Appending, Room};
-pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, ObjectVersion, Session, Totals};
+pub use rows::{
+    BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session, TAGS,
+    Totals,
+};
 pub use segments::{SegmentStorage, SegmentWriter};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};

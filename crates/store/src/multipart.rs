@@ -43,6 +43,29 @@ pub struct PartRow {
     pub modified_ms: u64,
 }
 
+/// A part that an object was put together from, remembered with the object's manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectPart {
+    /// Its place among the parts, from 1 on and without gaps, whatever its number was in the
+    /// upload.
+    pub number: u32,
+    /// Where it begins in the object, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What its [`PartRow::system`] was.
+    pub system: BTreeMap<String, String>,
+}
+
+/// A page of an object's parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectParts {
+    /// How many parts there are; 0 when none are remembered.
+    pub total: u32,
+    /// Some of them, in order.
+    pub page: Vec<ObjectPart>,
+}
+
 /// A part to be. It replaces an earlier one of its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartTarget {
@@ -223,6 +246,22 @@ impl Store {
     /// [`StoreError::NoSuchUpload`].
     pub fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
         self.inner.records.parts(upload, after, limit)
+    }
+
+    /// One page of the parts that `upload` put an object together from, those with numbers above
+    /// `after`. An object that was put whole has none, and neither has one that was completed
+    /// before parts were remembered.
+    ///
+    /// # Errors
+    /// The records'.
+    pub fn object_parts(
+        &self,
+        object: &ObjectRow,
+        upload: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<ObjectParts> {
+        self.inner.records.object_parts(object.manifest, upload, after, limit)
     }
 
     /// Makes a part of `range` (bytes) of an object, or of all of it, in one transaction.

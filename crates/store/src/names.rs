@@ -32,6 +32,14 @@ pub enum NameError {
         "`{0}` is not a bucket name: 3 to 63 of a-z, 0-9, `-` and `.`, beginning and ending with a letter or digit"
     )]
     Bucket(String),
+    /// A bucket's name that none is made with any more.
+    #[error("no bucket can be made with the name `{name}`: S3 {why}; choose another name")]
+    BucketReserved {
+        /// The name.
+        name: String,
+        /// What S3 does with it.
+        why: &'static str,
+    },
 }
 
 /// The name of an object in its bucket: 1 to 1024 bytes of UTF-8 without NUL, and without `.` and `..` as segments.
@@ -87,7 +95,12 @@ impl fmt::Display for Key {
     }
 }
 
-/// The name of a bucket; S3's rules.
+/// Beginnings and ends of names that S3 keeps for itself.
+const RESERVED_BEGINNINGS: [&str; 3] = ["xn--", "sthree-", "amzn-s3-demo-"];
+const RESERVED_ENDS: [&str; 5] = ["-s3alias", "--ols-s3", ".mrap", "--x-s3", "--table-s3"];
+
+/// The name that a bucket may have; S3's rules, but for those of
+/// [`is_for_a_new_one`](Self::is_for_a_new_one).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketName(String);
 
@@ -105,6 +118,29 @@ impl BucketName {
             && alnum(text.bytes().last())
             && !text.contains("..");
         if valid { Ok(Self(text)) } else { Err(NameError::Bucket(text.escape_default().to_string())) }
+    }
+
+    /// Whether a bucket may be made with this name: S3 refuses some that are well-formed, and its
+    /// clients cannot reach such a bucket. One that is there already keeps its name, so that it can
+    /// be read and removed.
+    ///
+    /// The rules: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>.
+    ///
+    /// # Errors
+    /// [`NameError::BucketReserved`].
+    pub fn is_for_a_new_one(&self) -> Result<(), NameError> {
+        let text = self.0.as_str();
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if text.split('.').count() == 4 && text.split('.').all(is_number) {
+            "takes it for an address"
+        } else if RESERVED_BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+            "keeps names that begin so for itself"
+        } else if RESERVED_ENDS.iter().any(|end| text.ends_with(end)) {
+            "keeps names that end so for itself"
+        } else {
+            return Ok(());
+        };
+        Err(NameError::BucketReserved { name: text.to_owned(), why })
     }
 
     /// The name as text.
@@ -160,6 +196,32 @@ mod tests {
         }
         for bad in ["", "ab", "Abc", "-ab", "ab-", "a..b", "a_b", "_", &"b".repeat(64)] {
             assert!(BucketName::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_s3_keeps_for_itself_are_for_no_new_bucket() {
+        let new = |text: &str| BucketName::new(text).expect("well-formed").is_for_a_new_one();
+        for good in
+            ["abc", "192.168.1", "1.2.3.4.5", "192.168.1.x", "a-xn--b", "mrap", "s3alias", "my-amzn-s3"]
+        {
+            assert_eq!(new(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "192.168.1.1",
+            "999.1.2.03",
+            "xn--abc",
+            "sthree-a",
+            "sthree-configurator",
+            "amzn-s3-demo-bucket",
+            "a-s3alias",
+            "a--ols-s3",
+            "a.mrap",
+            "a--use1-az4--x-s3",
+            "a--table-s3",
+        ] {
+            let refused = new(bad).expect_err("it is refused");
+            assert!(refused.to_string().contains(bad), "{refused}");
         }
     }
 }

@@ -6,8 +6,9 @@ use drystone_chunker::ChunkId;
 
 use crate::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewKey, ObjectMeta, ObjectRow, PartRow,
-    PartTarget, Result, SegmentId, SegmentLen, Session, SessionId, Totals, UploadId, UploadRow,
+    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts,
+    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, Session, SessionId, Totals, UploadId,
+    UploadRow,
 };
 
 /// The database of a store. Every method is one short transaction; none grows with an object's size. Implementations
@@ -53,8 +54,8 @@ pub trait Records: Send + Sync {
     /// in the answer may come to light later, also not after a crash.
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>>;
 
-    /// Makes a bucket, which is not public; fine if it exists. Returns whether it is new.
-    fn create_bucket(&self, bucket: &BucketName) -> Result<bool>;
+    /// Makes a bucket; one that exists stays as it is. Returns whether it is new.
+    fn create_bucket(&self, bucket: &NewBucket) -> Result<bool>;
 
     /// A bucket.
     fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>>;
@@ -80,7 +81,17 @@ pub trait Records: Send + Sync {
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>>;
 
+    /// Changes one of an object's [system properties](ObjectMeta::system), or takes it away, and
+    /// leaves everything else about it as it is: also its [version](ObjectRow::version). Whichever
+    /// object has the key in that transaction is changed.
+    ///
+    /// # Errors
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
+    /// [`NotFound`](crate::StoreError::NotFound).
+    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()>;
+
     /// Objects in the order of their keys' bytes: those that begin with `prefix` and are not before `from`, at most `limit`.
+    /// Without their [`TAGS`](crate::TAGS).
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -135,6 +146,7 @@ pub trait Records: Send + Sync {
     fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>>;
 
     /// Uploads of a bucket by key and id: those whose keys begin with `prefix` and that come after `after`, at most `limit`.
+    /// Without their [`TAGS`](crate::TAGS).
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -166,11 +178,23 @@ pub trait Records: Send + Sync {
     /// Drops an upload and its parts. Returns whether there was one.
     fn abort_upload(&self, upload: UploadId) -> Result<bool>;
 
-    /// Makes the object of an upload's parts and drops the upload. Of several that complete or abort an upload, one does.
+    /// Makes the object of an upload's parts, remembers them with its manifest, and drops the
+    /// upload. Of several that complete or abort an upload, one does.
     ///
     /// # Errors
     /// See [`Store::complete_upload`](crate::Store::complete_upload); nothing has changed then.
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow>;
+
+    /// Parts that an upload put a manifest together from, those with numbers above `after`, at most
+    /// `limit`. They are remembered as long as the manifest; none, where the upload put together
+    /// another one.
+    fn object_parts(
+        &self,
+        manifest: ManifestId,
+        upload: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<ObjectParts>;
 
     /// Keeps a new access key.
     ///

@@ -22,6 +22,29 @@ pub struct ObjectMeta {
     pub mode: Option<u32>,
 }
 
+/// The name of the one [system property](ObjectMeta::system) that lists leave out, of objects and
+/// of uploads: it may be longer than everything else about an object together. S3's tags of an
+/// object.
+pub const TAGS: &str = "tags";
+
+/// A bucket to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBucket {
+    /// Its name.
+    pub name: BucketName,
+    /// As for [`BucketRow::region`].
+    pub region: Option<String>,
+    /// As for [`BucketRow::public`].
+    pub public: bool,
+}
+
+impl NewBucket {
+    /// A bucket that is not public, and of which nothing else is said.
+    pub fn named(name: BucketName) -> Self {
+        Self { name, region: None, public: false }
+    }
+}
+
 /// A bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketRow {
@@ -31,6 +54,8 @@ pub struct BucketRow {
     pub created_ms: u64,
     /// Anybody may read its objects. The store itself asks nobody for a permission.
     pub public: bool,
+    /// Where it is said to be: kept for clients, and nothing follows from it.
+    pub region: Option<String>,
 }
 
 /// A stored object.

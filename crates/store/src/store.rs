@@ -10,8 +10,8 @@ use crate::commit::{Committer, SyncPolicy};
 use crate::listing::list_folded;
 use crate::write::Writer;
 use crate::{
-    BucketName, BucketRow, Condition, FoldedPage, Ingest, Key, ObjectReader, ObjectRow, Records, Result,
-    SegmentStorage, StoreError, Totals,
+    BucketName, BucketRow, Condition, FoldedPage, Ingest, Key, NewBucket, ObjectReader, ObjectRow, Records,
+    Result, SegmentStorage, StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -202,6 +202,20 @@ impl Store {
         list_folded(list, prefix, delimiter, from, limit)
     }
 
+    /// Changes one of an object's system properties, or takes it away, and nothing else.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
+    pub fn set_property(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
+        self.inner.records.set_property(bucket, key, name, value)
+    }
+
     /// Removes an object; its space comes back with a collect. Returns whether it was there.
     ///
     /// # Errors
@@ -218,11 +232,28 @@ impl Store {
         self.inner.records.delete(bucket, key, condition)
     }
 
-    /// Makes a bucket; fine if it exists. Returns whether it is new.
+    /// Makes a bucket that is not public; one that exists stays as it is, whatever its name. Returns
+    /// whether it is new.
     ///
     /// # Errors
-    /// The records'.
+    /// Those of [`make_bucket`](Self::make_bucket).
     pub fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+        self.make_bucket(&NewBucket::named(bucket.clone()))
+    }
+
+    /// The same, with all that can be said of a bucket.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`] for a name that [no new bucket has](BucketName::is_for_a_new_one), and
+    /// the records'.
+    pub fn make_bucket(&self, bucket: &NewBucket) -> Result<bool> {
+        if let Err(refused) = bucket.name.is_for_a_new_one() {
+            // It may come from a time when it was allowed.
+            return match self.bucket(&bucket.name)? {
+                Some(_) => Ok(false),
+                None => Err(refused.into()),
+            };
+        }
         self.inner.records.create_bucket(bucket)
     }
 

@@ -3,7 +3,7 @@
 //! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `download`, `connection`, `crowd` and `width` are included from
 //! `crates/server/src` as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
 //! that only a scenario moves. There are stand-ins for the engine (its fields, and the threads that it runs jobs on), the checksums (which
-//! count what was fed) and the deadlines.
+//! count what was fed), the key that writes (never revoked) and the deadlines.
 //!
 //! A scenario is an `async fn` run by `run`, which `drystone-models` calls once for each schedule. Without
 //! `--cfg model_shuttle` this crate is empty: the same files run over the real tokio in `crates/server`.
@@ -35,6 +35,7 @@ mod deadlines;
 mod digest;
 mod engine;
 pub mod scenarios;
+mod writer;
 
 pub use drystone_edge::model::{io, select, sync, task, time};
 

@@ -1,17 +1,22 @@
 //! Every flag, once: help, man page and completions come from here.
 
+#[cfg(test)]
+mod advice_tests;
+mod bucket;
 mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{FalseyValueParser, Resettable};
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Arg, Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use drystone_chunker::{Chunking, ParamsError};
 use drystone_limits::{format_bytes, parse_bytes};
 
-pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, ServeArgs, ServingArgs};
+pub(crate) use self::bucket::{BucketCommand, BucketSetArgs};
+pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, SecretArg, ServeArgs, ServingArgs};
+use crate::home;
 
 /// Has a command line of its own, which is taken before this one is looked at.
 pub(crate) const FDWATCH: &str = "fdwatch";
@@ -42,10 +47,11 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Ends the process when the command line or a variable makes no sense, or asks for help.
-    pub(crate) fn from_command_line() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut Self::command()).exit())
+    /// # Errors
+    /// When the command line or a variable makes no sense, or asks for help.
+    pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
+        let matches = without_empty_variables(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))
     }
 }
 
@@ -62,7 +68,7 @@ fn without_empty_variables(command: Clap) -> Clap {
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// The store's folder
-    #[arg(long, short, global = true, env = "DRYSTONE_STORE", value_name = "DIR")]
+    #[arg(long, short, global = true, env = "DRYSTONE_STORE", value_name = "DIR", value_parser = home::parser())]
     pub(crate) store: Option<PathBuf>,
     /// Use at most this much memory, for example 512MiB [default: 256MiB]
     #[arg(long, global = true, env = "DRYSTONE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
@@ -74,13 +80,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "DRYSTONE_SYNC", value_name = "WHEN")]
     pub(crate) sync: Option<Sync>,
     /// Read settings from this TOML file [default: $XDG_CONFIG_HOME/drystone/config.toml]
-    #[arg(long, global = true, env = "DRYSTONE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "DRYSTONE_CONFIG", value_name = "FILE", value_parser = home::parser())]
     pub(crate) config: Option<PathBuf>,
     /// Print results as JSON, one object a line
-    #[arg(long, global = true, env = "DRYSTONE_JSON", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "DRYSTONE_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
     /// Print errors only
-    #[arg(long, short, global = true, env = "DRYSTONE_QUIET", value_parser = FalseyValueParser::new())]
+    #[arg(long, short, global = true, env = "DRYSTONE_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
 }
 
@@ -114,6 +120,9 @@ pub(crate) enum Command {
     /// Make, list and revoke the keys that clients use
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make, list, change and remove buckets
+    #[command(subcommand)]
+    Bucket(BucketCommand),
     /// Print the ceilings of this process and how they are spent
     Plan(PlanArgs),
     /// Measure strategies of chunked writing against the raw write limit
@@ -158,6 +167,10 @@ pub(crate) struct PutArgs {
     /// The key of standard input, or of the one SRC that is a file
     #[arg(long, value_name = "KEY")]
     pub(crate) name: Option<String>,
+    /// Store standard input also when nothing comes; without this it is taken for the failure of
+    /// what should have written it
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
 }
 
 #[derive(Args, Debug)]
@@ -256,7 +269,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value = "unique")]
     pub(crate) data: BenchData,
     /// Write below this folder, which keeps nothing afterwards [default: the folder for temporary files]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = home::parser())]
     pub(crate) dir: Option<PathBuf>,
     /// Only strategies whose name contains this
     #[arg(long, value_name = "TEXT")]

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand, ValueEnum};
+
+use crate::home;
 
 /// A secret on its way from the command line or a variable; never printed.
 #[derive(Clone)]
@@ -44,7 +47,7 @@ pub(crate) struct ServingArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
     /// The store's folder; made if it does not exist [default: that of --store]
-    #[arg(value_name = "STORE")]
+    #[arg(value_name = "STORE", value_parser = home::parser())]
     pub(crate) folder: Option<PathBuf>,
     /// Listen here; port 0 takes a free one [default: 127.0.0.1:7080]
     #[arg(long, env = "DRYSTONE_LISTEN", value_name = "ADDRESS:PORT")]
@@ -52,10 +55,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) serving: ServingArgs,
     /// Speak TLS with this chain of certificates (PEM)
-    #[arg(long, env = "DRYSTONE_TLS_CERT", value_name = "FILE")]
+    #[arg(long, env = "DRYSTONE_TLS_CERT", value_name = "FILE", value_parser = home::parser())]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of the certificate (PEM)
-    #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE")]
+    #[arg(long, env = "DRYSTONE_TLS_KEY", value_name = "FILE", value_parser = home::parser())]
     pub(crate) tls_key: Option<PathBuf>,
     /// Let this access key in, with every right; its secret comes from DRYSTONE_SECRET_KEY
     #[arg(long, env = "DRYSTONE_ACCESS_KEY", value_name = "KEY")]
@@ -63,6 +66,9 @@ pub(crate) struct ServeArgs {
     /// The secret of --access-key. Better given as a variable: others can read command lines
     #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) secret_key: Option<SecretArg>,
+    /// Listen also elsewhere than on loopback while there are keys whose secret is easily guessed
+    #[arg(long, env = "DRYSTONE_ALLOW_WEAK_KEYS", value_parser = BoolishValueParser::new())]
+    pub(crate) allow_weak_keys: bool,
     /// How the log on standard error looks; what it says is set by DRYSTONE_LOG, for example `debug`
     #[arg(long, env = "DRYSTONE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log: LogFormat,
@@ -86,10 +92,10 @@ pub(crate) struct KeyCreateArgs {
     /// Whose it is, in words
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
-    /// Use this access key instead of a random one
-    #[arg(long, value_name = "KEY")]
+    /// Use this access key instead of a random one; goes with --secret-key
+    #[arg(long, env = "DRYSTONE_ACCESS_KEY", value_name = "KEY")]
     pub(crate) access_key: Option<String>,
-    /// The secret that goes with --access-key
+    /// The secret of --access-key. Better given as a variable: others can read command lines
     #[arg(long, env = "DRYSTONE_SECRET_KEY", hide_env_values = true, value_name = "KEY")]
     pub(crate) secret_key: Option<SecretArg>,
     /// Only in this bucket; may be repeated [default: every bucket]

@@ -18,7 +18,7 @@ use crate::bench::source::Source;
 use crate::bench::strategies::Strategy;
 use crate::exit::{Exit, Outcome, Usage};
 use crate::interrupt::Interrupt;
-use crate::output::{Output, size};
+use crate::output::{self, Output, size};
 use crate::settings::Settings;
 
 /// Bytes of the round that nobody counts.
@@ -122,7 +122,7 @@ fn print(lines: &[Line], args: &BenchArgs, output: &Output) -> anyhow::Result<()
             strategies: lines,
         })?);
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::BufWriter::new(output::stdout()?);
     writeln!(
         out,
         "{} of {data} data, medians of {} rounds, written and not synced",
@@ -150,5 +150,5 @@ fn print(lines: &[Line], args: &BenchArgs, output: &Output) -> anyhow::Result<()
         out,
         "The limit is the fastest raw write of the same round: the same bytes from reused buffers, no hashing."
     )?;
-    Ok(())
+    Ok(out.flush()?)
 }

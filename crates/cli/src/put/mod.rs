@@ -1,11 +1,12 @@
 //! `put`: files, folders and standard input become objects.
 //!
-//! What the command line means is in `usage`, the way from a source to its files in `source`, from a file to its object in
-//! `upload`, and what is said of it all in `report`.
+//! What the command line means is in `usage`, the way from a source to its files in `source` and
+//! `standard_input`, from a file to its object in `upload`, and what is said of it all in `report`.
 
 mod key;
 mod report;
 mod source;
+mod standard_input;
 mod upload;
 mod usage;
 

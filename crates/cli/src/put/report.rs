@@ -4,11 +4,13 @@ use serde::Serialize;
 
 use super::Put;
 use crate::exit::Exit;
-use crate::output::size;
+use crate::output::{objects_and_folders, size};
 
 #[derive(Default, Serialize)]
 pub(super) struct Summary {
     pub(super) objects: u64,
+    /// Beside the objects that are files.
+    pub(super) folders: u64,
     pub(super) bytes: u64,
     pub(super) new_bytes: u64,
     pub(super) saved_bytes: u64,
@@ -56,8 +58,8 @@ impl Summary {
     fn line(&self) -> String {
         let rate = if self.seconds > 0.0 { self.bytes as f64 / self.seconds } else { 0.0 };
         let mut line = format!(
-            "stored {} objects, {} in {:.1} s ({}/s); {} new, {} saved by dedup",
-            self.objects,
+            "stored {}, {} in {:.1} s ({}/s); {} new, {} saved by dedup",
+            objects_and_folders(self.objects, self.folders),
             size(self.bytes),
             self.seconds,
             size(rate as u64),

@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use drystone_store::ObjectMeta;
 use rustix::fs::OFlags;
@@ -14,7 +13,7 @@ use super::key::{key_below, own_name};
 use super::usage::is_stdin;
 use crate::args::PutArgs;
 use crate::exit::Usage;
-use crate::walk::{Found, Walk};
+use crate::walk::{Found, FoundFolder, Walk};
 
 impl Put<'_> {
     pub(super) fn source(
@@ -26,8 +25,7 @@ impl Put<'_> {
         let prefix = args.prefix.as_str();
         if is_stdin(source) {
             let key = format!("{prefix}{}", args.name.as_deref().unwrap_or_default());
-            let meta = ObjectMeta { modified_ns: nanoseconds(SystemTime::now()), ..ObjectMeta::default() };
-            return self.object(&key, meta, None, &mut io::stdin().lock());
+            return self.standard_input(&key, args.allow_empty);
         }
         let meta = match source.metadata() {
             Ok(meta) => meta,
@@ -54,9 +52,9 @@ impl Put<'_> {
                     Ok(key) => self.file(&path, &key, OFlags::NOFOLLOW)?,
                     Err(error) => self.failed(&path, error)?,
                 },
-                Found::EmptyFolder(path) => match key_below(prefix, &name, source, &path) {
-                    Ok(key) => self.empty_folder(&path, &format!("{key}/"))?,
-                    Err(error) => self.failed(&path, error)?,
+                Found::Folder(folder) => match key_below(prefix, &name, source, &folder.path) {
+                    Ok(key) => self.folder(&folder, &format!("{key}/"))?,
+                    Err(error) => self.failed(&folder.path, error)?,
                 },
                 Found::Other(path, kind) => {
                     self.summary.skipped += 1;
@@ -99,17 +97,11 @@ impl Put<'_> {
         Ok(())
     }
 
-    fn empty_folder(&mut self, path: &Path, key: &str) -> anyhow::Result<()> {
-        let meta = match path.metadata() {
-            Ok(meta) => ObjectMeta {
-                modified_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
-                mode: Some(meta.mode() & 0o7777),
-                ..ObjectMeta::default()
-            },
-            Err(error) => {
-                return self.failed(path, anyhow::Error::new(error).context("cannot read the folder"));
-            }
-        };
+    /// An empty object whose key ends with `/`: the folder's mode and time. Every folder has one,
+    /// whatever its mode, so that a later put replaces it when the mode has changed.
+    fn folder(&mut self, folder: &FoundFolder, key: &str) -> anyhow::Result<()> {
+        let meta =
+            ObjectMeta { modified_ns: folder.modified_ns, mode: Some(folder.mode), ..ObjectMeta::default() };
         self.object(key, meta, Some(0), &mut io::empty())
     }
 }
@@ -140,10 +132,6 @@ fn has_changed(file: &File, before: &std::fs::Metadata) -> bool {
         (after.len(), after.mtime(), after.mtime_nsec())
             != (before.len(), before.mtime(), before.mtime_nsec())
     })
-}
-
-fn nanoseconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 pub(super) fn shown(path: &Path) -> String {

@@ -58,7 +58,9 @@ impl Put<'_> {
         self.interrupt.check()?;
         let Some((key, pending)) = self.unacknowledged.pop_front() else { return Ok(()) };
         let stored = pending.wait(&mut self.ingest).map_err(|error| self.store_failed(&key, error))?;
-        self.summary.objects += 1;
+        // A file's key ends with its name.
+        let is_folder = key.ends_with('/') && stored.size == 0;
+        *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) += 1;
         if self.output.json {
             #[derive(Serialize)]
             struct Line<'a> {

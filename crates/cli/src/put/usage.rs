@@ -24,6 +24,9 @@ fn standard_input_and_name(args: &PutArgs) -> Result<(), Usage> {
     if stdin == 1 && args.name.is_none() {
         return Err(Usage("standard input has no name: add --name KEY".into()));
     }
+    if stdin == 0 && args.allow_empty {
+        return Err(Usage("--allow-empty is for standard input, which is the SRC `-`".into()));
+    }
     if args.name.is_some() && args.sources.len() != 1 {
         return Err(Usage("--name names one object, so give one SRC".into()));
     }

@@ -112,7 +112,7 @@ impl Sandbox {
     /// Puts these bytes from standard input.
     #[track_caller]
     pub(crate) fn put_bytes(&self, key: &str, bytes: &[u8]) -> Ran {
-        let ran = self.feed(args!["--json", "put", "-", "--name", key], bytes);
+        let ran = self.feed(args!["--json", "put", "-", "--allow-empty", "--name", key], bytes);
         assert_eq!(ran.code, Some(0), "{key}: {}", ran.err);
         ran
     }
@@ -162,6 +162,11 @@ impl Sandbox {
 }
 
 impl Ran {
+    /// Of a server that should refuse to start: one that does start cannot say so, and ends.
+    pub(crate) fn of_server(command: &mut Command) -> Self {
+        Self::of(command.stdout(fs::File::create("/dev/full").expect("a device that is full")))
+    }
+
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::new(command.output().expect("the binary runs"))
     }

@@ -49,6 +49,18 @@ pub(crate) fn read(root: &Path) -> Tree {
     tree
 }
 
+/// Mode and time of every folder, by path with a slash at its end; the root's is empty.
+pub(crate) fn folders(root: &Path) -> BTreeMap<String, (u32, i64, i64)> {
+    let all = std::iter::once(root.to_owned()).chain(super::files_below(root));
+    let folders = all.filter_map(|path| {
+        let meta = path.symlink_metadata().expect("what was just listed");
+        let name = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+        let name = if name.is_empty() { name } else { name + "/" };
+        meta.is_dir().then(|| (name, (meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec())))
+    });
+    folders.collect()
+}
+
 /// Fails on the first difference, without printing the bytes of every file.
 #[track_caller]
 pub(crate) fn assert_same(found: &Tree, expected: &Tree) {
@@ -109,6 +121,16 @@ pub(crate) fn awkward(root: &Path, seed: u64, boundaries: &[usize]) {
     let twin = next();
     file(&root.join("twins/a"), twin, 5000);
     file(&root.join("twins/b"), twin, 5000);
+    for (name, mode) in [
+        ("empty", 0o500),
+        ("twins", 0o555),
+        ("wide", 0o777),
+        ("names", 0o700),
+        ("deep", 0o750),
+        ("deep/d0", 0o711),
+    ] {
+        fs::set_permissions(root.join(name), Permissions::from_mode(mode)).expect("a mode");
+    }
     // A time before 1970 is a time.
     let old = root.join("old");
     file(&old, next(), 1);

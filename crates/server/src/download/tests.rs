@@ -41,7 +41,11 @@ fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
     let limit = |value| Limit::new(value, "a test");
     let budget = Budget { cpus: limit(2), memory_bytes: limit(1 << 30), descriptors: limit(1024) };
     let ask = Ask { workers: Some(2), connections: Some(16), ..Ask::new(64 << 10, "fixed") };
-    let config = ServerConfig::new(Plan::new(&ask, &budget).unwrap(), Deadlines::default(), tempfile::tempfile().unwrap());
+    let config = ServerConfig::new(
+        Plan::new(&ask, &budget).unwrap(),
+        Deadlines::default(),
+        tempfile::tempfile().unwrap(),
+    );
     (PlainArc::new(Engine::new(store, &config).unwrap()), bytes)
 }
 

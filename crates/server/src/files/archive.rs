@@ -50,11 +50,8 @@ impl Files {
         let Some(kind) = Kind::named(kind) else {
             return Err(Error::Status(StatusCode::BAD_REQUEST, "an archive can be `tar` or `zip`".into()));
         };
-        {
-            // An unknown bucket is an error, not a broken archive.
-            let bucket = bucket.clone();
-            self.engine.call(move |store: &Store| store.list(&bucket, "", Bound::Unbounded, 1)).await?;
-        }
+        // What is not there is an error, not a broken archive.
+        self.need_folder(&bucket, &prefix).await?;
         let name = prefix.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
         let name = format!("{}.{}", name.unwrap_or(bucket.as_str()), kind.extension());
         let mut response = Response::new(full(Bytes::new()));

@@ -38,6 +38,8 @@ pub(crate) enum BadForm {
     Head,
     #[error("a form has at most {FIELDS_MAX} fields")]
     TooMany,
+    #[error("a part of the form is not understood: {0}")]
+    Part(&'static str),
     #[error("a field that is not a file has at most {FIELD_BYTES_MAX} bytes")]
     TooLong,
     #[error(transparent)]
@@ -128,6 +130,7 @@ impl Form {
             if self.fields > FIELDS_MAX {
                 return Err(BadForm::TooMany);
             }
+            check_part(&field)?;
             let name = field.file_name().unwrap_or_default().to_owned();
             let media_type = field.content_type().map(ToString::to_string);
             let mut file = FormFile { name, media_type, field, ration: PlainArc::clone(&self.ration) };
@@ -143,6 +146,28 @@ impl Form {
             }
         }
     }
+}
+
+/// Refuses a part whose content would be kept as something else than it is, or passed over although
+/// it is a file.
+fn check_part(field: &Field<'_>) -> Result<(), BadForm> {
+    let headers = field.headers();
+    let is_as_it_is = |coding: &[u8]| {
+        [&b"7bit"[..], b"8bit", b"binary"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+    };
+    let codings = headers.get_all("content-transfer-encoding");
+    if !codings.iter().all(|coding| is_as_it_is(coding.as_bytes().trim_ascii())) {
+        return Err(BadForm::Part("its Content-Transfer-Encoding must be `binary`"));
+    }
+    if headers.contains_key("content-encoding") {
+        return Err(BadForm::Part("it has a Content-Encoding"));
+    }
+    let disposition = headers.get("content-disposition").map_or(&[][..], |value| value.as_bytes());
+    let is_extended = disposition.windows(10).any(|text| text.eq_ignore_ascii_case(b"filename*="));
+    if is_extended && field.file_name().is_none() {
+        return Err(BadForm::Part("give the file's name as `filename` in UTF-8, not as `filename*`"));
+    }
+    Ok(())
 }
 
 async fn timely<T>(silence_max: Duration, next: impl Future<Output = T>) -> Result<T, Fault> {
@@ -284,6 +309,24 @@ mod tests {
         };
         assert_eq!(form(FIELDS_MAX).await, Ok(()));
         assert!(form(FIELDS_MAX + 1).await.unwrap_err().contains("1000 fields"));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_would_be_kept_as_something_else_is_refused() {
+        let part = async |head: &str| {
+            let form = format!("--XX\r\n{head}\r\n\r\nYQ==\r\n--XX--\r\n");
+            read([form.into_bytes()]).await
+        };
+        let file = "Content-Disposition: form-data; name=a; filename=f";
+        for fine in ["", "\r\nContent-Transfer-Encoding: Binary", "\r\nContent-Transfer-Encoding: 8bit"] {
+            assert_eq!(part(&format!("{file}{fine}")).await, (vec![("f".into(), 4)], Ok(())), "{fine}");
+        }
+        for bad in ["\r\nContent-Transfer-Encoding: base64", "\r\nContent-Encoding: gzip"] {
+            let (files, ended) = part(&format!("{file}{bad}")).await;
+            assert!(files.is_empty() && ended.unwrap_err().contains("not understood"), "{bad}");
+        }
+        let (_, ended) = part("Content-Disposition: form-data; name=a; filename*=UTF-8''f").await;
+        assert!(ended.unwrap_err().contains("filename"));
     }
 
     #[tokio::test]

@@ -2,20 +2,24 @@
 
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use futures_util::TryStreamExt as _;
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
 
+use super::condition::Conditions;
 use super::fields::{BadForm, Form, FormFile};
+use super::front::accepts_html;
 use super::object::{body_stream, now_ns};
-use super::{Error, Files};
+use super::understood::single;
+use super::{Error, Files, headers};
 use crate::access::{Right, Who};
 use crate::fault::Fault;
 use crate::meta;
-use crate::route::full;
+use crate::route::{full, text};
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
+use crate::writer::Writer;
 
 #[derive(Serialize)]
 struct Stored {
@@ -42,7 +46,9 @@ impl Files {
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Write, Some(&bucket)).await?;
         let (head, body) = request.into_parts();
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Conditions::read(&head.headers)?.of_no_object()?;
+        let writer = Writer::new(who, Right::Write, &bucket);
+        let kind = single(&head.headers, &CONTENT_TYPE)?.unwrap_or_default();
         let mut form = Form::new(kind, body_stream(body), self.engine.deadlines.get().body)?;
         {
             let bucket = bucket.clone();
@@ -61,7 +67,7 @@ impl Files {
                     break;
                 }
             };
-            match self.form_file(file, &bucket, &prefix).await {
+            match self.form_file(file, &writer, &bucket, &prefix).await {
                 Ok(stored) => report.stored.push(stored),
                 Err(error) => {
                     failed = Some(error);
@@ -80,6 +86,12 @@ impl Files {
         } else if report.stored.is_empty() {
             return Err(bad_request("the form has no file in it".into()));
         }
+        if status == StatusCode::CREATED && accepts_html(&head.headers) {
+            // A browser shows the folder, and does not send the form again when that is reloaded.
+            let mut response = text(StatusCode::SEE_OTHER, "see the folder\n");
+            headers::insert(response.headers_mut(), LOCATION, head.uri.path());
+            return Ok(response);
+        }
         let json = serde_json::to_string(&report).map_err(|_| Fault::Internal)?;
         let mut response = Response::new(full(json));
         *response.status_mut() = status;
@@ -91,7 +103,13 @@ impl Files {
         Ok(response)
     }
 
-    async fn form_file(&self, file: FormFile, bucket: &BucketName, prefix: &str) -> Result<Stored, Error> {
+    async fn form_file(
+        &self,
+        file: FormFile,
+        writer: &Writer,
+        bucket: &BucketName,
+        prefix: &str,
+    ) -> Result<Stored, Error> {
         // Some browsers send the whole path of where the file was.
         let base = file.name.rsplit(['/', '\\']).next().unwrap_or_default();
         let key = Key::new(format!("{prefix}{base}"))?;
@@ -108,7 +126,7 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload = Upload { len: None, algorithms: Vec::new(), target };
+        let upload = Upload { writer: writer.clone(), len: None, algorithms: Vec::new(), target };
         let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })

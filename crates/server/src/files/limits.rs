@@ -7,8 +7,10 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
 use http::{HeaderValue, Method, Request, Response};
 use serde::Serialize;
 
-use super::Files;
-use super::listing::{escape, query};
+use super::front::accepts_html;
+use super::page::escape;
+use super::understood::Query;
+use super::{Error, Files};
 use crate::deadlines::Deadline;
 use crate::fault::Fault;
 use crate::process::Process;
@@ -80,7 +82,8 @@ impl Measured {
 }
 
 impl Files {
-    pub(super) async fn limits(&self, request: &Request<RequestBody>) -> Result<Answer, Fault> {
+    pub(super) async fn limits(&self, request: &Request<RequestBody>) -> Result<Answer, Error> {
+        let asked = Query::read(request, &["format"])?.wants_json()?;
         let (process, kinds) = self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
@@ -91,7 +94,7 @@ impl Files {
             ceilings: &plan.ceilings,
             spends: &plan.spends,
         };
-        let (kind, text) = if wants_json(request) {
+        let (kind, text) = if asked.unwrap_or_else(|| prefers_json(request)) {
             ("application/json", serde_json::to_string(&limits).map_err(|_| Fault::Internal)?)
         } else {
             ("text/html; charset=utf-8", html(&limits))
@@ -107,11 +110,10 @@ impl Files {
     }
 }
 
-/// Browsers ask for HTML first; who asks for JSON and not for HTML, or says so in the query, gets JSON.
-fn wants_json(request: &Request<RequestBody>) -> bool {
+/// Browsers ask for HTML first; who asks for JSON and not for HTML gets JSON.
+fn prefers_json(request: &Request<RequestBody>) -> bool {
     let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let asks = accept.contains("application/json") && !accept.contains("text/html");
-    query(request, "format").map_or(asks, |format| format == "json")
+    accept.contains("application/json") && !accepts_html(request.headers())
 }
 
 fn html(limits: &Limits<'_>) -> String {

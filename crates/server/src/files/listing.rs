@@ -1,14 +1,16 @@
 //! Folders and buckets as a page or as JSON, a bounded number of entries at a time.
 
-use std::fmt::Write as _;
 use std::ops::Bound;
 
 use drystone_store::{BucketName, Listed, Store};
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Response};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
+use super::condition::Conditions;
+use super::front::accepts_html;
+use super::page::{Offers, html};
+use super::understood::{Query, bad};
 use super::{Error, Files, headers};
 use crate::access::{Right, Who, may};
 use crate::meta;
@@ -18,34 +20,21 @@ use crate::unread::RequestBody;
 
 /// Entries of a page.
 const PAGE: usize = 1000;
-/// What may stand in a path's part as it is.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 #[derive(Serialize)]
-struct Page<'a> {
-    bucket: Option<&'a str>,
-    prefix: &'a str,
-    entries: Vec<Entry>,
+pub(super) struct Page<'a> {
+    pub(super) bucket: Option<&'a str>,
+    pub(super) prefix: &'a str,
+    pub(super) entries: Vec<Entry>,
     /// Give it back as `?from=` for the next page.
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-enum Entry {
+pub(super) enum Entry {
     Bucket { name: String, public: bool },
     Folder { name: String },
     Object { name: String, size: u64, etag: String, modified: String },
-}
-
-/// One value of the query, percent-decoded.
-pub(super) fn query(request: &Request<RequestBody>, name: &str) -> Option<String> {
-    let pairs = request.uri().query()?.split('&');
-    let mut values = pairs.filter_map(|pair| {
-        let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (found == name).then_some(value)
-    });
-    percent_decode_str(&values.next()?.replace('+', " ")).decode_utf8().ok().map(Into::into)
 }
 
 impl Files {
@@ -55,7 +44,10 @@ impl Files {
         who: &Who,
     ) -> Result<Answer, Error> {
         let Who::Key(key) = who else { return Err(crate::access::Refused::KeyNeeded.into()) };
-        let from = query(request, "from").map(BucketName::new).transpose()?;
+        Conditions::read(request.headers())?.of_a_page()?;
+        let query = Query::read(request, &["from", "format"])?;
+        let json = wants_json(request, &query)?;
+        let from = query.get("from").map(BucketName::new).transpose()?;
         let rows = self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
         let next =
             (rows.len() == PAGE).then(|| rows.last().map(|row| row.name.as_str().to_owned())).flatten();
@@ -63,7 +55,8 @@ impl Files {
         let entries = seen
             .map(|row| Entry::Bucket { name: row.name.as_str().to_owned(), public: row.public })
             .collect();
-        answer(request, &Page { bucket: None, prefix: "", entries, next })
+        let offers = Offers { limits: may(key, Right::Admin, None), ..Offers::default() };
+        answer(request, json, &Page { bucket: None, prefix: "", entries, next }, offers)
     }
 
     pub(super) async fn folder(
@@ -74,11 +67,17 @@ impl Files {
         prefix: String,
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::List, Some(&bucket)).await?;
-        if let Some(kind) = query(request, "archive") {
+        Conditions::read(request.headers())?.of_a_page()?;
+        let query = Query::read(request, &["archive", "from", "format"])?;
+        if let Some(kind) = query.get("archive") {
+            if query.get("from").or(query.get("format")).is_some() {
+                return Err(bad("an archive is of the whole folder: the query has nothing but `archive`"));
+            }
             self.engine.allow(who, Right::Read, Some(&bucket)).await?;
-            return self.archive(request, who.share(request.extensions()), bucket, prefix, &kind).await;
+            return self.archive(request, who.share(request.extensions()), bucket, prefix, kind).await;
         }
-        let from = query(request, "from").map_or(Bound::Unbounded, bound_of_token);
+        let json = wants_json(request, &query)?;
+        let from = query.get("from").map_or(Ok(Bound::Unbounded), bound_of_token)?;
         let page = {
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
             let list = move |store: &Store| {
@@ -86,6 +85,9 @@ impl Files {
             };
             self.engine.call(list).await?
         };
+        if page.entries.is_empty() {
+            self.need_folder(&bucket, &prefix).await?;
+        }
         let name = |key: &str| key.strip_prefix(&prefix).unwrap_or(key).to_owned();
         let entry = |listed: &Listed| match listed {
             Listed::Folder(folder) => Entry::Folder { name: name(folder) },
@@ -96,9 +98,34 @@ impl Files {
                 modified: httpdate::fmt_http_date(headers::modified(object)),
             },
         };
-        let entries = page.entries.iter().map(entry).collect();
+        // A folder's own entry, which `put` makes, is the page itself.
+        let is_own = |listed: &&Listed| matches!(listed, Listed::Object(object) if object.key.as_str() == prefix && object.size == 0);
+        let entries = page.entries.iter().filter(|listed| !is_own(listed)).map(entry).collect();
         let next = page.next.and_then(token_of_bound);
-        answer(request, &Page { bucket: Some(bucket.as_str()), prefix: &prefix, entries, next })
+        let offers = match who {
+            Who::Key(key) => Offers {
+                upload: may(key, Right::Write, Some(&bucket)),
+                archive: may(key, Right::Read, Some(&bucket)),
+                limits: may(key, Right::Admin, None),
+            },
+            Who::Anonymous => Offers::default(),
+        };
+        let page = Page { bucket: Some(bucket.as_str()), prefix: &prefix, entries, next };
+        answer(request, json, &page, offers)
+    }
+
+    /// A folder is there as long as a key is in it; a bucket is one even when it is empty.
+    pub(super) async fn need_folder(&self, bucket: &BucketName, prefix: &str) -> Result<(), Error> {
+        let (bucket, prefix) = (bucket.clone(), prefix.to_owned());
+        let shown = prefix.escape_debug().to_string();
+        let is_folder = self.engine.call(move |store: &Store| {
+            // An unknown bucket is an error in any case.
+            Ok(!store.list(&bucket, &prefix, Bound::Unbounded, 1)?.is_empty() || prefix.is_empty())
+        });
+        match is_folder.await? {
+            true => Ok(()),
+            false => Err(Error::Status(StatusCode::NOT_FOUND, format!("there is no folder `{shown}`"))),
+        }
     }
 }
 
@@ -111,84 +138,36 @@ fn token_of_bound(bound: Bound<String>) -> Option<String> {
     }
 }
 
-fn bound_of_token(token: String) -> Bound<String> {
+fn bound_of_token(token: &str) -> Result<Bound<String>, Error> {
     match token.split_at_checked(1) {
-        Some(("=", key)) => Bound::Included(key.to_owned()),
-        Some((">", key)) => Bound::Excluded(key.to_owned()),
-        _ => Bound::Excluded(token),
+        Some(("=", key)) => Ok(Bound::Included(key.to_owned())),
+        Some((">", key)) => Ok(Bound::Excluded(key.to_owned())),
+        _ => Err(bad("the query `from` is the `next` of the page before")),
     }
 }
 
-fn answer(request: &Request<RequestBody>, page: &Page<'_>) -> Result<Answer, Error> {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let json = query(request, "format").map_or(!accept.contains("text/html"), |format| format == "json");
+fn wants_json(request: &Request<RequestBody>, query: &Query) -> Result<bool, Error> {
+    Ok(query.wants_json()?.unwrap_or_else(|| !accepts_html(request.headers())))
+}
+
+fn answer(
+    request: &Request<RequestBody>,
+    json: bool,
+    page: &Page<'_>,
+    offers: Offers,
+) -> Result<Answer, Error> {
     let (kind, text) = if json {
         ("application/json", serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?)
     } else {
-        ("text/html; charset=utf-8", html(page))
+        ("text/html; charset=utf-8", html(page, offers))
     };
     let body = if request.method() == Method::HEAD { String::new() } else { text };
     let mut response = Response::new(full(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     Ok(response)
-}
-
-fn html(page: &Page<'_>) -> String {
-    let title = page.bucket.map_or("buckets".to_owned(), |bucket| format!("{bucket}/{}", page.prefix));
-    let title = escape(&title);
-    let mut text = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <style>body{{font:1rem system-ui;margin:2rem;max-width:60rem}}td{{padding:.15rem 1rem .15rem 0}}\
-         td+td{{text-align:right;white-space:nowrap}}bdi{{unicode-bidi:isolate}}</style><h1><bdi>{title}</bdi></h1><table>"
-    );
-    if page.bucket.is_some() {
-        text.push_str("<tr><td><a href=\"../\">../</a><td><td>");
-    }
-    for entry in &page.entries {
-        let (name, slash, size, modified) = match entry {
-            Entry::Bucket { name, .. } => (name, "/", String::new(), ""),
-            Entry::Folder { name } => (name, "", String::new(), ""),
-            Entry::Object { name, size, modified, .. } => (name, "", size.to_string(), modified.as_str()),
-        };
-        let link: Vec<String> =
-            name.split('/').map(|part| utf8_percent_encode(part, SEGMENT).to_string()).collect();
-        // `./`, because a name may begin with something that looks like a scheme.
-        let (link, name) = (link.join("/"), escape(name));
-        let _ = write!(
-            text,
-            "<tr><td><a href=\"./{link}{slash}\"><bdi>{name}</bdi>{slash}</a><td>{size}<td>{modified}"
-        );
-    }
-    text.push_str("</table>");
-    if let Some(next) = &page.next {
-        let next = utf8_percent_encode(next, SEGMENT);
-        let _ = write!(text, "<p><a href=\"?from={next}\">more</a>");
-    }
-    text.push_str("</html>\n");
-    text
-}
-
-/// Text as it may stand in HTML, also in an attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // A newline in a name is part of the name, and nobody sees it otherwise.
-            c if c.is_control() => escaped.extend(c.escape_default()),
-            // So are the marks that write the rest of a name backwards, `gpj.exe` as `exe.jpg`.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.extend(c.escape_default()),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }

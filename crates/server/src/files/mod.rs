@@ -7,23 +7,30 @@ mod archive;
 mod condition;
 pub(crate) mod fields;
 mod form;
+pub(crate) mod front;
 mod headers;
 mod limits;
 mod listing;
 mod object;
+mod page;
+mod understood;
 
-use drystone_store::{BucketName, Key, NameError, Store, StoreError};
+use drystone_store::{BucketName, Condition, Key, NameError, Store, StoreError};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
+use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 
+use self::condition::Conditions;
+use self::understood::{Query, bad, check_headers};
 use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::metrics::Metrics;
 use crate::process::Process;
+use crate::reason::Reason;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
@@ -83,6 +90,13 @@ impl Files {
     async fn dispatch(&self, request: Request<RequestBody>) -> Result<Answer, Error> {
         let path = request.uri().path().to_owned();
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let place = path.strip_prefix("/_/files/").map(place).transpose()?;
+        check_headers(request.method(), matches!(place, Some(Place::Object(..))), request.headers())?;
+        if let Some(place) = place {
+            return self.file(request, place).await;
+        }
+        Conditions::read(request.headers())?.of_a_page()?;
+        Query::read(&request, if path == "/_/limits" { &["format"] } else { &[] })?;
         match path.as_str() {
             "/_/health/live" if get => Ok(text(StatusCode::OK, "live\n")),
             "/_/health/ready" if get => self.ready().await,
@@ -101,18 +115,10 @@ impl Files {
             "/_/health/live" | "/_/health/ready" | "/_/limits" | "/_/metrics" => {
                 Err(Error::Method("GET, HEAD"))
             }
-            "/_" | "/_/" | "/_/files" if get => {
-                let mut response = text(StatusCode::TEMPORARY_REDIRECT, "see /_/files/\n");
-                response.headers_mut().insert(LOCATION, HeaderValue::from_static("/_/files/"));
-                Ok(response)
+            "/_" | "/_/" | "/_/files" if get => Ok(front::to_files()),
+            _ => {
+                Err(Error::Status(StatusCode::NOT_FOUND, "nothing is here; files are below /_/files/".into()))
             }
-            _ => match path.strip_prefix("/_/files/") {
-                Some(rest) => self.file(request, place(rest)?).await,
-                None => Err(Error::Status(
-                    StatusCode::NOT_FOUND,
-                    "nothing is here; files are below /_/files/".into(),
-                )),
-            },
         }
     }
 
@@ -133,8 +139,12 @@ impl Files {
     }
 
     async fn file(&self, request: Request<RequestBody>, place: Place) -> Result<Answer, Error> {
-        let who = self.engine.identify(request.headers()).await?;
         let method = request.method().clone();
+        let is_page = matches!(place, Place::Buckets | Place::Folder(..));
+        if !is_page || !matches!(method, Method::GET | Method::HEAD) {
+            Query::read(&request, &[])?;
+        }
+        let who = self.engine.identify(request.headers()).await?;
         match place {
             Place::Buckets if matches!(method, Method::GET | Method::HEAD) => {
                 self.list_buckets(&request, &who).await
@@ -143,36 +153,63 @@ impl Files {
             Place::Folder(bucket, prefix) => match method {
                 Method::GET | Method::HEAD => self.folder(&request, &who, bucket, prefix).await,
                 Method::POST => self.post_form(request, &who, bucket, prefix).await,
-                Method::PUT if prefix.is_empty() => self.make_bucket(&who, bucket).await,
-                Method::DELETE if prefix.is_empty() => self.remove_bucket(&who, bucket).await,
+                Method::PUT if prefix.is_empty() => self.make_bucket(&request, &who, bucket).await,
+                Method::DELETE if prefix.is_empty() => self.remove_bucket(&request, &who, bucket).await,
                 _ if prefix.is_empty() => Err(Error::Method("GET, HEAD, POST, PUT, DELETE")),
                 _ => Err(Error::Method("GET, HEAD, POST")),
             },
             Place::Object(bucket, key) => match method {
                 Method::GET | Method::HEAD => self.get(&request, &who, bucket, key).await,
                 Method::PUT => self.put(request, &who, bucket, key).await,
-                Method::DELETE => self.delete(&who, bucket, key).await,
+                Method::DELETE => self.delete(&request, &who, bucket, key).await,
                 _ => Err(Error::Method("GET, HEAD, PUT, DELETE")),
             },
         }
     }
 
-    async fn make_bucket(&self, who: &Who, bucket: BucketName) -> Result<Answer, Error> {
+    async fn make_bucket(
+        &self,
+        request: &Request<RequestBody>,
+        who: &Who,
+        bucket: BucketName,
+    ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Admin, Some(&bucket)).await?;
+        Conditions::read(request.headers())?.of_no_object()?;
+        if !request.body().is_end_stream() {
+            return Err(bad("a bucket is made by a request without a body"));
+        }
         let new = self.engine.call(move |store: &Store| store.create_bucket(&bucket)).await?;
         Ok(text(if new { StatusCode::CREATED } else { StatusCode::OK }, ""))
     }
 
-    async fn remove_bucket(&self, who: &Who, bucket: BucketName) -> Result<Answer, Error> {
+    async fn remove_bucket(
+        &self,
+        request: &Request<RequestBody>,
+        who: &Who,
+        bucket: BucketName,
+    ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Admin, Some(&bucket)).await?;
+        Conditions::read(request.headers())?.of_no_object()?;
         self.engine.call(move |store: &Store| store.delete_bucket(&bucket)).await?;
         Ok(text(StatusCode::NO_CONTENT, ""))
     }
 
-    async fn delete(&self, who: &Who, bucket: BucketName, key: Key) -> Result<Answer, Error> {
+    async fn delete(
+        &self,
+        request: &Request<RequestBody>,
+        who: &Who,
+        bucket: BucketName,
+        key: Key,
+    ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Write, Some(&bucket)).await?;
+        let wanted = Conditions::read(request.headers())?.of_a_write()?;
+        let condition = match wanted.is_none() {
+            true => Condition::Always,
+            false => self.condition(&wanted, &bucket, &key).await?,
+        };
         let shown = key.to_string();
-        let was_there = self.engine.call(move |store: &Store| store.delete(&bucket, &key)).await?;
+        let delete = move |store: &Store| store.delete_if(&bucket, &key, condition);
+        let was_there = self.engine.call(delete).await?;
         if was_there {
             Ok(text(StatusCode::NO_CONTENT, ""))
         } else {
@@ -205,7 +242,7 @@ fn place(rest: &str) -> Result<Place, Error> {
 /// The answer to a request that fails.
 fn refusal(error: &Error) -> Answer {
     let status = match error {
-        Error::Refused(Refused::KeyNeeded | Refused::WrongKey) => StatusCode::UNAUTHORIZED,
+        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => StatusCode::UNAUTHORIZED,
         Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
         Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
         Error::Name(_) => StatusCode::BAD_REQUEST,
@@ -216,7 +253,14 @@ fn refusal(error: &Error) -> Answer {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(%error, "a request failed");
     }
-    let mut response = text(status, format!("{error}\n"));
+    // What the store says of itself has names of files in it.
+    let said = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => fault::FAILED.into(),
+        StatusCode::INSUFFICIENT_STORAGE => fault::FULL.into(),
+        _ => error.to_string(),
+    };
+    let mut response = text(status, format!("{said}\n"));
+    response.extensions_mut().insert(Reason::new(&error.to_string()));
     let headers = response.headers_mut();
     match error {
         Error::Method(allowed) => {
@@ -250,6 +294,7 @@ fn fault_status(fault: &Fault) -> StatusCode {
         Fault::Incomplete(_) | Fault::BadBody(_) | Fault::BadDigest(_) | Fault::InvalidDigest(_) => {
             StatusCode::BAD_REQUEST
         }
+        Fault::Revoked => StatusCode::FORBIDDEN,
         Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Fault::Store(error) => match error {
             StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
@@ -260,5 +305,23 @@ fn fault_status(fault: &Fault) -> StatusCode {
             error if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_of_the_server_are_not_named() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
+            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let mut answer = refusal(&Error::from(failed));
+            let reason = Reason::take(answer.extensions_mut());
+            assert!(reason.is_some_and(|reason| reason.contains("segments/7")));
+            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            let message = String::from_utf8_lossy(&bytes);
+            assert!(message.len() > 20 && !message.contains('/'), "{message}");
+        }
     }
 }

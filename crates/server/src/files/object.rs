@@ -5,21 +5,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreError};
 use futures_util::{Stream, StreamExt as _};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyDataStream, BodyExt as _};
+use http_body_util::{BodyExt as _, BodyStream};
 
-use super::condition::{PutCondition, Verdict};
-use super::{Error, Files, condition, headers};
+use super::condition::{Conditions, Verdict};
+use super::{Error, Files, headers, understood};
 use crate::access::{Right, Who};
 use crate::digest::{Algorithm, Expected};
 use crate::fault::Fault;
 use crate::meta;
 use crate::range::{self, Ranged};
+use crate::request_head::single;
 use crate::route::full;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
+use crate::writer::Writer;
 
 impl Files {
     pub(super) async fn get(
@@ -30,6 +32,8 @@ impl Files {
         key: Key,
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Read, Some(&bucket)).await?;
+        let asked = request.headers();
+        let conditions = Conditions::read(asked)?;
         let is_get = request.method() == Method::GET;
         let (object, found) = if is_get {
             let found = self.engine.find(who.share(request.extensions()), bucket, key).await?;
@@ -37,24 +41,19 @@ impl Files {
         } else {
             (self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?, None)
         };
-        let asked = request.headers();
         let mut response = Response::new(full(Bytes::new()));
         headers::describe(response.headers_mut(), &object);
-        match condition::read(asked, &object) {
+        match conditions.verdict(&object) {
             Verdict::Go => {}
             Verdict::NotModified => {
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 return Ok(response);
             }
-            Verdict::Failed => {
-                return Err(Error::Status(
-                    StatusCode::PRECONDITION_FAILED,
-                    "the precondition does not hold".into(),
-                ));
-            }
+            Verdict::Failed => return Err(precondition_failed()),
         }
-        let wanted = asked.get(RANGE).and_then(|value| value.to_str().ok());
-        let wanted = wanted.filter(|_| condition::range_applies(asked, &object));
+        // What cannot be read as one range is none, says RFC 9110: then all of it is sent.
+        let wanted = single(asked, &RANGE).unwrap_or_default();
+        let wanted = wanted.filter(|_| conditions.range_applies(&object));
         let range = match range::parse(wanted, object.size) {
             Ranged::Whole => 0..object.size,
             Ranged::Unsatisfiable => return Err(Error::Range(object.size)),
@@ -83,20 +82,29 @@ impl Files {
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Write, Some(&bucket)).await?;
         let asked = request.headers();
+        let conditions = Conditions::read(asked)?.of_a_write()?;
         let expected = expected(asked)?;
-        let media_type = media_type(asked);
-        let condition = self.condition(asked, &bucket, &key).await?;
+        let media_type = media_type(asked)?;
+        let said = understood::said_of_body(asked)?;
         let len = length(asked);
+        // In chunks a body has an end, too.
+        if len.is_none() && !asked.contains_key(TRANSFER_ENCODING) {
+            let why = "the request needs a Content-Length, or a body in chunks";
+            return Err(Error::Status(StatusCode::LENGTH_REQUIRED, why.into()));
+        }
+        let condition = self.condition(&conditions, &bucket, &key).await?;
         let mut algorithms: Vec<Algorithm> = expected.algorithms().collect();
         if meta::wants_md5(len) {
             algorithms.push(Algorithm::Md5);
         }
         let location = request.uri().path().to_owned();
         let upload = Upload {
+            writer: Writer::new(who, Right::Write, &bucket),
             len,
             algorithms,
             target: Box::new(move |digested, _| {
                 let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
+                meta.system.extend(said.into_iter().map(|(name, value)| (name.to_owned(), value)));
                 meta::note_digests(&mut meta, digested);
                 PutTarget { bucket, key, meta, condition }.into()
             }),
@@ -112,10 +120,12 @@ impl Files {
     }
 
     /// What must hold at the commit. Fails at once where it can be seen beforehand.
-    async fn condition(&self, asked: &HeaderMap, bucket: &BucketName, key: &Key) -> Result<Condition, Error> {
-        let failed =
-            || Error::Status(StatusCode::PRECONDITION_FAILED, "the precondition does not hold".into());
-        let wanted = condition::put(asked);
+    pub(super) async fn condition(
+        &self,
+        wanted: &Conditions,
+        bucket: &BucketName,
+        key: &Key,
+    ) -> Result<Condition, Error> {
         let (bucket, key) = (bucket.clone(), key.clone());
         // Also says that there is no such bucket before the body is sent.
         let present = self.engine.call(move |store: &Store| match store.stat(&bucket, &key) {
@@ -123,17 +133,12 @@ impl Files {
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         });
-        let present = present.await?;
-        match wanted {
-            PutCondition::Always => Ok(Condition::Always),
-            PutCondition::IfAbsent if present.is_some() => Err(failed()),
-            PutCondition::IfAbsent => Ok(Condition::IfAbsent),
-            PutCondition::IfMatch(list) => {
-                condition::put_if_match(&list, present.as_ref()).ok_or_else(failed)
-            }
-            PutCondition::Unknown(why) => Err(Error::Status(StatusCode::BAD_REQUEST, why.into())),
-        }
+        wanted.at_commit(present.await?.as_ref()).ok_or_else(precondition_failed)
     }
+}
+
+pub(super) fn precondition_failed() -> Error {
+    Error::Status(StatusCode::PRECONDITION_FAILED, "the precondition does not hold".into())
 }
 
 /// The checksums that a request promises in its headers.
@@ -148,10 +153,11 @@ fn expected(asked: &HeaderMap) -> Result<Expected, Fault> {
     Ok(expected)
 }
 
-pub(super) fn media_type(asked: &HeaderMap) -> Option<String> {
-    let kind = asked.get(CONTENT_TYPE)?.to_str().ok()?.trim();
+fn media_type(asked: &HeaderMap) -> Result<Option<String>, Error> {
+    let kind = understood::single(asked, &CONTENT_TYPE)?;
     // What curl says of every body says nothing.
-    (!kind.is_empty() && kind != "application/x-www-form-urlencoded").then(|| kind.to_owned())
+    let says = |kind: &&str| !kind.is_empty() && *kind != "application/x-www-form-urlencoded";
+    Ok(kind.filter(says).map(str::to_owned))
 }
 
 fn length(asked: &HeaderMap) -> Option<u64> {
@@ -165,5 +171,10 @@ pub(super) fn now_ns() -> i64 {
 
 /// A request's body as it comes.
 pub(super) fn body_stream(body: RequestBody) -> impl Stream<Item = Result<Bytes, Fault>> {
-    BodyDataStream::new(body).map(|piece| piece.map_err(|error| Fault::Incomplete(error.to_string())))
+    BodyStream::new(body).map(|frame| {
+        let frame = frame.map_err(|error| Fault::Incomplete(error.to_string()))?;
+        // What is promised there would be looked at by nothing.
+        let trailer = |_| Fault::BadBody("there are fields behind it, which are not taken here".into());
+        frame.into_data().map_err(trailer)
+    })
 }

@@ -63,6 +63,7 @@ fn check(signed: bool, body: &[u8], splits: &Splits) -> Decoded {
         let passed = pieces.iter().try_for_each(|piece| framing.pass(piece.clone(), &mut out));
         assert_eq!(passed.err(), expected.bad, "whether it is refused depends on its pieces");
         assert_eq!(framing.is_complete(), expected.is_complete);
+        assert_eq!(framing.decoded(), expected.payload.len() as u64, "the data is counted otherwise");
         let out = Vec::from(out).concat();
         if signed {
             assert!(body.starts_with(&out), "a signed body is not what it was");

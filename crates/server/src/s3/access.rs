@@ -9,9 +9,11 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::body::Notes;
-use super::{bucket_name, describe, errors};
+use super::operations::Operation;
+use super::{bucket_name, describe, document_tables, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
+use crate::writer::Writer;
 
 /// What an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,9 @@ fn need(operation: &str) -> Option<Need> {
             Need::Right(Right::List)
         }
         "PutObject"
+        | "PutObjectAcl"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging"
         | "CopyObject"
         | "DeleteObject"
         | "DeleteObjects"
@@ -47,7 +52,7 @@ fn need(operation: &str) -> Option<Need> {
         | "CompleteMultipartUpload"
         | "AbortMultipartUpload"
         | "ListParts" => Need::Right(Right::Write),
-        "CreateBucket" | "DeleteBucket" => Need::Right(Right::Admin),
+        "CreateBucket" | "DeleteBucket" | "PutBucketAcl" => Need::Right(Right::Admin),
         "HeadBucket"
         | "GetBucketLocation"
         | "GetBucketVersioning"
@@ -69,11 +74,6 @@ fn need(operation: &str) -> Option<Need> {
         | "GetPublicAccessBlock" => Need::Any,
         _ => return None,
     })
-}
-
-/// Operations whose body is a document.
-fn is_document(operation: &str) -> bool {
-    matches!(operation, "CreateBucket" | "DeleteObjects" | "CompleteMultipartUpload")
 }
 
 /// Keys as s3s asks for them.
@@ -99,6 +99,10 @@ impl S3Access for Guard {
         let operation = context.s3_op().name().to_owned();
         let missing =
             || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
+        // Where s3s reads the request as another operation than we do, one of both has not
+        // understood it.
+        let known = context.extensions_mut().get::<&'static Operation>();
+        known.filter(|known| known.name == operation).ok_or_else(missing)?;
         let need = need(&operation).ok_or_else(missing)?;
         let who = match context.credentials() {
             None => Who::Anonymous,
@@ -111,6 +115,10 @@ impl S3Access for Guard {
             }
         };
         let bucket = context.s3_path().get_bucket_name().map(bucket_name).transpose()?;
+        if let (Need::Right(right @ (Right::Write | Right::Admin)), Some(bucket)) = (need, &bucket) {
+            let writer = Writer::new(&who, right, bucket);
+            context.extensions_mut().insert(writer);
+        }
         let refused = || match who {
             Who::Anonymous => errors::refused(crate::access::Refused::KeyNeeded),
             Who::Key(_) => errors::refused(crate::access::Refused::NotAllowed),
@@ -132,24 +140,13 @@ impl S3Access for Guard {
             }
         }
         if matches!(need, Need::Right(Right::Write | Right::Admin)) {
-            describe::refuse_unsupported(context.headers())?;
+            describe::refuse_unsupported(&operation, context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if is_document(&operation) {
-            self.admit_document(context).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Guard {
-    /// Waits for a place in memory for a document. It is held as long as the request.
-    async fn admit_document(&self, context: &mut S3AccessContext<'_>) -> Result<(), S3Error> {
-        if let Some(notes) = context.extensions_mut().get::<PlainArc<Notes>>() {
-            let notes = PlainArc::clone(notes);
-            let place = PlainArc::new(self.engine.turn_for_document().await.map_err(errors::fault)?);
-            notes.is_document();
-            context.extensions_mut().insert(place);
+        if let (Some(document), Some(notes)) =
+            (document_tables::of(&operation), context.extensions_mut().get::<PlainArc<Notes>>())
+        {
+            notes.is_document(document);
         }
         Ok(())
     }
@@ -164,7 +161,7 @@ mod tests {
         for operation in ["PutObject", "DeleteObject", "CompleteMultipartUpload", "CopyObject"] {
             assert_eq!(need(operation), Some(Need::Right(Right::Write)), "{operation}");
         }
-        for operation in ["PutBucketPolicy", "PutObjectAcl", "RestoreObject", "PostObject", ""] {
+        for operation in ["PutBucketPolicy", "PutBucketTagging", "RestoreObject", "PostObject", ""] {
             assert_eq!(need(operation), None, "{operation}");
         }
         assert_eq!(need("GetObject"), Some(Need::PublicRead));

@@ -6,7 +6,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error};
 
-use super::{buckets, precheck};
+use super::errors::CONDITION;
+use super::{buckets, precheck, xml_text};
+use crate::fault::FAILED;
+use crate::reason::Reason;
 use crate::route::full;
 use crate::server::Answer;
 
@@ -17,12 +20,36 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 #[derive(Clone)]
 pub(super) struct BareTag;
 
+/// Marks an answer to HEAD about a part of an object. s3s says 200 there, whatever status the
+/// answer has.
+#[derive(Clone)]
+pub(super) struct Partial;
+
 /// Completes an answer to the request with this id.
 pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
     if response.extensions().get::<BareTag>().is_some() {
         response = response.map(|body| edit(body, without_quotes));
     } else if response.status().is_client_error() || response.status().is_server_error() {
-        response = response.map(|body| edit(body, |text| with_id(text, id)));
+        let condition = response.headers_mut().remove(CONDITION);
+        let condition = condition.as_ref().and_then(|name| name.to_str().ok());
+        let mut reason = None;
+        response = response.map(|body| {
+            edit(body, |text| {
+                let explained = explained(text)?;
+                reason = reason_of(&explained);
+                with_id(&explained, condition, id)
+            })
+        });
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
+    }
+    // An object's body is never in memory here.
+    if response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml") {
+        response = response.map(|body| edit(body, xml_text::mended));
+    }
+    if response.extensions().get::<Partial>().is_some() {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -73,9 +100,62 @@ fn without_quotes(text: &str) -> Option<String> {
     Some(format!("{before}<ETag>{}</ETag>{after}", tag.trim_matches('"')))
 }
 
-fn with_id(text: &str, id: &str) -> Option<String> {
+/// Puts a message into an error that has none: clients show nothing else.
+fn explained(text: &str) -> Option<String> {
+    let code = element(text, "Code")?;
+    if element(text, "Message").is_some_and(|message| !message.is_empty()) {
+        return Some(text.to_owned());
+    }
+    let (before, after) = text.split_once("</Code>")?;
+    let after = after.strip_prefix("<Message></Message>").unwrap_or(after);
+    Some(format!("{before}</Code><Message>{}</Message>{after}", meaning(code)))
+}
+
+/// What a code of the protocol crate means, and what to do.
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "SignatureDoesNotMatch" => {
+            "the signature is not the one that this request has with that key: check the secret, and whether \
+             something on the way changes the path, the query or a signed header"
+        }
+        "InvalidBucketName" => {
+            "this cannot be a bucket's name: it has 3 to 63 lower-case letters, digits, dots and hyphens, and \
+             begins and ends with a letter or a digit"
+        }
+        "MalformedXML" => {
+            "the body is not the XML document that this operation takes: check its elements and that it is \
+             well-formed"
+        }
+        "MissingRequestBodyError" => {
+            "this operation takes an XML document as its body, and the body is empty"
+        }
+        "InvalidURI" => "the path or the query cannot be read: both are UTF-8 with escapes",
+        "KeyTooLongError" => "a key has at most 1024 bytes",
+        "IncompleteBody" => "the body is shorter or longer than its Content-Length: send it again",
+        "MissingContentLength" => "the request needs a Content-Length",
+        "MaxMessageLengthExceeded" => "the document is larger than this operation takes",
+        "MethodNotAllowed" => "this method is no operation of S3 on this path",
+        "NotImplemented" => "this is not implemented here: nothing was done",
+        "InternalError" => FAILED,
+        _ => "the request was refused; the code says why",
+    }
+}
+
+/// The text of an error's element, escaped as it is.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(inside, _)| inside)
+}
+
+/// For the log.
+fn reason_of(text: &str) -> Option<Reason> {
+    Some(Reason::new(&format!("{}: {}", element(text, "Code")?, element(text, "Message")?)))
+}
+
+fn with_id(text: &str, condition: Option<&str>, id: &str) -> Option<String> {
     let before = text.strip_suffix("</Error>")?;
-    Some(format!("{before}<RequestId>{id}</RequestId></Error>"))
+    let condition = condition.map(|name| format!("<Condition>{name}</Condition>")).unwrap_or_default();
+    Some(format!("{before}{condition}<RequestId>{id}</RequestId></Error>"))
 }
 
 #[cfg(test)]
@@ -96,8 +176,41 @@ mod tests {
     fn an_error_names_its_request() {
         let text = "<Error><Code>NoSuchKey</Code></Error>";
         let expected = "<Error><Code>NoSuchKey</Code><RequestId>07</RequestId></Error>";
-        assert_eq!(with_id(text, "07").as_deref(), Some(expected));
-        assert_eq!(with_id("", "07"), None);
-        assert_eq!(with_id("<Errors/>", "07"), None);
+        assert_eq!(with_id(text, None, "07").as_deref(), Some(expected));
+        let expected =
+            "<Error><Code>NoSuchKey</Code><Condition>If-Match</Condition><RequestId>07</RequestId></Error>";
+        assert_eq!(with_id(text, Some("If-Match"), "07").as_deref(), Some(expected));
+        assert_eq!(with_id("", None, "07"), None);
+        assert_eq!(with_id("<Errors/>", None, "07"), None);
+    }
+
+    #[test]
+    fn every_error_has_a_message() {
+        // Those that the protocol crate has without one, and any other.
+        for code in [
+            "IncompleteBody",
+            "InternalError",
+            "InvalidBucketName",
+            "InvalidURI",
+            "KeyTooLongError",
+            "MalformedXML",
+            "MaxMessageLengthExceeded",
+            "MethodNotAllowed",
+            "MissingContentLength",
+            "MissingRequestBodyError",
+            "NotImplemented",
+            "SignatureDoesNotMatch",
+            "SomethingNew",
+        ] {
+            for message in ["", "<Message></Message>"] {
+                let text = format!("<Error><Code>{code}</Code>{message}<Other/></Error>");
+                let found = explained(&text).unwrap();
+                assert!(element(&found, "Message").is_some_and(|message| message.len() > 20), "{found}");
+                assert!(found.ends_with("</Message><Other/></Error>"), "{found}");
+            }
+        }
+        let own = "<Error><Code>MalformedXML</Code><Message>mine</Message></Error>";
+        assert_eq!(explained(own).as_deref(), Some(own));
+        assert_eq!(reason_of(own), Some(Reason::new("MalformedXML: mine")));
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
@@ -15,8 +15,12 @@ use s3s::{Body, S3Error, S3ErrorCode};
 use tokio::time::{Instant, Sleep};
 
 use super::DOCUMENT_BYTES_MAX;
-use super::errors::{custom, error, fault};
+use super::document_tables::Element;
+use super::documents::{self, BadDocument};
+use super::errors::{custom, error, fault, invalid};
 use super::framing::{BadFraming, Framing};
+use super::operations::{Operation, Takes};
+use crate::digest::{Algorithm, Digests, Expected};
 use crate::fault::Fault;
 use crate::unread::RequestBody;
 
@@ -39,8 +43,12 @@ enum Bad {
     Late,
     #[error("the document has more than {ELEMENTS_MAX} tags")]
     Elements,
+    #[error(transparent)]
+    Document(#[from] BadDocument),
     #[error("the document has more than {DOCUMENT_BYTES_MAX} bytes")]
     Long,
+    #[error("the {0} that was given does not match the document: nothing was done")]
+    Sum(&'static str),
     #[error("the payload's SHA-256 is not the one that was signed")]
     Digest,
     #[error("the signature of a chunk or of the trailers is wrong")]
@@ -61,11 +69,13 @@ impl Bad {
         let code = match self {
             Self::Early | Self::Broken | Self::Length => S3ErrorCode::IncompleteBody,
             Self::Late => S3ErrorCode::RequestTimeout,
-            Self::Elements => S3ErrorCode::MalformedXML,
+            Self::Document(BadDocument::Unsupported(_)) => S3ErrorCode::NotImplemented,
+            Self::Elements | Self::Document(_) => S3ErrorCode::MalformedXML,
             Self::Long => S3ErrorCode::MaxMessageLengthExceeded,
             Self::Signature => S3ErrorCode::SignatureDoesNotMatch,
             Self::TooLarge => S3ErrorCode::EntityTooLarge,
             Self::TooSmall => S3ErrorCode::EntityTooSmall,
+            Self::Sum(_) => S3ErrorCode::BadDigest,
             Self::Digest => return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message),
             Self::Framing(BadFraming::TooLarge) => {
                 return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
@@ -95,16 +105,16 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct State {
-    /// The body is a document, and must be here by then.
-    document_by: Option<Instant>,
+    /// The body is this document, and must be here by then.
+    document: Option<(&'static Element, Instant)>,
     /// The first reason why the body failed.
     bad: Option<Bad>,
 }
 
 impl Notes {
-    /// From here on the body counts as a document.
-    pub(super) fn is_document(&self) {
-        self.state.lock().document_by = Some(Instant::now() + DOCUMENT_MAX);
+    /// From here on the body counts as this document.
+    pub(super) fn is_document(&self, document: &'static Element) {
+        self.state.lock().document = Some((document, Instant::now() + DOCUMENT_MAX));
     }
 
     /// Why the body failed, if it did.
@@ -117,8 +127,8 @@ impl Notes {
         *self.state.lock().bad.get_or_insert(bad)
     }
 
-    fn document_by(&self) -> Option<Instant> {
-        self.state.lock().document_by
+    fn document(&self) -> Option<(&'static Element, Instant)> {
+        self.state.lock().document
     }
 
     /// Says what has become of an upload: the body's own reason is better than what followed from it.
@@ -134,19 +144,77 @@ impl Notes {
 struct Guarded {
     incoming: RequestBody,
     framing: Option<Framing>,
+    /// What the frames must hold in all.
+    decoded_len: Option<u64>,
+    /// What has come of a document: it goes on when all of it has been looked at.
+    document: BytesMut,
     /// Looked at and not yet passed on.
     out: VecDeque<Bytes>,
     notes: PlainArc<Notes>,
     late: Option<Pin<Box<Sleep>>>,
+    /// A document's checksums, until they are compared.
+    sums: Option<Sums>,
     elements: usize,
-    bytes: usize,
     ended: bool,
 }
 
+/// Checksums that are computed and those that were promised.
+struct Sums {
+    digests: Digests,
+    expected: Expected,
+}
+
+impl Sums {
+    /// Of a document, if it was promised any: its operation does not look at the bytes again.
+    fn of(operation: &Operation, headers: &HeaderMap) -> Result<Option<Self>, S3Error> {
+        let expected = match operation.takes {
+            Takes::Document => Expected::read(headers, Algorithm::ALL).map_err(fault)?,
+            Takes::Completion => Expected::read(headers, [Algorithm::Md5]).map_err(fault)?,
+            Takes::Nothing | Takes::Bytes | Takes::Form => return Ok(None),
+        };
+        let digests = Digests::new(expected.algorithms());
+        Ok((!expected.is_empty()).then_some(Self { digests, expected }))
+    }
+
+    fn check(self) -> Result<(), Bad> {
+        match self.digests.finish().check(&self.expected) {
+            Err(Fault::BadDigest(name)) => Err(Bad::Sum(name)),
+            Err(_) => Err(Bad::Unreadable),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// The length of a body that comes in frames, as its client has announced it.
+///
+/// # Errors
+/// If it is no number, or is said twice.
+pub(super) fn decoded_len(headers: &HeaderMap) -> Result<Option<u64>, S3Error> {
+    const NAME: &str = "x-amz-decoded-content-length";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| text.bytes().all(|digit| digit.is_ascii_digit()));
+    let len = text.filter(|_| values.next().is_none()).and_then(|text| text.parse().ok());
+    len.map(Some).ok_or_else(|| invalid(format!("the header {NAME} must be one number of bytes")))
+}
+
+/// Whether a body comes in frames.
+pub(super) fn is_framed(headers: &HeaderMap) -> bool {
+    let payload = headers.get("x-amz-content-sha256");
+    payload.is_some_and(|payload| payload.as_bytes().starts_with(b"STREAMING-"))
+}
+
 /// Puts a guard before a request's body.
-pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc<Notes>) -> Body {
+pub(super) fn guard(
+    operation: &Operation,
+    headers: &HeaderMap,
+    incoming: RequestBody,
+    notes: &PlainArc<Notes>,
+) -> Result<Body, S3Error> {
+    let sums = Sums::of(operation, headers)?;
     if incoming.is_end_stream() {
-        return Body::empty();
+        sums.map_or(Ok(()), Sums::check).map_err(Bad::refusal)?;
+        return Ok(Body::empty());
     }
     let payload = headers.get("x-amz-content-sha256").map_or(&b""[..], http::HeaderValue::as_bytes);
     let framing = match payload {
@@ -154,16 +222,20 @@ pub(super) fn guard(headers: &HeaderMap, incoming: RequestBody, notes: &PlainArc
         payload if payload.starts_with(b"STREAMING-") => Some(Framing::new(true)),
         _ => None,
     };
-    Body::http_body(Guarded {
+    // Where it is wrong the operation refuses it.
+    let decoded_len = decoded_len(headers).ok().flatten();
+    Ok(Body::http_body(Guarded {
         incoming,
         framing,
+        decoded_len,
+        document: BytesMut::new(),
         out: VecDeque::new(),
         notes: PlainArc::clone(notes),
         late: None,
+        sums,
         elements: 0,
-        bytes: 0,
         ended: false,
-    })
+    }))
 }
 
 impl Guarded {
@@ -176,25 +248,62 @@ impl Guarded {
 
     /// Whether a document takes too long.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(by) = self.notes.document_by() else { return false };
+        let Some((_, by)) = self.notes.document() else { return false };
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
         late.as_mut().poll(context).is_ready()
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Bad> {
-        if self.notes.document_by().is_some() {
-            self.bytes += bytes.len();
-            if self.bytes > DOCUMENT_BYTES_MAX {
+        if self.notes.document().is_some() {
+            if self.framing.is_some() {
+                return Err(BadDocument::Chunked.into());
+            }
+            if self.document.len() + bytes.len() > DOCUMENT_BYTES_MAX {
                 return Err(Bad::Long);
             }
             self.elements += bytes.iter().filter(|byte| **byte == b'<').count();
             if self.elements > ELEMENTS_MAX {
                 return Err(Bad::Elements);
             }
+            if self.document.is_empty() {
+                // In one piece: growing would take twice as much.
+                let announced = self.incoming.size_hint().lower().saturating_add(bytes.len() as u64);
+                self.document
+                    .reserve(usize::try_from(announced).map_or(0, |len| len.min(DOCUMENT_BYTES_MAX)));
+            }
+            self.document.extend_from_slice(&bytes);
+            return Ok(());
         }
         match &mut self.framing {
-            Some(framing) => framing.pass(bytes, &mut self.out)?,
+            Some(framing) => {
+                framing.pass(bytes, &mut self.out)?;
+                // Not read to its end, which may be far away.
+                if self.decoded_len.is_some_and(|len| framing.decoded() > len) {
+                    return Err(Bad::Length);
+                }
+            }
             None => self.out.push_back(bytes),
+        }
+        Ok(())
+    }
+
+    /// What is left to do when all has come.
+    fn finish(&mut self) -> Result<(), Bad> {
+        if let Some(framing) = &self.framing {
+            if !framing.is_complete() {
+                return Err(Bad::Early);
+            }
+            if self.decoded_len.is_some_and(|len| framing.decoded() != len) {
+                return Err(Bad::Length);
+            }
+        }
+        if let Some(mut sums) = self.sums.take() {
+            sums.digests.update(&self.document);
+            sums.check()?;
+        }
+        if let Some((document, _)) = self.notes.document() {
+            documents::check(document, &self.document)?;
+            self.out.push_back(self.document.split().freeze());
         }
         Ok(())
     }
@@ -227,10 +336,12 @@ impl http_body::Body for Guarded {
                     }
                 }
                 Some(Err(_)) => return self.fail(Bad::Broken),
-                None if self.framing.as_ref().is_some_and(|framing| !framing.is_complete()) => {
-                    return self.fail(Bad::Early);
+                None => {
+                    if let Err(bad) = self.finish() {
+                        return self.fail(bad);
+                    }
+                    self.ended = true;
                 }
-                None => self.ended = true,
             }
         }
     }

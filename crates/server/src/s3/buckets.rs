@@ -1,20 +1,24 @@
 //! Buckets.
 
-use drystone_store::BucketRow;
+use drystone_store::{BucketRow, NewBucket};
 use s3s::dto::{
-    Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
-    ListBucketsOutput,
+    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput,
+    DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput,
+    HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::acl::Canned;
 use super::errors::{error, invalid};
 use super::listing::owner;
 use super::{Api, bucket_name, describe};
 use crate::access::{Right, Who, may};
 
-/// The region of everything. Clients sign for the one that they are set to, and any is fine.
+/// The region of every bucket of which nothing else was said. Clients sign for the one that they
+/// are set to, and any is fine: where a bucket is said to be is a note for them.
 pub(super) const REGION: &str = "us-east-1";
+/// The longest name of a region: that of a label in a host's name.
+const REGION_BYTES_MAX: usize = 63;
 /// Buckets in a list; as in S3.
 const BUCKETS_MAX: usize = 10_000;
 /// Buckets that are read at a time.
@@ -26,12 +30,23 @@ impl Api {
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let name = bucket_name(&request.input.bucket)?;
-        let location = Some(format!("/{name}"));
-        if self.call(move |store| store.create_bucket(&name)).await? {
-            Ok(S3Response::new(CreateBucketOutput { location }))
-        } else {
-            Err(error(S3ErrorCode::BucketAlreadyOwnedByYou, "the bucket is there already"))
+        let made = S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) });
+        let region = request.input.create_bucket_configuration.as_ref().map(region).transpose()?.flatten();
+        let canned = Canned::of(&request.headers)?;
+        let public = canned.is_some_and(Canned::makes_public);
+        let bucket = NewBucket { name: name.clone(), region: region.clone(), public };
+        if self.call(move |store| store.make_bucket(&bucket)).await? {
+            return Ok(made);
         }
+        // As in S3, where its first region says so for the sake of old clients. Unlike there, a
+        // bucket that was public stays so.
+        let row = self.bucket_row(&name).await?;
+        let same = region.is_none() && row.region.is_none() && canned.is_none_or(|canned| canned.is_of(&row));
+        if same {
+            return Ok(made);
+        }
+        let hint = "the bucket is there already, with another region or access list; PutBucketAcl changes the latter";
+        Err(error(S3ErrorCode::BucketAlreadyOwnedByYou, hint))
     }
 
     pub(super) async fn delete_bucket(
@@ -47,8 +62,8 @@ impl Api {
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
-        self.need_bucket(&bucket_name(&request.input.bucket)?).await?;
-        let bucket_region = Some(REGION.to_owned());
+        let row = self.bucket_row(&bucket_name(&request.input.bucket)?).await?;
+        let bucket_region = Some(region_of(&row));
         Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
     }
 
@@ -56,9 +71,10 @@ impl Api {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        self.need_bucket(&bucket_name(&request.input.bucket)?).await?;
+        let row = self.bucket_row(&bucket_name(&request.input.bucket)?).await?;
         // None at all means `us-east-1`.
-        Ok(S3Response::new(GetBucketLocationOutput::default()))
+        let location_constraint = row.region.map(BucketLocationConstraint::from);
+        Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
     }
 
     pub(super) async fn list_buckets(
@@ -78,7 +94,8 @@ impl Api {
             let is_last = page.len() < BUCKETS_AT_A_TIME;
             after = page.last().map(|row| row.name.clone());
             for row in page {
-                if !row.name.as_str().starts_with(prefix) || !may_see(&request, &row) {
+                let is_there = input.bucket_region.as_ref().is_none_or(|region| *region == region_of(&row));
+                if !is_there || !row.name.as_str().starts_with(prefix) || !may_see(&request, &row) {
                     continue;
                 }
                 if shown.len() == limit {
@@ -86,7 +103,7 @@ impl Api {
                     break 'pages;
                 }
                 shown.push(Bucket {
-                    bucket_region: Some(REGION.to_owned()),
+                    bucket_region: Some(region_of(&row)),
                     creation_date: Some(describe::from_ms(row.created_ms)),
                     name: Some(row.name.as_str().to_owned()),
                 });
@@ -108,6 +125,33 @@ impl Api {
         after: Option<drystone_store::BucketName>,
     ) -> Result<Vec<BucketRow>, S3Error> {
         self.call(move |store| store.buckets(after.as_ref(), BUCKETS_AT_A_TIME)).await
+    }
+}
+
+/// What was said of where the bucket is to be; `None` for the region that needs no name.
+fn region(configuration: &CreateBucketConfiguration) -> Result<Option<String>, S3Error> {
+    if configuration.location.is_some() || configuration.bucket.is_some() {
+        return Err(error(S3ErrorCode::NotImplemented, "there are no directory buckets here"));
+    }
+    let constraint = configuration.location_constraint.as_ref().map_or("", BucketLocationConstraint::as_str);
+    if constraint.is_empty() || constraint == REGION {
+        return Ok(None);
+    }
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let can_be = constraint.len() <= REGION_BYTES_MAX && constraint.bytes().all(is_name);
+    if !can_be && constraint != BucketLocationConstraint::EU {
+        let hint = format!("a region has at most {REGION_BYTES_MAX} of a-z, 0-9 and `-`, like eu-central-1");
+        return Err(error(S3ErrorCode::InvalidLocationConstraint, hint));
+    }
+    Ok(Some(constraint.to_owned()))
+}
+
+/// The region of a bucket by its name of today.
+fn region_of(bucket: &BucketRow) -> String {
+    match bucket.region.as_deref() {
+        None => REGION.into(),
+        Some(BucketLocationConstraint::EU) => "eu-west-1".into(),
+        Some(region) => region.into(),
     }
 }
 

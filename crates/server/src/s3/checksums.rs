@@ -35,14 +35,9 @@ pub(super) struct Promised {
 }
 
 impl Promised {
+    /// Reads headers that were found to name known algorithms only: see [`super::headers`].
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Fault> {
-        let mut expected = Expected::default();
-        for algorithm in Algorithm::ALL {
-            if let Some(value) = headers.get(algorithm.header()) {
-                let value = value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?;
-                expected.add(algorithm, value)?;
-            }
-        }
+        let expected = Expected::read(headers, Algorithm::ALL)?;
         let announced = headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok());
         let trailers = announced.flat_map(|value| value.split(',')).filter_map(Algorithm::parse).collect();
         let wanted = ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"];
@@ -59,17 +54,26 @@ impl Promised {
     /// All that was promised, when the body has ended.
     ///
     /// # Errors
-    /// An announced trailer that did not come would otherwise be a checksum that nobody verifies.
+    /// Trailers are those that were announced, each of them once: any other would be a checksum
+    /// that is not verified.
     pub(super) fn complete(self, trailing: Option<&TrailingHeaders>) -> Result<Expected, Fault> {
-        let mut expected = self.expected;
-        if self.trailers.is_empty() {
-            return Ok(expected);
-        }
         let came = trailing.and_then(TrailingHeaders::take).unwrap_or_default();
-        for algorithm in self.trailers {
-            let value = came.get(algorithm.header()).and_then(|value| value.to_str().ok());
-            let missing = || Fault::BadBody(format!("the trailer {} did not come", algorithm.header()));
-            expected.add(algorithm, value.ok_or_else(missing)?)?;
+        self.with_trailers(&came)
+    }
+
+    fn with_trailers(self, came: &HeaderMap) -> Result<Expected, Fault> {
+        let mut expected = self.expected;
+        let announced = |name: &str| self.trailers.iter().any(|algorithm| algorithm.header() == name);
+        if let Some(name) = came.keys().find(|name| !announced(name.as_str())) {
+            return Err(Fault::BadBody(format!("the trailer {name} was not announced")));
+        }
+        for algorithm in &self.trailers {
+            let mut values = came.get_all(algorithm.header()).iter();
+            let (Some(value), None) = (values.next(), values.next()) else {
+                let hint = format!("the trailer {} did not come, or came twice", algorithm.header());
+                return Err(Fault::BadBody(hint));
+            };
+            expected.add(*algorithm, value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?)?;
         }
         Ok(expected)
     }
@@ -209,6 +213,11 @@ impl Fields {
         all.into_iter().filter_map(|(algorithm, value)| Some((algorithm, value.as_deref()?)))
     }
 
+    /// The only one that an object made of parts has.
+    pub(super) fn first(&self) -> Option<(Algorithm, String)> {
+        self.iter().next().map(|(algorithm, sum)| (algorithm, sum.to_owned()))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -285,6 +294,39 @@ mod tests {
         let promised = Promised::read(&headers).unwrap();
         assert_eq!(promised.algorithms(), [Algorithm::Crc32]);
         assert!(matches!(promised.complete(None), Err(Fault::BadBody(_))));
+    }
+
+    #[test]
+    fn trailers_are_those_that_were_announced_and_no_others() {
+        let pass = |announced: &'static str, came: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            if !announced.is_empty() {
+                headers.insert("x-amz-trailer", announced.parse().unwrap());
+            }
+            let mut trailers = HeaderMap::new();
+            for (name, value) in came {
+                trailers.append(*name, value.parse().unwrap());
+            }
+            let passed = Promised::read(&headers).unwrap().with_trailers(&trailers);
+            passed.map(|expected| expected.algorithms().count()).ok()
+        };
+        let (crc, sha) = ("x-amz-checksum-crc32", "x-amz-checksum-sha1");
+        let sum = "AAAAAA==";
+        assert_eq!(pass("", &[]), Some(0));
+        assert_eq!(pass(crc, &[(crc, sum)]), Some(1));
+        assert_eq!(
+            pass(
+                "x-amz-checksum-crc32, x-amz-checksum-crc32c",
+                &[(crc, sum), ("x-amz-checksum-crc32c", sum)]
+            ),
+            Some(2)
+        );
+        assert_eq!(pass(crc, &[]), None);
+        assert_eq!(pass(crc, &[(crc, sum), (crc, sum)]), None);
+        assert_eq!(pass(crc, &[(crc, sum), (sha, "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")]), None);
+        assert_eq!(pass(crc, &[("x-amz-checksum-crc32c", sum)]), None);
+        assert_eq!(pass(crc, &[(crc, sum), ("x-amz-meta-a", "b")]), None);
+        assert_eq!(pass("", &[(crc, sum)]), None);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use drystone_store::{
     Completion, NamedPart, ObjectRow, PART_NUMBER_MAX, PartRow, Store, StoreError, UploadRow,
 };
+use percent_encoding::utf8_percent_encode;
 use s3s::dto::{
     ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::checksums::{Fields, KIND, Plan, checksum_fields};
+use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, invalid, store};
+use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
-use super::part_sizes::PartSizes;
 use super::{Api, bucket_name, describe, key_name, objects};
 use crate::digest::{Algorithm, Digests};
 use crate::meta;
@@ -79,7 +80,14 @@ impl Api {
             let made_by = object.meta.system.get(COMPLETED);
             made_by.is_some() && made_by == id_of(&input.upload_id).map(id_text).as_ref()
         };
-        self.look(&bucket, &key).await?.filter(same).ok_or_else(|| no_upload(&input.upload_id))
+        let object =
+            self.look(&bucket, &key).await?.filter(same).ok_or_else(|| no_upload(&input.upload_id))?;
+        let plan = object.meta.system.get(KIND).and_then(|kind| {
+            let (algorithm, sum) = Fields::of(&object.meta.system).first()?;
+            Some((Plan { algorithm, full: kind == FULL_OBJECT }, sum))
+        });
+        check_promised(input, plan.as_ref())?;
+        Ok(object)
     }
 }
 
@@ -91,7 +99,7 @@ fn answer(
     let mut output = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
-        location: Some(format!("/{}/{}", input.bucket, input.key)),
+        location: Some(format!("/{}/{}", input.bucket, utf8_percent_encode(&input.key, PLAIN))),
         checksum_type: objects::kind(object, &fields),
         e_tag: Some(describe::etag(object)),
         ..CompleteMultipartUploadOutput::default()
@@ -132,7 +140,8 @@ fn choose<'a>(
         }
         let given = checksum_fields!(part);
         for (algorithm, sum) in given.iter() {
-            if row.system.get(algorithm.header()).is_some_and(|known| known != sum) {
+            // One that is not known of the part cannot be compared, and would be a promise that is not kept.
+            if row.system.get(algorithm.header()).is_none_or(|known| known != sum) {
                 let hint =
                     format!("the {} of part {number} is not the one that was stored", algorithm.name());
                 return Err(error(S3ErrorCode::InvalidPart, hint));
@@ -162,7 +171,7 @@ fn properties(
     }
     let mut system = BTreeMap::from([(COMPLETED.to_owned(), id_text(upload.id))]);
     meta::note_etag(&mut system, etag(parts));
-    PartSizes::new(parts.iter().map(|part| part.size)).note(&mut system);
+    super::parts::note(&mut system, upload.id);
     let plan = Plan::of(&upload.meta.system);
     if let Some(kind) = input.checksum_type.as_ref().map(ChecksumType::as_str)
         && plan.is_some_and(|plan| plan.kind() != kind)

@@ -54,41 +54,81 @@ impl Read<'_> {
     pub(super) fn check(&self, object: &ObjectRow) -> Result<(), S3Error> {
         match self.verdict(object) {
             Verdict::Go => Ok(()),
-            Verdict::Failed => Err(precondition_failed()),
-            Verdict::NotModified => Err(not_modified(object)),
+            Verdict::Failed(failed) => Err(precondition_failed(failed.name())),
+            Verdict::NotModified(_) => Err(not_modified(object)),
         }
     }
 
     /// The same for the source of a copy, where there is no 304.
     pub(super) fn check_source(&self, object: &ObjectRow) -> Result<(), S3Error> {
-        if self.verdict(object) == Verdict::Go { Ok(()) } else { Err(precondition_failed()) }
+        match self.verdict(object) {
+            Verdict::Go => Ok(()),
+            Verdict::Failed(failed) | Verdict::NotModified(failed) => {
+                Err(precondition_failed(failed.name_of_source()))
+            }
+        }
     }
 
     fn verdict(&self, object: &ObjectRow) -> Verdict {
         let modified = modified(object);
-        let failed = match &self.matches {
-            Some(tags) => !tags.names(object, false),
-            None => self.unmodified_since.is_some_and(|date| modified > *date),
+        let (failed, first) = match &self.matches {
+            Some(tags) => (!tags.names(object, false), Header::Match),
+            None => (self.unmodified_since.is_some_and(|date| modified > *date), Header::UnmodifiedSince),
         };
-        let not_modified = match &self.none_matches {
-            Some(tags) => tags.names(object, true),
-            None => self.modified_since.is_some_and(|date| modified <= *date),
+        let (not_modified, second) = match &self.none_matches {
+            Some(tags) => (tags.names(object, true), Header::NoneMatch),
+            None => (self.modified_since.is_some_and(|date| modified <= *date), Header::ModifiedSince),
         };
         if failed {
-            Verdict::Failed
+            Verdict::Failed(first)
         } else if not_modified {
-            Verdict::NotModified
+            Verdict::NotModified(second)
         } else {
             Verdict::Go
         }
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Verdict {
     Go,
-    NotModified,
-    Failed,
+    NotModified(Header),
+    Failed(Header),
+}
+
+/// A condition, as an answer names it.
+enum Header {
+    Match,
+    NoneMatch,
+    ModifiedSince,
+    UnmodifiedSince,
+}
+
+impl Header {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Match => "If-Match",
+            Self::NoneMatch => "If-None-Match",
+            Self::ModifiedSince => "If-Modified-Since",
+            Self::UnmodifiedSince => "If-Unmodified-Since",
+        }
+    }
+
+    fn name_of_source(&self) -> &'static str {
+        match self {
+            Self::Match => "x-amz-copy-source-if-match",
+            Self::NoneMatch => "x-amz-copy-source-if-none-match",
+            Self::ModifiedSince => "x-amz-copy-source-if-modified-since",
+            Self::UnmodifiedSince => "x-amz-copy-source-if-unmodified-since",
+        }
+    }
+}
+
+/// The first condition of a write that a request has: where another write came in between, it is
+/// the one that failed.
+pub(super) fn of_write(headers: &HeaderMap) -> Option<&'static str> {
+    const NAMES: [&str; 4] =
+        ["If-None-Match", "If-Match", "x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
+    NAMES.into_iter().find(|name| headers.contains_key(*name))
 }
 
 fn not_modified(object: &ObjectRow) -> S3Error {
@@ -142,9 +182,13 @@ impl Write {
                 None => Ok(Condition::IfAbsent),
             };
         };
-        let matches = self.matches.as_ref().is_none_or(|tags| tags.names(object, false));
-        let matches = matches && !self.none_matches.as_ref().is_some_and(|tags| tags.names(object, true));
-        if matches { Ok(Condition::IfVersion(object.version())) } else { Err(precondition_failed()) }
+        if !self.matches.as_ref().is_none_or(|tags| tags.names(object, false)) {
+            return Err(precondition_failed("If-Match"));
+        }
+        if self.none_matches.as_ref().is_some_and(|tags| tags.names(object, true)) {
+            return Err(precondition_failed("If-None-Match"));
+        }
+        Ok(Condition::IfVersion(object.version()))
     }
 }
 
@@ -172,10 +216,19 @@ impl Delete {
                 None => Ok(None),
             };
         };
-        let holds = self.matches.as_ref().is_none_or(|tags| tags.names(object, false))
-            && self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size))
-            && self.modified.as_ref().is_none_or(|date| *date == modified(object));
-        if holds { Ok(Some(Condition::IfVersion(object.version()))) } else { Err(precondition_failed()) }
+        let failed = if !self.matches.as_ref().is_none_or(|tags| tags.names(object, false)) {
+            Some("If-Match")
+        } else if !self.size.is_none_or(|size| u64::try_from(size) == Ok(object.size)) {
+            Some("x-amz-if-match-size")
+        } else if self.modified.as_ref().is_some_and(|date| *date != modified(object)) {
+            Some("x-amz-if-match-last-modified-time")
+        } else {
+            None
+        };
+        match failed {
+            Some(name) => Err(precondition_failed(name)),
+            None => Ok(Some(Condition::IfVersion(object.version()))),
+        }
     }
 }
 

@@ -6,14 +6,14 @@ use std::ops::Range;
 use drystone_store::{BucketName, CopySource, CopyTarget, Key, ObjectRow};
 use s3s::dto::{
     self, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, MetadataDirective,
-    UploadPartCopyInput, UploadPartCopyOutput,
+    TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::{self, Fields, Plan, checksum_fields};
 use super::conditions::{Read, Tags, Write};
 use super::errors::{error, invalid};
-use super::{Api, bucket_name, check_version, describe, errors, key_name, objects};
+use super::{Api, bucket_name, check_version, describe, errors, key_name, objects, part_sizes, parts, tags};
 use crate::access::{Right, Who};
 use crate::meta;
 
@@ -48,6 +48,15 @@ impl Api {
             unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
         };
         read.check_source(&source.object)?;
+        if let Some(wanted) = input.checksum_algorithm.as_ref()
+            && !Fields::of(&source.object.meta.system)
+                .iter()
+                .any(|(algorithm, _)| algorithm.name().eq_ignore_ascii_case(wanted.as_str()))
+        {
+            let hint =
+                "a copy keeps its source's checksums: x-amz-checksum-algorithm can only name one of these";
+            return Err(error(S3ErrorCode::NotImplemented, hint));
+        }
         if source.object.size > COPY_BYTES_MAX {
             let hint = "the source is larger than 5 GiB: copy it in parts";
             return Err(error(S3ErrorCode::InvalidRequest, hint));
@@ -62,12 +71,16 @@ impl Api {
             let hint = "an object can be copied onto itself only with the metadata directive REPLACE";
             return Err(error(S3ErrorCode::InvalidRequest, hint));
         }
+        let directive = input.tagging_directive.as_ref().map(TaggingDirective::as_str);
+        let tags = tags::of_copy(&request.headers, directive, &source.object)?;
+        self.check_object_acl(&bucket, &request.headers).await?;
         let mut meta = source.object.meta.clone();
         if replace {
             meta = describe::meta(&request.headers, request.input.metadata.clone())?;
             let content = source.object.meta.system.iter().filter(|(name, _)| goes_with_content(name));
             meta.system.extend(content.map(|(name, value)| (name.clone(), value.clone())));
         }
+        tags.note(&mut meta.system)?;
         meta.system.remove(super::complete::COMPLETED);
         let wanted = Write::of(&request.headers)?;
         let present = if wanted.is_none() { None } else { self.look(&bucket, &key).await? };
@@ -142,7 +155,7 @@ impl Api {
 }
 
 fn goes_with_content(name: &str) -> bool {
-    meta::is_of_content(name) || name == checksums::KIND || name == super::part_sizes::NAME
+    meta::is_of_content(name) || [checksums::KIND, part_sizes::NAME, parts::MADE_BY].contains(&name)
 }
 
 /// What is known of a part that is all of an object.

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use drystone_store::{ContentHash, ObjectMeta, ObjectRow};
 
-use super::errors::{custom, error, invalid};
+use super::acl::{self, Canned};
+use super::errors::{error, invalid};
+use super::tags;
 use crate::meta::{self, KEPT_HEADERS};
 
 /// The user's own names and values together, in bytes; as in S3.
@@ -17,17 +19,32 @@ const USER_BYTES_MAX: usize = 2048;
 /// What a body is said to be whose client has not said it; as in S3.
 const UNKNOWN_TYPE: &str = "binary/octet-stream";
 
+/// Operations that take an access list; each of them looks at it.
+const WITH_ACL: [&str; 7] = [
+    "CreateBucket",
+    "PutBucketAcl",
+    "PutObject",
+    "PutObjectAcl",
+    "CopyObject",
+    "CreateMultipartUpload",
+    "PostObject",
+];
+/// Operations that give an object its tags.
+const WITH_TAGS: [&str; 3] = ["PutObject", "CopyObject", "CreateMultipartUpload"];
+
 /// Refuses what would change what the request means, if we left it out.
-pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
+pub(super) fn refuse_unsupported(operation: &str, headers: &HeaderMap) -> Result<(), S3Error> {
+    let canned = Canned::of(headers)?;
+    if canned == Some(Canned::PublicRead) && !WITH_ACL.contains(&operation) {
+        return Err(acl::unsupported(format!("{operation} takes no access list")));
+    }
+    let takes_tags = WITH_TAGS.contains(&operation);
     for (name, value) in headers {
         let value = value.as_bytes();
         match name.as_str() {
-            "x-amz-acl"
-                if !matches!(value, b"private" | b"bucket-owner-full-control" | b"bucket-owner-read") =>
-            {
-                return Err(no_acl());
+            name if name.starts_with("x-amz-grant-") => {
+                return Err(acl::unsupported(format!("{name} cannot be granted")));
             }
-            name if name.starts_with("x-amz-grant-") => return Err(no_acl()),
             "x-amz-storage-class" if !value.is_empty() && value != b"STANDARD" => {
                 let hint = "this store has one storage class: STANDARD";
                 return Err(error(S3ErrorCode::InvalidStorageClass, hint));
@@ -36,8 +53,8 @@ pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
             name if name.starts_with("x-amz-object-lock-") || name == "x-amz-bucket-object-lock-enabled" => {
                 return Err(error(S3ErrorCode::InvalidRequest, "object locks are not implemented here"));
             }
-            "x-amz-tagging" if value.is_empty() => {}
-            name if name == "x-amz-tagging"
+            tags::HEADER if takes_tags || value.is_empty() => {}
+            name if name == tags::HEADER
                 || name == "x-amz-website-redirect-location"
                 || name == "x-amz-write-offset-bytes"
                 || name.starts_with("x-amz-server-side-encryption")
@@ -49,12 +66,6 @@ pub(super) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
         }
     }
     Ok(())
-}
-
-fn no_acl() -> S3Error {
-    let hint =
-        "buckets and objects have no access lists; rights are given to keys, and buckets may be public";
-    custom("AccessControlListNotSupported", http::StatusCode::BAD_REQUEST, hint)
 }
 
 /// The description that a request gives.
@@ -180,16 +191,24 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_not_left_out_silently() {
+        let refused =
+            |operation, name, value| refuse_unsupported(operation, &headers_of(&[(name, value)])).is_err();
         for (name, value) in [
-            ("x-amz-acl", "public-read"),
+            ("x-amz-acl", "public-read-write"),
+            ("x-amz-grant-read", "id=drystone"),
             ("x-amz-server-side-encryption-customer-key", "x"),
-            ("x-amz-tagging", "a=b"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-object-lock-mode", "COMPLIANCE"),
         ] {
-            assert!(refuse_unsupported(&headers_of(&[(name, value)])).is_err(), "{name}");
+            assert!(refused("PutObject", name, value), "{name}");
         }
+        // What is looked at by some operations is not left out by the others.
+        for (name, value) in [("x-amz-acl", "public-read"), ("x-amz-tagging", "a=b")] {
+            assert!(!refused("PutObject", name, value), "{name}");
+            assert!(refused("UploadPart", name, value), "{name}");
+        }
+        assert!(refused("PostObject", "x-amz-tagging", "a=b"));
         let fine = [("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD"), ("x-amz-date", "x")];
-        assert!(refuse_unsupported(&headers_of(&fine)).is_ok());
+        assert!(refuse_unsupported("DeleteObject", &headers_of(&fine)).is_ok());
     }
 }

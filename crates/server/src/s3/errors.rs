@@ -2,12 +2,12 @@
 
 use drystone_store::{NameError, StoreError};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::access::Refused;
 use crate::digest::Algorithm;
-use crate::fault::Fault;
+use crate::fault::{FAILED, FULL, Fault};
 
 /// An error with one of S3's codes.
 pub(super) fn error(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
@@ -54,6 +54,7 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the body's.
         Fault::InvalidDigest(name) if name != Algorithm::Md5.name() => error(S3ErrorCode::BadDigest, message),
         Fault::InvalidDigest(_) => error(S3ErrorCode::InvalidDigest, message),
+        Fault::Revoked => error(S3ErrorCode::AccessDenied, message),
         Fault::Internal => error(S3ErrorCode::InternalError, message),
     }
 }
@@ -77,16 +78,13 @@ pub(super) fn store(refused: &StoreError) -> S3Error {
             return come_back(error(S3ErrorCode::ServiceUnavailable, message));
         }
         full if full.is_full() => {
-            tracing::error!(error = %full, "the disk is full");
-            let hint = "the disk of the store is full: free some of it, or delete objects and run `drystone collect`";
-            return custom("InsufficientStorage", StatusCode::INSUFFICIENT_STORAGE, hint);
+            tracing::warn!(error = %full, "the disk is full");
+            return custom("InsufficientStorage", StatusCode::INSUFFICIENT_STORAGE, FULL);
         }
         other => {
             let cause = std::error::Error::source(other).map(ToString::to_string);
             tracing::error!(error = %other, cause, "the store failed");
-            // The details are for whoever runs the server.
-            let hint = "the store failed; the server's log says more, and `drystone scrub` finds damage";
-            return error(S3ErrorCode::InternalError, hint);
+            return error(S3ErrorCode::InternalError, FAILED);
         }
     };
     error(code, message)
@@ -96,17 +94,17 @@ pub(super) fn store(refused: &StoreError) -> S3Error {
 pub(super) fn name(refused: &NameError) -> S3Error {
     let code = match refused {
         NameError::TooLong { .. } => S3ErrorCode::KeyTooLongError,
-        NameError::Bucket(_) => S3ErrorCode::InvalidBucketName,
+        NameError::Bucket(_) | NameError::BucketReserved { .. } => S3ErrorCode::InvalidBucketName,
         _ => S3ErrorCode::InvalidArgument,
     };
     error(code, refused.to_string())
 }
 
-/// Somebody who is not let in.
+/// A request that is not let in.
 pub(super) fn refused(refused: Refused) -> S3Error {
     match refused {
         Refused::Fault(refused) => fault(refused),
-        Refused::WrongKey => error(S3ErrorCode::InvalidAccessKeyId, refused.to_string()),
+        Refused::WrongKey | Refused::TwoKeys => error(S3ErrorCode::InvalidAccessKeyId, refused.to_string()),
         Refused::KeyNeeded => error(S3ErrorCode::AccessDenied, "this needs a signed request"),
         Refused::NotAllowed => error(S3ErrorCode::AccessDenied, refused.to_string()),
     }
@@ -116,8 +114,16 @@ pub(super) fn invalid(message: impl Into<String>) -> S3Error {
     error(S3ErrorCode::InvalidArgument, message)
 }
 
-pub(super) fn precondition_failed() -> S3Error {
-    error(S3ErrorCode::PreconditionFailed, "at least one of the preconditions does not hold")
+/// The header that names a condition which does not hold, on its way into the document of the
+/// answer.
+pub(super) const CONDITION: HeaderName = HeaderName::from_static("x-drystone-condition");
+
+/// A condition of this name does not hold.
+pub(super) fn precondition_failed(name: &'static str) -> S3Error {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONDITION, HeaderValue::from_static(name));
+    let hint = format!("the condition {name} does not hold: look at the object and try again");
+    with_headers(error(S3ErrorCode::PreconditionFailed, hint), headers)
 }
 
 #[cfg(test)]
@@ -144,6 +150,15 @@ mod tests {
         check(&name(&Key::new("k".repeat(1025)).unwrap_err()), "KeyTooLongError", 400);
         check(&name(&Key::new("a/../b").unwrap_err()), "InvalidArgument", 400);
         check(&fault(Fault::TooSlow(5)), "RequestTimeout", 400);
+    }
+
+    #[test]
+    fn files_of_the_server_are_not_named() {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
+            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let message = store(&failed).message().map(str::to_owned).unwrap();
+            assert!(message.len() > 20 && !message.contains('/'), "{message}");
+        }
     }
 
     #[test]

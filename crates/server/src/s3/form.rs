@@ -39,7 +39,7 @@ pub(super) struct Form {
     _multipart: Multipart<'static>,
 }
 
-pub(super) fn is_form(headers: &HeaderMap) -> bool {
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     kind.is_some_and(|kind| kind.trim_ascii_start().starts_with(b"multipart/form-data"))
 }

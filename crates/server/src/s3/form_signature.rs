@@ -44,6 +44,9 @@ impl<'a> Signature<'a> {
         if field("policy").is_none() && field("signature").is_none() && field("x-amz-signature").is_none() {
             return Err(error(S3ErrorCode::AccessDenied, "this needs a form with a signed policy"));
         }
+        if field("signature").is_some() && field("x-amz-signature").is_some() {
+            return Err(invalid("the form has two signatures, of both versions: send one"));
+        }
         let policy = need("policy")?;
         let wrong = || error(S3ErrorCode::SignatureDoesNotMatch, "the form's signature cannot be read");
         if field("x-amz-signature").is_none() && field("x-amz-algorithm").is_none() {
@@ -212,6 +215,9 @@ mod tests {
         let mut changed = fields(&V4);
         changed.insert("x-amz-signature".into(), "0x".into());
         check(&changed, &S3ErrorCode::SignatureDoesNotMatch);
+        let mut changed = fields(&V4);
+        changed.insert("signature".into(), "AAAA".into());
+        check(&changed, &S3ErrorCode::InvalidArgument);
         check(&fields(&[("policy", "p"), ("awsaccesskeyid", "A")]), &S3ErrorCode::InvalidArgument);
         check(&fields(&[("signature", "AAAA"), ("awsaccesskeyid", "A")]), &S3ErrorCode::InvalidArgument);
     }

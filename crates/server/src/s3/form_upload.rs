@@ -13,6 +13,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use http_body_util::BodyDataStream;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use quick_xml::escape::escape;
 use s3s::dto::Metadata;
 use s3s::{Body, S3Error, S3ErrorCode};
 
@@ -23,24 +24,27 @@ use super::form::Form;
 use super::form_policy::{Fields, Policy};
 use super::form_signature::Signature;
 use super::listing::PLAIN;
-use super::{Api, bucket_name, describe, key_name};
+use super::operations::FORM;
+use super::{Api, bucket_name, describe, headers, key_name};
 use crate::access::{Right, Who};
 use crate::digest::Algorithm;
 use crate::fault::Fault;
 use crate::meta;
 use crate::upload::{Upload, Uploaded};
+use crate::writer::Writer;
 
 /// What stands in a key for the file's own name.
 const FILE_NAME: &str = "${filename}";
 /// Fields whose names stand for a header of another name.
 const RENAMED: [(&str, &str); 2] = [("acl", "x-amz-acl"), ("tagging", "x-amz-tagging")];
 /// Headers that are fields by their own names.
-const HEADERS: [&str; 6] = [
+const HEADERS: [&str; 7] = [
     "content-type",
     "cache-control",
     "content-disposition",
     "content-encoding",
     "content-language",
+    "content-md5",
     "expires",
 ];
 
@@ -64,10 +68,11 @@ impl Api {
         let key = form.fields.get("key").ok_or_else(|| invalid("the form has no field `key`"))?;
         let key = key_name(&key.replace(FILE_NAME, &form.file_name))?;
         form.fields.insert("key".into(), key.as_str().to_owned());
-        let sizes = self.authorize(&bucket, &mut form.fields).await?;
+        let (writer, sizes) = self.authorize(&bucket, &mut form.fields).await?;
         drop(unknown);
         let stated = stated_headers(&form.fields)?;
-        describe::refuse_unsupported(&stated)?;
+        headers::check(&FORM, &stated)?;
+        describe::refuse_unsupported("PostObject", &stated)?;
         let mut meta = describe::meta(&stated, user_metadata(&form.fields))?;
         let then = Then::of(&form.fields);
         let promised = Promised::read(&stated).map_err(fault)?;
@@ -78,12 +83,13 @@ impl Api {
             algorithms.push(Algorithm::Md5);
         }
         self.need_bucket(&bucket).await?;
+        self.check_object_acl(&bucket, &stated).await?;
         let (to_bucket, to_key) = (bucket.clone(), key.clone());
         let target = Box::new(move |digested: &_, _| {
             meta::note_digests(&mut meta, digested);
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
-        let upload = Upload { len: None, algorithms, target };
+        let upload = Upload { writer, len: None, algorithms, target };
         let file = form.file.map(|piece| {
             piece.map_err(|refused| Fault::Incomplete(format!("the file did not come to its end: {refused}")))
         });
@@ -94,12 +100,13 @@ impl Api {
         Ok(then.answer(&bucket, &key, &uploaded))
     }
 
-    /// Whether somebody who may write there has signed that a form with these fields is sent. Returns which lengths he allows.
+    /// Whether somebody who may write there has signed that a form with these fields is sent.
+    /// Returns who, and which lengths he allows.
     async fn authorize(
         &self,
         bucket: &BucketName,
         fields: &mut Fields,
-    ) -> Result<RangeInclusive<u64>, S3Error> {
+    ) -> Result<(Writer, RangeInclusive<u64>), S3Error> {
         let now = SystemTime::now();
         let named = fields.insert("bucket".into(), bucket.as_str().to_owned());
         let signature = Signature::read(fields, now)?;
@@ -113,8 +120,9 @@ impl Api {
         if named.is_some_and(|named| named != bucket.as_str()) {
             return Err(error(S3ErrorCode::AccessDenied, "the form is for another bucket"));
         }
-        self.engine.allow(&Who::Key(key), Right::Write, Some(bucket)).await.map_err(errors::refused)?;
-        Ok(policy.sizes())
+        let who = Who::Key(key);
+        self.engine.allow(&who, Right::Write, Some(bucket)).await.map_err(errors::refused)?;
+        Ok((Writer::new(&who, Right::Write, bucket), policy.sizes()))
     }
 }
 
@@ -203,12 +211,13 @@ impl Then {
             Self::Redirect(uri) => (StatusCode::SEE_OTHER, redirected(uri, bucket, key, &etag)),
         };
         if status == StatusCode::CREATED {
+            // What XML cannot carry is mended with every other answer.
             let xml = format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse><Location>{}</Location><Bucket>{bucket}</Bucket>\
                  <Key>{}</Key><ETag>{}</ETag></PostResponse>",
-                escaped(&place),
-                escaped(key.as_str()),
-                escaped(&etag)
+                escape(&place),
+                escape(key.as_str()),
+                escape(&etag)
             );
             response = Response::new(Body::from(Bytes::from(xml)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -237,25 +246,6 @@ fn redirected(uri: &Uri, bucket: &BucketName, key: &Key, etag: &str) -> String {
     };
     parts.path_and_query = path.parse().ok();
     Uri::from_parts(parts).map_or_else(|_| uri.to_string(), |uri| uri.to_string())
-}
-
-/// Text inside an XML element. What XML cannot say at all becomes the character that says so.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(character))),
-            character if character < ' ' || matches!(character, '\u{FFFE}' | '\u{FFFF}') => {
-                escaped.push(char::REPLACEMENT_CHARACTER);
-            }
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -316,10 +306,5 @@ mod tests {
         assert_eq!(stated["x-amz-acl"], "private");
         assert!(stated_headers(&fields(&[("content-type", "a\r\nb: c")])).is_err());
         assert_eq!(user_metadata(&fields(&[("x-amz-meta-a", "b"), ("c", "d")])).unwrap()["a"], "b");
-    }
-
-    #[test]
-    fn xml_holds_any_key() {
-        assert_eq!(escaped("a<&>\"\n\u{1}é"), "a&lt;&amp;&gt;&quot;&#10;\u{FFFD}é");
     }
 }

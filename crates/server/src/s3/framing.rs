@@ -39,17 +39,24 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Framing {
     signed: bool,
+    /// Bytes of data so far, without what frames them.
+    decoded: u64,
     state: State,
 }
 
 impl Framing {
     pub(crate) fn new(signed: bool) -> Self {
-        Self { signed, state: State::Line(Vec::new()) }
+        Self { signed, decoded: 0, state: State::Line(Vec::new()) }
     }
 
     /// Whether the last chunk has come.
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.state, State::Trailers)
+    }
+
+    /// Bytes of data that have come, without what frames them.
+    pub(crate) fn decoded(&self) -> u64 {
+        self.decoded
     }
 
     /// Looks at the next bytes and puts out what s3s is to see of them.
@@ -81,6 +88,7 @@ impl Framing {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     let data = bytes.split_to(here);
                     *left -= here as u64;
+                    self.decoded += here as u64;
                     if *left == 0 {
                         self.state = State::Break(2);
                     }
@@ -172,5 +180,21 @@ mod tests {
         }
         assert_eq!(pass(false, &[b'0'; 300], 100).map(|_| ()), Err(BadFraming::Line));
         assert!(!pass(false, b"3\r\nabc\r\n", 100).unwrap().1, "the last chunk is missing");
+    }
+
+    #[test]
+    fn the_data_is_counted_without_its_frames() {
+        for (signed, body) in [
+            (false, "5\r\nhello\r\n2\r\nyo\r\n0\r\na:bcd\r\n\r\n"),
+            (true, "7;s=0\r\n1234567\r\n0;s=1\r\n\r\n"),
+        ] {
+            for piece in 1..body.len() {
+                let mut framing = Framing::new(signed);
+                for piece in body.as_bytes().chunks(piece) {
+                    framing.pass(Bytes::copy_from_slice(piece), &mut VecDeque::new()).unwrap();
+                }
+                assert_eq!(framing.decoded(), 7, "{signed} {piece}");
+            }
+        }
     }
 }

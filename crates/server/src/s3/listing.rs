@@ -16,6 +16,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result};
 use super::checksums::{Fields, KEPT};
 use super::errors::invalid;
 use super::objects::{kind, signed};
+use super::xml_text::can_carry;
 use super::{Api, bucket_name, describe};
 
 /// Entries of a page; as in S3.
@@ -40,6 +41,7 @@ impl Asked {
         delimiter: Option<&String>,
         limit: Option<i32>,
         encoding: Option<&EncodingType>,
+        marker: Option<&String>,
     ) -> Result<Self, S3Error> {
         let text = |text: Option<&String>, what: &str| match text {
             Some(text) if text.len() > Key::BYTES_MAX => {
@@ -47,12 +49,14 @@ impl Asked {
             }
             text => Ok(text.cloned().unwrap_or_default()),
         };
+        let encoding = Encoding::of(encoding)?;
+        encoding.check([prefix, delimiter, marker].into_iter().flatten().map(String::as_str))?;
         Ok(Self {
             bucket: bucket_name(bucket)?,
             prefix: text(prefix, "prefix")?,
             delimiter: text(delimiter, "delimiter")?,
             limit: page_limit(limit)?,
-            encoding: Encoding::of(encoding)?,
+            encoding,
         })
     }
 
@@ -87,6 +91,25 @@ impl Encoding {
         }
     }
 
+    /// Refuses an answer that would need names which XML cannot carry.
+    ///
+    /// A client that has not asked for an encoding may not look whether the answer has one: rclone
+    /// does not, and takes `a%01b` for the key. Left out, the object would count as deleted.
+    pub(super) fn check<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Result<(), S3Error> {
+        match names.into_iter().find(|name| !self.0 && !can_carry(name)) {
+            Some(name) => Err(invalid(format!(
+                "XML cannot carry the name `{}`: list with encoding-type=url (rclone: list_url_encode = true)",
+                name.escape_debug()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the answer says of it.
+    pub(super) fn announced(self) -> Option<EncodingType> {
+        self.0.then(|| EncodingType::from_static(EncodingType::URL))
+    }
+
     pub(super) fn encode(self, text: &str) -> String {
         if self.0 { utf8_percent_encode(text, PLAIN).to_string() } else { text.to_owned() }
     }
@@ -107,10 +130,7 @@ struct Page {
 
 impl Page {
     fn new(page: FoldedPage, encoding: Encoding) -> Self {
-        let last = page.entries.last().map(|entry| match entry {
-            Listed::Object(object) => object.key.as_str().to_owned(),
-            Listed::Folder(folder) => folder.clone(),
-        });
+        let last = page.entries.last().map(|entry| name(entry).to_owned());
         let (mut objects, mut folders) = (Vec::new(), Vec::new());
         for entry in page.entries {
             match entry {
@@ -132,8 +152,8 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.marker.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         let encoding = asked.encoding;
         let from = start(input.marker.as_deref(), &asked);
         let max_keys = asked.limit;
@@ -150,7 +170,7 @@ impl Api {
             // Without a delimiter clients take the last key; with one it may be a folder.
             next_marker: page.last.filter(|_| input.delimiter.is_some()).map(|last| encoding.encode(&last)),
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             ..ListObjectsOutput::default()
         }))
     }
@@ -161,8 +181,8 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.start_after.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         let encoding = asked.encoding;
         // An empty one is from a client that has none.
         let from = match input.continuation_token.as_deref().filter(|token| !token.is_empty()) {
@@ -188,7 +208,7 @@ impl Api {
             contents: Some(contents),
             common_prefixes: page.folders,
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             start_after: encoding.echo(input.start_after),
             ..ListObjectsV2Output::default()
         }))
@@ -200,8 +220,8 @@ impl Api {
     ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
         let input = request.input;
         let (prefix, delimiter) = (input.prefix.as_ref(), input.delimiter.as_ref());
-        let asked =
-            Asked::new(&input.bucket, prefix, delimiter, input.max_keys, input.encoding_type.as_ref())?;
+        let (encoding, marker) = (input.encoding_type.as_ref(), input.key_marker.as_ref());
+        let asked = Asked::new(&input.bucket, prefix, delimiter, input.max_keys, encoding, marker)?;
         let encoding = asked.encoding;
         let from = start(input.key_marker.as_deref(), &asked);
         let max_keys = asked.limit;
@@ -220,7 +240,7 @@ impl Api {
             versions: (!versions.is_empty()).then_some(versions),
             common_prefixes: page.folders,
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             ..ListObjectVersionsOutput::default()
         }))
     }
@@ -231,7 +251,16 @@ impl Api {
             let from = from.as_ref().map(String::as_str);
             store.list_folded(&asked.bucket, &asked.prefix, &asked.delimiter, from, asked.limit)
         });
-        Ok(Page::new(listed.await?, encoding))
+        let listed = listed.await?;
+        encoding.check(listed.entries.iter().map(name))?;
+        Ok(Page::new(listed, encoding))
+    }
+}
+
+fn name(entry: &Listed) -> &str {
+    match entry {
+        Listed::Object(object) => object.key.as_str(),
+        Listed::Folder(folder) => folder,
     }
 }
 
@@ -317,7 +346,7 @@ mod tests {
     #[test]
     fn a_marker_that_is_a_folder_skips_it() {
         let text = |text: &str| Some(text.to_owned());
-        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None).unwrap();
+        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None, None).unwrap();
         assert_eq!(asked.behind("p/a/"), Bound::Included("p/a0".to_owned()));
         assert_eq!(asked.behind("p/a/b"), Bound::Excluded("p/a/b".to_owned()));
         assert_eq!(asked.behind("p/a"), Bound::Excluded("p/a".to_owned()));

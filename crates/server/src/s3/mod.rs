@@ -1,10 +1,13 @@
 //! The S3 face: path-style buckets and objects at `/`.
 //!
 //! The crate `s3s` reads requests, verifies signatures and writes answers. What it leaves to us is done here: permissions
-//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), bounds on bodies ([`body`]), checksums
+//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), above all
+//! what is not in the table of what is known ([`operations`], with [`queries`] and [`headers`]),
+//! bounds on bodies ([`body`]), checksums
 //! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
 
 mod access;
+mod acl;
 mod answers;
 mod attributes;
 mod body;
@@ -15,36 +18,54 @@ mod conditions;
 mod copy;
 mod delete;
 mod describe;
+mod document_tables;
+mod documents;
 mod errors;
 mod form;
 mod form_policy;
 mod form_signature;
 mod form_upload;
 pub(crate) mod framing;
+mod header_values;
+mod headers;
 mod listing;
 mod multipart;
 mod objects;
+mod operations;
 mod part_sizes;
+mod parts;
 mod precheck;
 mod put;
+mod queries;
 mod service;
+mod signed_date;
+mod tags;
 mod unconfigured;
 mod uploads;
+mod xml_text;
 
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 pub(crate) use self::form::FIELDS_MAX;
+use self::operations::Takes;
 use crate::engine::Engine;
+use crate::request_head::Refusal;
 use crate::route::text;
 use crate::server::Answer;
 use crate::unread::RequestBody;
+use crate::writer::Writer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
+
+/// Whether a request is a form of a browser, which is signed in its fields.
+pub(crate) fn is_form<B>(request: &Request<B>) -> bool {
+    request.method() == http::Method::POST && form::is_form(request.headers())
+}
 
 /// The S3 face.
 pub(crate) struct S3Face {
@@ -66,31 +87,59 @@ impl S3Face {
 
     /// Answers the request with this id.
     pub(crate) async fn answer(&self, mut request: Request<RequestBody>, id: &str) -> Answer {
-        if let Err(refused) = precheck::check(&mut request) {
+        let operation = match precheck::check(&mut request) {
+            Ok(operation) => operation,
+            Err(refused) => return answers::error(refused, id),
+        };
+        if let Err(refused) = signed_date::supply(&mut request) {
             return answers::error(refused, id);
         }
         let notes = PlainArc::new(body::Notes::default());
         let (mut parts, incoming) = request.into_parts();
         parts.extensions.insert(PlainArc::clone(&notes));
-        let body = body::guard(&parts.headers, incoming, &notes);
-        if parts.method == Method::POST && form::is_form(&parts.headers) {
+        parts.extensions.insert(operation);
+        let body = match body::guard(operation, &parts.headers, incoming, &notes) {
+            Ok(body) => body,
+            Err(refused) => return answers::error(refused, id),
+        };
+        if operation.takes == Takes::Form {
             match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
                 Ok(response) => answers::complete(response, id),
                 Err(refused) => answers::error(refused, id),
             }
         } else {
-            self.serve(Request::from_parts(parts, body), &notes, id).await
+            let condition = conditions::of_write(&parts.headers);
+            self.serve(Request::from_parts(parts, body), &notes, condition, id).await
         }
     }
 
-    async fn serve(&self, request: Request<s3s::Body>, notes: &body::Notes, id: &str) -> Answer {
+    /// Says in the words of S3 why a request was refused before a face was chosen.
+    pub(crate) fn refuse(&self, refused: Refusal, id: &str) -> Answer {
+        answers::error(errors::custom(refused.code, refused.status, refused.why), id)
+    }
+
+    async fn serve(
+        &self,
+        request: Request<s3s::Body>,
+        notes: &body::Notes,
+        condition: Option<&'static str>,
+        id: &str,
+    ) -> Answer {
         match self.service.call(request).await {
             // Where s3s itself reads the body, it knows of no reason but its own failure.
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => match notes.refusal() {
                 Some(refused) => answers::error(refused, id),
                 None => answers::complete(response, id),
             },
-            Ok(response) => answers::complete(response, id),
+            Ok(mut response) => {
+                if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
+                    // The operation knows better which of several it was, if it has looked before
+                    // the commit did.
+                    let headers = response.headers_mut();
+                    headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
+                }
+                answers::complete(response, id)
+            }
             Err(error) => {
                 tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "")
@@ -124,12 +173,17 @@ impl Api {
         looked.await
     }
 
-    async fn need_bucket(&self, bucket: &BucketName) -> Result<(), S3Error> {
-        let name = bucket.clone();
-        match self.call(move |store| store.bucket(&name)).await? {
-            Some(_) => Ok(()),
-            None => Err(errors::store(&StoreError::NoSuchBucket(bucket.clone()))),
+    /// Asked before each operation, when its document is here: that may have been long in coming. A
+    /// body is longer, and asks once more.
+    async fn is_still_let_in(&self, extensions: &http::Extensions) -> Result<(), S3Error> {
+        match extensions.get::<Writer>() {
+            Some(writer) => self.engine.still_writes(writer).await.map_err(errors::fault),
+            None => Ok(()),
         }
+    }
+
+    async fn need_bucket(&self, bucket: &BucketName) -> Result<(), S3Error> {
+        self.bucket_row(bucket).await.map(drop)
     }
 }
 

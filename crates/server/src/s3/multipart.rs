@@ -9,6 +9,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::Plan;
 use super::errors::{error, invalid};
+use super::tags::ObjectTags;
 use super::{Api, bucket_name, describe, key_name};
 
 impl Api {
@@ -19,6 +20,8 @@ impl Api {
         let input = request.input;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let mut meta = describe::meta(&request.headers, input.metadata)?;
+        ObjectTags::of_header(&request.headers)?.unwrap_or_default().note(&mut meta.system)?;
+        self.check_object_acl(&bucket, &request.headers).await?;
         let algorithm = input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str);
         let plan = Plan::choose(algorithm, input.checksum_type.as_ref().map(ChecksumType::as_str))?;
         if let Some(plan) = plan {

@@ -5,19 +5,20 @@ use std::ops::Range;
 use drystone_edge::gate::Share;
 use drystone_store::ObjectRow;
 use http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH};
-use http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue};
 use s3s::dto::{
     ChecksumMode, ChecksumType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
     StreamingBlob,
 };
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::answers::Partial;
 use super::checksums::{self, Fields, checksum_fields};
 use super::conditions::{self, Read, Tags};
 use super::describe::{self, kept};
-use super::errors::{custom, error, fault, with_headers};
-use super::part_sizes::PartSizes;
-use super::{Api, bucket_name, check_version, key_name};
+use super::errors::{error, fault, with_headers};
+use super::parts::Part;
+use super::{Api, bucket_name, check_version, key_name, tags};
 use crate::access::Who;
 
 /// The part of an object that is asked for.
@@ -28,10 +29,21 @@ struct Wanted {
     parts: Option<i32>,
 }
 
+impl Wanted {
+    fn of(part: &Part, object: &ObjectRow) -> Self {
+        Self { range: part.range.clone(), shown: shown(&part.range, object.size), parts: part.total }
+    }
+}
+
+/// For `Content-Range`. An empty range cannot be written down.
+fn shown(range: &Range<u64>, size: u64) -> Option<String> {
+    (!range.is_empty()).then(|| format!("bytes {}-{}/{size}", range.start, range.end - 1))
+}
+
 /// What is asked for of an object, if its conditions hold, and all that an answer says of it but its body. GET and HEAD are the
 /// same in this, and the protocol crate has two types for each side of it.
 macro_rules! described {
-    ($output:ident, $request:expr, $object:expr) => {{
+    ($api:expr, $output:ident, $request:expr, $object:expr) => {{
         let (input, object): (_, &ObjectRow) = (&$request.input, $object);
         let read = Read {
             matches: Tags::of(&$request.headers, IF_MATCH)?,
@@ -40,8 +52,18 @@ macro_rules! described {
             unmodified_since: input.if_unmodified_since.as_ref(),
         };
         read.check(object)?;
-        let wanted = wanted(object, input.range.as_ref(), input.part_number, &$request.headers)?;
-        let sums = sums(object, input.checksum_mode.as_ref(), wanted.shown.is_some());
+        let part = match input.part_number {
+            None => None,
+            Some(_) if input.range.is_some() => {
+                return Err(error(S3ErrorCode::InvalidRequest, "either a range or a part can be asked for"));
+            }
+            Some(number) => Some($api.part(object, number).await?),
+        };
+        let wanted = match &part {
+            Some(part) => Wanted::of(part, object),
+            None => wanted(object, input.range.as_ref(), &$request.headers)?,
+        };
+        let sums = sums(object, input.checksum_mode.as_ref(), part, wanted.shown.is_some());
         let mut output = $output {
             accept_ranges: Some("bytes".into()),
             cache_control: kept(object, "cache-control"),
@@ -73,8 +95,9 @@ impl Api {
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
         let found = self.engine.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
-        let headers = describe::headers(&found.object, input.response_expires.is_some());
-        let (mut output, wanted) = described!(GetObjectOutput, request, &found.object);
+        let mut headers = describe::headers(&found.object, input.response_expires.is_some());
+        tags::count(&mut headers, &found.object, request.extensions.get::<Who>());
+        let (mut output, wanted) = described!(self, GetObjectOutput, request, &found.object);
         let body = found.body(&self.engine, wanted.range).await.map_err(fault)?;
         output.body = Some(StreamingBlob::from(Body::http_body(body)));
         Ok(S3Response::with_headers(output, headers))
@@ -88,10 +111,13 @@ impl Api {
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
         let object = self.stat(&bucket, &key).await?;
-        let (output, wanted) = described!(HeadObjectOutput, request, &object);
-        let status = if wanted.shown.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        let mut response = S3Response::with_status(output, status);
+        let (output, wanted) = described!(self, HeadObjectOutput, request, &object);
+        let mut response = S3Response::new(output);
+        if wanted.shown.is_some() {
+            response.extensions.insert(Partial);
+        }
         response.headers = describe::headers(&object, false);
+        tags::count(&mut response.headers, &object, request.extensions.get::<Who>());
         Ok(response)
     }
 }
@@ -126,34 +152,13 @@ fn refuse_anonymous_overrides(request: &S3Request<GetObjectInput>) -> Result<(),
 fn wanted(
     object: &ObjectRow,
     range: Option<&s3s::dto::Range>,
-    part: Option<i32>,
     headers: &HeaderMap,
 ) -> Result<Wanted, S3Error> {
     let all = 0..object.size;
-    let shown = |range: &Range<u64>| {
-        // An empty range cannot be written down.
-        (!range.is_empty()).then(|| format!("bytes {}-{}/{}", range.start, range.end - 1, object.size))
-    };
-    if let Some(number) = part {
-        if range.is_some() {
-            return Err(error(S3ErrorCode::InvalidRequest, "either a range or a part can be asked for"));
-        }
-        let sizes = PartSizes::of(&object.meta.system);
-        let number = u64::try_from(number).unwrap_or(0);
-        let found = match &sizes {
-            Some(sizes) => sizes.range(number),
-            None => (number == 1).then_some(all),
-        };
-        let hint = "there is no such part of this object";
-        let range =
-            found.ok_or_else(|| custom("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, hint))?;
-        let parts = sizes.and_then(|sizes| i32::try_from(sizes.count()).ok());
-        return Ok(Wanted { shown: shown(&range), range, parts });
-    }
     match range.filter(|_| conditions::range_applies(headers, object)) {
         None => Ok(Wanted { range: all, shown: None, parts: None }),
         Some(range) => match range.check(object.size).ok().filter(|range| !range.is_empty()) {
-            Some(range) => Ok(Wanted { shown: shown(&range), range, parts: None }),
+            Some(range) => Ok(Wanted { shown: shown(&range, object.size), range, parts: None }),
             None => Err(unsatisfiable(object.size)),
         },
     }
@@ -167,10 +172,17 @@ fn unsatisfiable(size: u64) -> S3Error {
     with_headers(error(S3ErrorCode::InvalidRange, "the range is beyond the end of the object"), headers)
 }
 
-/// The checksums to tell: those of the whole are no help with a part.
-fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, partial: bool) -> Fields {
-    let asked = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
-    if asked && !partial { Fields::of(&object.meta.system) } else { Fields::default() }
+/// The checksums to tell: those of the whole are no help with a range of it, and a part has its
+/// own.
+fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, part: Option<Part>, partial: bool) -> Fields {
+    if mode.is_none_or(|mode| !mode.as_str().eq_ignore_ascii_case(ChecksumMode::ENABLED)) {
+        return Fields::default();
+    }
+    match part {
+        Some(part) => part.sums,
+        None if partial => Fields::default(),
+        None => Fields::of(&object.meta.system),
+    }
 }
 
 pub(super) fn kind(object: &ObjectRow, sums: &Fields) -> Option<ChecksumType> {

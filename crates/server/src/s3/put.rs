@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
+use http::HeaderMap;
 use s3s::dto::{
     ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
 };
@@ -13,16 +14,19 @@ use super::body::{self, Notes};
 use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
 use super::conditions::Write;
 use super::errors::{error, fault, invalid};
+use super::tags::ObjectTags;
 use super::{Api, bucket_name, describe, key_name};
 use crate::digest::{Algorithm, Digested};
 use crate::meta;
 use crate::upload::{Upload, Uploaded};
+use crate::writer::Writer;
 
 /// Below this length a body is taken before anybody has looked whether its bucket is there: the commit does.
 const BLIND_BYTES_MAX: u64 = 64 << 10;
 
 /// A body and what is said of it.
 struct Incoming {
+    writer: Writer,
     len: Option<u64>,
     body: Option<StreamingBlob>,
     promised: Promised,
@@ -36,7 +40,9 @@ type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
         let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
+        let len = announced(len, &request.headers)?;
         Ok(Self {
+            writer: request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?,
             len,
             body,
             promised: Promised::read(&request.headers).map_err(fault)?,
@@ -56,6 +62,8 @@ impl Api {
         let input = request.input;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let mut meta = describe::meta(&request.headers, input.metadata)?;
+        ObjectTags::of_header(&request.headers)?.unwrap_or_default().note(&mut meta.system)?;
+        self.check_object_acl(&bucket, &request.headers).await?;
         let wanted = Write::of(&request.headers)?;
         let blind = wanted.is_none() && incoming.len.is_some_and(|len| len <= BLIND_BYTES_MAX);
         let condition = if blind {
@@ -108,7 +116,7 @@ impl Api {
         also: Option<Algorithm>,
         target: ToTarget,
     ) -> Result<Uploaded, S3Error> {
-        let Incoming { len, body, promised, trailing, notes } = incoming;
+        let Incoming { writer, len, body, promised, trailing, notes } = incoming;
         if len.is_none() {
             return Err(error(S3ErrorCode::MissingContentLength, "the request needs a Content-Length"));
         }
@@ -117,10 +125,30 @@ impl Api {
         if meta::wants_md5(len) {
             algorithms.push(Algorithm::Md5);
         }
-        let upload = Upload { len, algorithms, target };
+        let upload = Upload { writer, len, algorithms, target };
         let body = body::stream(body, PlainArc::clone(&notes));
         let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
         uploaded.map_err(|refused| notes.explain(refused))
+    }
+}
+
+/// An operation that the check before it has not noted as one that writes.
+fn unchecked() -> S3Error {
+    error(S3ErrorCode::AccessDenied, "the right to write was not looked at")
+}
+
+/// The length of a body without what frames it. A client that frames its body may send it without
+/// a `Content-Length`; s3s has put the decoded length in place of one that is there.
+fn announced(len: Option<u64>, headers: &HeaderMap) -> Result<Option<u64>, S3Error> {
+    let decoded = body::decoded_len(headers)?;
+    if body::is_framed(headers) {
+        return Ok(decoded);
+    }
+    match decoded {
+        Some(decoded) if len != Some(decoded) => {
+            Err(error(S3ErrorCode::InvalidRequest, "the body has two lengths and is not framed"))
+        }
+        _ => Ok(len),
     }
 }
 

@@ -33,6 +33,7 @@ macro_rules! operations {
         impl S3 for Api {
             $(
                 async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    self.is_still_let_in(&request.extensions).await?;
                     self.$method(request).await
                 }
             )*
@@ -48,6 +49,7 @@ operations! {
     create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput = create_upload;
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = delete_bucket;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput = delete;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = delete_object_tags;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = delete_many;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)
         -> GetBucketAccelerateConfigurationOutput = no_accelerate;
@@ -62,7 +64,7 @@ operations! {
         -> GetBucketNotificationConfigurationOutput = no_notification;
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = no_ownership;
     get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = no_policy;
-    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = no_policy_status;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = policy_status;
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = no_replication;
     get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = request_payment;
     get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = no_bucket_tags;
@@ -74,7 +76,7 @@ operations! {
     get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = no_legal_hold;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = no_lock;
     get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput = no_retention;
-    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = no_object_tags;
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = object_tags;
     get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = no_public_access_block;
     head_bucket(HeadBucketInput) -> HeadBucketOutput = head_bucket;
     head_object(HeadObjectInput) -> HeadObjectOutput = head;
@@ -84,7 +86,10 @@ operations! {
     list_objects(ListObjectsInput) -> ListObjectsOutput = list;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = list_v2;
     list_parts(ListPartsInput) -> ListPartsOutput = list_parts;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = put_bucket_acl;
     put_object(PutObjectInput) -> PutObjectOutput = put;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = put_object_acl;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = put_object_tags;
     upload_part(UploadPartInput) -> UploadPartOutput = put_part;
     upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = copy_part;
 }

@@ -5,8 +5,7 @@ use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::errors::{custom, error};
-use super::listing::owner;
-use super::{Api, bucket_name, check_version, key_name};
+use super::{Api, bucket_name};
 
 /// Questions that are answered with an error, if the bucket is there.
 macro_rules! refused {
@@ -56,8 +55,6 @@ refused! {
     no_ownership(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput =
         none(S3ErrorCode::OwnershipControlsNotFoundError, "ownership controls");
     no_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = none(S3ErrorCode::NoSuchBucketPolicy, "policy");
-    no_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput =
-        none(S3ErrorCode::NoSuchBucketPolicy, "policy");
     no_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput =
         none(S3ErrorCode::ReplicationConfigurationNotFoundError, "replication configuration");
     no_bucket_tags(GetBucketTaggingInput) -> GetBucketTaggingOutput = none(S3ErrorCode::NoSuchTagSet, "tags");
@@ -88,50 +85,5 @@ impl Api {
         self.need_bucket(&bucket_name(&request.input.bucket)?).await?;
         let payer = Some(Payer::from_static(Payer::BUCKET_OWNER));
         Ok(S3Response::new(GetBucketRequestPaymentOutput { payer }))
-    }
-
-    pub(super) async fn bucket_acl(
-        &self,
-        request: S3Request<GetBucketAclInput>,
-    ) -> S3Result<S3Response<GetBucketAclOutput>> {
-        self.need_bucket(&bucket_name(&request.input.bucket)?).await?;
-        let output = GetBucketAclOutput { grants: Some(vec![full_control()]), owner: Some(owner()) };
-        Ok(S3Response::new(output))
-    }
-
-    pub(super) async fn object_acl(
-        &self,
-        request: S3Request<GetObjectAclInput>,
-    ) -> S3Result<S3Response<GetObjectAclOutput>> {
-        let input = request.input;
-        check_version(input.version_id.as_deref())?;
-        self.stat(&bucket_name(&input.bucket)?, &key_name(&input.key)?).await?;
-        let (grants, owner) = (Some(vec![full_control()]), Some(owner()));
-        Ok(S3Response::new(GetObjectAclOutput { grants, owner, ..GetObjectAclOutput::default() }))
-    }
-
-    pub(super) async fn no_object_tags(
-        &self,
-        request: S3Request<GetObjectTaggingInput>,
-    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-        let input = request.input;
-        check_version(input.version_id.as_deref())?;
-        self.stat(&bucket_name(&input.bucket)?, &key_name(&input.key)?).await?;
-        Ok(S3Response::new(GetObjectTaggingOutput { tag_set: Vec::new(), version_id: None }))
-    }
-}
-
-/// All rights for the owner: what a new bucket or object has in S3.
-fn full_control() -> Grant {
-    let owner = owner();
-    Grant {
-        grantee: Some(Grantee {
-            display_name: owner.display_name,
-            email_address: None,
-            id: owner.id,
-            type_: Type::from_static(Type::CANONICAL_USER),
-            uri: None,
-        }),
-        permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
     }
 }

@@ -24,6 +24,15 @@ enum Entry {
     Folder(String),
 }
 
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Upload(row) => row.key.as_str(),
+            Self::Folder(folder) => folder,
+        }
+    }
+}
+
 impl Api {
     pub(super) async fn list_uploads(
         &self,
@@ -33,6 +42,8 @@ impl Api {
         let bucket = bucket_name(&input.bucket)?;
         self.need_bucket(&bucket).await?;
         let encoding = Encoding::of(input.encoding_type.as_ref())?;
+        let asked = [&input.prefix, &input.delimiter, &input.key_marker];
+        encoding.check(asked.into_iter().flatten().map(String::as_str))?;
         let limit = page_limit(input.max_uploads)?;
         let (prefix, delimiter) =
             (input.prefix.clone().unwrap_or_default(), input.delimiter.clone().unwrap_or_default());
@@ -69,6 +80,7 @@ impl Api {
         }
         let is_truncated = entries.len() > limit;
         entries.truncate(limit);
+        encoding.check(entries.iter().map(Entry::name))?;
         let (next_key, next_id) = match entries.last().filter(|_| is_truncated) {
             Some(Entry::Upload(row)) => (Some(encoding.encode(row.key.as_str())), Some(id_text(row.id))),
             Some(Entry::Folder(folder)) => (Some(encoding.encode(folder)), Some(String::new())),
@@ -87,7 +99,7 @@ impl Api {
             bucket: Some(input.bucket),
             common_prefixes: (!folders.is_empty()).then_some(folders),
             delimiter: encoding.echo(input.delimiter),
-            encoding_type: input.encoding_type,
+            encoding_type: encoding.announced(),
             is_truncated: Some(is_truncated),
             key_marker: Some(encoding.echo(input.key_marker).unwrap_or_default()),
             max_uploads: i32::try_from(limit).ok(),

@@ -89,8 +89,11 @@ def check_buckets(bucket):
     s3.head_bucket(Bucket=bucket)
     assert bucket in [found["Name"] for found in s3.list_buckets()["Buckets"]]
     assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
-    refused("BucketAlreadyOwnedByYou", s3.create_bucket, Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.create_bucket(Bucket=bucket)
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    refused("BucketAlreadyOwnedByYou", s3.create_bucket, Bucket=bucket, **elsewhere)
+    assert body_of(bucket, "k") == b"x", "a bucket that is made again stays as it is"
     refused("BucketNotEmpty", s3.delete_bucket, Bucket=bucket)
     s3.delete_object(Bucket=bucket, Key="k")
     s3.delete_bucket(Bucket=bucket)
@@ -100,7 +103,14 @@ def check_buckets(bucket):
     refused("NoSuchBucket", s3.put_object, Bucket=bucket, Key="k", Body=noise(200_000))
     refused("NoSuchBucket", s3.list_objects_v2, Bucket=bucket)
     refused("NoSuchBucket", s3.create_multipart_upload, Bucket=bucket, Key="k")
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.create_bucket(Bucket=bucket, **elsewhere)
+    assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == "eu-west-1"
+    assert s3.head_bucket(Bucket=bucket)["BucketRegion"] == "eu-west-1"
+    refused("BucketAlreadyOwnedByYou", s3.create_bucket, Bucket=bucket, **elsewhere)
+    # A client of any region goes on with it.
+    s3.put_object(Bucket=bucket, Key="k", Body=noise(100_000))
+    assert body_of(bucket, "k") == noise(100_000)
+    s3.delete_object(Bucket=bucket, Key="k")
     s3.delete_bucket(Bucket=bucket)
 
 
@@ -145,12 +155,48 @@ def check_unconfigured(bucket):
     versioning = {"Status": "Enabled"}
     refused("NotImplemented", s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=versioning)
     refused("NotImplemented", s3.put_bucket_policy, Bucket=bucket, Policy="{}")
-    refused("NotImplemented", s3.put_object_acl, Bucket=bucket, Key="k", ACL="public-read")
+    refused("AccessControlListNotSupported", s3.put_object_acl, Bucket=bucket, Key="k", ACL="public-read")
     refused("AccessControlListNotSupported", s3.put_object, Bucket=bucket, Key="k", Body=b"", ACL="public-read")
     refused("NotImplemented", s3.put_object, Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="AES256")
-    refused("NotImplemented", s3.put_object, Bucket=bucket, Key="k", Body=b"", Tagging="a=b")
+    refused("NotImplemented", s3.put_bucket_tagging, Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
     refused("InvalidStorageClass", s3.put_object, Bucket=bucket, Key="k", Body=b"", StorageClass="GLACIER")
     refused("NoSuchBucket", s3.get_bucket_policy, Bucket=f"{bucket}-none")
+
+
+def check_access_lists(bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"seen", ACL="bucket-owner-full-control")
+    url, everybody = f"{ENDPOINT}/{bucket}/k", "http://acs.amazonaws.com/groups/global/AllUsers"
+
+    def check_public(public):
+        for acl in [s3.get_bucket_acl(Bucket=bucket), s3.get_object_acl(Bucket=bucket, Key="k")]:
+            found = [(grant["Grantee"].get("URI"), grant["Permission"]) for grant in acl["Grants"]]
+            assert found == [(None, "FULL_CONTROL")] + [(everybody, "READ")] * public, acl
+        assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is public
+        assert fetch(url)[0] == (200 if public else 403)
+        assert fetch(f"{ENDPOINT}/{bucket}")[0] == 403, "nobody lists without a key"
+
+    check_public(False)
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    check_public(True)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"seen", ACL="public-read")
+    s3.put_object_acl(Bucket=bucket, Key="k", ACL="public-read")
+    refused("AccessControlListNotSupported", s3.put_object_acl, Bucket=bucket, Key="k", ACL="private")
+    # What a client was told it may say again.
+    acl = s3.get_bucket_acl(Bucket=bucket)
+    document = {"Grants": acl["Grants"], "Owner": acl["Owner"]}
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    check_public(False)
+    s3.put_bucket_acl(Bucket=bucket, AccessControlPolicy=document)
+    check_public(True)
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    check_public(False)
+    for kwargs in [{"ACL": "public-read-write"}, {"ACL": "authenticated-read"}, {"GrantRead": f"uri={everybody}"}]:
+        refused("AccessControlListNotSupported", s3.put_bucket_acl, Bucket=bucket, **kwargs)
+    check_public(False)
+    if "OTHER_KEYS" in os.environ:
+        writer = client(access="writer")
+        refused("AccessDenied", writer.put_bucket_acl, Bucket=bucket, ACL="public-read")
+        check_public(False)
 
 
 # --- objects ---------------------------------------------------------------------------------------------------------
@@ -341,6 +387,42 @@ def check_odd_keys(bucket):
         assert 400 <= fetch(url)[0] < 500, path
 
 
+def check_names_that_xml_cannot_carry(bucket):
+    keys = ["Icon\r", "a\x01b", "a\x1f/b", "c\ufffe", "d\uffff", "e\n\t"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
+        assert body_of(bucket, key) == key.encode()
+    for size in [1, 4, 1000]:
+        assert pages("list_objects_v2", bucket, size) == sorted(keys), size
+        assert pages("list_objects", bucket, size) == sorted(keys), size
+    folders = [one["Prefix"] for one in s3.list_objects_v2(Bucket=bucket, Delimiter="/")["CommonPrefixes"]]
+    assert folders == ["a\x1f/"], folders
+    versions = s3.list_object_versions(Bucket=bucket)["Versions"]
+    assert [one["Key"] for one in versions] == sorted(keys)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="m\x02")
+    name = {"Bucket": bucket, "Key": "m\x02", "UploadId": upload["UploadId"]}
+    part = s3.upload_part(**name, PartNumber=1, Body=b"part")
+    # boto3 asks for no encoding here, and would not undo it.
+    refused("InvalidArgument", s3.list_multipart_uploads, Bucket=bucket)
+    assert [one["Key"] for one in s3.list_multipart_uploads(Bucket=bucket, EncodingType="url")["Uploads"]] == ["m%02"]
+    assert [one["Size"] for one in s3.list_parts(**name)["Parts"]] == [4]
+    s3.complete_multipart_upload(**name, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    assert body_of(bucket, "m\x02") == b"part"
+    s3.copy_object(Bucket=bucket, Key="n\x03\r", CopySource={"Bucket": bucket, "Key": "m\x02"})
+    assert body_of(bucket, "n\x03\r") == b"part"
+    refused("NoSuchKey", s3.get_object, Bucket=bucket, Key="gone\x01")
+    # A document cannot name such a key: nothing of it is done.
+    both = {"Objects": [{"Key": "Icon\r"}, {"Key": "a\x01b"}]}
+    refused("MalformedXML", s3.delete_objects, Bucket=bucket, Delete=both)
+    assert body_of(bucket, "Icon\r") == b"Icon\r"
+    deleted = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "Icon\r"}, {"Key": "e\n\t"}]})
+    assert [one["Key"] for one in deleted["Deleted"]] == ["Icon\r", "e\n\t"]
+    left = pages("list_objects_v2", bucket, 1000)
+    assert left == ["a\x01b", "a\x1f/b", "c\ufffe", "d\uffff", "m\x02", "n\x03\r"], left
+    for key in left:
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
 # --- lists -----------------------------------------------------------------------------------------------------------
 
 
@@ -442,6 +524,35 @@ def check_copies(bucket):
 
 def parts_of(*rows):
     return {"Parts": [{"PartNumber": number, "ETag": row["ETag"]} for number, row in rows]}
+
+
+def check_tags(bucket):
+    name = {"Bucket": bucket, "Key": "k"}
+    tags = lambda **kwargs: {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(**(kwargs or name))["TagSet"]}
+    document = lambda **tags: {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    s3.put_object(**name, Body=b"x", Tagging=urllib.parse.urlencode({"a": "b c", "ü": "+=/"}))
+    assert tags() == {"a": "b c", "ü": "+=/"}
+    before = s3.head_object(**name)
+    assert before["ResponseMetadata"]["HTTPHeaders"]["x-amz-tagging-count"] == "2"
+    assert s3.get_object(**name)["TagCount"] == 2
+    s3.put_object_tagging(**name, Tagging=document(c="d"))
+    after = s3.head_object(**name)
+    assert tags() == {"c": "d"}
+    assert (after["ETag"], after["LastModified"]) == (before["ETag"], before["LastModified"])
+    copy = lambda key, **kwargs: s3.copy_object(CopySource=name, Bucket=bucket, Key=key, **kwargs)
+    copy("kept")
+    copy("changed", TaggingDirective="REPLACE", Tagging="e=f")
+    assert tags(Bucket=bucket, Key="kept") == {"c": "d"}
+    assert tags(Bucket=bucket, Key="changed") == {"e": "f"}
+    s3.delete_object_tagging(**name)
+    assert tags() == {} and "TagCount" not in s3.get_object(**name)
+    refused("InvalidTag", s3.put_object_tagging, **name, Tagging={"TagSet": document(a="1")["TagSet"] * 2})
+    refused("InvalidTag", s3.put_object_tagging, **name, Tagging=document(**{f"k{n}": "" for n in range(11)}))
+    refused("NoSuchKey", s3.put_object_tagging, Bucket=bucket, Key="none", Tagging=document(a="b"))
+    # The managed transfer of a large file gives them to its upload.
+    large = {"ExtraArgs": {"Tagging": "g=h"}, "Config": boto3.s3.transfer.TransferConfig(multipart_threshold=PART)}
+    s3.upload_fileobj(io.BytesIO(noise(PART + 1)), bucket, "large", **large)
+    assert tags(Bucket=bucket, Key="large") == {"g": "h"}
 
 
 def check_multipart(bucket):
@@ -679,6 +790,17 @@ def check_checksums_of_parts(bucket):
             head = s3.head_object(**name, ChecksumMode="ENABLED")
             assert head[field] == expected and head["ChecksumType"] == kind
             assert body_of(bucket, name["Key"], ChecksumMode="ENABLED") == whole
+            # Each part has its own, which boto3 compares with the body.
+            for number, body in enumerate(bodies, 1):
+                got = s3.get_object(**name, PartNumber=number, ChecksumMode="ENABLED")
+                assert got[field] == rows[number - 1][field] and got["Body"].read() == body
+                assert got["PartsCount"] == 2
+            wanted = {"ObjectAttributes": ["Checksum", "ObjectParts"], "MaxParts": 1}
+            page = s3.get_object_attributes(**name, **wanted)["ObjectParts"]
+            assert page["IsTruncated"] and page["TotalPartsCount"] == 2, page
+            rest = s3.get_object_attributes(**name, **wanted, PartNumberMarker=page["NextPartNumberMarker"])
+            found = [(part["PartNumber"], part["Size"], part[field]) for part in page["Parts"] + rest["ObjectParts"]["Parts"]]
+            assert found == [(n, len(body), rows[n - 1][field]) for n, body in enumerate(bodies, 1)], found
     begin = lambda **kwargs: s3.create_multipart_upload(Bucket=bucket, Key="x", **kwargs)
     refused("InvalidRequest", begin, ChecksumAlgorithm="SHA256", ChecksumType="FULL_OBJECT")
     refused("InvalidRequest", begin, ChecksumAlgorithm="CRC64NVME", ChecksumType="COMPOSITE")

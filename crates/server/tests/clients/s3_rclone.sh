@@ -38,7 +38,27 @@ rclone moveto "$bucket/copy/large" "$bucket/moved"
 rclone cat "$bucket/moved" | cmp - tree/large
 rclone cat "$bucket/moved" --offset 1000 --count 50 | cmp - "$(tail -c +1001 tree/large | head -c 50 > piece; echo piece)"
 [ "$(rclone size "$bucket/tree" --json | sed 's/.*"count":\([0-9]*\).*/\1/')" -eq 52 ]
+# What macOS calls the icon of a folder: its name ends with a carriage return.
+mkdir icons
+icon=$(printf 'Icon\rx'); icon=${icon%x}
+echo icon > "icons/$icon"
+rclone sync icons "$bucket/icons"
+rclone sync icons "$bucket/icons" -v 2>&1 | { ! grep -E "Copied|Deleted"; }
+rclone sync "$bucket/icons" icons-again
+diff -r icons icons-again
+rclone check icons "$bucket/icons" --download
+# Names that XML cannot carry: rclone must ask for an encoding, or it gets no list.
+mkdir odd
+echo 1 > "odd/$(printf 'a\001b')"
+echo 2 > "odd/$(printf 'c\357\277\276')"
+echo 3 > odd/100%25
+rclone copy odd "$bucket/odd"
+rclone lsf "$bucket/odd" --retries 1 2>&1 | grep -q encoding-type=url
+encoded=--s3-list-url-encode=true
+rclone sync odd "$bucket/odd" $encoded -v 2>&1 | { ! grep -E "Copied|Deleted"; }
+rclone sync "$bucket/odd" odd-again $encoded
+diff -r odd odd-again
 rclone touch "$bucket/tree/large"
 rclone rcat "$bucket/stream" < tree/large
 rclone cat "$bucket/stream" | cmp - tree/large
-rclone purge "$bucket"
+rclone purge "$bucket" $encoded

@@ -36,7 +36,11 @@ pub(crate) fn config() -> ServerConfig {
         descriptors: Limit::new(1024, "a thousand"),
     };
     let plan = Plan::new(&ask, &budget).unwrap();
-    ServerConfig { ingests: 2, calls: 4, ..ServerConfig::new(plan, Deadlines::default(), tempfile::tempfile().unwrap()) }
+    ServerConfig {
+        ingests: 2,
+        calls: 4,
+        ..ServerConfig::new(plan, Deadlines::default(), tempfile::tempfile().unwrap())
+    }
 }
 
 fn chunking() -> Chunking {

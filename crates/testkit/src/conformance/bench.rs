@@ -5,7 +5,7 @@ use std::ops::Bound;
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, Location,
-    ManifestEntry, ManifestId, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId, SegmentLen,
+    ManifestEntry, ManifestId, NewBucket, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId, SegmentLen,
     SegmentStorage, SegmentWriter, SessionId, Source, StoreError, Target,
 };
 use drystone_sync::PlainArc;
@@ -45,7 +45,7 @@ impl Bench {
     pub(super) fn new(fixture: &dyn Fixture) -> Self {
         let opened = fixture.open();
         let session = ok(opened.records.begin_session(LONG_MS)).id;
-        ok(opened.records.create_bucket(&bucket()));
+        ok(opened.records.create_bucket(&NewBucket::named(bucket())));
         let segment = ok(opened.records.create_segment());
         let writer = ok(opened.segments.create(segment));
         Self { records: opened.records, segments: opened.segments, session, writer }

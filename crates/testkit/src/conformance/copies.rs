@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use drystone_store::{
-    BucketName, Condition, ContentHash, CopySource, CopyTarget, ObjectMeta, PartTarget, StoreError,
+    BucketName, Condition, ContentHash, CopySource, CopyTarget, NewBucket, ObjectMeta, PartTarget, StoreError,
 };
 
 use super::Fixture;
@@ -44,7 +44,7 @@ pub(super) fn a_copy_is_an_object_of_its_own(fixture: &dyn Fixture) {
     let later = ok(bench.records.copy(&source("copy"), &target));
     assert_eq!(later.meta, ObjectMeta { modified_ns: 6, ..meta });
     let stones = BucketName::new("stones").expect("a good name");
-    ok(bench.records.create_bucket(&stones));
+    ok(bench.records.create_bucket(&NewBucket::named(stones.clone())));
     ok(bench.records.copy(&source("copy"), &CopyTarget { bucket: stones.clone(), ..to("far") }));
     assert_eq!(ok(bench.records.object(&stones, &key("far"))).map(|row| row.size), Some(11));
 }

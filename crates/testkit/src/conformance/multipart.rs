@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drystone_store::{
-    BucketName, Completion, Condition, ContentHash, ManifestId, NamedPart, ObjectMeta, PART_NUMBER_MAX,
-    PartTarget, Result, StoreError, UploadId,
+    BucketName, Completion, Condition, ContentHash, CopySource, ManifestId, NamedPart, NewBucket, ObjectMeta,
+    ObjectPart, ObjectParts, PART_NUMBER_MAX, PartTarget, Result, StoreError, UploadId,
 };
 
 use super::Fixture;
@@ -158,6 +158,42 @@ pub(super) fn an_upload_becomes_an_object(fixture: &dyn Fixture) {
     assert_eq!((row.size, bench.bytes(row.manifest, 0)), (0, Vec::new()));
 }
 
+pub(super) fn the_parts_of_an_object_are_remembered(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    let upload = begin(&bench, "wall");
+    for (number, bytes) in [(2, &[&b"two"[..]][..]), (3, &[]), (7, &[b"seven"]), (9, &[b"nine"])] {
+        put_part(&mut bench, upload, number, bytes);
+    }
+    let row = ok(bench.records.complete_upload(upload, &named(&[2, 3, 9])));
+    let part = |number, offset, size, tag| ObjectPart { number, offset, size, system: etag(tag) };
+    let expected = [part(1, 0, 3, "2"), part(2, 3, 0, "3"), part(3, 3, 4, "9")];
+    let other = fixture.open().records;
+    let parts = |after, limit| ok(other.object_parts(row.manifest, upload, after, limit));
+    assert_eq!(parts(0, usize::MAX), ObjectParts { total: 3, page: expected.to_vec() });
+    assert_eq!(parts(1, 1), ObjectParts { total: 3, page: expected[1..2].to_vec() });
+    assert_eq!(parts(3, 9), ObjectParts { total: 3, page: Vec::new() });
+    // An object of one part shares the part's manifest, and so may others: each has the parts that
+    // it was made of.
+    let source = CopySource { bucket: bucket(), key: key("wall"), content: None };
+    let mut made = Vec::new();
+    for tag in ["first", "second"] {
+        let upload = begin(&bench, tag);
+        let target = PartTarget { upload, number: 5, system: etag(tag) };
+        ok(bench.records.copy_part(&source, Some(0..3), &target));
+        made.push((upload, ok(bench.records.complete_upload(upload, &named(&[5]))).manifest));
+    }
+    assert_eq!(made[0].1, made[1].1, "both are all of one manifest");
+    for ((upload, manifest), tag) in made.iter().zip(["first", "second"]) {
+        let parts = ok(bench.records.object_parts(*manifest, *upload, 0, 9));
+        assert_eq!(parts.page, [part(1, 0, 3, tag)]);
+    }
+    for (manifest, upload) in
+        [(row.manifest, made[0].0), (made[0].1, upload), (row.manifest, UploadId(u64::MAX))]
+    {
+        assert_eq!(ok(bench.records.object_parts(manifest, upload, 0, 9)), ObjectParts::default());
+    }
+}
+
 pub(super) fn a_refused_completion_changes_nothing(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     bench.put("wall", &[b"stands"]);
@@ -185,6 +221,7 @@ pub(super) fn a_refused_completion_changes_nothing(fixture: &dyn Fixture) {
     wrong.condition = Condition::IfVersion(there.version());
     let row = ok(bench.records.complete_upload(upload, &wrong));
     assert_eq!(bench.bytes(row.manifest, 0), b"onetwo");
+    assert_eq!(ok(bench.records.object_parts(row.manifest, upload, 0, 9)).total, 2);
 }
 
 pub(super) fn an_aborted_upload_is_gone(fixture: &dyn Fixture) {
@@ -215,7 +252,7 @@ pub(super) fn uploads_go_with_their_bucket(fixture: &dyn Fixture) {
     assert_eq!(numbers(&bench, upload), [1]);
     assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     ok(bench.records.delete_bucket(&bucket()));
-    assert!(ok(bench.records.create_bucket(&bucket())), "it was removed");
+    assert!(ok(bench.records.create_bucket(&NewBucket::named(bucket()))), "it was removed");
     assert_eq!(ok(bench.records.upload(upload)), None);
     assert_eq!(ok(bench.records.uploads(&bucket(), "", None, 9)), []);
     check_gone(&bench.records.complete_upload(upload, &named(&[1])), upload);

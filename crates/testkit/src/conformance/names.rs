@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use drystone_chunker::Chunking;
-use drystone_store::{BucketName, Condition, FoldedPage, Listed, Store, StoreConfig, StoreError, SyncPolicy};
+use drystone_store::{
+    BucketName, Condition, FoldedPage, Listed, NewBucket, Store, StoreConfig, StoreError, SyncPolicy,
+};
 use drystone_sync::PlainArc;
 
 use super::Fixture;
@@ -193,7 +195,7 @@ pub(super) fn a_bucket_can_be_public_and_removed(fixture: &dyn Fixture) {
     let before = ok(bench.records.bucket(&bucket())).expect("it was made");
     assert_eq!((before.name.clone(), before.public), (bucket(), false));
     ok(bench.records.set_bucket_public(&bucket(), true));
-    assert!(!ok(bench.records.create_bucket(&bucket())), "it exists");
+    assert!(!ok(bench.records.create_bucket(&NewBucket::named(bucket()))), "it exists");
     let public = ok(other.bucket(&bucket())).expect("it was made");
     assert_eq!((public.public, public.created_ms), (true, before.created_ms));
     assert_eq!(ok(other.buckets(None, 9)), [public]);
@@ -208,14 +210,30 @@ pub(super) fn a_bucket_can_be_public_and_removed(fixture: &dyn Fixture) {
     assert_eq!(ok(other.buckets(None, 9)), []);
 }
 
+pub(super) fn a_bucket_keeps_what_was_said_of_it(fixture: &dyn Fixture) {
+    let bench = Bench::new(fixture);
+    let name = BucketName::new("stones").expect("a good name");
+    let new = NewBucket { name: name.clone(), region: Some("eu-west-1".into()), public: true };
+    assert!(ok(bench.records.create_bucket(&new)));
+    let other = PlainArc::clone(&fixture.open().records);
+    let made = ok(other.bucket(&name)).expect("it was made");
+    assert_eq!((made.region.as_deref(), made.public), (Some("eu-west-1"), true));
+    let again = NewBucket { region: Some("eu-west-2".into()), ..NewBucket::named(name.clone()) };
+    assert!(!ok(bench.records.create_bucket(&again)));
+    assert_eq!(ok(other.bucket(&name)), Some(made.clone()), "a bucket that is there stays as it is");
+    let plain = ok(other.bucket(&bucket())).expect("it was made");
+    assert_eq!((plain.region.as_deref(), plain.public), (None, false));
+    assert_eq!(ok(other.buckets(None, 9)), [made, plain]);
+}
+
 pub(super) fn buckets_are_made_once_and_listed(fixture: &dyn Fixture) {
     let bench = Bench::new(fixture);
     let name = |text: &str| BucketName::new(text).expect("a good name");
     for new in ["stones", "a.b", "a-b", "zzz"] {
-        assert!(ok(bench.records.create_bucket(&name(new))));
-        assert!(!ok(bench.records.create_bucket(&name(new))));
+        assert!(ok(bench.records.create_bucket(&NewBucket::named(name(new)))));
+        assert!(!ok(bench.records.create_bucket(&NewBucket::named(name(new)))));
     }
-    assert!(!ok(bench.records.create_bucket(&bucket())));
+    assert!(!ok(bench.records.create_bucket(&NewBucket::named(bucket()))));
     let list = |after: Option<&str>, limit| {
         let names = ok(bench.records.buckets(after.map(name).as_ref(), limit));
         names.iter().map(|row| row.name.as_str().to_owned()).collect::<Vec<_>>()

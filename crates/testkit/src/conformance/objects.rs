@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use drystone_store::{
     BucketName, Condition, CopySource, CopyTarget, Entry, ManifestId, ObjectMeta, ObjectRow, ObjectVersion,
-    PutTarget, Result, StoreError,
+    PutTarget, Result, StoreError, TAGS,
 };
 
 use super::Fixture;
@@ -164,6 +164,53 @@ pub(super) fn conditions_see_their_own_batch(fixture: &dyn Fixture) {
         check_refused(&second);
         assert_eq!(bench.stat("wall").map(|row| row.content), Some(content(number)));
     }
+}
+
+pub(super) fn a_property_is_changed_and_nothing_else(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    let system = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let meta =
+        ObjectMeta { system: system(&[("etag", "\"tags\":")]), modified_ns: 7, ..ObjectMeta::default() };
+    let (chunks, size) = bench.append_all(&[b"stone"]);
+    let last = complete_at(PutTarget { meta, ..target("wall") }, size, content(1));
+    ok(bench.commit_one(bench.entry(chunks, Some(last))));
+    let before = bench.stat("wall").expect("it was put");
+    let (walls, wall) = (bucket(), key("wall"));
+    let set = |name: &str, value: Option<&str>| bench.records.set_property(&walls, &wall, name, value);
+    ok(set(TAGS, Some("\"grün\"\n")));
+    ok(set("colour", Some("")));
+    let expected = system(&[("colour", ""), ("etag", "\"tags\":"), (TAGS, "\"grün\"\n")]);
+    let changed =
+        ObjectRow { meta: ObjectMeta { system: expected, ..before.meta.clone() }, ..before.clone() };
+    assert_eq!(ok(fixture.open().records.object(&walls, &wall)), Some(changed.clone()));
+    assert_eq!(changed.version(), before.version());
+    // What may be long stays out of lists.
+    let mut listed = changed;
+    listed.meta.system.remove(TAGS);
+    assert_eq!(ok(bench.records.list(&walls, "", Bound::Unbounded, 9)), [listed]);
+    ok(set(TAGS, None));
+    ok(set("colour", None));
+    ok(set("none", None));
+    assert_eq!(bench.stat("wall"), Some(before));
+    ok(set(TAGS, Some("old")));
+    let refused = bench.records.set_property(&walls, &key("none"), TAGS, Some("new"));
+    assert!(matches!(refused, Err(StoreError::NotFound { .. })), "{refused:?}");
+    let missing = BucketName::new("missing").expect("a good name");
+    let refused = bench.records.set_property(&missing, &wall, TAGS, None);
+    assert!(matches!(refused, Err(StoreError::NoSuchBucket(_))), "{refused:?}");
+    bench.put("wall", &[b"new"]);
+    assert_eq!(
+        bench.stat("wall").expect("it was put").meta,
+        ObjectMeta::default(),
+        "a put replaces all of it"
+    );
+    let meta = ObjectMeta { system: system(&[(TAGS, "a"), ("etag", "b")]), ..ObjectMeta::default() };
+    let begun = ok(bench.records.create_upload(&walls, &wall, &meta));
+    assert_eq!(ok(bench.records.upload(begun.id)), Some(begun));
+    let listed = ok(bench.records.uploads(&walls, "", None, 9));
+    assert_eq!(listed[0].meta.system, system(&[("etag", "b")]));
 }
 
 pub(super) fn a_missing_bucket_is_an_error(fixture: &dyn Fixture) {

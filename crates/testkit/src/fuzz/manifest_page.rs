@@ -6,8 +6,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key, Location,
-    ManifestEntry, ManifestId, NamedPart, ObjectMeta, ObjectRow, PartTarget, PutTarget, Records, SegmentLen,
-    SegmentStorage, Source, Store, SyncPolicy,
+    ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRow, PartTarget, PutTarget, Records,
+    SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -109,7 +109,7 @@ fn insert(
 ) -> ObjectRow {
     let sound = "nothing fails without a fault";
     let bucket = BucketName::new("walls").expect("a good name");
-    records.create_bucket(&bucket).expect(sound);
+    records.create_bucket(&NewBucket::named(bucket.clone())).expect(sound);
     let session = records.begin_session(1000).expect(sound).id;
     let mut writer = segments.create(records.create_segment().expect(sound)).expect(sound);
     let content = ContentHash::of_chunks(chunks.iter().map(|bytes| (ChunkId::of(bytes), bytes.len() as u64)));

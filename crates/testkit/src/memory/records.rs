@@ -6,9 +6,9 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewKey, ObjectMeta,
-    ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId, StoreError,
-    Totals, UploadId, UploadRow,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket, NewKey,
+    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session,
+    SessionId, StoreError, Totals, UploadId, UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -137,11 +137,12 @@ impl Records for MemoryRecords {
         self.query(|tables| Ok(tables.segments.get(&segment).copied()))
     }
 
-    fn create_bucket(&self, bucket: &BucketName) -> Result<bool> {
+    fn create_bucket(&self, bucket: &NewBucket) -> Result<bool> {
+        let NewBucket { name, region, public } = bucket.clone();
         self.transact(|tables| {
-            let is_new = !tables.buckets.contains_key(bucket);
-            let row = BucketRow { name: bucket.clone(), created_ms: tables.now_ms, public: false };
-            tables.buckets.entry(bucket.clone()).or_insert(row);
+            let is_new = !tables.buckets.contains_key(&name);
+            let row = BucketRow { name: name.clone(), created_ms: tables.now_ms, public, region };
+            tables.buckets.entry(name).or_insert(row);
             Ok(is_new)
         })
     }
@@ -178,6 +179,20 @@ impl Records for MemoryRecords {
 
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
         self.query(|tables| Ok(in_bucket(tables, bucket)?.object(bucket, key).cloned()))
+    }
+
+    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+        self.transact(|tables| {
+            in_bucket(tables, bucket)?;
+            let found = tables.objects.get_mut(bucket).and_then(|objects| objects.get_mut(key));
+            let not_found = || StoreError::NotFound { bucket: bucket.clone(), key: key.clone() };
+            let system = &mut found.ok_or_else(not_found)?.meta.system;
+            match value {
+                Some(value) => system.insert(name.into(), value.into()),
+                None => system.remove(name),
+            };
+            Ok(())
+        })
     }
 
     fn list(
@@ -247,6 +262,16 @@ impl Records for MemoryRecords {
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
         self.transact(|tables| tables.complete_upload(upload, completion))
+    }
+
+    fn object_parts(
+        &self,
+        manifest: ManifestId,
+        upload: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<ObjectParts> {
+        self.query(|tables| Ok(tables.object_parts(manifest, upload, after, limit)))
     }
 
     fn put_key(&self, key: &NewKey) -> Result<()> {

@@ -6,7 +6,8 @@ use std::ops::Bound;
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId,
-    ManifestRow, ObjectRow, PlainSlice, SegmentId, SegmentLen, SessionId, Totals, UploadId,
+    ManifestRow, ObjectPart, ObjectParts, ObjectRow, PlainSlice, SegmentId, SegmentLen, SessionId, TAGS,
+    Totals, UploadId,
 };
 
 use super::uploads::Upload;
@@ -51,6 +52,8 @@ pub(super) struct Manifest {
     pub(super) content: Option<ContentHash>,
     /// Of a composite, which has no rows.
     pub(super) slices: Vec<(u64, PlainSlice)>,
+    /// Of each upload that put it together, the parts.
+    pub(super) parts: BTreeMap<UploadId, Vec<ObjectPart>>,
 }
 
 fn is_from(key: &str, from: Bound<&str>) -> bool {
@@ -105,7 +108,24 @@ impl Tables {
             .filter(|row| is_from(row.key.as_str(), from))
             .take(limit)
             .cloned()
+            .map(|mut row| {
+                row.meta.system.remove(TAGS);
+                row
+            })
             .collect()
+    }
+
+    pub(super) fn object_parts(
+        &self,
+        manifest: ManifestId,
+        upload: UploadId,
+        after: u32,
+        limit: usize,
+    ) -> ObjectParts {
+        let parts = self.manifests.get(&manifest).and_then(|manifest| manifest.parts.get(&upload));
+        let parts = parts.map(Vec::as_slice).unwrap_or_default();
+        let page = parts.iter().filter(|part| part.number > after).take(limit).cloned().collect();
+        ObjectParts { total: parts.len() as u32, page }
     }
 
     pub(super) fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Vec<ManifestRow> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use drystone_store::{
     BucketName, Completion, Composite, ContentHash, CopySource, CopyTarget, Key, ManifestId, ObjectMeta,
-    ObjectRow, PartRow, PartTarget, PlainSlice, Result, StoreError, UploadId, UploadRow,
+    ObjectPart, ObjectRow, PartRow, PartTarget, PlainSlice, Result, StoreError, TAGS, UploadId, UploadRow,
 };
 
 use super::commit::unmet;
@@ -55,7 +55,9 @@ impl Tables {
             .filter(|row| after.is_none_or(|after| (row.key.as_str(), row.id) > after))
             .collect();
         found.sort_by_key(|row| (&row.key, row.id));
-        found.into_iter().take(limit).cloned().collect()
+        let mut page: Vec<UploadRow> = found.into_iter().take(limit).cloned().collect();
+        page.iter_mut().for_each(|row| drop(row.meta.system.remove(TAGS)));
+        page
     }
 
     fn source(&self, source: &CopySource) -> Result<ObjectRow> {
@@ -113,10 +115,13 @@ impl Tables {
         let upload = self.upload(id)?;
         completion.check_order()?;
         let mut composite = Composite::default();
+        let mut parts = Vec::new();
         for named in &completion.parts {
             let part =
                 upload.parts.get(&named.number).ok_or(StoreError::PartMissing { number: named.number })?;
             named.check(part.content, &part.system)?;
+            let (number, offset) = (parts.len() as u32 + 1, composite.size());
+            parts.push(ObjectPart { number, offset, size: part.size, system: part.system.clone() });
             self.add_to(&mut composite, part.manifest, &(0..part.size))?;
         }
         let begun = upload.row.clone();
@@ -129,6 +134,9 @@ impl Tables {
         let (size, content) = (composite.size(), composite.content());
         let row = ObjectRow { key: begun.key, size, content, meta, manifest };
         self.objects.entry(begun.bucket).or_default().insert(row.key.clone(), row.clone());
+        if let Some(remembered) = self.manifests.get_mut(&manifest) {
+            remembered.parts.insert(id, parts);
+        }
         self.uploads.remove(&id);
         Ok(row)
     }

@@ -18,6 +18,7 @@ use crate::fault::Fault;
 use crate::sync::Notify;
 use crate::time::{Duration, advance};
 use crate::upload::{Upload, Uploaded};
+use crate::writer::Writer;
 
 /// So much is kept of a body before it gets a lane.
 pub(super) const PREFIX_BYTES: usize = 64 << 10;
@@ -172,7 +173,8 @@ pub(super) async fn upload(
 ) -> Result<Uploaded, Fault> {
     let meta = ObjectMeta::default();
     let target = PutTarget { bucket: bucket(), key: key(name), meta, condition: Condition::Always };
-    let upload = Upload { len: None, algorithms: Vec::new(), target: Box::new(|_, _| target.into()) };
+    let target = Box::new(|_: &_, _| target.into());
+    let upload = Upload { writer: Writer, len: None, algorithms: Vec::new(), target };
     engine.upload(upload, body, || Ok(expected)).await
 }
 

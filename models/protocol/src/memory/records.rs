@@ -7,9 +7,9 @@ use drystone_chunker::ChunkId;
 use drystone_models::explore::plotted_panic;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow, NewKey, ObjectMeta,
-    ObjectRow, PartRow, PartTarget, PutTarget, Records, Result, SegmentId, SegmentLen, Session, SessionId,
-    Source, StoreError, Target, Totals, UploadId, UploadRow,
+    CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow, NewBucket, NewKey,
+    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, PutTarget, Records, Result, SegmentId,
+    SegmentLen, Session, SessionId, Source, StoreError, Target, Totals, UploadId, UploadRow,
 };
 
 use super::uploads::Upload;
@@ -98,7 +98,7 @@ impl Records for Memory {
         Ok(tables.segments.get(&segment).copied())
     }
 
-    fn create_bucket(&self, _bucket: &BucketName) -> Result<bool> {
+    fn create_bucket(&self, _bucket: &NewBucket) -> Result<bool> {
         Ok(true)
     }
 
@@ -120,6 +120,19 @@ impl Records for Memory {
 
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
         Ok(self.shared.tables.lock().objects.get(&(bucket.clone(), key.clone())).cloned())
+    }
+
+    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+        let mut tables = self.shared.tables.lock();
+        let (bucket, key) = (bucket.clone(), key.clone());
+        let Some(object) = tables.objects.get_mut(&(bucket.clone(), key.clone())) else {
+            return Err(StoreError::NotFound { bucket, key });
+        };
+        match value {
+            Some(value) => object.meta.system.insert(name.into(), value.into()),
+            None => object.meta.system.remove(name),
+        };
+        Ok(())
     }
 
     fn list(&self, _: &BucketName, _: &str, _: Bound<&str>, limit: usize) -> Result<Vec<ObjectRow>> {
@@ -193,6 +206,10 @@ impl Records for Memory {
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
         self.shared.tables.lock().complete_upload(upload, completion)
+    }
+
+    fn object_parts(&self, _: ManifestId, _: UploadId, _: u32, _: usize) -> Result<ObjectParts> {
+        Ok(ObjectParts::default())
     }
 
     fn put_key(&self, _: &NewKey) -> Result<()> {

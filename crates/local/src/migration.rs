@@ -1,0 +1,96 @@
+//! Moves the database of an earlier version on to today's.
+//!
+//! The steps are a list of a few lines, so no crate for migrations is needed: the transaction has
+//! to be the one that checks the version, and where nothing can be written there is none at all.
+
+use rusqlite::{Connection, MAIN_DB, Transaction, TransactionBehavior};
+
+use crate::schema;
+
+/// How many steps the tables have taken. Read in every transaction, so it is prepared once.
+pub(crate) fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
+/// Takes the steps that are missing. A later version than today's stays as it is.
+pub(crate) fn take_steps(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let taken = usize::try_from(version(tx)?).unwrap_or(usize::MAX);
+    let Some(missing) = schema::STEPS.get(taken..).filter(|missing| !missing.is_empty()) else {
+        return Ok(());
+    };
+    for step in missing {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "user_version", schema::VERSION)
+}
+
+/// Makes a database that was found with an earlier `version` one of today's: the database itself
+/// or, where it cannot be written to, what this connection sees of it. Returns the version that it
+/// has then.
+pub(crate) fn run(db: &mut Connection, version: i64) -> rusqlite::Result<i64> {
+    if db.is_readonly(MAIN_DB)? {
+        let lacking = usize::try_from(version - 1).unwrap_or(usize::MAX);
+        for stand_in in schema::STAND_INS.iter().skip(lacking) {
+            db.execute_batch(stand_in)?;
+        }
+        return Ok(schema::VERSION);
+    }
+    // Of several processes one gets the lock. The others wait for it, and then find nothing left to
+    // do.
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    take_steps(&transaction)?;
+    let version = self::version(&transaction)?;
+    transaction.commit()?;
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database of version 1 in memory.
+    fn first() -> Connection {
+        let db = Connection::open_in_memory().expect("there is memory");
+        db.execute_batch(schema::STEPS[0]).expect("the first step makes everything");
+        db.pragma_update(None, "user_version", 1).expect("it can be written");
+        db
+    }
+
+    fn columns(db: &Connection, table: &str) -> Vec<String> {
+        let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)").expect("it is SQL");
+        let names = statement.query_map([table], |row| row.get(0)).expect("it is SQL");
+        names.collect::<Result<_, _>>().expect("names are text")
+    }
+
+    #[test]
+    fn steps_that_fail_leave_everything_as_it_was() {
+        let mut db = first();
+        // In the way of the second thing that the step does.
+        db.execute_batch("CREATE TABLE object_parts (x)").expect("the name is free");
+        run(&mut db, 1).expect_err("the name is taken");
+        assert_eq!(version(&db).expect("it can be read"), 1);
+        assert!(!columns(&db, "buckets").contains(&"region".to_owned()), "half a step was taken");
+        db.execute_batch("DROP TABLE object_parts").expect("it is there");
+        assert_eq!(run(&mut db, 1).expect("nothing is in the way"), schema::VERSION);
+        assert!(columns(&db, "buckets").contains(&"region".to_owned()));
+    }
+
+    #[test]
+    fn steps_that_others_have_taken_are_not_taken_again() {
+        let mut db = first();
+        assert_eq!(run(&mut db, 1).expect("it can be written"), schema::VERSION);
+        assert_eq!(run(&mut db, 1).expect("there is nothing to do"), schema::VERSION);
+        db.pragma_update(None, "user_version", schema::VERSION + 1).expect("it can be written");
+        assert_eq!(run(&mut db, 1).expect("there is nothing to do"), schema::VERSION + 1);
+    }
+
+    #[test]
+    fn a_stand_in_has_the_columns_of_what_it_stands_for() {
+        let (mut moved, old) = (first(), first());
+        run(&mut moved, 1).expect("it can be written");
+        old.execute_batch(schema::STAND_INS[0]).expect("the names are free");
+        for table in ["buckets", "object_parts"] {
+            assert_eq!(columns(&old, table), columns(&moved, table), "{table}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Which key writes, and whether it still may when what it writes is about to become visible.
+//!
+//! A body may take hours, and a key may be revoked meanwhile.
+
+use drystone_store::BucketName;
+use drystone_sync::PlainArc;
+
+use crate::access::{Right, Who, may};
+use crate::engine::Engine;
+use crate::fault::Fault;
+
+/// The key that was let in to change something in a bucket, and the right that it needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    who: Who,
+    right: Right,
+    bucket: BucketName,
+}
+
+impl Writer {
+    pub(crate) fn new(who: &Who, right: Right, bucket: &BucketName) -> Self {
+        Self { who: who.clone(), right, bucket: bucket.clone() }
+    }
+}
+
+impl Engine {
+    /// Asked last, when nothing is left to wait for. As fresh as what is remembered of keys: two
+    /// seconds.
+    ///
+    /// # Errors
+    /// [`Fault::Revoked`].
+    pub(crate) async fn still_writes(self: &PlainArc<Self>, writer: &Writer) -> Result<(), Fault> {
+        // Without a key no write is let in.
+        let Who::Key(shown) = &writer.who else { return Err(Fault::Revoked) };
+        let now = self.key(&shown.key.access).await?;
+        // A key of the same name that was made since is another one, if its secret is.
+        let holds = now.is_some_and(|now| {
+            now.key.secret == shown.key.secret && may(&now, writer.right, Some(&writer.bucket))
+        });
+        if holds { Ok(()) } else { Err(Fault::Revoked) }
+    }
+}
