@@ -54,7 +54,7 @@ pub use multipart::{
     Completion, CopySource, CopyTarget, NamedPart, PART_NUMBER_MAX, PartRow, PartTarget, UploadRow,
 };
 pub use names::{BucketName, Key, NameError};
-pub use records::Records;
+pub use records::{DELETES_MAX, Records};
 pub use room::{Appending, Room};
 pub use rows::{BucketRow, KnownChunk, ManifestRow, ObjectMeta, ObjectRow, ObjectVersion, Session, Totals};
 pub use segments::{SegmentStorage, SegmentWriter};
