@@ -9,7 +9,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use drystone_limits::Plan;
 use drystone_local::{LocalStore, OpenError};
-use drystone_store::{Key, ObjectRow, StoreError};
+use drystone_store::{Condition, Key, ObjectRow, StoreError};
 use serde::Serialize;
 
 use crate::args::{Cli, InitArgs, LsArgs, PlanArgs, RmArgs, StatArgs};
@@ -127,10 +127,13 @@ pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome
             let prefix = format!("{}/", name.trim_end_matches('/'));
             loop {
                 let page = open.store.list(&bucket, &prefix, Bound::Unbounded, PAGE)?;
-                for object in &page {
-                    removed += u64::from(open.store.delete(&bucket, &object.key)?);
+                let len = page.len();
+                let objects: Vec<_> =
+                    page.into_iter().map(|object| (object.key, Condition::Always)).collect();
+                for deleted in open.store.delete_many(&bucket, &objects)? {
+                    removed += u64::from(deleted?);
                 }
-                if page.len() < PAGE {
+                if len < PAGE {
                     break;
                 }
             }

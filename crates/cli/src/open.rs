@@ -1,5 +1,6 @@
 //! From settings to a running store, by way of the plan.
 
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context;
@@ -74,6 +75,9 @@ pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> an
         ..LocalConfig::default()
     };
     let local = LocalStore::open(folder, &local)?;
+    if local.was_open_to_others {
+        tell_of_others(folder);
+    }
     let config = StoreConfig {
         chunking: local.chunking,
         sync: settings.sync,
@@ -86,4 +90,13 @@ pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> an
     };
     let store = Store::new(local.records, local.segments, config)?;
     Ok(Open { store, plan })
+}
+
+/// To be heard whatever the settings are: what was in the store may have been read, and whoever shared it on purpose has to know.
+fn tell_of_others(folder: &Path) {
+    let folder = folder.display();
+    let told = format!(
+        "drystone: {folder}: other users could read this store; now only its owner can. Share it by `drystone serve` and keys"
+    );
+    let _ = writeln!(io::stderr(), "{told}");
 }

@@ -20,15 +20,117 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(at: &Path) -> Option<Self> {
+        Self::mount_with(at, "size=24m")
+    }
+
+    fn mount_with(at: &Path, options: &str) -> Option<Self> {
         std::fs::create_dir_all(at).expect("a folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m", "drystone-test"]).arg(at);
+        mount.args(["-t", "tmpfs", "-o", options, "drystone-test"]).arg(at);
         let mounted = mount.output().is_ok_and(|output| output.status.success());
         if !mounted {
             support::skipped("a full disk needs root and mount");
         }
         mounted.then(|| Self(at.to_owned()))
     }
+
+    /// Takes the last byte that others may have.
+    fn fill(&self) {
+        let mut filler = std::fs::OpenOptions::new();
+        let mut filler = filler.create(true).append(true).open(self.0.join("filler")).unwrap();
+        for bytes in [1 << 20, 4096] {
+            while filler.write_all(&vec![7; bytes]).is_ok() {}
+        }
+    }
+
+    /// Takes the last name that others may have.
+    fn use_up_names(&self) {
+        let is_made = |number: u32| std::fs::File::create(self.0.join(format!("name-{number}"))).is_ok();
+        assert!((0..100_000).any(|number| !is_made(number)), "there are more names than that");
+    }
+}
+
+/// A store on the disk, cut so small that a few megabytes are many chunks.
+fn store_on(sandbox: &Sandbox) {
+    std::os::unix::fs::symlink(sandbox.path("disk/store"), sandbox.store()).unwrap();
+    std::fs::create_dir(sandbox.path("disk/store")).unwrap();
+    sandbox.ok(args!["init", "--chunk", "cdc:1KiB,4KiB,16KiB"]);
+}
+
+/// What must work, however full the disk is: one after the other, and many at once.
+fn check_deletes(sandbox: &Sandbox, single: &[&str], folder: &str) {
+    for name in single {
+        sandbox.ok(args!["rm", name]);
+        sandbox.fails(4, args!["stat", name]);
+    }
+    sandbox.ok(args!["rm", "--recursive", folder]);
+    sandbox.fails(4, args!["rm", "--recursive", folder]);
+}
+
+fn put_small_ones(sandbox: &Sandbox) {
+    for name in ["a", "b", "c", "kept"] {
+        sandbox.put_bytes(name, name.as_bytes());
+    }
+    let folder = sandbox.path("many");
+    std::fs::create_dir(&folder).unwrap();
+    (0..1200).for_each(|number| std::fs::write(folder.join(number.to_string()), [0, 1]).unwrap());
+    sandbox.ok(args!["put", "many"]);
+}
+
+#[test]
+fn a_large_put_of_many_chunks_that_does_not_fit_locks_nothing() {
+    let sandbox = Sandbox::bare();
+    let Some(disk) = SmallDisk::mount_with(&sandbox.path("disk"), "size=40m") else { return };
+    store_on(&sandbox);
+    put_small_ones(&sandbox);
+    for round in 0..2 {
+        let large = Noise::new(2 + round).bytes(60 << 20);
+        assert_eq!(sandbox.feed(args!["put", "-", "--name", "large"], &large).code, Some(7));
+        // Nothing has to be freed by hand.
+        sandbox.put_bytes("tiny", b"abc");
+        sandbox.ok(args!["rm", "tiny"]);
+    }
+    disk.fill();
+    assert_eq!(
+        sandbox.feed(args!["put", "-", "--name", "large"], &Noise::new(9).bytes(1 << 20)).code,
+        Some(7)
+    );
+    check_deletes(&sandbox, &["a", "b", "c"], "many");
+    assert_eq!(sandbox.cat("kept"), b"kept");
+    std::fs::remove_file(sandbox.path("disk/filler")).unwrap();
+    sandbox.put_bytes("tiny", b"abc");
+}
+
+#[test]
+fn deletes_work_beside_what_a_killed_put_has_left() {
+    let sandbox = Sandbox::bare();
+    let Some(disk) = SmallDisk::mount_with(&sandbox.path("disk"), "size=40m") else { return };
+    store_on(&sandbox);
+    put_small_ones(&sandbox);
+    let mut put = sandbox.drystone(args!["put", "-", "--name", "large"]);
+    let mut put = put.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    // Beyond the pipe and the buffers: what went in before has been written, and is in the records in part.
+    put.stdin.as_mut().unwrap().write_all(&Noise::new(3).bytes(30 << 20)).unwrap();
+    put.kill().unwrap();
+    put.wait().unwrap();
+    disk.fill();
+    check_deletes(&sandbox, &["a", "b", "c"], "many");
+    assert_eq!(sandbox.cat("kept"), b"kept");
+}
+
+#[test]
+fn deletes_work_when_no_file_can_be_made() {
+    let sandbox = Sandbox::bare();
+    let Some(disk) = SmallDisk::mount_with(&sandbox.path("disk"), "size=40m,nr_inodes=400") else { return };
+    store_on(&sandbox);
+    put_small_ones(&sandbox);
+    // It has its name already when there is none left.
+    std::fs::write(sandbox.path("disk/filler"), "").unwrap();
+    disk.use_up_names();
+    check_deletes(&sandbox, &["a", "b"], "many");
+    disk.fill();
+    sandbox.ok(args!["rm", "c"]);
+    assert_eq!(sandbox.cat("kept"), b"kept");
 }
 
 impl Drop for SmallDisk {
@@ -75,7 +177,7 @@ fn a_get_says_that_the_disk_is_full_and_leaves_no_half_file() {
 #[test]
 fn a_server_says_that_the_disk_is_full_and_goes_on() {
     let sandbox = Sandbox::bare();
-    let Some(_disk) = SmallDisk::mount(&sandbox.path("disk")) else { return };
+    let Some(disk) = SmallDisk::mount(&sandbox.path("disk")) else { return };
     let key = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
     let basic = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
     let mut server = Served::start(&sandbox.path("disk/store"), &[], &key);
@@ -116,6 +218,27 @@ fn a_server_says_that_the_disk_is_full_and_goes_on() {
     // What the failed puts wrote is cut off by the next.
     let said = put(&server, "small", &Noise::new(9).bytes(2 << 20));
     assert!(said.starts_with("HTTP/1.1 201"), "{said}");
+    assert!(was_read(&server));
+    // A log that has grown, and not a byte left.
+    (0..200).for_each(|number| drop(put(&server, &format!("small-{number}"), &[0, 1])));
+    disk.fill();
+    let delete = |server: &Served, name: &str| {
+        let mut socket = server.connect();
+        let head = format!(
+            "DELETE /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        said
+    };
+    let large = put(&server, "large", &Noise::new(8).bytes(1 << 20));
+    assert!(large.is_empty() || large.starts_with("HTTP/1.1 507"), "{large}");
+    for number in 0..200 {
+        let said = delete(&server, &format!("small-{number}"));
+        assert!(said.starts_with("HTTP/1.1 204"), "{number}: {said}");
+        disk.fill();
+    }
     assert!(was_read(&server));
     server.signal(Signal::TERM);
     assert_eq!(server.ends_in(Duration::from_secs(60)), Some(0));

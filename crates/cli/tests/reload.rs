@@ -67,7 +67,7 @@ impl Configured {
 
     /// Waits until a number of a resource is this.
     fn wait_for(&self, resource: &str, what: &str, number: u64) {
-        for _ in 0..1000 {
+        for _ in 0..3000 {
             if self.resource(resource)[what] == number {
                 return;
             }
@@ -291,7 +291,7 @@ fn there_are_no_more_threads_than_planned_whatever_the_transfers_are() {
     let planned = server.limits()["process"]["threads_planned"].as_u64().unwrap();
     assert_eq!(planned, more - 12);
     // Those that are too many end once they have nothing to do.
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         if server.limits()["process"]["threads"].as_u64().unwrap() <= planned {
             return;
         }

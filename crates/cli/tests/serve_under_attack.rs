@@ -6,7 +6,6 @@ mod served;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use served::Served;
@@ -86,7 +85,7 @@ fn what_is_secret_is_not_in_the_log() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head} {answer}");
     }
     server.signal(Signal::TERM);
-    assert_eq!(server.ends_in(Duration::from_secs(20)), Some(0));
+    assert_eq!(server.ends_in(served::PATIENCE), Some(0));
     let log = server.rest_of_log();
     assert!(log.iter().filter(|line| line.contains("/_/files/")).count() >= 3, "{log:?}");
     for secret in secrets {

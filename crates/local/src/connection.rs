@@ -1,8 +1,7 @@
 //! Opening the database: one way, with every setting stated.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::format::{OpenError, failed};
-use crate::{migration, schema};
+use crate::{migration, plain_file, schema};
 
 /// How long a transaction waits for another process's. Transactions are short; a minute means that something is wrong.
 const BUSY_WAIT: Duration = Duration::from_secs(60);
@@ -21,15 +20,11 @@ const CHECKPOINT_PAGES: u32 = 4096;
 const WAL_BYTES_KEPT: u32 = 32 << 20;
 /// More than the statements that we prepare, so that none is ever prepared twice.
 const STATEMENTS_MAX: usize = 80;
-/// The database holds the secrets of access keys. SQLite gives its log and index the same permissions.
-const MODE: u32 = 0o600;
 
 /// Makes the database; finishes a half-made one.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path);
-    // A half-made one may have been made by an earlier version.
-    file.and_then(|file| file.set_permissions(fs::Permissions::from_mode(MODE)))
-        .map_err(failed("create", path))?;
+    // SQLite gives its log and index the same permissions.
+    plain_file::open(path, OpenOptions::new().write(true).create(true)).map_err(failed("create", path))?;
     let made = || -> rusqlite::Result<()> {
         let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
@@ -44,6 +39,14 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
 
 /// Opens the database, which must exist.
 pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Connection, OpenError> {
+    // SQLite itself would open whatever lies there.
+    for name in ["", "-wal", "-shm"] {
+        let file = beside(path, name);
+        plain_file::check_path(&file).map_err(|error| match plain_file::is_not_a_file(&error) {
+            true => OpenError::DamagedRecords { path: file.clone(), detail: error.to_string() },
+            false => failed("read", &file)(error),
+        })?;
+    }
     match path.metadata() {
         Ok(meta) if meta.len() > 0 => {}
         Ok(_) => {
@@ -114,9 +117,7 @@ fn is_read_only(path: &Path, error: &rusqlite::Error) -> bool {
 ///
 /// Only where there is no log: what is in one was committed, and without it an older state would be read.
 fn frozen(path: &Path) -> Result<PathBuf, OpenError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
+    let log = beside(path, "-wal");
     if log.metadata().is_ok_and(|meta| meta.len() > 0) {
         let detail = "the store cannot be written to and was not closed; open it once where it can";
         let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, detail);
@@ -134,8 +135,19 @@ fn frozen(path: &Path) -> Result<PathBuf, OpenError> {
     Ok(PathBuf::from(uri))
 }
 
+/// A file that SQLite keeps beside its database.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
+        _ if may_want_room(error) && is_on_a_full_disk(path) => {
+            let source = io::Error::new(io::ErrorKind::StorageFull, format!("the disk is full ({error})"));
+            OpenError::Io { what: "open", path: path.to_owned(), source }
+        }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
             let source = io::Error::new(io::ErrorKind::PermissionDenied, error.to_string());
             OpenError::Io { what: "open", path: path.to_owned(), source }
@@ -151,23 +163,40 @@ fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
         }
         // Nothing is known of the bytes, so there is no advice to put others in their place.
         Some(ErrorCode::SystemIoFailure) => {
-            let source = if is_on_a_full_disk(path) {
-                io::Error::new(io::ErrorKind::StorageFull, format!("the disk is full ({error})"))
-            } else {
-                io::Error::other(error.to_string())
-            };
+            let source = io::Error::other(error.to_string());
             OpenError::Io { what: "open", path: path.to_owned(), source }
         }
         _ => OpenError::DamagedRecords { path: path.to_owned(), detail: error.to_string() },
     }
 }
 
+/// Less than this is no room, in bytes: a file system keeps some blocks for itself.
+const ROOM_BYTES_MIN: u64 = 256 << 10;
+/// The same in files: SQLite needs two.
+const ROOM_FILES_MIN: u64 = 2;
+
 /// SQLite needs room for its shared-memory file even to read, and does not say what kept it from growing.
 fn is_on_a_full_disk(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(path);
-    // A file system that does not count its files says that it has none, and none left.
-    let is_full = |disk: rustix::fs::StatVfs| disk.f_bavail == 0 || (disk.f_files > 0 && disk.f_favail == 0);
+    let is_full = |disk: rustix::fs::StatVfs| {
+        let has_blocks = disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES_MIN;
+        // A file system that does not count its files says that it has none, and none left.
+        let has_files = disk.f_files == 0 || disk.f_favail >= ROOM_FILES_MIN;
+        !has_blocks || !has_files
+    };
     rustix::fs::statvfs(folder).is_ok_and(is_full)
+}
+
+/// Whether an error may come from a want of room, although it does not say so: a file could not be made or made longer. Not that of a
+/// sync: what it was for may have taken place.
+fn may_want_room(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{
+        SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE,
+    };
+    let growing = [SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE];
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.code == ErrorCode::CannotOpen || growing.contains(&error.extended_code))
 }
 
 fn is_wrong_value(error: &rusqlite::Error) -> bool {
@@ -178,11 +207,17 @@ fn is_wrong_value(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// For `map_err`: a statement failed.
-pub(crate) fn refused(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+/// For `map_err`: a statement on the database at `path` failed.
+pub(crate) fn refused<'a>(
+    what: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(rusqlite::Error) -> StoreError + use<'a> {
     move |error| match error.sqlite_error_code() {
         // A column holds what was never written into it.
         None if is_wrong_value(&error) => StoreError::Inconsistent(format!("{what}: {error}")),
+        _ if may_want_room(&error) && is_on_a_full_disk(path) => {
+            StoreError::records(what, io::Error::new(io::ErrorKind::StorageFull, error.to_string()))
+        }
         Some(ErrorCode::DiskFull) => {
             StoreError::records(what, io::Error::new(io::ErrorKind::StorageFull, error.to_string()))
         }

@@ -1,7 +1,7 @@
 //! The database's connections: one that writes, a fixed number that read.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use drystone_pool::{Owner, Permit, Permits};
 use drystone_store::{Result, SegmentId, StoreError, SyncPolicy};
@@ -11,16 +11,22 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::LocalConfig;
 use crate::connection::{self, refused};
 use crate::format::OpenError;
+use crate::growth;
+use crate::reserve::Reserve;
 use crate::segments::SegmentFiles;
 use crate::{migration, schema};
 
 /// Milliseconds since 1970 by the database's clock.
 pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
+/// How often one transaction uses what is kept for it: a process beside this one may use it up each time.
+const RESERVE_USES_MAX: usize = 3;
+
 /// The records of a store in one SQLite database.
 pub struct SqliteRecords {
+    path: PathBuf,
     /// Transactions of this process queue here rather than in SQLite, which would poll.
-    writer: Mutex<Connection>,
+    writer: Mutex<Writer>,
     /// Idle reading connections; whoever holds a permit finds one. A leaf lock.
     readers: Mutex<Vec<Connection>>,
     reader_permits: Owner,
@@ -29,6 +35,15 @@ pub struct SqliteRecords {
     pub(crate) sync: SyncPolicy,
     /// The store lies where nothing can be written: every transaction that would fails.
     pub(crate) is_read_only: bool,
+    /// The last field: dropped when the connections are closed, which gives back the room of their log.
+    reserve: Reserve,
+}
+
+/// The connection that writes.
+struct Writer {
+    connection: Connection,
+    /// Pages for which the database file has blocks, as far as is known.
+    pages: i64,
 }
 
 /// A reading connection that goes back where it came from.
@@ -68,22 +83,48 @@ impl SqliteRecords {
         config: &LocalConfig,
         segments: &PlainArc<SegmentFiles>,
     ) -> std::result::Result<Self, OpenError> {
-        let writer = connection::open(path, config.sync, config.writer_cache_bytes)?;
+        let connection = connection::open(path, config.sync, config.writer_cache_bytes)?;
+        growth::by_chunks(&connection);
         let count = config.readers.max(1);
         let mut readers = Vec::with_capacity(count);
         for _ in 0..count {
             readers.push(connection::open(path, config.sync, config.reader_cache_bytes)?);
         }
-        let is_read_only = writer.is_readonly(rusqlite::MAIN_DB).unwrap_or(false);
+        let is_read_only = connection.is_readonly(rusqlite::MAIN_DB).unwrap_or(false);
         let reader_permits = Permits::new(count, count).owner();
         Ok(Self {
-            writer: Mutex::new(writer),
+            path: path.to_owned(),
+            writer: Mutex::new(Writer { connection, pages: 0 }),
             readers: Mutex::new(readers),
             reader_permits,
             segments: PlainArc::clone(segments),
             sync: config.sync,
             is_read_only,
+            reserve: reserve_beside(path),
         })
+    }
+
+    /// Opens it like [`open`](Self::open), also on a full disk, and sees to it that room is kept there.
+    pub(crate) fn open_with_room(
+        path: &Path,
+        config: &LocalConfig,
+        segments: &PlainArc<SegmentFiles>,
+    ) -> std::result::Result<Self, OpenError> {
+        // Not dropped before it is open: it would be taken again.
+        let given_up = reserve_beside(path);
+        let opened = match Self::open(path, config, segments) {
+            Err(OpenError::Io { source, .. })
+                if source.kind() == ErrorKind::StorageFull && given_up.give_up() =>
+            {
+                Self::open(path, config, segments)
+            }
+            opened => opened,
+        }?;
+        drop(given_up);
+        if !opened.is_read_only {
+            opened.reserve.take();
+        }
+        Ok(opened)
     }
 
     pub(crate) fn read<T>(
@@ -95,7 +136,19 @@ impl SqliteRecords {
         let connection = self.readers.lock().pop();
         let reader = Reader { records: self, connection, _permit: permit };
         let connection = reader.connection.as_ref().expect("there are as many connections as permits");
-        body(connection).map_err(refused(what))
+        body(connection).map_err(self.refused(what))
+    }
+
+    /// For `map_err`: a statement failed.
+    fn refused(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+        move |error| refused(what, &self.path)(error)
+    }
+
+    fn may_write(&self, what: &'static str) -> Result<()> {
+        if self.is_read_only {
+            return Err(self.refused(what)(sqlite_error(rusqlite::ffi::SQLITE_READONLY, None)));
+        }
+        Ok(())
     }
 
     /// One short write transaction.
@@ -104,10 +157,50 @@ impl SqliteRecords {
         what: &'static str,
         body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        if self.is_read_only {
-            return Err(refused(what)(sqlite_error(rusqlite::ffi::SQLITE_READONLY, None)));
+        self.may_write(what)?;
+        let written = transaction(&mut self.writer.lock(), body).map_err(self.refused(what));
+        if written.is_ok() {
+            self.reserve.take_again();
         }
-        transaction(&mut self.writer.lock(), body).map_err(refused(what))
+        written
+    }
+
+    /// A write transaction that must work on a full disk, because it makes room there or takes a right away. It uses what is kept for
+    /// it, and needs little more than a block for each page that it changes.
+    pub(crate) fn write_on_a_full_disk<T>(
+        &self,
+        what: &'static str,
+        body: impl Fn(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let is_full = |tried: &Result<T>| tried.as_ref().is_err_and(StoreError::is_full);
+        self.may_write(what)?;
+        let mut writer = self.writer.lock();
+        let try_once = |writer: &mut Writer| transaction(writer, &body).map_err(self.refused(what));
+        let mut tried = try_once(&mut writer);
+        // The log's own room is enough, if what is in the log can go where it belongs: the file has blocks for all of it.
+        if is_full(&tried) && checkpoint(&writer, "RESTART") {
+            tried = try_once(&mut writer);
+        }
+        for _ in 0..RESERVE_USES_MAX {
+            if !is_full(&tried) {
+                break;
+            }
+            // Another process may take away what is set free here; this one does not.
+            tried = self.segments.without_appends(|| {
+                self.reserve.give_up();
+                checkpoint(&writer, "RESTART");
+                let tried = try_once(&mut writer);
+                if !self.reserve.take() && checkpoint(&writer, "TRUNCATE") {
+                    self.reserve.take();
+                }
+                tried
+            });
+        }
+        drop(writer);
+        if tried.is_ok() {
+            self.reserve.take_again();
+        }
+        tried
     }
 
     /// The same where stored bytes are promised to be there. They may be those of a process that does not sync
@@ -182,11 +275,15 @@ impl SqliteRecords {
     }
 }
 
+fn reserve_beside(records: &Path) -> Reserve {
+    Reserve::new(records.with_file_name("reserve"))
+}
+
 fn transaction<T>(
-    writer: &mut Connection,
+    writer: &mut Writer,
     body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // A newer process may have moved the store on while this one had it open. What its tables mean
     // now is not known here.
     if migration::version(&transaction)? != schema::VERSION {
@@ -194,12 +291,20 @@ fn transaction<T>(
         return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())));
     }
     let value = body(&transaction)?;
+    let pages = growth::ensure(&transaction, writer.pages)?;
     transaction.commit()?;
+    writer.pages = pages;
     Ok(value)
 }
 
 fn sqlite_error(code: i32, detail: Option<String>) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), detail)
+}
+
+/// Moves what is in the log to where it belongs, so that the log can begin again. Returns whether that was done.
+fn checkpoint(writer: &Writer, how: &str) -> bool {
+    let sql = format!("PRAGMA wal_checkpoint({how})");
+    writer.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|busy| busy == 0)
 }
 
 /// Segments that were written without syncing, at most 256 behind `after`. Ids begin with 1.

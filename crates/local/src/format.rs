@@ -1,18 +1,20 @@
 //! `drystone.toml`: what a store was made with and can never change.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use drystone_chunker::Chunking;
 use serde::{Deserialize, Serialize};
 
+use crate::plain_file::{self, FOLDER_MODE};
 use crate::{connection, records_path, schema, segments_path};
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const FILE: &str = "drystone.toml";
+pub(crate) const FILE: &str = "drystone.toml";
 const HASH: &str = "blake3-256";
 /// Far more than the file ever has; a longer one is not ours.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -111,6 +113,7 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     }
     let is_new = !folder.exists();
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
+    plain_file::close_to_others(folder);
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         // What a killed `init` leaves behind is ours to finish.
         let name = entry.map_err(failed("list", folder))?.file_name();
@@ -120,7 +123,8 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
         }
     }
     let segments = segments_path(folder);
-    fs::create_dir_all(&segments).map_err(failed("create", &segments))?;
+    let mut private = DirBuilder::new();
+    private.recursive(true).mode(FOLDER_MODE).create(&segments).map_err(failed("create", &segments))?;
     connection::create(&records_path(folder))?;
     let described =
         Described { format: FORMAT_VERSION.into(), hash: HASH.into(), chunking: chunking.to_string() };
@@ -130,7 +134,9 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
         described.format, described.hash, described.chunking
     );
     let new = folder.join("drystone.toml.new");
-    let mut out = File::create(&new).map_err(failed("create", &new))?;
+    let mut options = OpenOptions::new();
+    let out = plain_file::open(&new, options.write(true).create(true).truncate(true));
+    let mut out = out.map_err(failed("create", &new))?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
     for dir in named_in {
         let named = sync(dir);
@@ -148,7 +154,7 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
 pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {
     let path = folder.join(FILE);
     let mut text = String::new();
-    match File::open(&path) {
+    match plain_file::open_to_read(&path) {
         Ok(file) => match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(OpenError::Damaged { path, detail: "it is not text".into() });
@@ -157,6 +163,9 @@ pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {
         },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Err(OpenError::NotAStore(folder.to_owned()));
+        }
+        Err(error) if plain_file::is_not_a_file(&error) => {
+            return Err(OpenError::Damaged { path, detail: error.to_string() });
         }
         Err(error) => return Err(failed("open", &path)(error)),
     };

@@ -10,7 +10,10 @@
 mod connection;
 mod database;
 mod format;
+mod growth;
 mod migration;
+mod plain_file;
+mod readers;
 mod records;
 mod records_commit;
 mod records_copy;
@@ -18,9 +21,11 @@ mod records_keys;
 mod records_manifest;
 mod records_read;
 mod records_uploads;
+mod reserve;
 mod schema;
 mod segment_file;
 mod segments;
+mod syncs;
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +75,8 @@ pub struct LocalStore {
     pub segments: PlainArc<SegmentFiles>,
     /// How the store cuts.
     pub chunking: Chunking,
+    /// Other users could look into the folder, and cannot any more: an earlier version made it like that. To be told.
+    pub was_open_to_others: bool,
 }
 
 impl LocalStore {
@@ -98,7 +105,8 @@ impl LocalStore {
     pub fn open(folder: &Path, config: &LocalConfig) -> Result<Self, OpenError> {
         let chunking = format::read(folder)?;
         let segments = PlainArc::new(SegmentFiles::new(segments_path(folder), config));
-        let records = SqliteRecords::open(&records_path(folder), config, &segments)?;
+        let records = SqliteRecords::open_with_room(&records_path(folder), config, &segments)?;
+        let was_open_to_others = !records.is_read_only && close_to_others(folder);
         // From now on a put may find there what was put with `SyncPolicy::Never`.
         records.sync_leftovers().map_err(|error| match error {
             StoreError::Inconsistent(detail) => {
@@ -110,8 +118,21 @@ impl LocalStore {
                 source: std::io::Error::other(error),
             },
         })?;
-        Ok(Self { records: PlainArc::new(records), segments, chunking })
+        Ok(Self { records: PlainArc::new(records), segments, chunking, was_open_to_others })
     }
+}
+
+/// Keeps other users out of a store that this process's user owns. The folders are enough for that; files follow as they are opened.
+/// Returns whether they had been let in.
+fn close_to_others(folder: &Path) -> bool {
+    let records = ["", "-wal", "-shm"].map(|ending| connection::beside(&records_path(folder), ending));
+    // All of them, not the first one only.
+    let closed = [folder.to_owned(), segments_path(folder), folder.join(format::FILE)]
+        .iter()
+        .chain(&records)
+        .filter(|path| plain_file::close_to_others(path))
+        .count();
+    closed > 0
 }
 
 fn records_path(folder: &Path) -> PathBuf {

@@ -36,21 +36,32 @@ impl Records for SqliteRecords {
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
         let lease = lease(lease_ms)?;
         let sql = format!("UPDATE sessions SET expires_ms = {NOW_MS} + ?2 WHERE id = ?1 AND dead = 0");
-        let extended = self.write("cannot extend an upload session", |tx| {
+        let extended = self.write_on_a_full_disk("cannot extend an upload session", |tx| {
             tx.execute(&sql, params![int(session.0), lease])
         })?;
         if extended == 1 { Ok(()) } else { Err(StoreError::SessionExpired) }
     }
 
     fn end_session(&self, session: SessionId) -> Result<()> {
-        self.write("cannot end an upload session", |tx| {
+        self.write_on_a_full_disk("cannot end an upload session", |tx| {
             tx.execute("DELETE FROM sessions WHERE id = ?1", [int(session.0)]).map(drop)
         })
     }
 
+    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool> {
+        // Asked before: of most sessions nothing is left.
+        let what = "cannot take back what an upload left";
+        if self.read(what, |db| records_manifest::pending(db, session, manifest))?.is_none() {
+            return Ok(true);
+        }
+        self.write_on_a_full_disk(what, |tx| records_manifest::take_back(tx, session, manifest, limit))
+    }
+
     fn expire_sessions(&self) -> Result<u64> {
         let sql = format!("UPDATE sessions SET dead = 1 WHERE dead = 0 AND expires_ms < {NOW_MS}");
-        self.write("cannot expire upload sessions", |tx| tx.execute(&sql, []).map(|count| count as u64))
+        self.write_on_a_full_disk("cannot expire upload sessions", |tx| {
+            tx.execute(&sql, []).map(|count| count as u64)
+        })
     }
 
     fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
@@ -81,6 +92,13 @@ impl Records for SqliteRecords {
         })
     }
 
+    fn forget_segment(&self, segment: SegmentId) -> Result<()> {
+        self.write_on_a_full_disk("cannot forget a segment", |tx| {
+            let sql = "DELETE FROM segments WHERE id = ?1 AND bytes = 0 AND sealed = 0";
+            tx.execute(sql, [int(segment.0)]).map(drop)
+        })
+    }
+
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>> {
         self.read("cannot list segments", |db| {
             let sql = "SELECT id FROM segments WHERE sealed = 0 ORDER BY bytes DESC LIMIT ?1";
@@ -93,7 +111,7 @@ impl Records for SqliteRecords {
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
         // A transaction that really writes: its predecessor may have died with a commit in the log that no reader sees but a
         // recovery would. Ours takes that commit's place in the log, so what we read here is final.
-        self.write("cannot look a segment up", |tx| {
+        self.write_on_a_full_disk("cannot look a segment up", |tx| {
             let mut statement = tx.prepare_cached(
                 "UPDATE segments SET adoptions = adoptions + 1 WHERE id = ?1 RETURNING bytes, sealed",
             )?;
@@ -126,14 +144,14 @@ impl Records for SqliteRecords {
     }
 
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
-        let set = self.write("cannot change a bucket", |tx| {
+        let set = self.write_on_a_full_disk("cannot change a bucket", |tx| {
             tx.execute("UPDATE buckets SET public = ?2 WHERE name = ?1", params![bucket.as_str(), public])
         })?;
         if set == 1 { Ok(()) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
     }
 
     fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
-        self.write("cannot remove a bucket", |tx| {
+        self.write_on_a_full_disk("cannot remove a bucket", |tx| {
             let Some(id) = records_read::bucket(tx, bucket)? else {
                 return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
             };
@@ -205,15 +223,22 @@ impl Records for SqliteRecords {
     }
 
     fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
-        self.write("cannot delete an object", |tx| {
+        self.write_on_a_full_disk("cannot delete an object", |tx| {
             let Some(row) = records_read::bucket(tx, bucket)? else {
                 return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
             };
-            if let Some(refused) = records_commit::unmet(tx, row, key, condition)? {
-                return Ok(Err(refused));
-            }
-            let mut statement = tx.prepare_cached("DELETE FROM objects WHERE bucket = ?1 AND key = ?2")?;
-            statement.execute(params![row, key.as_str()]).map(|rows| Ok(rows == 1))
+            records_commit::delete(tx, row, key, condition)
+        })?
+    }
+
+    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+        self.write_on_a_full_disk("cannot delete objects", |tx| {
+            let Some(row) = records_read::bucket(tx, bucket)? else {
+                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
+            };
+            let delete =
+                |(key, condition): &(Key, Condition)| records_commit::delete(tx, row, key, *condition);
+            objects.iter().map(delete).collect::<rusqlite::Result<_>>().map(Ok)
         })?
     }
 
@@ -270,7 +295,7 @@ impl Records for SqliteRecords {
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.write("cannot abort a multipart upload", |tx| {
+        self.write_on_a_full_disk("cannot abort a multipart upload", |tx| {
             let is_there = records_uploads::bucket_of(tx, upload)?.is_some();
             records_uploads::remove(tx, upload)?;
             Ok(is_there)
@@ -308,7 +333,7 @@ impl Records for SqliteRecords {
     }
 
     fn revoke_key(&self, access: &str) -> Result<bool> {
-        self.write("cannot revoke an access key", |tx| records_keys::revoke(tx, access))
+        self.write_on_a_full_disk("cannot revoke an access key", |tx| records_keys::revoke(tx, access))
     }
 
     fn totals(&self) -> Result<Totals> {

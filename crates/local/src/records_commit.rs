@@ -111,6 +111,20 @@ pub(crate) fn unmet(
     Ok((!condition.holds(present.as_ref())).then(|| StoreError::PreconditionFailed { key: key.clone() }))
 }
 
+/// Removes an object's row, if the condition holds. Returns whether there was one.
+pub(crate) fn delete(
+    tx: &Transaction<'_>,
+    bucket: i64,
+    key: &Key,
+    condition: Condition,
+) -> rusqlite::Result<Result<bool, StoreError>> {
+    if let Some(refused) = unmet(tx, bucket, key, condition)? {
+        return Ok(Err(refused));
+    }
+    let mut statement = tx.prepare_cached("DELETE FROM objects WHERE bucket = ?1 AND key = ?2")?;
+    statement.execute(params![bucket, key.as_str()]).map(|rows| Ok(rows == 1))
+}
+
 fn write(tx: &Transaction<'_>, entry: &Entry, seen: &Seen) -> rusqlite::Result<ManifestId> {
     let pending = entry.complete.is_none().then_some(int(entry.session.0));
     let size = entry.complete.as_ref().map(|complete| int(complete.size));

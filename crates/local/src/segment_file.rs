@@ -49,8 +49,6 @@ pub(crate) struct SegmentFile {
     reserved: u64,
     written_back: u64,
     sync: SyncPolicy,
-    /// Whether its name is as durable as what is synced below it. Not that of an adopted one: its maker may have been killed.
-    is_name_synced: bool,
     open: PlainArc<OpenWriters>,
 }
 
@@ -73,18 +71,13 @@ impl SegmentFile {
             reserved: HEADER_BYTES,
             written_back: HEADER_BYTES,
             sync,
-            is_name_synced: false,
             open,
         }
     }
 
-    /// To be done before anything is acknowledged that lies in it.
-    pub(crate) fn sync_name(&mut self) -> io::Result<()> {
-        if self.sync == SyncPolicy::Commit && !self.is_name_synced {
-            sync_name(&self.path)?;
-            self.is_name_synced = true;
-        }
-        Ok(())
+    /// To be done before anything is acknowledged that lies in it, also of one that was adopted: its maker may have been killed.
+    pub(crate) fn sync_name(&self) -> io::Result<()> {
+        if self.sync == SyncPolicy::Never { Ok(()) } else { self.open.syncs.name(&self.path) }
     }
 
     fn failed(&self, what: &str, source: io::Error) -> StoreError {
@@ -159,7 +152,9 @@ impl SegmentWriter for SegmentFile {
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<u64> {
-        self.sync_name().map_err(|error| self.failed("sync the name of", error))?;
+        let open = PlainArc::clone(&self.open);
+        // Not while a transaction uses the room that is kept for it.
+        let _leave = open.room.enter(|| ());
         let offset = self.len;
         let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
         self.reserve(offset + bytes);
@@ -182,11 +177,6 @@ impl Drop for SegmentFile {
         }
         self.open.remove(self.id);
     }
-}
-
-/// Syncs a segment's name, and that of the folder it is in, which somebody else may have made a moment ago and not synced yet.
-pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
-    path.ancestors().skip(1).take(2).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 /// Writes the parts one after the other at `offset`, in as few calls as the kernel allows.

@@ -1,17 +1,22 @@
 //! The segment files of a store: made, adopted, read and synced.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy};
+use drystone_store::{
+    Location, Result, Room, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy,
+};
 use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
 use crate::LocalConfig;
-use crate::segment_file::{SegmentFile, header, sync_name, write_all_at};
+use crate::plain_file::{self, FOLDER_MODE};
+use crate::readers::Readers;
+use crate::segment_file::{SegmentFile, header, write_all_at};
+use crate::syncs::Syncs;
 
 /// Segment files below one folder.
 pub struct SegmentFiles {
@@ -20,17 +25,16 @@ pub struct SegmentFiles {
     segment_bytes_max: u64,
     open: PlainArc<OpenWriters>,
     readers: Readers,
-    /// Segments whose sync failed. Locked for as long as one is synced: the kernel reports a write-back error once for each open file,
-    /// so of two syncs side by side, or of one after the other, one would believe that all is well. The group commit is not the only
-    /// one that asks.
-    failed_syncs: Mutex<BTreeSet<SegmentId>>,
 }
 
-/// The files that this process appends to, so that a sync finds their descriptors.
+/// The files that this process appends to, so that a sync finds their descriptors, and what they have in common.
 #[derive(Default)]
 pub(crate) struct OpenWriters {
     /// A leaf lock.
     files: Mutex<BTreeMap<SegmentId, PlainArc<File>>>,
+    pub(crate) syncs: Syncs,
+    /// Keeps appends out while a transaction needs the room that is kept on the disk.
+    pub(crate) room: Room,
 }
 
 impl OpenWriters {
@@ -39,23 +43,14 @@ impl OpenWriters {
     }
 }
 
-/// Files open for reading, the most recently used last.
-struct Readers {
-    /// A leaf lock.
-    files: Mutex<Vec<(SegmentId, PlainArc<File>)>>,
-    len_max: usize,
-}
-
 impl SegmentFiles {
     pub(crate) fn new(folder: PathBuf, config: &LocalConfig) -> Self {
-        let len_max = config.segment_readers.max(1);
         Self {
             folder,
             sync: config.sync,
             segment_bytes_max: config.segment_bytes_max,
             open: PlainArc::default(),
-            readers: Readers { files: Mutex::new(Vec::with_capacity(len_max)), len_max },
-            failed_syncs: Mutex::default(),
+            readers: Readers::new(config.segment_readers.max(1)),
         }
     }
 
@@ -81,16 +76,17 @@ impl SegmentFiles {
     }
 
     fn make(&self, id: SegmentId, path: &Path) -> io::Result<SegmentFile> {
-        match fs::create_dir(path.parent().unwrap_or(&self.folder)) {
+        let folder = path.parent().unwrap_or(&self.folder);
+        match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         // Owned before it has its name: the records list the segment already, and whoever looks for one to adopt must not get
         // between the making and the lock.
         let unnamed = path.with_extension("new");
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&unnamed)?;
-        let mut owned =
-            self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
+        let mut options = OpenOptions::new();
+        let file = plain_file::open(&unnamed, options.read(true).write(true).create_new(true))?;
+        let owned = self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
         // Given up while it is owned, or somebody could adopt what a power cut takes away.
         owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(owned)
@@ -105,48 +101,23 @@ impl SegmentFiles {
         Ok(owned)
     }
 
+    /// Runs `act` while nothing is appended in this process.
+    pub(crate) fn without_appends<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.open.room.alone(act)
+    }
+
     /// As durable as if it had been made and written with [`SyncPolicy::Commit`].
     pub(crate) fn sync_with_names(&self, id: SegmentId) -> Result<()> {
-        self.sync_once(id, || {
-            sync_name(&self.path(id)).map_err(|error| self.failed("sync the name of", id, error))
-        })
+        self.sync_once(id, Some(&self.path(id)))
     }
 
-    /// `first` is done before it, one at a time, too.
-    fn sync_once(&self, id: SegmentId, first: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut failed_syncs = self.failed_syncs.lock();
-        if failed_syncs.contains(&id) {
-            return Err(self.failed("sync", id, io::Error::other("an earlier sync of it failed")));
-        }
-        first()?;
-        let open = self.open.files.lock().get(&id).map(PlainArc::clone);
-        let file = match open {
-            Some(file) => Ok(file),
+    fn sync_once(&self, id: SegmentId, name: Option<&Path>) -> Result<()> {
+        let open = || match self.open.files.lock().get(&id) {
+            Some(file) => Ok(PlainArc::clone(file)),
             // Its writer has been dropped since; the kernel keeps an error for the next descriptor that asks.
-            None => File::open(self.path(id)).map(PlainArc::new),
+            None => plain_file::open_to_read(&self.path(id)).map(PlainArc::new),
         };
-        let file = file.map_err(|error| self.failed("sync", id, error))?;
-        file.sync_data().map_err(|error| {
-            failed_syncs.insert(id);
-            self.failed("sync", id, error)
-        })
-    }
-
-    fn reader(&self, id: SegmentId) -> io::Result<PlainArc<File>> {
-        let mut files = self.readers.files.lock();
-        if let Some(at) = files.iter().position(|(open, _)| *open == id) {
-            let entry = files.remove(at);
-            let file = PlainArc::clone(&entry.1);
-            files.push(entry);
-            return Ok(file);
-        }
-        // Opened under the lock: otherwise many readers at once would pass the ceiling of descriptors.
-        if files.len() == self.readers.len_max {
-            files.remove(0);
-        }
-        let file = PlainArc::new(File::open(self.path(id))?);
-        files.push((id, PlainArc::clone(&file)));
-        Ok(file)
+        self.open.syncs.segment(id, name, open).map_err(|error| self.failed("sync", id, error))
     }
 
     fn failed(&self, what: &str, id: SegmentId, source: io::Error) -> StoreError {
@@ -162,22 +133,28 @@ impl SegmentStorage for SegmentFiles {
 
     fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
         let path = self.path(id);
-        let adopted = match OpenOptions::new().read(true).write(true).open(&path) {
+        let opened = plain_file::open(&path, OpenOptions::new().read(true).write(true));
+        let adopted = match opened {
             Ok(file) => self.own(id, &path, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         };
         let adopted = adopted.map_err(|error| self.failed("open", id, error))?;
+        if let Some(file) = &adopted {
+            file.sync_name().map_err(|error| self.failed("sync the name of", id, error))?;
+        }
         Ok(adopted.map(|file| Box::new(file) as Box<dyn SegmentWriter>))
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
-        let read = self.reader(at.segment).and_then(|file| file.read_exact_at(into, at.offset));
+        let open = || plain_file::open_to_read(&self.path(at.segment));
+        let reading = self.readers.read(at.segment, open);
+        let read = reading.and_then(|reading| reading.file().read_exact_at(into, at.offset));
         read.map_err(|error| self.failed("read", at.segment, error))
     }
 
     fn sync(&self, id: SegmentId) -> Result<()> {
-        self.sync_once(id, || Ok(()))
+        self.sync_once(id, None)
     }
 }
 

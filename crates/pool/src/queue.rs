@@ -130,6 +130,11 @@ impl<T> Queue<T> {
         self.shared.drained.notify_all();
     }
 
+    /// Whether it has been closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.state.lock().closed
+    }
+
     /// A reading of the queue, in items.
     pub fn usage(&self) -> Usage {
         self.shared.state.lock().usage
@@ -144,7 +149,9 @@ mod tests {
     fn a_closed_queue_drains_and_then_ends() {
         let queue = Queue::new(2);
         queue.push(1).unwrap();
+        assert!(!queue.is_closed());
         queue.close();
+        assert!(queue.is_closed());
         assert_eq!(queue.push(2), Err(Closed(2)));
         assert_eq!((queue.pop(), queue.pop()), (Some(1), None));
     }

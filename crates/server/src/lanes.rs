@@ -26,7 +26,7 @@ pub(crate) struct Lanes {
     idle: Mutex<Vec<Kept>>,
     /// Sessions of all lanes, idle or in use.
     sessions: Mutex<Vec<SessionHandle>>,
-    /// A lane older than this is not used again.
+    /// A lane older than this is not used again; nor is one whose ingest has failed.
     age_max: Duration,
 }
 
@@ -108,7 +108,7 @@ impl Lanes {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
             let (old, young) =
-                idle.drain(..).partition(|kept| self.is_old(kept) && kept.uncommitted.is_none());
+                idle.drain(..).partition(|kept| self.is_spent(kept) && kept.uncommitted.is_none());
             *idle = young;
             old
         };
@@ -131,8 +131,9 @@ impl Lanes {
         });
     }
 
-    fn is_old(&self, kept: &Kept) -> bool {
-        kept.begun.elapsed() > self.age_max
+    /// Whether a lane is not to be used again: it is old, or its ingest has failed for good and every upload in it would.
+    fn is_spent(&self, kept: &Kept) -> bool {
+        kept.begun.elapsed() > self.age_max || !kept.ingest.is_usable()
     }
 
     fn end(&self, kept: Kept) {
@@ -151,7 +152,7 @@ impl Place {
         let Self { lanes, permit } = self;
         let idle = lanes.idle.lock().pop();
         let idle = match idle {
-            Some(old) if lanes.is_old(&old) => {
+            Some(old) if lanes.is_spent(&old) => {
                 // Ending its session any earlier would refuse what is being committed.
                 old.uncommitted.wait_for_none();
                 lanes.end(old);
@@ -199,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_lane_that_is_too_old_ends_after_its_commits() {
+    /// A folder, a store in it with a bucket, and its lanes.
+    fn lanes() -> (LocalFolder, BucketName, Lanes) {
         let chunking = "fixed:4KiB".parse().unwrap();
         let folder = LocalFolder::new(chunking, SyncPolicy::Commit, 1 << 30);
         let local = folder.open_store();
@@ -217,7 +218,39 @@ mod tests {
         let store = Store::new(local.records, local.segments, config).unwrap();
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).unwrap();
-        let mut lanes = Lanes::new(store, 2, 64, Duration::from_secs(60));
+        (folder, bucket, Lanes::new(store, 2, 64, Duration::from_secs(60)))
+    }
+
+    #[tokio::test]
+    async fn a_lane_whose_cutter_died_is_not_used_again() {
+        let (_folder, bucket, lanes) = lanes();
+        let lanes = PlainArc::new(lanes);
+        let open = async || lanes.enter().await.unwrap().open().unwrap();
+        let put = |lane: &mut Lane, name: &str| {
+            let (key, bucket) = (Key::new(name).unwrap(), bucket.clone());
+            let (meta, condition) = (ObjectMeta::default(), Condition::Always);
+            lane.ingest().put_now(PutTarget { bucket, key, meta, condition }, &mut name.as_bytes())
+        };
+        let mut lane = open().await;
+        put(&mut lane, "before").unwrap();
+        let first = lane.ingest().session().id();
+        lane.ingest().lose_cutter();
+        put(&mut lane, "meanwhile").unwrap_err();
+        drop(lane);
+        let mut lane = open().await;
+        put(&mut lane, "after").unwrap();
+        assert_ne!(lane.ingest().session().id(), first);
+        assert_eq!(lanes.sessions.lock().len(), 1, "a session of a lane that ended is still extended");
+        // One that is idle for good ends with the next beat.
+        lane.ingest().lose_cutter();
+        drop(lane);
+        lanes.beat();
+        assert!(lanes.sessions.lock().is_empty() && lanes.idle.lock().is_empty());
+    }
+
+    #[test]
+    fn a_lane_that_is_too_old_ends_after_its_commits() {
+        let (_folder, bucket, mut lanes) = lanes();
         lanes.age_max = Duration::ZERO;
         let lanes = PlainArc::new(lanes);
         let runtime =

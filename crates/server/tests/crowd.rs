@@ -75,14 +75,11 @@ fn slow_uploads_do_not_keep_others_out() {
     // More than there are lanes and fewer than there are transfers; each has shown a little and stays.
     let slow: Vec<_> = (0..6)
         .map(|number| {
-            let mut socket = server.connect();
-            let path = format!("/_/files/files/slow{number}");
-            let head = head(Some((ACCESS, SECRET)), "PUT", &path, &[], Some(10_000_000));
-            socket.write_all(&[head.as_bytes(), &noise(1000, number)].concat()).unwrap();
+            let mut socket = begun(&server, &format!("/_/files/files/slow{number}"));
+            socket.write_all(&noise(1000, number)).unwrap();
             socket
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(100));
     for number in 0..20 {
         let bytes = noise(200_000, number);
         assert_eq!(server.request("PUT", FILE, &[], &bytes).status, 201);
@@ -92,12 +89,21 @@ fn slow_uploads_do_not_keep_others_out() {
     assert_quiet(&server);
 }
 
+/// Begins to upload: the server has read the head, and asks for the body.
+fn begun(server: &Running, path: &str) -> std::net::TcpStream {
+    let mut socket = server.connect();
+    let head = head(Some((ACCESS, SECRET)), "PUT", path, &[("Expect", "100-continue")], Some(10_000_000));
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    socket.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket
+}
+
 /// Begins to upload, and goes on with next to nothing.
 fn trickling(server: &Running, number: u64) -> std::net::TcpStream {
-    let mut socket = server.connect();
-    let path = format!("/_/files/files/trickle{number}");
-    let head = head(Some((ACCESS, SECRET)), "PUT", &path, &[], Some(10_000_000));
-    socket.write_all(&[head.as_bytes(), b"x"].concat()).unwrap();
+    let mut socket = begun(server, &format!("/_/files/files/trickle{number}"));
+    socket.write_all(b"x").unwrap();
     socket
 }
 
@@ -127,9 +133,8 @@ fn a_slow_upload_gives_its_connection_to_whoever_knocks() {
     // It is not for its silence that one is closed.
     let deadlines = Deadlines { body: Duration::from_secs(600), ..Deadlines::default() };
     let server = Running::start(ServerConfig { connections: 1, deadlines, ..config() });
-    let mut slow = trickling(&server, 0);
     // Before its head is read a connection is idle, and closed without a word.
-    std::thread::sleep(Duration::from_millis(1_200));
+    let mut slow = trickling(&server, 0);
     let bytes = noise(200_000, 3);
     assert_eq!(server.request("PUT", FILE, &[], &bytes).status, 201);
     assert!(server.request("GET", FILE, &[], b"").body == bytes);

@@ -282,9 +282,11 @@ fn a_stop_lets_requests_end() {
     let mut server = Running::start(config());
     let bytes = noise(500_000, 11);
     let mut socket = server.connect();
-    let head = head(Some((ACCESS, SECRET)), "PUT", FILE, &[], Some(bytes.len()));
-    socket.write_all(&[head.as_bytes(), &bytes[..100_000]].concat()).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    let head = head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Expect", "100-continue")], Some(bytes.len()));
+    socket.write_all(head.as_bytes()).unwrap();
+    // It is under way once the server asks for the body.
+    socket.read_exact(&mut [0; 25]).unwrap();
+    socket.write_all(&bytes[..100_000]).unwrap();
     let late = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         socket.write_all(&bytes[100_000..]).unwrap();

@@ -298,6 +298,9 @@ fn read_verified(
         Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Err(corrupt(key, row, "the segment is missing".into()));
         }
+        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+            return Err(corrupt(key, row, format!("the segment cannot be read: {source}")));
+        }
         Err(error) => return Err(error),
     }
     let found = ChunkId::of(bytes);

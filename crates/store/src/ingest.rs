@@ -41,8 +41,9 @@ pub enum PutFailure {
 /// Puts objects one after the other without waiting for each to be committed. Not shared between threads; a store admits
 /// as many at a time as [`StoreConfig::ingests`](crate::StoreConfig::ingests) says.
 pub struct Ingest {
-    inner: PlainArc<Inner>,
-    session: UploadSession,
+    pub(crate) inner: PlainArc<Inner>,
+    /// `None` only while it is dropped.
+    session: Option<UploadSession>,
     owner: BufferOwner,
     queue: Queue<Vec<Message>>,
     cutter: Option<thread::JoinHandle<()>>,
@@ -58,9 +59,8 @@ impl Ingest {
     pub(crate) fn start(inner: PlainArc<Inner>, lease_ms: u64) -> Result<Self> {
         // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
-        inner.writer.make_room();
-        let session = UploadSession::begin(PlainArc::clone(&inner.records), lease_ms);
-        let session = session.inspect_err(|error| inner.writer.note_failure(error))?;
+        let begin = || UploadSession::begin(PlainArc::clone(&inner.records), lease_ms);
+        let session = inner.writer.with_room(begin)?;
         let queue = Queue::new(QUEUE_BATCHES);
         let stream = Stream::new(
             Cutter::new(inner.config.chunking),
@@ -77,7 +77,7 @@ impl Ingest {
         Ok(Self {
             owner: inner.buffers.owner(),
             inner,
-            session,
+            session: Some(session),
             queue,
             cutter: Some(cutter),
             lease: None,
@@ -89,13 +89,25 @@ impl Ingest {
 
     /// The session that this ingest's uploads belong to.
     pub fn session(&self) -> &UploadSession {
-        &self.session
+        self.session.as_ref().expect("it is there until the ingest is dropped")
+    }
+
+    /// Whether it can still put. Once its cutter has died, every upload fails: drop it and begin another.
+    pub fn is_usable(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// Ends its cutter, as if that had panicked: for tests of what comes then.
+    #[doc(hidden)]
+    pub fn lose_cutter(&self) {
+        self.queue.close();
     }
 
     /// Begins an object whose bytes are given piece by piece. `size_hint` is the expected length in bytes, if known; it only
     /// helps to place small objects.
     pub fn begin(&mut self, size_hint: Option<u64>) -> Writing<'_> {
-        let upload = Arc::new(Upload::new(self.session.id(), self.inner.committer.clone()));
+        let (committer, step_chunks_max) = (self.inner.committer.clone(), self.inner.step_chunks_max);
+        let upload = Arc::new(Upload::new(self.session().id(), committer, step_chunks_max));
         Writing::begin(self, upload, size_hint)
     }
 
@@ -183,6 +195,12 @@ impl Drop for Ingest {
         self.queue.close();
         if let Some(cutter) = self.cutter.take() {
             let _ = cutter.join();
+        }
+        if let Some(session) = self.session.take() {
+            let id = session.id();
+            // First, so that no step of it is committed any more.
+            drop(session);
+            self.inner.writer.clean_up(id, None);
         }
     }
 }

@@ -57,7 +57,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::KeyExists`](crate::StoreError::KeyExists).
     pub fn put_key(&self, key: &NewKey) -> Result<()> {
-        self.inner.records.put_key(key)
+        self.inner.writer.with_room(|| self.inner.records.put_key(key))
     }
 
     /// Looks a key up by its public half.
@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     /// The records'.
     pub fn revoke_key(&self, access: &str) -> Result<bool> {
-        self.inner.records.revoke_key(access)
+        self.inner.writer.with_room(|| self.inner.records.revoke_key(access))
     }
 }
 

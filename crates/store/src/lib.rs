@@ -55,7 +55,7 @@ pub use multipart::{
     PartTarget, UploadRow,
 };
 pub use names::{BucketName, Key, NameError};
-pub use records::Records;
+pub use records::{DELETES_MAX, Records};
 pub use room::{Appending, Room};
 pub use rows::{
     BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session, TAGS,

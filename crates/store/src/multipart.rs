@@ -206,7 +206,7 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`] with the source's key or the
     /// target's.
     pub fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
-        self.inner.records.copy(source, target)
+        self.inner.writer.with_room(|| self.inner.records.copy(source, target))
     }
 
     /// Begins a multipart upload.
@@ -214,7 +214,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
-        self.inner.records.create_upload(bucket, key, meta)
+        self.inner.writer.with_room(|| self.inner.records.create_upload(bucket, key, meta))
     }
 
     /// Looks an upload up.
@@ -275,7 +275,7 @@ impl Store {
         range: Option<Range<u64>>,
         target: &PartTarget,
     ) -> Result<PartRow> {
-        self.inner.records.copy_part(source, range, target)
+        self.inner.writer.with_room(move || self.inner.records.copy_part(source, range.clone(), target))
     }
 
     /// Drops an upload and its parts. Returns whether there was one.
@@ -283,7 +283,7 @@ impl Store {
     /// # Errors
     /// The records'.
     pub fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.inner.records.abort_upload(upload)
+        self.inner.writer.with_room(|| self.inner.records.abort_upload(upload))
     }
 
     /// Makes the object of an upload's parts, and ends the upload, in one transaction.
@@ -292,6 +292,6 @@ impl Store {
     /// [`StoreError::NoSuchUpload`], [`StoreError::PartMissing`], [`StoreError::PartChanged`], [`StoreError::PartOrder`],
     /// [`StoreError::PreconditionFailed`], [`StoreError::TooManySlices`]; then the upload is as it was.
     pub fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
-        self.inner.records.complete_upload(upload, completion)
+        self.inner.writer.with_room(|| self.inner.records.complete_upload(upload, completion))
     }
 }

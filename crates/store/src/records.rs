@@ -11,7 +11,15 @@ use crate::{
     UploadRow,
 };
 
-/// The database of a store. Every method is one short transaction; none grows with an object's size. Implementations
+/// Objects that one transaction deletes, at most.
+pub const DELETES_MAX: usize = 1000;
+
+/// The database of a store.
+///
+/// What makes room, or takes a right away, must work on a full disk too: deleting, aborting, taking back, revoking, extending and
+/// ending a session, and asking for a segment's length. A backend keeps room for these.
+///
+/// Every method is one short transaction; none grows with an object's size. Implementations
 /// are shared between threads and, through the database, between processes.
 pub trait Records: Send + Sync {
     /// Begins an upload session in the current epoch, with a lease of `lease_ms` milliseconds by the database's clock.
@@ -28,6 +36,11 @@ pub trait Records: Send + Sync {
 
     /// Ends a session; what it left pending is garbage. Ending an ended session is fine.
     fn end_session(&self, session: SessionId) -> Result<()>;
+
+    /// Removes up to `limit` rows of what a session left pending, a manifest's last ones first: of `manifest`, or of any of its
+    /// manifests for `None`. The caller knows that no step is to come that adds to it. The chunks stay until a collect, for another
+    /// upload may have found them. Returns whether nothing is left.
+    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool>;
 
     /// Makes every session whose lease ran out dead, for ever. Returns how many.
     fn expire_sessions(&self) -> Result<u64>;
@@ -46,6 +59,9 @@ pub trait Records: Send + Sync {
 
     /// Registers a new, empty segment.
     fn create_segment(&self) -> Result<SegmentId>;
+
+    /// Removes the row of a segment that could not be made, for the caller that registered it: nothing was ever committed in it.
+    fn forget_segment(&self, segment: SegmentId) -> Result<()>;
 
     /// Up to `limit` segments that are not sealed, the fullest first.
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>>;
@@ -128,6 +144,14 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
     fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool>;
+
+    /// [Deletes](Self::delete) objects of one bucket in one transaction, at most [`DELETES_MAX`](crate::DELETES_MAX) of them. The answer
+    /// has the same order and length; an object that is refused leaves the others as they are.
+    ///
+    /// # Errors
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), and the transaction's; for a single object
+    /// [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
+    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>>;
 
     /// Makes an object of another's manifest. See [`Store::copy`](crate::Store::copy).
     ///

@@ -16,6 +16,8 @@ struct State {
     appending: usize,
     /// Something failed for want of room, and none has been made since.
     is_full: bool,
+    /// Something has ever failed for want of room.
+    was_full: bool,
     /// Somebody makes room, or waits for the appends to end to begin with it.
     is_making: bool,
 }
@@ -23,7 +25,13 @@ struct State {
 impl Room {
     /// Notes that something failed for want of room.
     pub fn note_full(&self) {
-        self.state.lock().is_full = true;
+        let mut state = self.state.lock();
+        (state.is_full, state.was_full) = (true, true);
+    }
+
+    /// Whether anything has ever failed for want of room.
+    pub(crate) fn was_full(&self) -> bool {
+        self.state.lock().was_full
     }
 
     /// Leave to append. When the disk was full, one makes room first and the others wait for it.
@@ -40,6 +48,8 @@ impl Room {
             while state.appending > 0 {
                 state = self.changed.wait(state);
             }
+            // Cleared before, not after: what fails meanwhile did not have the room that is made now.
+            state.is_full = false;
             drop(state);
             let made = Made(self);
             make();
@@ -48,6 +58,22 @@ impl Room {
         }
         state.appending += 1;
         Appending(self)
+    }
+
+    /// Runs `act` while nothing is appended and no room is made: what it sets free, no append takes away.
+    pub fn alone<T>(&self, act: impl FnOnce() -> T) -> T {
+        let mut state = self.state.lock();
+        while state.is_making {
+            state = self.changed.wait(state);
+        }
+        // From here on appends wait.
+        state.is_making = true;
+        while state.appending > 0 {
+            state = self.changed.wait(state);
+        }
+        drop(state);
+        let _made = Made(self);
+        act()
     }
 }
 
@@ -70,7 +96,7 @@ struct Made<'a>(&'a Room);
 impl Drop for Made<'_> {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
-        (state.is_making, state.is_full) = (false, false);
+        state.is_making = false;
         self.0.changed.notify_all();
     }
 }

@@ -16,7 +16,7 @@ pub trait SegmentStorage: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Storage`](crate::StoreError::Storage), with `UnexpectedEof` when the segment is too short and
-    /// `NotFound` when it is gone.
+    /// `NotFound` when it is gone, and `InvalidData` when what is there cannot be a segment.
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()>;
 
     /// Makes everything appended to the segment so far durable. May run while its writer appends. A failed sync is

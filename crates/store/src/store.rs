@@ -8,10 +8,11 @@ use drystone_sync::PlainArc;
 
 use crate::commit::{Committer, SyncPolicy};
 use crate::listing::list_folded;
+use crate::upload::STEP_CHUNKS_MAX;
 use crate::write::Writer;
 use crate::{
-    BucketName, BucketRow, Condition, FoldedPage, Ingest, Key, NewBucket, ObjectReader, ObjectRow, Records,
-    Result, SegmentStorage, StoreError, Totals,
+    BucketName, BucketRow, Condition, DELETES_MAX, FoldedPage, Ingest, Key, NewBucket, ObjectReader,
+    ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -44,6 +45,7 @@ pub struct Store {
 
 pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
+    pub(crate) step_chunks_max: usize,
     pub(crate) records: PlainArc<dyn Records>,
     pub(crate) segments: PlainArc<dyn SegmentStorage>,
     pub(crate) buffers: BufferPool,
@@ -110,6 +112,17 @@ impl Store {
             config.buffer_bytes > config.chunking.chunk_bytes_max(),
             "a buffer holds headroom and new bytes"
         );
+        Self::with_steps_of(STEP_CHUNKS_MAX, records, segments, config)
+    }
+
+    /// [`new`](Self::new) with another number of chunks in a step of a large object: for tests, which have no gigabytes.
+    #[doc(hidden)]
+    pub fn with_steps_of(
+        step_chunks_max: usize,
+        records: PlainArc<dyn Records>,
+        segments: PlainArc<dyn SegmentStorage>,
+        config: StoreConfig,
+    ) -> Result<Self> {
         let workers = WorkerPool::new("drystone-worker", config.workers, config.workers * 2)
             .map_err(|error| StoreError::storage("cannot start the worker threads", error))?;
         let committer = Committer::new(
@@ -129,6 +142,7 @@ impl Store {
             committer,
             records,
             segments,
+            step_chunks_max,
             config,
         };
         Ok(Self { inner: PlainArc::new(inner) })
@@ -213,7 +227,7 @@ impl Store {
         name: &str,
         value: Option<&str>,
     ) -> Result<()> {
-        self.inner.records.set_property(bucket, key, name, value)
+        self.inner.writer.with_room(|| self.inner.records.set_property(bucket, key, name, value))
     }
 
     /// Removes an object; its space comes back with a collect. Returns whether it was there.
@@ -229,7 +243,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`].
     pub fn delete_if(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
-        self.inner.records.delete(bucket, key, condition)
+        self.inner.writer.with_room(|| self.inner.records.delete(bucket, key, condition))
+    }
+
+    /// [Deletes](Self::delete_if) objects of one bucket, in transactions of up to [`DELETES_MAX`]. The answer has the same order and
+    /// length; an object that is refused leaves the others as they are.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBucket`]; for a single object [`StoreError::PreconditionFailed`].
+    pub fn delete_many(
+        &self,
+        bucket: &BucketName,
+        objects: &[(Key, Condition)],
+    ) -> Result<Vec<Result<bool>>> {
+        let mut outcomes = Vec::with_capacity(objects.len());
+        for some in objects.chunks(DELETES_MAX) {
+            match self.inner.writer.with_room(|| self.inner.records.delete_many(bucket, some)) {
+                Ok(deleted) => outcomes.extend(deleted),
+                // What is kept for deletes on a full disk is enough for a few objects, not for so many.
+                Err(error) if error.is_full() => {
+                    outcomes.extend(some.iter().map(|(key, when)| self.delete_if(bucket, key, *when)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Makes a bucket that is not public; one that exists stays as it is, whatever its name. Returns
@@ -254,7 +292,7 @@ impl Store {
                 None => Err(refused.into()),
             };
         }
-        self.inner.records.create_bucket(bucket)
+        self.inner.writer.with_room(|| self.inner.records.create_bucket(bucket))
     }
 
     /// One page of buckets by name.
@@ -278,7 +316,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
     pub fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
-        self.inner.records.set_bucket_public(bucket, public)
+        self.inner.writer.with_room(|| self.inner.records.set_bucket_public(bucket, public))
     }
 
     /// Removes a bucket that has no objects, and with it its unfinished multipart uploads.
@@ -286,7 +324,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchBucket`], [`StoreError::BucketNotEmpty`].
     pub fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
-        self.inner.records.delete_bucket(bucket)
+        self.inner.writer.with_room(|| self.inner.records.delete_bucket(bucket))
     }
 
     /// Counts over the whole store; reads every row of two tables.

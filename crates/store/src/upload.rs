@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use drystone_chunker::ChunkId;
 use drystone_pool::{Landed, Slice};
-use drystone_sync::{Arc, Condvar, Mutex};
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
 
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
+use crate::store::Inner;
+use crate::write::Writer;
 use crate::{
     Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId, Source,
     StoreError, Target,
@@ -15,7 +17,7 @@ use crate::{
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's worth by default, and
 /// about 200 KiB of memory.
-const STEP_CHUNKS_MAX: usize = 1024;
+pub(crate) const STEP_CHUNKS_MAX: usize = 1024;
 
 /// Chunks that may be done before one that is not: about a megabyte of memory.
 const EARLY_CHUNKS_MAX: u64 = 4096;
@@ -95,6 +97,7 @@ pub(crate) struct Done {
 pub(crate) struct Upload {
     pub(crate) session: SessionId,
     committer: Committer,
+    step_chunks_max: usize,
     /// Taken before the group commit's locks; a step is submitted under it, so that steps keep their order.
     state: Mutex<State>,
     /// Signalled when `outcome` is set, and when `next` moves while the cutter waits.
@@ -134,7 +137,7 @@ struct Submitted {
 }
 
 impl Upload {
-    pub(crate) fn new(session: SessionId, committer: Committer) -> Self {
+    pub(crate) fn new(session: SessionId, committer: Committer, step_chunks_max: usize) -> Self {
         let state = State {
             target: None,
             content: Some(Box::new(ContentHasher::new())),
@@ -151,7 +154,7 @@ impl Upload {
             finished: false,
             cutter_waits: false,
         };
-        Self { session, committer, state: Mutex::new(state), decided: Condvar::new() }
+        Self { session, committer, step_chunks_max, state: Mutex::new(state), decided: Condvar::new() }
     }
 
     /// Says what becomes of it; before its end is passed on.
@@ -227,7 +230,7 @@ impl Upload {
             return;
         }
         let last = state.chunks == Some(state.next);
-        if !last && state.pending.len() < STEP_CHUNKS_MAX {
+        if !last && state.pending.len() < self.step_chunks_max {
             return;
         }
         // The manifest gets its id in the first step. Waiting here is the back-pressure of the records on one large
@@ -257,6 +260,23 @@ impl Upload {
     /// Why the upload failed, if it has.
     pub(crate) fn failure(&self) -> Option<StoreError> {
         self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
+    }
+
+    /// Takes back what it left in the records; after it has failed, when there is no step of it to come.
+    pub(crate) fn clean_up(&self, writer: &Writer) {
+        let (step, mut manifest) = {
+            let mut state = self.state.lock();
+            (state.step.take(), state.manifest)
+        };
+        // Waited for without the lock: a worker that brings a piece need not wait as well.
+        if let Some(Ok(begun)) = step.map(CommitTicket::wait) {
+            manifest = Some(begun);
+        }
+        if let Some(manifest) = manifest {
+            writer.clean_up(self.session, Some(manifest));
+        } else {
+            writer.make_room();
+        }
     }
 
     /// Blocks until the last step is submitted.
@@ -304,6 +324,7 @@ impl State {
 /// An upload whose bytes have been read and that is being hashed, written and committed.
 #[must_use = "an upload is acknowledged only by `wait`"]
 pub struct PendingPut {
+    pub(crate) inner: PlainArc<Inner>,
     pub(crate) upload: Arc<Upload>,
 }
 
@@ -340,7 +361,10 @@ impl PendingPut {
     /// # Errors
     /// As for [`wait`](Self::wait).
     pub fn join(self) -> Result<Stored> {
-        let Submitted { ticket, size, content, new_bytes } = self.upload.outcome()?;
-        Ok(Stored { size, content, manifest: ticket.wait()?, new_bytes })
+        let stored = self.upload.outcome().and_then(|submitted| {
+            let Submitted { ticket, size, content, new_bytes } = submitted;
+            Ok(Stored { size, content, manifest: ticket.wait()?, new_bytes })
+        });
+        stored.inspect_err(|_| self.upload.clean_up(&self.inner.writer))
     }
 }

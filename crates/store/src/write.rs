@@ -6,10 +6,18 @@ use drystone_sync::{Mutex, PlainArc};
 
 use crate::commit::Committer;
 use crate::upload::{Done, Piece};
-use crate::{Appending, Location, Records, Result, SegmentStorage, SegmentWriter, Source, StoreError};
+use crate::{
+    Appending, Location, ManifestId, Records, Result, SegmentStorage, SegmentWriter, SessionId, Source,
+    StoreError,
+};
 
 /// Unsealed segments that are looked at: more than those of ours that stand in front, one for each worker.
 const CANDIDATES_MAX: usize = 96;
+
+/// Rows of a failed upload that one transaction takes back: about as many as one of its steps wrote.
+const TAKE_BACK_ROWS: usize = 1024;
+/// Such transactions for one upload. The caller waits for them, so that there has to be an end; it comes at uploads of about 64 GiB.
+const TAKE_BACKS_MAX: usize = 64;
 
 /// Counts of what went through the writer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,14 +206,30 @@ impl Writer {
         Ok((Location { segment: writer.id(), offset, len: 0 }, taken))
     }
 
-    /// Notes that something failed, for want of room perhaps.
-    pub(crate) fn note_failure(&self, error: &StoreError) {
-        self.committer.note_failure(error);
-    }
-
     /// Makes room if the disk was full.
     pub(crate) fn make_room(&self) {
         drop(self.committer.room().enter(|| self.cut_tails()));
+    }
+
+    /// A transaction that may need room. On a full disk room is made, and then it is tried once more.
+    pub(crate) fn with_room<T>(&self, transaction: impl Fn() -> Result<T>) -> Result<T> {
+        let try_once = || {
+            self.make_room();
+            transaction().inspect_err(|error| self.committer.note_failure(error))
+        };
+        try_once().or_else(|error| if error.is_full() { try_once() } else { Err(error) })
+    }
+
+    /// Takes back what a failed upload, or all those of a session that has ended, left pending; and makes room if the disk was full.
+    /// What cannot be taken back is a collect's.
+    pub(crate) fn clean_up(&self, session: SessionId, manifest: Option<ManifestId>) {
+        self.make_room();
+        for _ in 0..TAKE_BACKS_MAX {
+            match self.records.take_back(session, manifest, TAKE_BACK_ROWS) {
+                Ok(true) | Err(_) => return,
+                Ok(false) => {}
+            }
+        }
     }
 
     /// Cuts what failed uploads have left at the ends of segments that nobody writes to, and what was reserved behind.
@@ -301,10 +325,23 @@ impl Writer {
             // kept: let go of, it would be adopted again for something smaller, and it may be broken now.
             self.let_go(taken)?;
         }
-        let made = self.segments.create(self.records.create_segment()?)?;
-        self.committer.note_end(made.id(), 0);
+        let id = self.records.create_segment()?;
+        let made = self.segments.create(id).inspect_err(|_| {
+            // A row without a file would be looked at by every later put. If it stays, it costs no more than that.
+            let _ = self.records.forget_segment(id);
+        })?;
+        self.committer.note_end(id, 0);
         taken.writers.push(made);
         Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Nothing is under way any more. A process that comes next, and may need this room to begin, need not know of it.
+        if self.committer.room().was_full() {
+            self.cut_tails();
+        }
     }
 }
 

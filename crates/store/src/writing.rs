@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use drystone_pool::Lease;
-use drystone_sync::Arc;
+use drystone_sync::{Arc, PlainArc};
 
 use crate::ingest::{Ingest, SEND_BYTES};
 use crate::stream::{End, Message};
@@ -90,7 +90,7 @@ impl<'a> Writing<'a> {
         upload.aim(target.into());
         self.ingest.unsent.push(Message::End(End::of(Arc::clone(&upload))));
         self.ingest.flush_when_due()?;
-        Ok(PendingPut { upload })
+        Ok(PendingPut { inner: PlainArc::clone(&self.ingest.inner), upload })
     }
 
     fn upload(&self) -> &Arc<Upload> {
@@ -153,7 +153,8 @@ impl Drop for Writing<'_> {
         let Some(upload) = self.upload.take() else { return };
         upload.fail(StoreError::Cancelled);
         // The cutter must still see an end, or it would add the next upload's bytes to this one's tail.
-        self.ingest.unsent.push(Message::End(End::of(upload)));
+        self.ingest.unsent.push(Message::End(End::of(Arc::clone(&upload))));
+        upload.clean_up(&self.ingest.inner.writer);
     }
 }
 

@@ -6,6 +6,7 @@
 mod bench;
 mod chunks;
 mod copies;
+mod deletes;
 mod keys;
 mod manifests;
 mod multipart;
@@ -64,6 +65,9 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("a_property_is_changed_and_nothing_else", objects::a_property_is_changed_and_nothing_else),
     ("a_missing_bucket_is_an_error", objects::a_missing_bucket_is_an_error),
     ("a_deleted_object_is_gone", objects::a_deleted_object_is_gone),
+    ("many_are_deleted_each_by_its_condition", deletes::many_are_deleted_each_by_its_condition),
+    ("what_is_left_pending_is_taken_back", manifests::what_is_left_pending_is_taken_back),
+    ("a_forgotten_segment_is_not_listed", segments::a_forgotten_segment_is_not_listed),
     ("a_copy_is_an_object_of_its_own", copies::a_copy_is_an_object_of_its_own),
     ("a_copy_is_refused_with_a_reason", copies::a_copy_is_refused_with_a_reason),
     ("ranges_become_parts", copies::ranges_become_parts),

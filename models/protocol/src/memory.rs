@@ -216,6 +216,11 @@ impl Memory {
         self.shared.disk.lock().used()
     }
 
+    /// Manifests that are not of any object or part.
+    pub fn pending_manifests(&self) -> usize {
+        self.shared.tables.lock().manifests.values().filter(|manifest| manifest.session.is_some()).count()
+    }
+
     /// Loses what was not synced, and finds what is in the log.
     pub fn lose_power(&self) {
         let mut tables = self.shared.tables.lock();

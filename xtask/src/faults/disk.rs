@@ -1,5 +1,6 @@
 //! Small file systems of our own, gone with their guard.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,6 +48,15 @@ impl<'a> Disk<'a> {
 
     pub(super) fn path(&self) -> &Path {
         &self.at
+    }
+
+    /// Changes a mounted file system; which one can do that with which options is the caller's to know.
+    pub(super) fn remount(&self, options: &OsStr) -> Result<()> {
+        let mut mount = Command::new("mount");
+        let mut all = OsString::from("remount,");
+        all.push(options);
+        mount.arg("-o").arg(all).arg(&self.at);
+        self.tool(mount)
     }
 
     pub(super) fn mount(&self, options: Option<&str>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Full disks: a put that does not fit says so, takes nothing with it, and is no end.
 
+mod deletes;
+
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
@@ -23,29 +25,37 @@ const EXIT_DISK_FULL: Exit = Exit::Code(7);
 
 pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     need_root("to mount a file system")?;
-    let mut outcome = Outcome { passed: 1, ..Outcome::ok("2 full disks") };
+    let mut outcome = Outcome { passed: 1, ..Outcome::ok("4 full disks") };
+    let ways: [(&str, Way); 2] = [("", fill_up), ("-deletes", deletes::work)];
     for kind in ["ext4", "tmpfs"] {
-        let folder = setup.folder(&format!("full-{kind}"))?;
-        let log = Log::create(&setup.logs(), &format!("full-{kind}-disk"))?;
-        let disk = match kind {
-            "ext4" => Disk::ext4(setup.context, &log, &folder, DISK_BYTES)?,
-            _ => Disk::tmpfs(setup.context, &log, &folder, DISK_BYTES)?,
-        };
-        let log = Log::create(&setup.logs(), &format!("full-{kind}"))?;
-        let store = disk.path().join("store");
-        let desk = Desk { context: setup.context, binary: &setup.binary, store, folder, log };
-        match judged(fill_up(&desk, disk.path()))? {
-            Ok(note) => outcome.notes.push(format!("{kind}: {note}")),
-            Err(reason) => {
-                let again = "again: cargo xtask faults --part full";
-                return Ok(outcome.fail(format!("a full {kind}: {reason}; {again}")));
+        for (ending, way) in ways {
+            let name = format!("full-{kind}{ending}");
+            let folder = setup.folder(&name)?;
+            let log = Log::create(&setup.logs(), &format!("{name}-disk"))?;
+            let disk = match kind {
+                "ext4" => Disk::ext4(setup.context, &log, &folder, DISK_BYTES)?,
+                _ => Disk::tmpfs(setup.context, &log, &folder, DISK_BYTES)?,
+            };
+            let log = Log::create(&setup.logs(), &name)?;
+            let store = disk.path().join("store");
+            let desk = Desk { context: setup.context, binary: &setup.binary, store, folder, log };
+            match judged(way(&desk, &disk))? {
+                Ok(note) => outcome.notes.push(format!("{kind}: {note}")),
+                Err(reason) => {
+                    let again = "again: cargo xtask faults --part full";
+                    return Ok(outcome.fail(format!("a full {kind}: {reason}; {again}")));
+                }
             }
         }
     }
     Ok(outcome)
 }
 
-fn fill_up(desk: &Desk<'_>, disk: &Path) -> Result<String> {
+/// What is done on a disk of its own; the answer is a note.
+type Way = fn(&Desk<'_>, &Disk<'_>) -> Result<String>;
+
+fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
+    let disk = disk.path();
     let mut model = Model::default();
     desk.ok(args!["init"])?;
     desk.ok(args!["stat"])?;
@@ -100,17 +110,7 @@ fn put_early(desk: &Desk<'_>, model: &mut Model) -> Result<()> {
 
 /// With the last block taken, reading works or is refused in words; it never gives wrong bytes.
 fn nothing_left(desk: &Desk<'_>, model: &Model, filler: &Path) -> Result<String> {
-    let mut file = std::fs::File::create(filler).with_context(|| format!("create {}", filler.display()))?;
-    for block_bytes in [1 << 20, 4096] {
-        let block = vec![0xa5; block_bytes];
-        let error = loop {
-            if let Err(error) = file.write_all(&block) {
-                break error;
-            }
-        };
-        ensure!(error.kind() == ErrorKind::StorageFull, "cannot fill the disk: {error}");
-        file.sync_all().context("fill the disk")?;
-    }
+    take_the_rest(filler)?;
     let mut seen = Vec::new();
     for (name, words) in [("ls", args!["ls"]), ("cat", args!["cat", "--range", "0-9", "early"])] {
         let run = desk.run(words)?;
@@ -130,4 +130,21 @@ fn nothing_left(desk: &Desk<'_>, model: &Model, filler: &Path) -> Result<String>
         return Err(put.violates("does not say that the disk is full"));
     }
     Ok(seen.join(", "))
+}
+
+/// Takes every block that others may have.
+fn take_the_rest(filler: &Path) -> Result<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(filler);
+    let file = file.as_mut().map_err(|error| anyhow::anyhow!("open {}: {error}", filler.display()))?;
+    for block_bytes in [1 << 20, 4096] {
+        let block = vec![0xa5; block_bytes];
+        let error = loop {
+            if let Err(error) = file.write_all(&block) {
+                break error;
+            }
+        };
+        ensure!(error.kind() == ErrorKind::StorageFull, "cannot fill the disk: {error}");
+        file.sync_all().context("fill the disk")?;
+    }
+    Ok(())
 }

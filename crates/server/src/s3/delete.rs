@@ -1,6 +1,6 @@
 //! Deleting objects.
 
-use drystone_store::{BucketName, Key, Store, StoreError};
+use drystone_store::{BucketName, Condition, DELETES_MAX, Key, Store, StoreError};
 use http::header::IF_MATCH;
 use s3s::dto::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
@@ -13,9 +13,7 @@ use super::errors::error;
 use super::{Api, bucket_name, check_version, errors, key_name};
 
 /// Objects in one request.
-const OBJECTS_MAX: usize = 1000;
-/// Objects that are deleted before others get their turn.
-const OBJECTS_AT_A_TIME: usize = 100;
+const OBJECTS_MAX: usize = DELETES_MAX;
 
 impl Api {
     pub(super) async fn delete(
@@ -41,7 +39,7 @@ impl Api {
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let input = request.input;
         let bucket = bucket_name(&input.bucket)?;
-        let mut objects = input.delete.objects;
+        let objects = input.delete.objects;
         if objects.is_empty() || objects.len() > OBJECTS_MAX {
             let hint = format!("a request deletes 1 to {OBJECTS_MAX} objects, this has {}", objects.len());
             return Err(error(S3ErrorCode::MalformedXML, hint));
@@ -49,23 +47,18 @@ impl Api {
         self.need_bucket(&bucket).await?;
         let quiet = input.delete.quiet.unwrap_or(false);
         let (mut deleted, mut failed) = (Vec::new(), Vec::new());
-        while !objects.is_empty() {
-            let rest = objects.split_off(objects.len().min(OBJECTS_AT_A_TIME));
-            let some = std::mem::replace(&mut objects, rest);
-            let bucket = bucket.clone();
-            let outcomes = self.call(move |store| Ok(delete_each(store, &bucket, some))).await?;
-            for (object, outcome) in outcomes {
-                let (key, version_id) = (Some(object.key), object.version_id);
-                match outcome {
-                    Ok(()) if quiet => {}
-                    Ok(()) => deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
-                    Err(refused) => failed.push(Error {
-                        code: Some(refused.code().as_str().to_owned()),
-                        message: refused.message().map(str::to_owned),
-                        key,
-                        version_id,
-                    }),
-                }
+        let outcomes = self.call(move |store| Ok(delete_all(store, &bucket, objects))).await??;
+        for (object, outcome) in outcomes {
+            let (key, version_id) = (Some(object.key), object.version_id);
+            match outcome {
+                Ok(()) if quiet => {}
+                Ok(()) => deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
+                Err(refused) => failed.push(Error {
+                    code: Some(refused.code().as_str().to_owned()),
+                    message: refused.message().map(str::to_owned),
+                    key,
+                    version_id,
+                }),
             }
         }
         let output = DeleteObjectsOutput {
@@ -79,36 +72,65 @@ impl Api {
 
 type Outcome = (ObjectIdentifier, Result<(), S3Error>);
 
-fn delete_each(store: &Store, bucket: &BucketName, objects: Vec<ObjectIdentifier>) -> Vec<Outcome> {
-    let delete_one = |object: &ObjectIdentifier| {
-        check_version(object.version_id.as_deref())?;
-        let wanted = Delete {
-            matches: object.e_tag.as_ref().map(Tags::from),
-            size: object.size,
-            modified: object.last_modified_time.clone(),
-        };
-        delete(store, bucket, &key_name(&object.key)?, &wanted)
+/// Deletes objects in one transaction, each under its own conditions.
+fn delete_all(
+    store: &Store,
+    bucket: &BucketName,
+    objects: Vec<ObjectIdentifier>,
+) -> Result<Vec<Outcome>, S3Error> {
+    let plans: Vec<Result<Plan, S3Error>> =
+        objects.iter().map(|object| plan(store, bucket, object)).collect();
+    let asked: Vec<_> = plans.iter().filter_map(|plan| plan.as_ref().ok()?.clone()).collect();
+    let mut outcomes = store.delete_many(bucket, &asked).map_err(|error| errors::store(&error))?.into_iter();
+    let outcome = |plan: Result<Plan, S3Error>| match plan? {
+        None => Ok(()),
+        Some(_) => {
+            let outcome = outcomes.next().expect("each object that is asked for is answered");
+            outcome.map(drop).map_err(|refused| errors::store(&refused))
+        }
     };
-    objects
-        .into_iter()
-        .map(|object| (delete_one(&object), object))
-        .map(|(outcome, object)| (object, outcome))
-        .collect()
+    let outcomes: Vec<Result<(), S3Error>> = plans.into_iter().map(outcome).collect();
+    Ok(objects.into_iter().zip(outcomes).collect())
+}
+
+/// What a delete asks of the store: nothing where what is to be gone is gone already.
+type Plan = Option<(Key, Condition)>;
+
+fn plan(store: &Store, bucket: &BucketName, object: &ObjectIdentifier) -> Result<Plan, S3Error> {
+    check_version(object.version_id.as_deref())?;
+    let wanted = Delete {
+        matches: object.e_tag.as_ref().map(Tags::from),
+        size: object.size,
+        modified: object.last_modified_time.clone(),
+    };
+    let key = key_name(&object.key)?;
+    Ok(condition(store, bucket, &key, &wanted)?.map(|condition| (key, condition)))
 }
 
 /// Deletes an object, if its conditions hold at that moment. What is not there is gone: without a tag to match that is fine.
 fn delete(store: &Store, bucket: &BucketName, key: &Key, wanted: &Delete) -> Result<(), S3Error> {
-    let refused = |refused: StoreError| errors::store(&refused);
+    match condition(store, bucket, key, wanted)? {
+        Some(condition) => {
+            store.delete_if(bucket, key, condition).map(drop).map_err(|refused| errors::store(&refused))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What must hold when the object is deleted; `None` where there is nothing to delete.
+fn condition(
+    store: &Store,
+    bucket: &BucketName,
+    key: &Key,
+    wanted: &Delete,
+) -> Result<Option<Condition>, S3Error> {
     let mut present = None;
     if !wanted.is_none() {
         match store.stat(bucket, key) {
             Ok(object) => present = Some(object),
             Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(errors::store(&error)),
         }
     }
-    match wanted.condition(present.as_ref())? {
-        Some(condition) => store.delete_if(bucket, key, condition).map(drop).map_err(refused),
-        None => Ok(()),
-    }
+    wanted.condition(present.as_ref())
 }

@@ -269,7 +269,8 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
 
 /// Waits until nothing is under way, and checks that nothing was left behind.
 pub(crate) fn assert_quiet(server: &Running) {
-    for _ in 0..200 {
+    // A minute, which no machine is too busy for.
+    for _ in 0..3000 {
         let metrics = server.request("GET", "/_/metrics", &[], b"").text();
         let value = |name: &str| {
             let line = metrics.lines().find_map(|line| line.strip_prefix(name));

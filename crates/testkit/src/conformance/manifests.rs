@@ -4,7 +4,7 @@ use drystone_chunker::ChunkId;
 use drystone_store::{Entry, ManifestEntry};
 
 use super::Fixture;
-use super::bench::{Bench, complete, content, ok};
+use super::bench::{Bench, LONG_MS, complete, content, ok};
 
 pub(super) fn a_manifest_is_paged_from_any_byte(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
@@ -88,4 +88,33 @@ pub(super) fn a_pending_manifest_is_invisible(fixture: &dyn Fixture) {
     assert_eq!(totals.chunks, 2, "the chunks of the steps are known, so that others find them");
     ok(bench.records.end_session(bench.session));
     assert_eq!(bench.names("", None, 9), [""; 0]);
+}
+
+pub(super) fn what_is_left_pending_is_taken_back(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    let stored = bench.put("wall", &[b"one", b"stone"]);
+    let (first, _) = pend(&mut bench, &[b"one", b"two", b"three"]);
+    let first = first.manifest.expect("two steps were committed");
+    let (second, size) = pend(&mut bench, &[b"two", b"four"]);
+    let other = ok(bench.records.begin_session(LONG_MS)).id;
+    assert!(ok(bench.records.take_back(other, Some(first), 9)), "what is not of the session is none of its");
+    assert_eq!(ok(bench.records.manifest_page(first, 0, 9)).len(), 2);
+
+    assert!(!ok(bench.records.take_back(bench.session, Some(first), 1)), "there is another row");
+    assert_eq!(ok(bench.records.manifest_page(first, 0, 9)).len(), 1);
+    while !ok(bench.records.take_back(bench.session, Some(first), 1)) {}
+    assert!(ok(bench.records.manifest_page(first, 0, 9)).is_empty());
+
+    // Another upload of the session goes on, and finds the chunks of the first.
+    let last = Entry { complete: Some(complete("second", size, content(1))), ..second };
+    let manifest = ok(bench.commit_one(last));
+    assert_eq!(bench.bytes(manifest, 0), b"twofour");
+    pend(&mut bench, &[b"five", b"six"]);
+    pend(&mut bench, &[b"seven", b"eight"]);
+    ok(bench.records.end_session(bench.session));
+    while !ok(bench.records.take_back(bench.session, None, 1)) {}
+    assert!(ok(bench.records.take_back(bench.session, None, 1)), "there is nothing left");
+    // What is committed is nobody's to take back.
+    assert!(ok(bench.records.take_back(bench.session, Some(stored), 9)));
+    assert_eq!((bench.bytes(stored, 0), bench.bytes(manifest, 0)), (b"onestone".into(), b"twofour".into()));
 }

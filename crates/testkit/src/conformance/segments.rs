@@ -199,3 +199,14 @@ pub(super) fn a_segment_is_full_at_its_limit(fixture: &dyn Fixture) {
     ok(bench.writer.append(&[b"123"]));
     assert!(bench.writer.is_full(before - 3) && !bench.writer.is_full(before - 4));
 }
+
+pub(super) fn a_forgotten_segment_is_not_listed(fixture: &dyn Fixture) {
+    let bench = Bench::new(fixture);
+    let row = ok(bench.records.create_segment());
+    assert!(ok(bench.records.unsealed_segments(9)).contains(&row));
+    ok(bench.records.forget_segment(row));
+    assert!(!ok(bench.records.unsealed_segments(9)).contains(&row), "a row without a file stays");
+    assert_eq!(ok(bench.records.segment_len(row)), None);
+    ok(bench.records.forget_segment(row));
+    assert_ne!(ok(bench.records.create_segment()), row, "an id is used again");
+}

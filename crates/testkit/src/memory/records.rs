@@ -91,6 +91,10 @@ impl Records for MemoryRecords {
         })
     }
 
+    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool> {
+        self.transact(|tables| Ok(tables.take_back(session, manifest, limit)))
+    }
+
     fn expire_sessions(&self) -> Result<u64> {
         self.transact(|tables| {
             let now_ms = tables.now_ms;
@@ -126,6 +130,13 @@ impl Records for MemoryRecords {
             let segment = SegmentId(tables.next_id());
             tables.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
             Ok(segment)
+        })
+    }
+
+    fn forget_segment(&self, segment: SegmentId) -> Result<()> {
+        self.transact(|tables| {
+            tables.segments.remove(&segment);
+            Ok(())
         })
     }
 
@@ -215,6 +226,19 @@ impl Records for MemoryRecords {
                 return Err(refused);
             }
             Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
+        })
+    }
+
+    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+        self.transact(|tables| {
+            in_bucket(tables, bucket)?;
+            let delete = |(key, condition): &(Key, Condition)| match unmet(tables, bucket, key, *condition) {
+                Some(refused) => Err(refused),
+                None => {
+                    Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
+                }
+            };
+            Ok(objects.iter().map(delete).collect())
         })
     }
 

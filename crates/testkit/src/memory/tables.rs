@@ -74,6 +74,21 @@ impl Tables {
         self.sessions.get(&session).is_some_and(|row| !row.dead)
     }
 
+    /// See [`take_back`](drystone_store::Records::take_back).
+    pub(super) fn take_back(&mut self, session: SessionId, wanted: Option<ManifestId>, limit: usize) -> bool {
+        let mut left = limit;
+        self.manifests.retain(|id, manifest| {
+            if manifest.session != Some(session) || wanted.is_some_and(|wanted| wanted != *id) {
+                return true;
+            }
+            while left > 0 && manifest.rows.pop_last().is_some() {
+                left -= 1;
+            }
+            left == 0
+        });
+        left > 0
+    }
+
     pub(super) fn condemn(&mut self, id: &ChunkId) -> bool {
         let epoch = Epoch(self.epoch);
         let row = self.chunk_ids.get(id).and_then(|row| self.chunks.get_mut(row));

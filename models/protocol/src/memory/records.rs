@@ -34,6 +34,15 @@ impl Records for Memory {
         Ok(())
     }
 
+    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, _limit: usize) -> Result<bool> {
+        self.shared
+            .tables
+            .lock()
+            .manifests
+            .retain(|id, row| row.session != Some(session) || manifest.is_some_and(|wanted| wanted != *id));
+        Ok(true)
+    }
+
     fn expire_sessions(&self) -> Result<u64> {
         Ok(0)
     }
@@ -85,6 +94,11 @@ impl Records for Memory {
         let segment = SegmentId(tables.row());
         tables.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
         Ok(segment)
+    }
+
+    fn forget_segment(&self, segment: SegmentId) -> Result<()> {
+        self.shared.tables.lock().segments.remove(&segment);
+        Ok(())
     }
 
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>> {
@@ -155,6 +169,17 @@ impl Records for Memory {
             return Err(StoreError::PreconditionFailed { key: key.clone() });
         }
         Ok(tables.objects.remove(&(bucket.clone(), key.clone())).is_some())
+    }
+
+    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+        let mut tables = self.shared.tables.lock();
+        let delete = |(key, condition): &(Key, Condition)| {
+            if !tables.holds(bucket, key, *condition) {
+                return Err(StoreError::PreconditionFailed { key: key.clone() });
+            }
+            Ok(tables.objects.remove(&(bucket.clone(), key.clone())).is_some())
+        };
+        Ok(objects.iter().map(delete).collect())
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {

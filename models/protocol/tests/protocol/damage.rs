@@ -5,9 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
 use drystone_protocol::memory::{Fault, How, Op};
-use drystone_store::{PutFailure, Records as _, SegmentStorage as _, StoreConfig, StoreError};
+use drystone_store::{
+    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, Records as _, SegmentStorage as _,
+    StoreConfig, StoreError,
+};
 
-use crate::rig::{Rig, config, expect_stored, target};
+use crate::rig::{Broken, Rig, config, expect_stored, target};
 
 const SHORT: &[u8] = b"aaaabbbbccccddddeeee";
 const OTHER: &[u8] = b"vvvvwwwwxxxxyyyyzzzz";
@@ -255,5 +258,35 @@ fn a_store_can_be_dropped_while_it_reads_ahead() {
         assert!(reader.next_slice().is_ok_and(|slice| slice.is_some()), "a visible object is not whole");
         drop(rig);
         drop(reader);
+    });
+}
+
+/// An upload of several steps fails in each of the ways in which one can: its bytes do not fit, its source breaks off, its last step is
+/// refused. What its steps left in the records is taken back, also while another upload of the session goes on.
+#[test]
+fn the_steps_of_a_failed_upload_are_taken_back() {
+    check(Scope::STORE.shuttle(3_000), || {
+        let fault = |nth| Fault { op: Op::Append, nth, how: How::Full };
+        let rig = Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &[fault(2), fault(3)]);
+        let mut ingest = rig.ingest().expect("the store is open");
+        // Whether there are so many appends depends on how the chunks come to the workers.
+        let _ = ingest.put_now(target("a"), &mut &b"aaaabbbbccccddddeeee"[..]);
+        assert_eq!(rig.memory.pending_manifests(), 0, "the steps of a failed upload stay");
+
+        let first = ingest.put(target("b"), None, &mut &b"ffffgggghhhh"[..]).expect("the source is well");
+        let broken = ingest.put(target("c"), None, &mut Broken(b"iiiijjjjkkkkllllmmmm"));
+        assert!(broken.is_err(), "a source that broke off went unnoticed");
+        let first = first.wait(&mut ingest);
+        let is_full = |failed: &StoreError| failed.is_full();
+        assert!(first.as_ref().err().is_none_or(is_full), "another's failure is none of its");
+        let nothing = ObjectVersion { manifest: ManifestId(u64::MAX), modified_ns: 0 };
+        let refused = PutTarget { condition: Condition::IfVersion(nothing), ..target("b") };
+        let refused = ingest.put_now(refused, &mut &b"nnnnoooopppp"[..]);
+        assert!(refused.is_err(), "a condition was forgotten");
+        // Now, and not when the session ends: a server's may be at it for long.
+        assert_eq!(rig.memory.pending_manifests(), 0, "the steps of a failed upload stay");
+        drop(ingest);
+        rig.assert_fate("b", b"ffffgggghhhh", &first.map_err(PutFailure::Store));
+        rig.memory.verify();
     });
 }

@@ -40,12 +40,17 @@ pub(crate) fn config() -> StoreConfig {
 }
 
 impl Rig {
-    pub(crate) fn new(mut config: StoreConfig, faults: &[Fault]) -> Self {
+    pub(crate) fn new(config: StoreConfig, faults: &[Fault]) -> Self {
+        Self::with_steps_of(1024, config, faults)
+    }
+
+    /// With so many chunks in a step of a large object.
+    pub(crate) fn with_steps_of(step_chunks_max: usize, mut config: StoreConfig, faults: &[Fault]) -> Self {
         config.ingests = config.buffers / 2;
         let memory = Memory::new(faults);
         let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
-        let store = Store::new(records, segments, config).expect("threads are to be had");
-        Self { memory, store }
+        let store = Store::with_steps_of(step_chunks_max, records, segments, config);
+        Self { memory, store: store.expect("threads are to be had") }
     }
 
     pub(crate) fn with_buffers(buffers: usize) -> Self {

@@ -74,3 +74,40 @@ fn a_panic_in_the_making_keeps_nobody_out() {
         assert!(entered.is_ok() == has_made, "room was made twice, or by nobody");
     });
 }
+
+/// What one that is alone sets free is not taken away by appends, and what fails meanwhile is not forgotten.
+#[test]
+fn nothing_is_appended_while_one_is_alone() {
+    check(Scope::SMALL, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        let idle = PlainArc::new(Mutex::new(()));
+        let other = {
+            let (room, seen, idle) = (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+            start(move || seen.append(&room, &idle))
+        };
+        room.alone(|| seen.make(&idle));
+        finish(other);
+        let made = seen.made.load(Ordering::SeqCst);
+        // The append said that the disk is full, after it had been made room for or before.
+        drop(room.enter(|| seen.make(&idle)));
+        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "that the disk is full was forgotten");
+    });
+}
+
+/// A transaction may fail for want of room while room is made: it did not have that room.
+#[test]
+fn a_full_disk_noted_while_room_is_made_is_not_forgotten() {
+    check(Scope::SMALL, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        room.note_full();
+        drop(room.enter(|| {
+            let other = (seen.made.load(Ordering::SeqCst) == 0).then(|| {
+                let room = PlainArc::clone(&room);
+                start(move || room.note_full())
+            });
+            seen.make(&Mutex::new(()));
+            other.into_iter().for_each(finish);
+        }));
+        assert_eq!(seen.made.load(Ordering::SeqCst), 2, "that the disk is full was forgotten");
+    });
+}

@@ -1,0 +1,85 @@
+//! Opening a file that must be one: no pipe that would never answer, no device, no link to somewhere else.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// What only its owner may use.
+pub(crate) const FILE_MODE: u32 = 0o600;
+/// The same for a folder.
+pub(crate) const FOLDER_MODE: u32 = 0o700;
+
+/// Something else lies where a file of the store must be.
+#[derive(Debug, thiserror::Error)]
+#[error("it is {0} and no regular file; put the file back from a backup")]
+struct NotAFile(&'static str);
+
+/// Whether an error says that something else lies where a file must be.
+pub(crate) fn is_not_a_file(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
+}
+
+/// Opens a regular file as `options` say. The opening itself waits for nothing, whatever lies there. What other users might do with
+/// the file is taken from them, which only its owner can.
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = options.mode(FILE_MODE).custom_flags(flags).open(path).map_err(|error| odd(path, error))?;
+    let found = file.metadata()?;
+    check(&found)?;
+    if let Some(closed) = closed_to_others(&found) {
+        // Where nothing can be written it stays as it is.
+        let _ = file.set_permissions(closed);
+    }
+    Ok(file)
+}
+
+/// The permissions that keep other users out, if they are others than now and it is for this process's user to say.
+fn closed_to_others(found: &Metadata) -> Option<Permissions> {
+    let is_open = found.mode() & 0o077 != 0 && found.uid() == rustix::process::geteuid().as_raw();
+    is_open.then(|| Permissions::from_mode(found.mode() & 0o7700))
+}
+
+/// Keeps other users out of a folder or file of the store, if this process's user owns it. Returns whether they had been let in.
+pub(crate) fn close_to_others(path: &Path) -> bool {
+    let Ok(found) = path.symlink_metadata() else { return false };
+    if found.is_symlink() {
+        return false;
+    }
+    closed_to_others(&found).is_some_and(|closed| fs::set_permissions(path, closed).is_ok())
+}
+
+/// Whether what lies there, if anything does, is a regular file.
+pub(crate) fn check_path(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) => check(&found),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a regular file to read it.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true))
+}
+
+fn check(found: &Metadata) -> io::Result<()> {
+    let kind = found.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_fifo() => "a named pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(io::Error::new(ErrorKind::InvalidData, NotAFile(what)))
+}
+
+/// A link, a folder, a socket and a pipe that nobody reads are refused by the system, each in its own words.
+fn odd(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::NotFound {
+        return error;
+    }
+    path.symlink_metadata().map_or(Ok(()), |found| check(&found)).err().unwrap_or(error)
+}
