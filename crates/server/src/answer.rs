@@ -26,14 +26,6 @@ const PIECE_BYTES: usize = 16 << 10;
 const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
 
 impl Engine {
-    /// A turn to make an answer, or to understand a document, in memory.
-    pub(crate) async fn turn_for_document(&self) -> Result<Turn, Fault> {
-        Ok(self
-            .documents
-            .enter(&drystone_edge::gate::Share::default(), drystone_edge::gate::Size::Large)
-            .await?)
-    }
-
     /// The body of a response with these bytes, which were made in `turn`.
     pub(crate) async fn answer(self: &PlainArc<Self>, bytes: Bytes, turn: Turn) -> ResponseBody {
         if bytes.len() <= PIECES_BYTES_MAX {

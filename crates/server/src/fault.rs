@@ -43,6 +43,13 @@ pub(crate) enum Fault {
     Internal,
 }
 
+impl Fault {
+    /// The spool failed.
+    pub(crate) fn spool(error: std::io::Error) -> Self {
+        Self::Store(StoreError::storage("cannot keep what a client has sent", error))
+    }
+}
+
 impl From<Busy> for Fault {
     fn from(busy: Busy) -> Self {
         Self::Busy(busy.0)

@@ -11,11 +11,11 @@ use super::front::accepts_html;
 use super::page::escape;
 use super::understood::Query;
 use super::{Error, Files};
+use crate::access::Who;
 use crate::deadlines::Deadline;
 use crate::fault::Fault;
 use crate::process::Process;
 use crate::resources::Resource;
-use crate::route::full;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
@@ -82,8 +82,9 @@ impl Measured {
 }
 
 impl Files {
-    pub(super) async fn limits(&self, request: &Request<RequestBody>) -> Result<Answer, Error> {
+    pub(super) async fn limits(&self, request: &Request<RequestBody>, who: &Who) -> Result<Answer, Error> {
         let asked = Query::read(request, &["format"])?.wants_json()?;
+        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
         let (process, kinds) = self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
@@ -99,8 +100,8 @@ impl Files {
         } else {
             ("text/html; charset=utf-8", html(&limits))
         };
-        let body = if request.method() == Method::HEAD { String::new() } else { text };
-        let mut response = Response::new(full(body));
+        let text = if request.method() == Method::HEAD { String::new() } else { text };
+        let mut response = Response::new(self.engine.answer(text.into(), turn).await);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use drystone_edge::gate::Turn;
 use drystone_store::{BucketName, Listed, Store};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -13,8 +14,8 @@ use super::page::{Offers, html};
 use super::understood::{Query, bad};
 use super::{Error, Files, headers};
 use crate::access::{Right, Who, may};
+use crate::listing::page_within;
 use crate::meta;
-use crate::route::full;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
@@ -48,6 +49,7 @@ impl Files {
         let query = Query::read(request, &["from", "format"])?;
         let json = wants_json(request, &query)?;
         let from = query.get("from").map(BucketName::new).transpose()?;
+        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
         let rows = self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
         let next =
             (rows.len() == PAGE).then(|| rows.last().map(|row| row.name.as_str().to_owned())).flatten();
@@ -56,7 +58,8 @@ impl Files {
             .map(|row| Entry::Bucket { name: row.name.as_str().to_owned(), public: row.public })
             .collect();
         let offers = Offers { limits: may(key, Right::Admin, None), ..Offers::default() };
-        answer(request, json, &Page { bucket: None, prefix: "", entries, next }, offers)
+        let page = Page { bucket: None, prefix: "", entries, next };
+        self.page(request, json, &page, offers, turn).await
     }
 
     pub(super) async fn folder(
@@ -78,11 +81,10 @@ impl Files {
         }
         let json = wants_json(request, &query)?;
         let from = query.get("from").map_or(Ok(Bound::Unbounded), bound_of_token)?;
+        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
         let page = {
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
-            let list = move |store: &Store| {
-                store.list_folded(&bucket, &prefix, "/", from.as_ref().map(String::as_str), PAGE)
-            };
+            let list = move |store: &Store| page_within(store, &bucket, &prefix, "/", from, PAGE);
             self.engine.call(list).await?
         };
         if page.entries.is_empty() {
@@ -111,7 +113,32 @@ impl Files {
             Who::Anonymous => Offers::default(),
         };
         let page = Page { bucket: Some(bucket.as_str()), prefix: &prefix, entries, next };
-        answer(request, json, &page, offers)
+        self.page(request, json, &page, offers, turn).await
+    }
+
+    async fn page(
+        &self,
+        request: &Request<RequestBody>,
+        json: bool,
+        page: &Page<'_>,
+        offers: Offers,
+        turn: Turn,
+    ) -> Result<Answer, Error> {
+        let (kind, text) = if json {
+            ("application/json", serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?)
+        } else {
+            ("text/html; charset=utf-8", html(page, offers))
+        };
+        let text = if request.method() == Method::HEAD { String::new() } else { text };
+        let mut response = Response::new(self.engine.answer(text.into(), turn).await);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let policy =
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+        Ok(response)
     }
 
     /// A folder is there as long as a key is in it; a bucket is one even when it is empty.
@@ -148,26 +175,4 @@ fn bound_of_token(token: &str) -> Result<Bound<String>, Error> {
 
 fn wants_json(request: &Request<RequestBody>, query: &Query) -> Result<bool, Error> {
     Ok(query.wants_json()?.unwrap_or_else(|| !accepts_html(request.headers())))
-}
-
-fn answer(
-    request: &Request<RequestBody>,
-    json: bool,
-    page: &Page<'_>,
-    offers: Offers,
-) -> Result<Answer, Error> {
-    let (kind, text) = if json {
-        ("application/json", serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?)
-    } else {
-        ("text/html; charset=utf-8", html(page, offers))
-    };
-    let body = if request.method() == Method::HEAD { String::new() } else { text };
-    let mut response = Response::new(full(body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(VARY, HeaderValue::from_static("accept"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    Ok(response)
 }

@@ -19,7 +19,7 @@ use drystone_store::{BucketName, Condition, Key, NameError, Store, StoreError};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 
@@ -101,13 +101,15 @@ impl Files {
             "/_/health/live" if get => Ok(text(StatusCode::OK, "live\n")),
             "/_/health/ready" if get => self.ready().await,
             "/_/limits" if get => {
-                self.operator(&request).await?;
-                Ok(self.limits(&request).await?)
+                let who = self.operator(&request).await?;
+                self.limits(&request, &who).await
             }
             "/_/metrics" if get => {
-                self.operator(&request).await?;
+                let who = self.operator(&request).await?;
+                let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
                 let process = self.engine.call(|_| Ok(Process::read())).await?;
-                let mut response = text(StatusCode::OK, self.metrics.text(&process));
+                let text = self.metrics.text(&process);
+                let mut response = Response::new(self.engine.answer(text.into(), turn).await);
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 Ok(response)
@@ -123,9 +125,10 @@ impl Files {
     }
 
     /// What a server has under way is nothing for those who may use a bucket of it.
-    async fn operator(&self, request: &Request<RequestBody>) -> Result<(), Error> {
+    async fn operator(&self, request: &Request<RequestBody>) -> Result<Who, Error> {
         let who = self.engine.identify(request.headers()).await?;
-        Ok(self.engine.allow(&who, Right::Admin, None).await?)
+        self.engine.allow(&who, Right::Admin, None).await?;
+        Ok(who)
     }
 
     /// Ready means: the records answer, and no end has been announced.

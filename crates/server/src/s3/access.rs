@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use drystone_sync::PlainArc;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
-use s3s::{S3Error, S3ErrorCode, S3Result};
+use s3s::{S3ErrorCode, S3Result};
 
 use super::body::Notes;
 use super::operations::Operation;

@@ -1,6 +1,8 @@
 //! Answers on their way out: what S3 has in them and s3s has not.
 
 use bytes::Bytes;
+use drystone_edge::gate::Turn;
+use drystone_sync::PlainArc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -8,6 +10,7 @@ use s3s::{Body, S3Error};
 
 use super::errors::CONDITION;
 use super::{buckets, precheck, xml_text};
+use crate::engine::Engine;
 use crate::fault::FAILED;
 use crate::reason::Reason;
 use crate::route::full;
@@ -26,7 +29,26 @@ pub(super) struct BareTag;
 pub(super) struct Partial;
 
 /// Completes an answer to the request with this id.
-pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
+pub(super) fn complete(response: Response<Body>, id: &str) -> Answer {
+    prepared(response, id).map(Body::boxed_unsync)
+}
+
+/// The same for one that may be long, and was made in a turn.
+pub(super) async fn complete_long(
+    response: Response<Body>,
+    id: &str,
+    engine: &PlainArc<Engine>,
+    turn: Turn,
+) -> Answer {
+    let (parts, body) = prepared(response, id).into_parts();
+    let body = match body.bytes() {
+        Some(bytes) => engine.answer(bytes, turn).await,
+        None => body.boxed_unsync(),
+    };
+    Response::from_parts(parts, body)
+}
+
+fn prepared(mut response: Response<Body>, id: &str) -> Response<Body> {
     if response.extensions().get::<BareTag>().is_some() {
         response = response.map(|body| edit(body, without_quotes));
     } else if response.status().is_client_error() || response.status().is_server_error() {
@@ -54,7 +76,7 @@ pub(super) fn complete(mut response: Response<Body>, id: &str) -> Answer {
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    response.map(Body::boxed_unsync)
+    response
 }
 
 pub(super) fn error(refused: S3Error, id: &str) -> Answer {

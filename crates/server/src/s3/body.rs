@@ -3,16 +3,15 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::Full;
 use s3s::dto::StreamingBlob;
 use s3s::{Body, S3Error, S3ErrorCode};
-use tokio::time::{Instant, Sleep};
 
 use super::DOCUMENT_BYTES_MAX;
 use super::document_tables::Element;
@@ -21,11 +20,10 @@ use super::errors::{custom, error, fault, invalid};
 use super::framing::{BadFraming, Framing};
 use super::operations::{Operation, Takes};
 use crate::digest::{Algorithm, Digests, Expected};
+use crate::document::Refused;
 use crate::fault::Fault;
 use crate::unread::RequestBody;
 
-/// In this time a document must be here.
-const DOCUMENT_MAX: Duration = Duration::from_secs(15);
 /// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on the wire; 10,000 parts with
 /// number, tag and checksum are 80,000.
 const ELEMENTS_MAX: usize = 81_000;
@@ -39,7 +37,7 @@ enum Bad {
     Early,
     #[error("the connection broke")]
     Broken,
-    #[error("the document did not come in {} s", DOCUMENT_MAX.as_secs())]
+    #[error("the document did not come in time")]
     Late,
     #[error("the document has more than {ELEMENTS_MAX} tags")]
     Elements,
@@ -105,8 +103,8 @@ pub(super) struct Notes {
 
 #[derive(Default)]
 struct State {
-    /// The body is this document, and must be here by then.
-    document: Option<(&'static Element, Instant)>,
+    /// The body is this document.
+    document: Option<&'static Element>,
     /// The first reason why the body failed.
     bad: Option<Bad>,
 }
@@ -114,7 +112,7 @@ struct State {
 impl Notes {
     /// From here on the body counts as this document.
     pub(super) fn is_document(&self, document: &'static Element) {
-        self.state.lock().document = Some((document, Instant::now() + DOCUMENT_MAX));
+        self.state.lock().document = Some(document);
     }
 
     /// Why the body failed, if it did.
@@ -127,7 +125,7 @@ impl Notes {
         *self.state.lock().bad.get_or_insert(bad)
     }
 
-    fn document(&self) -> Option<(&'static Element, Instant)> {
+    fn document(&self) -> Option<&'static Element> {
         self.state.lock().document
     }
 
@@ -140,9 +138,53 @@ impl Notes {
     }
 }
 
+/// Where a body comes from.
+pub(super) enum Source {
+    Request(RequestBody),
+    /// A document that is here already.
+    Document(Full<Bytes>),
+}
+
+impl Source {
+    pub(super) fn document(bytes: Bytes) -> Self {
+        Self::Document(Full::new(bytes))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Request(body) => body.is_end_stream(),
+            Self::Document(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Request(body) => body.size_hint(),
+            Self::Document(body) => body.size_hint(),
+        }
+    }
+
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Bad>>> {
+        match self {
+            Self::Request(body) => Pin::new(body).poll_frame(context).map_err(|_| Bad::Broken),
+            Self::Document(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+        }
+    }
+}
+
+/// Why a document did not come, in the words of S3.
+pub(super) fn refusal_of_document(refused: Refused) -> S3Error {
+    match refused {
+        Refused::Long => Bad::Long.refusal(),
+        Refused::Late => Bad::Late.refusal(),
+        Refused::Broken => Bad::Broken.refusal(),
+        Refused::Fault(refused) => fault(refused),
+    }
+}
+
 /// A body on its way into s3s.
 struct Guarded {
-    incoming: RequestBody,
+    incoming: Source,
     framing: Option<Framing>,
     /// What the frames must hold in all.
     decoded_len: Option<u64>,
@@ -151,7 +193,6 @@ struct Guarded {
     /// Looked at and not yet passed on.
     out: VecDeque<Bytes>,
     notes: PlainArc<Notes>,
-    late: Option<Pin<Box<Sleep>>>,
     /// A document's checksums, until they are compared.
     sums: Option<Sums>,
     elements: usize,
@@ -208,7 +249,7 @@ pub(super) fn is_framed(headers: &HeaderMap) -> bool {
 pub(super) fn guard(
     operation: &Operation,
     headers: &HeaderMap,
-    incoming: RequestBody,
+    incoming: Source,
     notes: &PlainArc<Notes>,
 ) -> Result<Body, S3Error> {
     let sums = Sums::of(operation, headers)?;
@@ -231,7 +272,6 @@ pub(super) fn guard(
         document: BytesMut::new(),
         out: VecDeque::new(),
         notes: PlainArc::clone(notes),
-        late: None,
         sums,
         elements: 0,
         ended: false,
@@ -244,13 +284,6 @@ impl Guarded {
         self.ended = true;
         self.out.clear();
         Poll::Ready(Some(Err(bad)))
-    }
-
-    /// Whether a document takes too long.
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let Some((_, by)) = self.notes.document() else { return false };
-        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(by)));
-        late.as_mut().poll(context).is_ready()
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), Bad> {
@@ -301,7 +334,7 @@ impl Guarded {
             sums.digests.update(&self.document);
             sums.check()?;
         }
-        if let Some((document, _)) = self.notes.document() {
+        if let Some(document) = self.notes.document() {
             documents::check(document, &self.document)?;
             self.out.push_back(self.document.split().freeze());
         }
@@ -324,10 +357,7 @@ impl http_body::Body for Guarded {
             if self.ended {
                 return Poll::Ready(None);
             }
-            if self.is_late(context) {
-                return self.fail(Bad::Late);
-            }
-            match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+            match ready!(self.incoming.poll_frame(context)) {
                 Some(Ok(frame)) => {
                     // Trailers of HTTP itself mean nothing in S3.
                     let Ok(bytes) = frame.into_data() else { continue };
@@ -335,7 +365,7 @@ impl http_body::Body for Guarded {
                         return self.fail(bad);
                     }
                 }
-                Some(Err(_)) => return self.fail(Bad::Broken),
+                Some(Err(bad)) => return self.fail(bad),
                 None => {
                     if let Err(bad) = self.finish() {
                         return self.fail(bad);

@@ -18,6 +18,7 @@ use super::errors::invalid;
 use super::objects::{kind, signed};
 use super::xml_text::can_carry;
 use super::{Api, bucket_name, describe};
+use crate::listing::page_within;
 
 /// Entries of a page; as in S3.
 const ENTRIES_MAX: usize = 1000;
@@ -248,8 +249,7 @@ impl Api {
     async fn page(&self, asked: Asked, from: Bound<String>) -> Result<Page, S3Error> {
         let encoding = asked.encoding;
         let listed = self.call(move |store| {
-            let from = from.as_ref().map(String::as_str);
-            store.list_folded(&asked.bucket, &asked.prefix, &asked.delimiter, from, asked.limit)
+            page_within(store, &asked.bucket, &asked.prefix, &asked.delimiter, from, asked.limit)
         });
         let listed = listed.await?;
         encoding.check(listed.entries.iter().map(name))?;

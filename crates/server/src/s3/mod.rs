@@ -44,14 +44,17 @@ mod unconfigured;
 mod uploads;
 mod xml_text;
 
+use drystone_edge::gate::Share;
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as _;
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 pub(crate) use self::form::FIELDS_MAX;
 use self::operations::Takes;
+use crate::access::Peer;
 use crate::engine::Engine;
 use crate::request_head::Refusal;
 use crate::route::text;
@@ -95,9 +98,25 @@ impl S3Face {
             return answers::error(refused, id);
         }
         let notes = PlainArc::new(body::Notes::default());
-        let (mut parts, incoming) = request.into_parts();
+        let (mut parts, mut incoming) = request.into_parts();
         parts.extensions.insert(PlainArc::clone(&notes));
         parts.extensions.insert(operation);
+        let engine = &self.api.engine;
+        // Who has signed it is not known yet, so addresses take turns.
+        let share = Share::new(Some(String::new()), parts.extensions.get::<Peer>().map(|peer| peer.0));
+        let (incoming, turn) = if operation.takes_document() && !incoming.is_end_stream() {
+            match engine.receive_document(&share, &mut incoming, DOCUMENT_BYTES_MAX).await {
+                Ok((document, turn)) => (body::Source::document(document), Some(turn)),
+                Err(refused) => return answers::error(body::refusal_of_document(refused), id),
+            }
+        } else if operation.takes_document() || operation.has_long_answer() {
+            match engine.turn_for_document(&share).await {
+                Ok(turn) => (body::Source::Request(incoming), Some(turn)),
+                Err(refused) => return answers::error(errors::fault(refused), id),
+            }
+        } else {
+            (body::Source::Request(incoming), None)
+        };
         let body = match body::guard(operation, &parts.headers, incoming, &notes) {
             Ok(body) => body,
             Err(refused) => return answers::error(refused, id),
@@ -109,7 +128,12 @@ impl S3Face {
             }
         } else {
             let condition = conditions::of_write(&parts.headers);
-            self.serve(Request::from_parts(parts, body), &notes, condition, id).await
+            let response = self.serve(Request::from_parts(parts, body), &notes, condition, id).await;
+            match (response, turn) {
+                (Err(answer), _) => answer,
+                (Ok(response), None) => answers::complete(response, id),
+                (Ok(response), Some(turn)) => answers::complete_long(response, id, engine, turn).await,
+            }
         }
     }
 
@@ -124,12 +148,12 @@ impl S3Face {
         notes: &body::Notes,
         condition: Option<&'static str>,
         id: &str,
-    ) -> Answer {
+    ) -> Result<Response<s3s::Body>, Answer> {
         match self.service.call(request).await {
             // Where s3s itself reads the body, it knows of no reason but its own failure.
             Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => match notes.refusal() {
-                Some(refused) => answers::error(refused, id),
-                None => answers::complete(response, id),
+                Some(refused) => Err(answers::error(refused, id)),
+                None => Ok(response),
             },
             Ok(mut response) => {
                 if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
@@ -138,11 +162,11 @@ impl S3Face {
                     let headers = response.headers_mut();
                     headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
                 }
-                answers::complete(response, id)
+                Ok(response)
             }
             Err(error) => {
                 tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "")
+                Err(text(StatusCode::INTERNAL_SERVER_ERROR, ""))
             }
         }
     }

@@ -110,6 +110,16 @@ impl Operation {
         self
     }
 
+    /// Whether its body is a document.
+    pub(super) fn takes_document(&self) -> bool {
+        matches!(self.takes, Takes::Document | Takes::Completion)
+    }
+
+    /// Whether its answer has an entry for each of many things, and is long in memory while it is made.
+    pub(super) fn has_long_answer(&self) -> bool {
+        self.name.starts_with("List") || matches!(self.name, "DeleteObjects" | "GetObjectAttributes")
+    }
+
     pub(super) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
     }

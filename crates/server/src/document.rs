@@ -1,0 +1,157 @@
+//! A request's document on its way in.
+//!
+//! A document has to be in memory as a whole to be understood, and for that there is a turn. But a client may take its time to send it.
+//! So what comes is put into the spool first, and the turn begins when all of it is here: a client that stops in the middle
+//! holds its connection and a slot of a file.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use drystone_edge::gate::{Share, Size, Turn};
+use drystone_edge::spool::Slot;
+use drystone_sync::PlainArc;
+use http_body_util::BodyExt as _;
+
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::unread::RequestBody;
+use crate::upload::FIRST_BYTES;
+
+/// In this time a document must be here. At 64 KiB/s the longest takes half of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no document.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It has more bytes than a document may have.
+    Long,
+    /// The client sent nothing for too long, or took too long in all.
+    Late,
+    /// The connection broke.
+    Broken,
+    /// The server could not take it.
+    Fault(Fault),
+}
+
+impl<E: Into<Fault>> From<E> for Refused {
+    fn from(fault: E) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl Engine {
+    /// Receives a document of at most `bytes_max` bytes, which a slot of the spool holds; then waits for the turn in which it is in memory.
+    pub(crate) async fn receive_document(
+        self: &PlainArc<Self>,
+        share: &Share,
+        body: &mut RequestBody,
+        bytes_max: usize,
+    ) -> Result<(Bytes, Turn), Refused> {
+        let receiving =
+            Receiving { engine: self, share, bytes_max, place: Place::Connection(BytesMut::new()) };
+        let received = tokio::time::timeout(PATIENCE, receiving.receive(body)).await;
+        match received.map_err(|_| Refused::Late)?? {
+            Place::Memory(bytes, turn) => Ok((bytes.freeze(), turn)),
+            Place::Connection(bytes) => Ok((bytes.freeze(), self.turn_for_document(share).await?)),
+            Place::Spool(slot, len) => {
+                let turn = self.turn_for_document(share).await?;
+                let read = self.run(move || {
+                    let mut bytes = vec![0; len];
+                    slot.read(0, &mut bytes).map(|()| Bytes::from(bytes))
+                });
+                Ok((read.await?.map_err(Fault::spool)?, turn))
+            }
+        }
+    }
+
+    /// A turn to understand a document, or to make an answer, in memory.
+    pub(crate) async fn turn_for_document(&self, share: &Share) -> Result<Turn, Fault> {
+        Ok(self.documents.enter(share, Size::Large).await?)
+    }
+}
+
+/// Where what has come so far is.
+enum Place {
+    /// With the connection: it is little.
+    Connection(BytesMut),
+    Spool(Slot, usize),
+    /// On a full disk: then it has its turn from here on.
+    Memory(BytesMut, Turn),
+}
+
+struct Receiving<'a> {
+    engine: &'a PlainArc<Engine>,
+    share: &'a Share,
+    bytes_max: usize,
+    place: Place,
+}
+
+impl Receiving<'_> {
+    async fn receive(mut self, body: &mut RequestBody) -> Result<Place, Refused> {
+        let silence_max = self.engine.deadlines.get().body;
+        let mut len = 0;
+        loop {
+            let frame = tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| Refused::Late)?;
+            let Some(frame) = frame else { return Ok(self.place) };
+            let Ok(bytes) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
+            len += bytes.len();
+            if len > self.bytes_max {
+                return Err(Refused::Long);
+            }
+            self.place = self.keep(bytes).await?;
+        }
+    }
+
+    async fn keep(&mut self, bytes: Bytes) -> Result<Place, Refused> {
+        let place = std::mem::replace(&mut self.place, Place::Connection(BytesMut::new()));
+        Ok(match place {
+            Place::Connection(mut kept) if kept.len() + bytes.len() <= FIRST_BYTES => {
+                kept.extend_from_slice(&bytes);
+                Place::Connection(kept)
+            }
+            Place::Connection(kept) => {
+                let slot = self.engine.spool.slot();
+                let begun = self.write(slot, 0, kept.freeze()).await?;
+                self.write_behind(begun, bytes).await?
+            }
+            place => self.write_behind(place, bytes).await?,
+        })
+    }
+
+    async fn write_behind(&self, place: Place, bytes: Bytes) -> Result<Place, Refused> {
+        match place {
+            Place::Spool(slot, len) => self.write(slot, len, bytes).await,
+            Place::Memory(mut kept, turn) => {
+                kept.extend_from_slice(&bytes);
+                Ok(Place::Memory(kept, turn))
+            }
+            Place::Connection(_) => Err(Refused::Fault(Fault::Internal)),
+        }
+    }
+
+    async fn write(&self, mut slot: Slot, at: usize, bytes: Bytes) -> Result<Place, Refused> {
+        let (slot, bytes, written) = self
+            .engine
+            .run(move || {
+                let written = slot.write(at as u64, &bytes);
+                (slot, bytes, written)
+            })
+            .await?;
+        if written.is_ok() {
+            return Ok(Place::Spool(slot, at + bytes.len()));
+        }
+        // A full disk, most likely: what deletes objects must work there, too. What was written before can be read.
+        let turn = self.turn().await?;
+        let read = self.engine.run(move || {
+            let mut kept = vec![0; at];
+            slot.read(0, &mut kept).map(|()| kept)
+        });
+        let mut kept = BytesMut::from(&read.await?.map_err(Fault::spool)?[..]);
+        kept.extend_from_slice(&bytes);
+        Ok(Place::Memory(kept, turn))
+    }
+
+    async fn turn(&self) -> Result<Turn, Fault> {
+        self.engine.turn_for_document(self.share).await
+    }
+}
