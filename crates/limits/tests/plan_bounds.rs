@@ -280,6 +280,19 @@ fn a_server_gives_up_connections_before_buffers() {
     assert!(tight.blocking_threads > tight.transfers);
 }
 
+#[test]
+fn memory_buys_uploads_and_downloads_at_a_time() {
+    let counts = |memory_bytes| {
+        let plan = serving(memory_bytes, 1024, 512).unwrap();
+        check_sums(&plan);
+        (plan.buffers, plan.ingests)
+    };
+    assert_eq!(counts(256 * MIB), (12, 4));
+    assert_eq!(counts(512 * MIB), (24, 8));
+    assert_eq!(counts(1024 * MIB), (48, 16));
+    assert_eq!(counts(64 * 1024 * MIB), (192, 64), "more would wait for the disk");
+}
+
 /// TLS has a row, and takes it from the buffers; also when the ceilings change while the server runs.
 #[test]
 fn what_tls_holds_is_counted() {

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -52,6 +53,8 @@ const TASK_BYTES: usize = 16 << 10;
 const RETRY: Duration = Duration::from_millis(100);
 /// After this is looked again whether somebody can be asked to leave.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// What the kernel takes of an answer that it cannot send yet; what is on its way comes on top.
+const UNSENT_BYTES: u32 = 256 << 10;
 /// A handshake that takes longer is not worth its connection.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -222,6 +225,8 @@ impl Server {
             let _permit = permit;
             // Without it a response in two writes waits for the client's acknowledgement.
             let _ = socket.set_nodelay(true);
+            // Nor does the kernel keep much for a client that does not read: it counts for the control group, too.
+            let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES);
             match tls {
                 None => speak(socket, peer, connection, closed, router, head_max).await,
                 Some(tls) => {

@@ -65,6 +65,9 @@ pub const READERS_MIN: u64 = 1;
 pub const BUFFER_DATA_SERVING_BYTES: u64 = 4 * MIB;
 /// Buffers of a server that has the memory: two for each of four uploads at a time, and four for downloads.
 pub const BUFFERS_SERVING: u64 = 12;
+/// With more memory than is taken unasked a server has more of them in proportion, up to so many times as many: more uploads at a
+/// time than that wait for the disk, not for a buffer.
+pub const BUFFERS_SERVING_TIMES_MAX: u64 = 16;
 /// Of this many buffers, a server lets one upload at a time have two, so that downloads find some whatever uploads do.
 pub const BUFFERS_PER_INGEST_SERVING: u64 = 3;
 /// A server gives up connections before it goes below this.

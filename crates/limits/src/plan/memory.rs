@@ -50,7 +50,10 @@ impl MemoryPlan {
         let (data, buffers) = if serving.is_none() {
             (BUFFER_DATA_BYTES, workers + BUFFERS_BEYOND_WORKERS)
         } else {
-            (BUFFER_DATA_SERVING_BYTES, BUFFERS_SERVING.max(workers + BUFFERS_BEYOND_WORKERS))
+            // Memory buys concurrency: uploads and downloads at a time follow from the buffers.
+            let times = (ceiling_bytes / MEMORY_ASK_DEFAULT_BYTES).clamp(1, BUFFERS_SERVING_TIMES_MAX);
+            let buffers = (BUFFERS_SERVING * times).max(workers + BUFFERS_BEYOND_WORKERS);
+            (BUFFER_DATA_SERVING_BYTES, buffers)
         };
         let data_bytes_wanted = data_bytes(data, chunk_bytes_max);
         (buffers_min..=buffers.max(BUFFERS_MIN))
