@@ -56,7 +56,7 @@ impl Metrics {
     }
 
     /// Every bounded resource.
-    pub(crate) fn resources(&self) -> [Resource; 14] {
+    pub(crate) fn resources(&self) -> [Resource; 15] {
         resources(&self.engine, &self.connections.places)
     }
 

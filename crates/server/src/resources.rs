@@ -1,5 +1,6 @@
 //! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and by the limits page.
 
+use drystone_edge::spool::SpoolUsage;
 use drystone_pool::Usage;
 use serde::Serialize;
 
@@ -57,6 +58,13 @@ impl Resource {
         }
     }
 
+    /// Each request has a slot at the most, and each connection a request.
+    fn of_spool(usage: SpoolUsage, connections: PlacesUsage) -> Self {
+        let (now, high_water) = (usage.now, usage.high_water);
+        let what = "requests whose bytes wait in the spool for their client";
+        Self::of_pool("spool", what, Usage { now, high_water, ceiling: connections.ceiling, waits: 0 })
+    }
+
     fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
         Self {
             waiting: Some(usage.waiting as u64),
@@ -67,7 +75,7 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 15] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
@@ -83,6 +91,7 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14]
         Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
         Resource::of_turns("documents", "documents and answers in memory", engine.documents.usage()),
+        Resource::of_spool(engine.spool.usage(), connections.usage()),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),
