@@ -25,6 +25,9 @@ const PIECE_BYTES: usize = 16 << 10;
 /// What a connection holds of an answer; the plan has it with the connection.
 const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
 
+/// What is kept of an answer that grows.
+const GROWING_BYTES_MAX: usize = 4 << 10;
+
 impl Engine {
     /// The body of a response with these bytes, which were made in `turn`.
     pub(crate) async fn answer(self: &PlainArc<Self>, bytes: Bytes, turn: Turn) -> ResponseBody {
@@ -48,6 +51,54 @@ impl Engine {
             }
             Err(_) => Kept::new(bytes, turn),
         }
+    }
+}
+
+/// An answer that grows while a request goes on, at its client's pace: what is more than a little of it is in the spool.
+pub(crate) struct Growing {
+    engine: PlainArc<Engine>,
+    /// What is not in the spool yet.
+    text: String,
+    spooled: Option<(Slot, u64)>,
+}
+
+impl Growing {
+    pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
+        Self { engine: PlainArc::clone(engine), text: String::new(), spooled: None }
+    }
+
+    /// # Errors
+    /// When the disk has no room for it, or the answer becomes longer than a slot.
+    pub(crate) async fn push(&mut self, text: &str) -> Result<(), Fault> {
+        self.text.push_str(text);
+        if self.text.len() > GROWING_BYTES_MAX { self.spool().await } else { Ok(()) }
+    }
+
+    async fn spool(&mut self) -> Result<(), Fault> {
+        let (mut slot, at) = self.spooled.take().unwrap_or_else(|| (self.engine.spool.slot(), 0));
+        let text = std::mem::take(&mut self.text);
+        let end = at + text.len() as u64;
+        if end > self.engine.spool.slot_bytes() {
+            return Err(Fault::Internal);
+        }
+        let write = move || slot.write(at, text.as_bytes()).map(|()| slot);
+        let slot = self.engine.run(write).await?.map_err(Fault::spool)?;
+        self.spooled = Some((slot, end));
+        Ok(())
+    }
+
+    /// The body of a response with all of it.
+    ///
+    /// # Errors
+    /// As of [`push`](Self::push).
+    pub(crate) async fn into_body(mut self) -> Result<ResponseBody, Fault> {
+        if self.spooled.is_some() {
+            self.spool().await?;
+        }
+        Ok(match self.spooled {
+            Some((slot, len)) => Spooled::new(&self.engine, slot, len).map_err(Into::into).boxed_unsync(),
+            None => full(self.text),
+        })
     }
 }
 

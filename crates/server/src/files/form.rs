@@ -1,6 +1,7 @@
 //! `multipart/form-data` into a folder: each file of the form becomes an object.
 
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
+use drystone_sync::PlainArc;
 use futures_util::TryStreamExt as _;
 use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -13,9 +14,11 @@ use super::object::{body_stream, now_ns};
 use super::understood::single;
 use super::{Error, Files, headers};
 use crate::access::{Right, Who};
+use crate::answer::Growing;
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::meta;
-use crate::route::{full, text};
+use crate::route::{ResponseBody, text};
 use crate::server::Answer;
 use crate::unread::RequestBody;
 use crate::upload::Upload;
@@ -28,12 +31,33 @@ struct Stored {
     etag: String,
 }
 
-#[derive(Serialize)]
+/// What became of a form, as JSON: `stored`, and `error`, if it ended before the form did. What is in `stored` is stored all the
+/// same.
 struct Report {
-    stored: Vec<Stored>,
-    /// Why it ended before the form did. What is in `stored` is stored all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
+    text: Growing,
+    is_empty: bool,
+}
+
+impl Report {
+    fn new(engine: &PlainArc<Engine>) -> Self {
+        Self { text: Growing::new(engine), is_empty: true }
+    }
+
+    async fn push(&mut self, stored: &Stored) -> Result<(), Fault> {
+        let before = if std::mem::replace(&mut self.is_empty, false) { "{\"stored\":[" } else { "," };
+        self.text.push(before).await?;
+        self.text.push(&serde_json::to_string(stored).map_err(|_| Fault::Internal)?).await
+    }
+
+    async fn into_body(mut self, error: Option<String>) -> Result<ResponseBody, Fault> {
+        self.text.push("]").await?;
+        if let Some(error) = error {
+            let error = serde_json::to_string(&error).map_err(|_| Fault::Internal)?;
+            self.text.push(&format!(",\"error\":{error}")).await?;
+        }
+        self.text.push("}").await?;
+        self.text.into_body().await
+    }
 }
 
 impl Files {
@@ -56,7 +80,7 @@ impl Files {
                 .call(move |store: &Store| store.list(&bucket, "", std::ops::Bound::Unbounded, 1))
                 .await?;
         }
-        let mut report = Report { stored: Vec::new(), error: None };
+        let mut report = Report::new(&self.engine);
         let mut failed = None;
         loop {
             let file = match form.next_file().await {
@@ -67,8 +91,13 @@ impl Files {
                     break;
                 }
             };
-            match self.form_file(file, &writer, &bucket, &prefix).await {
-                Ok(stored) => report.stored.push(stored),
+            let stored = self.form_file(file, &writer, &bucket, &prefix).await;
+            let reported = match stored {
+                Ok(stored) => report.push(&stored).await.map_err(Error::from),
+                Err(error) => Err(error),
+            };
+            match reported {
+                Ok(()) => {}
                 Err(error) => {
                     failed = Some(error);
                     break;
@@ -76,14 +105,14 @@ impl Files {
             }
         }
         let mut status = StatusCode::CREATED;
-        let mut is_last = false;
+        let (mut is_last, mut why) = (false, None);
         if let Some(error) = failed {
-            if report.stored.is_empty() {
+            if report.is_empty {
                 return Err(error);
             }
             is_last = matches!(error, Error::Fault(Fault::TooSlow(_) | Fault::MadeWay));
-            (status, report.error) = (StatusCode::MULTI_STATUS, Some(error.to_string()));
-        } else if report.stored.is_empty() {
+            (status, why) = (StatusCode::MULTI_STATUS, Some(error.to_string()));
+        } else if report.is_empty {
             return Err(bad_request("the form has no file in it".into()));
         }
         if status == StatusCode::CREATED && accepts_html(&head.headers) {
@@ -92,8 +121,7 @@ impl Files {
             headers::insert(response.headers_mut(), LOCATION, head.uri.path());
             return Ok(response);
         }
-        let json = serde_json::to_string(&report).map_err(|_| Fault::Internal)?;
-        let mut response = Response::new(full(json));
+        let mut response = Response::new(report.into_body(why).await?);
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if is_last {
