@@ -1,6 +1,6 @@
 //! Opens descriptors, each in a function that says so, says which, and waits until its input ends. The tests of `--stacks` run it.
 //!
-//! `named_opener each|threads|again|children|exec-in-thread|accept|loop COUNT|without CALL COMMAND…`
+//! `named_opener each|threads|again|children|exec-in-thread|accept|told|loop COUNT|without CALL COMMAND…`
 
 #![allow(unsafe_code, reason = "a few calls that have no safe wrapper: each says why it may be made")]
 
@@ -49,6 +49,7 @@ fn main() -> Outcome<()> {
             say(&format!("listens at {}", listener.local_addr()?));
             vec![tell("accepts_a_connection", accepts_a_connection(&listener)?), keep(listener)]
         }
+        ["told"] => return opens_when_told(),
         ["loop", count] => return opens_in_a_loop(count.parse()?),
         ["without", call, program, ref rest @ ..] => {
             refuse(call)?;
@@ -198,6 +199,29 @@ fn io_uring() -> io::Result<OwnedFd> {
     }
     // SAFETY: it is new, so nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// For each line of its input one more is opened, by a thread that was there before; another thread is never at rest, and one waits for
+/// ever.
+fn opens_when_told() -> Outcome<()> {
+    thread::spawn(|| {
+        loop {
+            black_box(rustix::process::getppid());
+        }
+    });
+    thread::spawn(thread::park);
+    say("ready");
+    for line in io::stdin().lines() {
+        match line?.as_str() {
+            "thread" => {
+                let open = || opens_in_a_thread().map_err(|error| error.to_string());
+                let fd = thread::spawn(open).join().expect("it does not panic")?;
+                tell("opens_in_a_thread", fd)
+            }
+            _ => tell("opens_a_file", opens_a_file()?),
+        };
+    }
+    Ok(())
 }
 
 /// Four at once.

@@ -3,11 +3,13 @@
 //! One thread. [`run`] belongs into a `main` that has called [`exec_stage`](crate::run::exec_stage) first.
 
 mod arguments;
+mod attached_watch;
 mod clock;
 mod failure;
 mod launch;
 mod length;
 mod live;
+mod on_leak;
 mod outputs;
 mod stacks_seen;
 mod watch;

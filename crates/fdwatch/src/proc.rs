@@ -10,6 +10,7 @@
 //! - **No call waits for another machine.** A link is followed only where the mount table says that its file system is
 //!   local, and then asked with `AT_STATX_DONT_SYNC`.
 
+mod cgroup;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;

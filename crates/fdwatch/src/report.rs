@@ -6,7 +6,7 @@
 
 pub mod csv;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod html;
 pub mod json;
 mod markup;
@@ -21,6 +21,8 @@ pub mod svg;
 pub mod terminal;
 pub mod text;
 
+#[cfg(feature = "cli")]
+pub(crate) use phrase::verdict_word;
 #[cfg(any(test, fuzzing))]
 pub(crate) use printable::Printable;
 

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::length::parse_length;
@@ -62,8 +63,17 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct WatchArgs {
     /// A pid, or the name of a program: its comm, executable or argv[0]
-    #[arg(required = true, value_name = "PID|NAME")]
+    #[arg(required_unless_present_any = ["matching", "cgroup", "unit"], value_name = "PID|NAME")]
     pub(super) targets: Vec<OsString>,
+    /// And processes with TEXT in their command line, its words joined by spaces (TEXT as it is, no pattern)
+    #[arg(long = "match", id = "matching", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) matching: Vec<String>,
+    /// And processes of a cgroup and of those below it: a folder of /sys/fs/cgroup, or a path as in /proc/PID/cgroup
+    #[arg(long, value_name = "PATH", value_parser = parse_absolute)]
+    pub(super) cgroup: Vec<PathBuf>,
+    /// And processes of a systemd unit (`nginx`, `nginx.service`), of the system or of a user
+    #[arg(long, value_name = "NAME", value_parser = parse_unit)]
+    pub(super) unit: Vec<String>,
     /// And all processes below them
     #[arg(long)]
     pub(super) tree: bool,
@@ -73,11 +83,25 @@ pub(super) struct WatchArgs {
     /// Wait for processes with the name instead of ending when there is none
     #[arg(long)]
     pub(super) wait: bool,
+    /// Stop as soon as this is the verdict, with its exit code; --duration is the limit
+    #[arg(long, value_name = "VERDICT")]
+    pub(super) until: Option<Until>,
+    /// Say which call stacks opened what is opened from now on: attaches to the processes (x86-64 and aarch64), which makes each of
+    /// their system calls slower until the watch ends
+    #[arg(long)]
+    pub(super) stacks: bool,
     /// No live view, only what is said at the end
     #[arg(long)]
     pub(super) no_live: bool,
     #[command(flatten)]
     pub(super) common: CommonArgs,
+}
+
+/// What a watch can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Until {
+    /// Something leaks.
+    Leaking,
 }
 
 #[derive(Args, Debug)]
@@ -124,6 +148,10 @@ pub(super) struct CommonArgs {
     /// The graphs alone, written at the end
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
+    /// Run COMMAND with `sh -c` each time the verdict becomes leaking, for 30 s at most; $FDWATCH_PID, $FDWATCH_NAME and others (see the
+    /// documentation) say what leaks
+    #[arg(long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) on_leak: Option<String>,
     /// Answer Prometheus at this address below /metrics (a port alone: on 127.0.0.1)
     #[arg(long, value_name = "ADDRESS")]
     pub(super) prometheus: Option<String>,
@@ -137,6 +165,25 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
         return Err(format!("{text} is too short: counting itself takes time; 10ms is the least"));
     }
     Ok(interval)
+}
+
+fn parse_absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(format!("`{text}` does not begin with a slash: give /sys/fs/cgroup/… or a path as in /proc/PID/cgroup"))
+}
+
+/// As systemd has it: a name without a known ending is a service.
+fn parse_unit(text: &str) -> Result<String, String> {
+    const ENDINGS: [&str; 6] = ["service", "socket", "slice", "scope", "mount", "swap"];
+    let is_name = !text.is_empty() && !text.contains(['/', '\0', '\n']);
+    if !is_name {
+        return Err(format!("`{}` is no name of a unit", text.escape_debug()));
+    }
+    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending));
+    Ok(if has_ending { text.to_owned() } else { format!("{text}.service") })
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {
@@ -168,6 +215,14 @@ mod tests {
             "1 --max-rate nan",
             "1 --max-rate -1",
             "1 --fail-over x",
+            "1 --until steady",
+            "--match=",
+            "--cgroup system.slice",
+            "--unit a/b",
+            "--unit=",
+            "--wait",
+            "1 --on-leak=",
+            "run --until leaking -- true",
             "run",
             "run --stacks",
             "run --tree -- true",
@@ -181,6 +236,15 @@ mod tests {
         let cli = parsed("--tree -- run").unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.watch.targets, ["run"]);
+    }
+
+    #[test]
+    fn a_watch_needs_no_name_where_something_else_says_what_is_meant() {
+        for arguments in ["--match x", "--cgroup /a", "--unit a", "1 --match x --match y"] {
+            assert!(parsed(arguments).is_ok(), "{arguments}");
+        }
+        let unit = |name: &str| parsed(&format!("--unit {name}")).unwrap().watch.unit;
+        assert_eq!([unit("nginx"), unit("a.b"), unit("x.scope")].concat(), ["nginx.service", "a.b.service", "x.scope"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and one that ended.
-pub(super) fn leaking() -> Report {
+pub(crate) fn leaking() -> Report {
     let verdict = Verdict::Leaking { per_second: 1.016, limit_in: Some(Duration::from_secs(90)) };
     Report {
         started_unix_ms: 1_795_733_341_000,
@@ -23,7 +23,7 @@ pub(super) fn leaking() -> Report {
 }
 
 /// Nothing was found, or nothing yet.
-pub(super) fn empty() -> Report {
+pub(crate) fn empty() -> Report {
     Report {
         started_unix_ms: 0,
         elapsed: Duration::ZERO,

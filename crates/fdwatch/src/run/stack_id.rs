@@ -21,3 +21,14 @@ pub struct StackLosses {
     /// Programs of another architecture that were started (32 bits): their calls are not traced.
     pub foreign_programs: u64,
 }
+
+/// What was left after some stops were handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// There are more.
+    Some,
+    /// None for now.
+    All,
+    /// Nothing is traced.
+    Nothing,
+}

@@ -11,6 +11,9 @@
 //!   get none either unless we may trace those: the kernel's rule for what is traced.
 //! - It cannot be debugged or traced by anything else meanwhile.
 //!
+//! A process that ran before us has no filter, and none can be put before it from outside without staying there for ever. Attached to
+//! it (`stacks/attach.rs`), we stop it at *every* system call instead, and let it go on unharmed when we leave.
+//!
 //! # What it does not see
 //! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)` or through io_uring, and those of
 //!   32-bit programs: they have no stack, never a wrong one, unless their number had another creator before.
@@ -20,6 +23,7 @@
 //!
 //! Everything kept is bounded; [`StackLosses`] says what found no room.
 
+mod attach;
 mod creators;
 mod filter;
 mod image;
@@ -35,7 +39,7 @@ mod seccomp;
 mod tracees;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::rc::Rc;
@@ -43,6 +47,7 @@ use std::rc::Rc;
 pub(super) use permission::check;
 pub(super) use seccomp::install_filter;
 
+use self::attach::Way;
 use self::creators::Creators;
 use self::filter::Outcome;
 use self::image::{Image, WalkCache};
@@ -76,6 +81,9 @@ pub struct Stacks {
     names: Names,
     cache: WalkCache,
     foreign_programs: u64,
+    way: Way,
+    /// Threads that are let go when they stop next.
+    releasing: HashSet<i32>,
 }
 
 /// The code of a process, shared after a fork.
@@ -93,10 +101,14 @@ impl Stacks {
     pub(super) fn seize(pid: u32) -> Result<Self, StacksError> {
         let tid = pid.cast_signed();
         ptrace::seize(tid).map_err(permission::refused)?;
-        let mut tracees = Tracees::default();
-        tracees.process(tid);
-        Ok(Self {
-            tracees,
+        let mut stacks = Self::new(Way::Filter);
+        stacks.tracees.process(tid);
+        Ok(stacks)
+    }
+
+    fn new(way: Way) -> Self {
+        Self {
+            tracees: Tracees::default(),
             images: HashMap::new(),
             creators: Creators::default(),
             interner: Interner::default(),
@@ -104,7 +116,9 @@ impl Stacks {
             names: Names::default(),
             cache: WalkCache::new(),
             foreign_programs: 0,
-        })
+            way,
+            releasing: HashSet::new(),
+        }
     }
 
     /// Which stack opened each of `fds`, all of them open in that process now. Those with no known creator are left out.
@@ -155,10 +169,16 @@ impl Stacks {
     /// A tracee has stopped: takes note and lets it go on, as its signals want. Errors mean that it was killed meanwhile.
     pub(super) fn stopped(&mut self, tid: i32, status: i32) {
         let (event, signal) = (status >> 16, status >> 8 & 0xff);
+        if self.way == Way::Leaving || self.releasing.remove(&tid) {
+            return self.let_go(tid, event, signal);
+        }
         let done = match event {
             EVENT_STOP if STOPPING.contains(&signal) => ptrace::leave_stopped(tid),
             0 if signal == END_OF_CALL => {
-                self.call_ended(tid);
+                match self.way {
+                    Way::Filter | Way::Leaving => self.call_ended(tid),
+                    Way::EveryCall => self.call_stopped(tid),
+                }
                 self.go_on(tid, 0)
             }
             0 => self.go_on(tid, signal),
@@ -173,6 +193,7 @@ impl Stacks {
 
     /// A thread or a process has ended.
     pub(super) fn ended(&mut self, tid: i32) {
+        self.releasing.remove(&tid);
         if let Some(process) = self.tracees.remove(tid) {
             self.creators.forget(process);
             self.images.remove(&process);
@@ -180,7 +201,8 @@ impl Stacks {
     }
 
     fn go_on(&self, tid: i32, signal: i32) -> io::Result<()> {
-        let how = if self.tracees.is_in_call(tid) { Resume::ToEndOfCall } else { Resume::Run };
+        let stops_next = self.way == Way::EveryCall || self.tracees.is_in_call(tid);
+        let how = if stops_next { Resume::ToEndOfCall } else { Resume::Run };
         ptrace::resume(tid, how, signal)
     }
 
