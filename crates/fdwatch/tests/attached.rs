@@ -132,7 +132,7 @@ fn what_is_opened_from_then_on_is_known_by_its_function() {
 #[test]
 fn every_end_of_the_watch_leaves_the_process_running() {
     let mut opener = Opener::start();
-    for name in ["INT", "TERM", "HUP", "QUIT", "KILL", "SEGV"] {
+    for name in ["INT", "TERM", "HUP", "QUIT", "KILL", "ABRT"] {
         let watch = Watch::start(opener.pid(), &[]);
         opener.open("main");
         assert!(!opener.is_let_go(), "it is traced");
