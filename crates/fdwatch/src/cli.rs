@@ -5,6 +5,7 @@
 mod arguments;
 mod attached_watch;
 mod clock;
+mod compare;
 mod failure;
 mod launch;
 mod length;
@@ -36,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         None => watch::run(&cli.watch),
         Some(Command::Run(run)) => launch::run(&run),
+        Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man { folder }) => man(&folder),
     };

@@ -47,7 +47,7 @@ mod watcher;
 pub use descriptor::{Descriptor, Kind, Socket};
 pub use error::Error;
 pub use group::pattern;
-pub use proc::{LOOK_DESCRIPTORS, Target, parse};
+pub use proc::{Bound, Ceiling, LOOK_DESCRIPTORS, Target, parse};
 pub use process_key::ProcessKey;
 pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
 pub use series::Series;

@@ -26,6 +26,13 @@ Exit codes: those of the command, 128+N if signal N killed it, 127 if it was not
 Where the command itself ended with 0 and --check, --fail-over or --max-rate was given: 1 if it leaked, 2 if it came near a \
 limit.";
 
+const COMPARE_EXIT_CODES: &str = "\
+Exit codes:
+  0   nothing grew by more than --allow
+  1   something did
+  64  wrong usage
+  74  a file could not be read, or is no recording";
+
 /// Watches the file descriptors of processes: how many, what they are, how fast they grow, when the limit is hit.
 #[derive(Parser, Debug)]
 #[command(
@@ -48,6 +55,9 @@ pub(super) enum Command {
     /// Start a command and watch it and everything it starts
     #[command(after_help = RUN_EXIT_CODES)]
     Run(RunArgs),
+    /// Say what grew between two recordings that --json has made
+    #[command(after_help = COMPARE_EXIT_CODES)]
+    Compare(CompareArgs),
     /// Write completions for a shell to standard output
     Completions {
         /// Which shell
@@ -95,6 +105,17 @@ pub(super) struct WatchArgs {
     pub(super) no_live: bool,
     #[command(flatten)]
     pub(super) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CompareArgs {
+    /// The recording of before; of each, the last count is taken
+    pub(super) before: PathBuf,
+    /// The recording of after
+    pub(super) after: PathBuf,
+    /// Growth of so many descriptors of a kind and pattern is put up with
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) allow: u64,
 }
 
 /// What a watch can wait for.

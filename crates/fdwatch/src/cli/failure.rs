@@ -25,6 +25,10 @@ pub(super) enum Failure {
     Stacks(#[source] StacksError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("{what} is no recording of `fdwatch --json`: {why}")]
+    Recording { what: String, why: String },
+    #[error("{what} cannot be read")]
+    Input { what: String, source: io::Error },
     #[error("{what} cannot be written")]
     Output { what: String, source: io::Error },
     #[error("cannot {what}")]
@@ -49,6 +53,7 @@ impl Failure {
             // Whoever reads has seen enough.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Watch(_) | Self::Output { .. } | Self::System { .. } => IO,
+            Self::Input { .. } | Self::Recording { .. } => IO,
         }
     }
 

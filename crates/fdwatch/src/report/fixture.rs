@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report, StackCount, Trend,
+    Bound, Ceiling, Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report, StackCount, Trend,
     Verdict,
 };
 
@@ -65,6 +65,7 @@ fn leaking_process(verdict: Verdict) -> ProcessReport {
         count: Some(count),
         high_water: 813,
         limit: Some(1_024 - 120),
+        ceiling: Some(Ceiling { bound: Bound::InotifyInstances, used: 120, limit: 128 }),
         series: series(total),
         kinds,
         groups: vec![
@@ -86,6 +87,7 @@ fn nasty() -> ProcessReport {
         count: Some(40),
         high_water: 41,
         limit: Some(1_048_576),
+        ceiling: None,
         series: series(flat),
         kinds: vec![kind(Kind::File, flat)],
         groups: vec![group(Kind::File, b"/tmp/<script>alert(1)</script>", 40, -1, 0, 0.0, Vec::new())],
@@ -103,6 +105,7 @@ fn foreign() -> ProcessReport {
         count: None,
         high_water: 0,
         limit: None,
+        ceiling: None,
         series: Vec::new(),
         kinds: Vec::new(),
         groups: Vec::new(),

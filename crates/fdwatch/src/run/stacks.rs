@@ -17,7 +17,8 @@
 //! # What it does not see
 //! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)` or through io_uring, and those of
 //!   32-bit programs: they have no stack, never a wrong one, unless their number had another creator before.
-//! - Frames of interpreters and run-time compilers: a Python program shows the functions of the interpreter.
+//! - Frames of interpreters and run-time compilers that do not write `/tmp/perf-PID.map` (`stacks/made_code.rs`): a Python program
+//!   without `-X perf` shows the functions of the interpreter.
 //! - Processes that share a table of descriptors without being threads of one another: each is taken for its own.
 //! - A process started with CLONE_UNTRACED: its creating calls fail with ENOSYS.
 //!
@@ -28,6 +29,8 @@ mod creators;
 mod filter;
 mod image;
 mod interner;
+mod lines;
+mod made_code;
 mod maps;
 mod memory;
 mod modules;
@@ -52,6 +55,7 @@ use self::creators::Creators;
 use self::filter::Outcome;
 use self::image::{Image, WalkCache};
 use self::interner::Interner;
+use self::made_code::MadeCode;
 use self::memory::StackMemory;
 use self::modules::Modules;
 use self::names::Names;
@@ -78,6 +82,7 @@ pub struct Stacks {
     creators: Creators,
     interner: Interner,
     modules: Modules,
+    made: MadeCode,
     names: Names,
     cache: WalkCache,
     foreign_programs: u64,
@@ -113,6 +118,7 @@ impl Stacks {
             creators: Creators::default(),
             interner: Interner::default(),
             modules: Modules::default(),
+            made: MadeCode::default(),
             names: Names::default(),
             cache: WalkCache::new(),
             foreign_programs: 0,
@@ -126,14 +132,15 @@ impl Stacks {
         fds.iter().filter_map(|&fd| Some((fd, self.creators.of(pid, fd)?))).collect()
     }
 
-    /// The frames of each stack, innermost first: `FUNCTION+0x12 (FILE)`. Reads symbol tables; better asked once for many.
+    /// The frames of each stack, innermost first: `FUNCTION+0x12 at SOURCE:LINE (FILE)`, with those that were inlined into it before it.
+    /// Reads symbol tables and debug information; better asked once for many.
     pub fn describe(&mut self, stacks: &[StackId]) -> Vec<Vec<String>> {
         let frames = |id: &StackId| self.interner.frames(*id).unwrap_or_default().to_vec();
         let frames: Vec<_> = stacks.iter().map(frames).collect();
-        self.names.prepare(&frames.concat(), &self.modules);
+        self.names.prepare(&frames.concat(), &self.modules, &self.made);
         let named = |frames: &Vec<_>| match frames.as_slice() {
             [] => vec![format!("(one of too many different stacks: {} are kept)", interner::STACKS_MAX)],
-            frames => frames.iter().map(|frame| self.names.of(frame)).collect(),
+            frames => frames.iter().flat_map(|frame| self.names.of(frame)).collect(),
         };
         frames.iter().map(named).collect()
     }
@@ -163,6 +170,7 @@ impl Stacks {
             descriptors: self.creators.dropped(),
             files: self.modules.dropped(),
             foreign_programs: self.foreign_programs,
+            debug_files: self.names.debug_files_left_out(),
         }
     }
 
@@ -197,6 +205,7 @@ impl Stacks {
         if let Some(process) = self.tracees.remove(tid) {
             self.creators.forget(process);
             self.images.remove(&process);
+            self.made.forget(process);
         }
     }
 
@@ -244,11 +253,12 @@ impl Stacks {
     }
 
     fn walk(&mut self, tid: i32, process: u32, registers: &Registers) -> StackId {
-        let Self { images, modules, cache, interner, .. } = self;
+        let Self { images, modules, made, cache, interner, .. } = self;
+        let mut named = |address| made.at(process, address);
         let loaded = images.entry(process).or_insert_with(|| Loaded::of(process, modules, cache));
-        let mut walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache);
+        let mut walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache, &mut named);
         if walk.is_lost && loaded.is_renewed(process, modules, cache) {
-            walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache);
+            walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache, &mut named);
         }
         interner.intern(&walk.frames)
     }
@@ -278,6 +288,7 @@ impl Stacks {
         self.tracees.leave(tid);
         let Some(process) = self.tracees.process(tid) else { return };
         self.images.remove(&process);
+        self.made.forget(process);
         self.foreign_programs += u64::from(is_foreign(process));
         if !self.creators.is_empty(process)
             && let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd"))
