@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::failure::Failure;
-use super::stacks_seen::StacksSeen;
+use super::stacks_seen::{StacksSeen, tell_losses};
 use crate::run::{Attached, Events, StacksError};
 use crate::{ProcessKey, Report, Verdict};
 
@@ -62,6 +62,7 @@ impl AttachedWatch {
     pub(super) fn finish(self, report: &mut Report) {
         self.attached.detach();
         self.seen.describe(report, |stacks| self.attached.describe(stacks));
+        tell_losses(self.attached.losses());
         if self.left_out > 0 {
             eprintln!("fdwatch: no call stacks of {} more processes: {PROCESSES_MAX} are attached to", self.left_out);
         }

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::failure::Failure;
 use super::on_leak::OnLeak;
 use super::outputs::Outputs;
-use super::stacks_seen::StacksSeen;
+use super::stacks_seen::{StacksSeen, tell_losses};
 use super::watch::config;
 use crate::report::text;
 use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
@@ -118,6 +118,7 @@ impl Watched {
         let mut report = self.newest.take()?;
         if let Some(stacks) = child.stacks() {
             self.stacks.describe(&mut report, |ids| stacks.describe(ids));
+            tell_losses(stacks.losses());
         }
         Some(report)
     }

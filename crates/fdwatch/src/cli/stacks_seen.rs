@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::run::StackId;
+use crate::run::{StackId, StackLosses};
 use crate::{Kind, ProcessKey, Report, StackCount, group, snapshot};
 
 /// Stacks that are kept of a group.
@@ -92,6 +92,22 @@ impl StacksSeen {
             *sums.entry(stack).or_default() += count;
         }
         most(sums)
+    }
+}
+
+/// What a reader of the stacks has to know: where they are not complete.
+pub(super) fn tell_losses(losses: StackLosses) {
+    let StackLosses { stacks, descriptors, files, foreign_programs, debug_files } = losses;
+    for (count, what) in [
+        (stacks, "calls have no stack: there were too many different ones"),
+        (descriptors, "descriptors have no stack: there were too many"),
+        (files, "files have no unwind tables here: stacks through their code may be wrong"),
+        (foreign_programs, "programs of another architecture were not traced"),
+        (debug_files, "files have no lines: their debug information is larger than 128 MiB"),
+    ] {
+        if count > 0 {
+            eprintln!("fdwatch: {count} {what}");
+        }
     }
 }
 

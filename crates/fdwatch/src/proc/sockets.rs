@@ -133,8 +133,9 @@ mod tests {
 
     /// A line of `net/tcp` between two ports of this machine.
     fn line(local: u16, peer: u16, state: u8, inode: u64) -> String {
+        let to = if peer == 0 { "00000000" } else { "0100007F" };
         format!(
-            "   0: 0100007F:{local:04X} 0100007F:{peer:04X} {state:02X} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+            "   0: 0100007F:{local:04X} {to}:{peer:04X} {state:02X} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
         )
     }
 

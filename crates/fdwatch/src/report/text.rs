@@ -14,7 +14,7 @@ const PROCESSES_MAX: usize = 20;
 const GROUPS_MAX: usize = 5;
 /// Stacks of each group, and frames of each stack.
 const STACKS_MAX: usize = 2;
-const FRAMES_MAX: usize = 12;
+const FRAMES_MAX: usize = 24;
 const PATTERN_CHARS_MAX: usize = 72;
 const FRAME_CHARS_MAX: usize = 120;
 

@@ -254,6 +254,7 @@ impl Stacks {
 
     fn walk(&mut self, tid: i32, process: u32, registers: &Registers) -> StackId {
         let Self { images, modules, made, cache, interner, .. } = self;
+        made.begin_walk();
         let mut named = |address| made.at(process, address);
         let loaded = images.entry(process).or_insert_with(|| Loaded::of(process, modules, cache));
         let mut walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache, &mut named);

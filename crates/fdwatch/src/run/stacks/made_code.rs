@@ -2,7 +2,7 @@
 //!
 //! The file is the tracee's: it is looked for in its own view of the file system, opened only if it is a regular file of its user or of
 //! root, read as far as there is room, and believed only for code that belongs to no file. It grows while the process runs, so it is
-//! read on when an address is not found, less and less often where that does not help.
+//! read on when an address is not found, once for a walk at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -24,8 +24,6 @@ const NAME_BYTES_MAX: usize = 256;
 const PIECES_MAX: usize = 512 << 10;
 /// Bytes of names that are kept, each name once.
 const NAMES_BYTES_MAX: usize = 16 << 20;
-/// After so many addresses that were not found the file is read on, at most.
-const PATIENCE_MAX: u32 = 1024;
 
 /// A name that is known to the [`MadeCode`] it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +37,8 @@ pub(super) struct MadeCode {
     numbers: HashMap<Rc<[u8]>, MadeName>,
     pieces: usize,
     names_bytes: usize,
+    /// In this walk the file was looked at already.
+    has_looked: bool,
 }
 
 /// What is known of one.
@@ -46,29 +46,28 @@ pub(super) struct MadeCode {
 struct Map {
     /// By start: where it ends, and its name. No two overlap.
     pieces: BTreeMap<u64, (u64, MadeName)>,
+    /// Its number in the innermost namespace, which is its own.
+    own_pid: Option<u32>,
     /// Of the file.
     inode: u64,
     read: u64,
-    missed: u32,
-    patience: u32,
 }
 
 impl MadeCode {
+    pub(super) fn begin_walk(&mut self) {
+        self.has_looked = false;
+    }
+
     /// What the code at an address is called, which belongs to no file.
     pub(super) fn at(&mut self, process: u32, address: u64) -> Option<MadeName> {
-        let map = self.maps.entry(process).or_insert_with(|| Map { patience: 1, ..Map::default() });
+        let map = self.maps.entry(process).or_default();
         if let Some(name) = map.at(address) {
             return Some(name);
         }
-        map.missed += 1;
-        if map.missed < map.patience {
+        if std::mem::replace(&mut self.has_looked, true) || !self.read_on(process) {
             return None;
         }
-        map.missed = 0;
-        let has_grown = self.read_on(process);
-        let map = self.maps.get_mut(&process)?;
-        map.patience = if has_grown { 1 } else { (map.patience * 2).min(PATIENCE_MAX) };
-        map.at(address)
+        self.maps.get(&process)?.at(address)
     }
 
     pub(super) fn name(&self, name: MadeName) -> &[u8] {
@@ -84,7 +83,10 @@ impl MadeCode {
 
     /// Whether there was more to read.
     fn read_on(&mut self, process: u32) -> bool {
-        open_map(process).is_some_and(|file| self.read_file(process, file))
+        let Some(map) = self.maps.get_mut(&process) else { return false };
+        map.own_pid = map.own_pid.or_else(|| own_pid_of(&status_of(process)?));
+        let file = map.own_pid.and_then(|own_pid| open_map(process, own_pid));
+        file.is_some_and(|file| self.read_file(process, file))
     }
 
     fn read_file(&mut self, process: u32, mut file: File) -> bool {
@@ -169,14 +171,12 @@ impl Map {
 }
 
 /// The file of a process, if it can be believed. Links lead nowhere but within the process's own root.
-fn open_map(process: u32) -> Option<File> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let (own_pid, user) = numbers_of(&status)?;
+fn open_map(process: u32, own_pid: u32) -> Option<File> {
     let root = openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("tmp/perf-{own_pid}.map");
     let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
-    believable(File::from(file), user)
+    believable(File::from(file), user_of(&status_of(process)?)?)
 }
 
 fn believable(file: File, user: u32) -> Option<File> {
@@ -184,12 +184,22 @@ fn believable(file: File, user: u32) -> Option<File> {
     (metadata.is_file() && (metadata.uid() == user || metadata.uid() == 0)).then_some(file)
 }
 
-/// The pid in the innermost namespace, which is the process's own, and its effective user.
-fn numbers_of(status: &str) -> Option<(u32, u32)> {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    let own_pid = field("NSpid:").or_else(|| field("Pid:"))?.split_whitespace().next_back()?.parse().ok()?;
-    let user = field("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
-    Some((own_pid, user))
+fn status_of(process: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{process}/status")).ok()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
+}
+
+fn own_pid_of(status: &str) -> Option<u32> {
+    let pids = field(status, "NSpid:").or_else(|| field(status, "Pid:"))?;
+    pids.split_whitespace().next_back()?.parse().ok()
+}
+
+/// The effective one.
+fn user_of(status: &str) -> Option<u32> {
+    field(status, "Uid:")?.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -206,7 +216,7 @@ mod tests {
     impl Written {
         fn new() -> Self {
             let mut made = MadeCode::default();
-            made.maps.insert(1, Map { patience: 1, ..Map::default() });
+            made.maps.insert(1, Map::default());
             Self { made, file: tempfile::NamedTempFile::new().unwrap() }
         }
 
@@ -283,8 +293,7 @@ mod tests {
     #[test]
     fn the_innermost_pid_and_the_effective_user_count() {
         let status = "Name:\ta\nPid:\t70\nUid:\t1\t2\t3\t4\nNSpid:\t70\t7\n";
-        assert_eq!(numbers_of(status), Some((7, 2)));
-        assert_eq!(numbers_of("Pid:\t70\nUid:\t1\t2\n"), Some((70, 2)));
-        assert_eq!(numbers_of("Pid:\t70\n"), None);
+        assert_eq!((own_pid_of(status), user_of(status)), (Some(7), Some(2)));
+        assert_eq!((own_pid_of("Pid:\t70\nUid:\t1\n"), user_of("Pid:\t70\nUid:\t1\n")), (Some(70), None));
     }
 }
