@@ -82,7 +82,9 @@ fn of_socket(socket: &Socket) -> Vec<u8> {
         "unix" | "netlink" => socket.local.clone(),
         _ if socket.peer.is_empty() && is_chosen(local) && socket.state != "listen" => String::new(),
         _ if socket.peer.is_empty() => socket.local.clone(),
-        _ if socket.is_to_listener || (is_chosen(peer) && !is_chosen(local)) => format!("on {}", socket.local),
+        _ if socket.is_to_listener || (is_chosen(peer) && !is_chosen(local)) => {
+            format!("on {}", socket.local)
+        }
         _ => socket.peer.clone(),
     };
     if end.is_empty() { start.into_bytes() } else { format!("{start} {end}").into_bytes() }

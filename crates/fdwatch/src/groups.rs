@@ -298,7 +298,8 @@ mod tests {
         kinds.sort();
         assert_eq!(kinds, [Kind::File, Kind::DeletedFile]);
         assert_eq!(reports.len(), PATTERNS_MAX + 2);
-        let of = |kind| reports.iter().filter(|group| group.kind == kind).map(|group| group.count).sum::<u32>();
+        let of =
+            |kind| reports.iter().filter(|group| group.kind == kind).map(|group| group.count).sum::<u32>();
         assert_eq!((of(Kind::File), of(Kind::DeletedFile)), (100, 100));
     }
 }

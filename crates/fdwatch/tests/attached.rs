@@ -51,7 +51,9 @@ impl Opener {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         tasks.flatten().all(|task| {
             let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            status.contains("TracerPid:\t0\n") && !status.contains("State:\tt") && !status.contains("State:\tT")
+            status.contains("TracerPid:\t0\n")
+                && !status.contains("State:\tt")
+                && !status.contains("State:\tT")
         })
     }
 }
@@ -124,7 +126,10 @@ fn what_is_opened_from_then_on_is_known_by_its_function() {
     let (code, report, errors) = watch.end_by("INT");
     assert_eq!(code, Some(0), "{errors}");
     assert!(report.contains("3 opened by") && report.contains("named_opener::opens_a_file+"), "{report}");
-    assert!(report.contains("2 opened by") && report.contains("named_opener::opens_in_a_thread+"), "{report}");
+    assert!(
+        report.contains("2 opened by") && report.contains("named_opener::opens_in_a_thread+"),
+        "{report}"
+    );
     assert!(opener.is_let_go());
     opener.open("after");
 }
@@ -183,7 +188,8 @@ fn a_watch_whose_output_is_not_read_does_not_stop_the_process() {
     let mut line = String::new();
     BufReader::new(watch.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
     let pid = watch.id();
-    let is_waiting = || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"));
+    let is_waiting =
+        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"));
     until("its output is full", is_waiting);
     for _ in 0..20 {
         opener.open("main");

@@ -232,7 +232,10 @@ fn processes_are_found_by_their_command_line() {
     let pids: Vec<_> = last["processes"].as_array().unwrap().iter().map(|process| &process["pid"]).collect();
     assert_eq!(pids, [&Value::from(opener.pid().parse::<u32>().unwrap())]);
     for (arguments, said) in [
-        (["--match", "no such text anywhere\n"], "no process has `no such text anywhere\\n` in its command line"),
+        (
+            ["--match", "no such text anywhere\n"],
+            "no process has `no such text anywhere\\n` in its command line",
+        ),
         (["--cgroup", "/no/such/group"], "no process is in the cgroup /no/such/group"),
         (["--unit", "no-such-unit"], "no process is in the unit no-such-unit.service"),
     ] {
@@ -248,12 +251,13 @@ fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
     let said = folder.path().join("said");
     let mut opener = Opener::start(Path::new("Cargo.toml"));
     let command = format!("echo \"$FDWATCH_VERDICT $FDWATCH_PID $FDWATCH_KIND\" >> {}", said.display());
-    let mut watch = fdwatch(&[&opener.pid(), "--until", "leaking", "--duration", "10m", "--on-leak", &command])
-        .args(["--interval", "10ms", "--warm-up", "0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut watch =
+        fdwatch(&[&opener.pid(), "--until", "leaking", "--duration", "10m", "--on-leak", &command])
+            .args(["--interval", "10ms", "--warm-up", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
     // One at a time, so that it is a leak and no jump.
     for fd in 20..900 {
         if watch.try_wait().unwrap().is_some() {

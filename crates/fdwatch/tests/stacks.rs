@@ -164,7 +164,8 @@ fn functions_of_python_are_known_where_it_names_them() {
             .status();
         asked.is_ok_and(|status| status.success())
     };
-    let Some(python) = ["python3", "python3.12", "python3.13", "python3.14"].into_iter().find(names_its_functions)
+    let Some(python) =
+        ["python3", "python3.12", "python3.13", "python3.14"].into_iter().find(names_its_functions)
     else {
         eprintln!("SKIPPED: it takes Python 3.12 or later");
         return;

@@ -193,7 +193,9 @@ fn parse_absolute(text: &str) -> Result<PathBuf, String> {
     if path.is_absolute() {
         return Ok(path);
     }
-    Err(format!("`{text}` does not begin with a slash: give /sys/fs/cgroup/… or a path as in /proc/PID/cgroup"))
+    Err(format!(
+        "`{text}` does not begin with a slash: give /sys/fs/cgroup/… or a path as in /proc/PID/cgroup"
+    ))
 }
 
 /// As systemd has it: a name without a known ending is a service.
@@ -265,7 +267,10 @@ mod tests {
             assert!(parsed(arguments).is_ok(), "{arguments}");
         }
         let unit = |name: &str| parsed(&format!("--unit {name}")).unwrap().watch.unit;
-        assert_eq!([unit("nginx"), unit("a.b"), unit("x.scope")].concat(), ["nginx.service", "a.b.service", "x.scope"]);
+        assert_eq!(
+            [unit("nginx"), unit("a.b"), unit("x.scope")].concat(),
+            ["nginx.service", "a.b.service", "x.scope"]
+        );
     }
 
     #[test]

@@ -64,10 +64,16 @@ impl AttachedWatch {
         self.seen.describe(report, |stacks| self.attached.describe(stacks));
         tell_losses(self.attached.losses());
         if self.left_out > 0 {
-            eprintln!("fdwatch: no call stacks of {} more processes: {PROCESSES_MAX} are attached to", self.left_out);
+            eprintln!(
+                "fdwatch: no call stacks of {} more processes: {PROCESSES_MAX} are attached to",
+                self.left_out
+            );
         }
         if let Some(refused) = &self.refused {
-            eprintln!("fdwatch: no call stacks of some processes that came later: {}", Failure::with_causes(refused));
+            eprintln!(
+                "fdwatch: no call stacks of some processes that came later: {}",
+                Failure::with_causes(refused)
+            );
         }
     }
 

@@ -55,7 +55,12 @@ struct Change {
 pub(super) fn run(arguments: &CompareArgs) -> Result<u8, Failure> {
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let changes = grown(&groups(&before), &groups(&after), arguments.allow);
-    let told = tell(&mut io::stdout().lock(), &changes, arguments.allow, [&before, &after].map(|count| count.elapsed_ms));
+    let told = tell(
+        &mut io::stdout().lock(),
+        &changes,
+        arguments.allow,
+        [&before, &after].map(|count| count.elapsed_ms),
+    );
     told.map_err(|error| Failure::output("standard output", error))?;
     Ok(u8::from(!changes.is_empty()))
 }
@@ -125,7 +130,11 @@ fn tell(out: &mut impl Write, changes: &[Change], allow: u64, elapsed_ms: [u64; 
     writeln!(out, "GREW{by}: {kinds} of descriptors.")?;
     for Change { group: (name, kind, pattern), before, after } in changes.iter().take(TOLD_MAX) {
         let (name, pattern) = (shown(name), shown(pattern));
-        writeln!(out, "    {:>+7} {kind:<12} {pattern} ({before} → {after}, {name})", i128::from(after - before))?;
+        writeln!(
+            out,
+            "    {:>+7} {kind:<12} {pattern} ({before} → {after}, {name})",
+            i128::from(after - before)
+        )?;
     }
     if changes.len() > TOLD_MAX {
         writeln!(out, "    and {} more", changes.len() - TOLD_MAX)?;
@@ -167,9 +176,11 @@ mod tests {
         second.groups[0].count = 5;
         second.groups[1].count = 2;
         after.processes.push(second);
-        let [before, after] = [&before, &after].map(|report| groups(&count_of(&recorded(&[report])).unwrap()));
+        let [before, after] =
+            [&before, &after].map(|report| groups(&count_of(&recorded(&[report])).unwrap()));
         let changes = grown(&before, &after, 0);
-        let growths: Vec<_> = changes.iter().map(|change| (change.group.1.as_str(), change.after - change.before)).collect();
+        let growths: Vec<_> =
+            changes.iter().map(|change| (change.group.1.as_str(), change.after - change.before)).collect();
         assert_eq!(growths, [("socket", 12), ("deleted-file", 2)]);
         assert_eq!(grown(&before, &after, 11).len(), 1);
         assert_eq!(grown(&before, &after, 12), []);

@@ -43,7 +43,8 @@ struct Running {
 pub(super) fn is_leaking(report: &Report) -> bool {
     matches!(report.verdict, Verdict::Leaking { .. })
         || report.processes.iter().any(|process| {
-            process.trend.is_leak && matches!(process.verdict, Verdict::Leaking { .. } | Verdict::NearLimit { .. })
+            process.trend.is_leak
+                && matches!(process.verdict, Verdict::Leaking { .. } | Verdict::NearLimit { .. })
         })
 }
 
@@ -63,7 +64,8 @@ impl OnLeak {
             self.say("the command of --on-leak is still running, and is not started again");
             return Ok(());
         }
-        self.running = Some(start(command, self.is_silent, report).map_err(Failure::system("start --on-leak"))?);
+        self.running =
+            Some(start(command, self.is_silent, report).map_err(Failure::system("start --on-leak"))?);
         Ok(())
     }
 
@@ -88,7 +90,10 @@ impl OnLeak {
             self.running = None;
         } else if running.deadline <= Instant::now() {
             self.kill();
-            self.say(format_args!("the command of --on-leak took longer than {} s and was killed", TIME_MAX.as_secs()));
+            self.say(format_args!(
+                "the command of --on-leak took longer than {} s and was killed",
+                TIME_MAX.as_secs()
+            ));
         }
     }
 
@@ -161,7 +166,9 @@ fn facts(report: &Report) -> Vec<(&'static str, OsString)> {
         Some(Verdict::Leaking { limit_in, .. }) => limit_in,
         _ => None,
     };
-    let bytes = |bytes: &[u8]| OsStr::from_bytes(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).to_owned();
+    let bytes = |bytes: &[u8]| {
+        OsStr::from_bytes(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).to_owned()
+    };
     facts.extend([
         ("FDWATCH_PID", text(process.map(|process| process.key.pid.to_string()))),
         ("FDWATCH_NAME", process.map(|process| bytes(&process.name)).unwrap_or_default()),
@@ -184,7 +191,10 @@ mod tests {
     /// A folder, and a hook that writes a line into a file there each time.
     fn counting() -> (tempfile::TempDir, OnLeak) {
         let folder = tempfile::tempdir().unwrap();
-        let line = format!("echo \"$FDWATCH_PID $FDWATCH_NAME $FDWATCH_KIND\" >> {}", folder.path().join("said").display());
+        let line = format!(
+            "echo \"$FDWATCH_PID $FDWATCH_NAME $FDWATCH_KIND\" >> {}",
+            folder.path().join("said").display()
+        );
         let hook = OnLeak::new(Some(&line), false);
         (folder, hook)
     }

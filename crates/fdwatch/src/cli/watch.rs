@@ -44,7 +44,8 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
         if is_over(tick, arguments, &clock, &report) {
             break report;
         }
-        let mut waited = Waited { outputs: &mut outputs, on_leak: &mut on_leak, live: live.as_ref(), report: &report };
+        let mut waited =
+            Waited { outputs: &mut outputs, on_leak: &mut on_leak, live: live.as_ref(), report: &report };
         let next = clock.next();
         if !waited.until(&mut events, next)? {
             break report;
@@ -74,7 +75,8 @@ fn targets(arguments: &WatchArgs) -> Vec<Target> {
 
 /// What nobody is, in words.
 fn named(arguments: &WatchArgs) -> String {
-    let names = arguments.targets.iter().map(|name| format!("is called `{}`", name.to_string_lossy().escape_debug()));
+    let names =
+        arguments.targets.iter().map(|name| format!("is called `{}`", name.to_string_lossy().escape_debug()));
     let matching =
         arguments.matching.iter().map(|text| format!("has `{}` in its command line", text.escape_debug()));
     let cgroups = arguments.cgroup.iter().map(|path| format!("is in the cgroup {}", path.display()));
@@ -143,7 +145,9 @@ impl Waited<'_> {
                 (event, metrics.is_some())
             };
             match event {
-                Event::Signal(caught) if caught.signal == Signal::WINCH.as_raw() => draw(self.live, self.report)?,
+                Event::Signal(caught) if caught.signal == Signal::WINCH.as_raw() => {
+                    draw(self.live, self.report)?;
+                }
                 // While processes are traced we do not stop: they would stop with us.
                 Event::Signal(caught) if [libc::SIGTSTP, libc::SIGTTOU].contains(&caught.signal) => {}
                 Event::Signal(_) => return Ok(false),

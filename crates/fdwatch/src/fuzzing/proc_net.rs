@@ -130,7 +130,8 @@ impl Plan {
                 let peer =
                     if peer.is_none(is_six) { String::new() } else { peer.address(is_six).to_string() };
                 let local = local.address(is_six).to_string();
-                let socket = Some(Socket { family, state, local, peer, is_to_listener: false }).filter(|_| !state.is_empty());
+                let socket = Some(Socket { family, state, local, peer, is_to_listener: false })
+                    .filter(|_| !state.is_empty());
                 (path, line.into_bytes(), inode, socket)
             }
             Self::Unix { listens, state, inode, name, is_stream } => {

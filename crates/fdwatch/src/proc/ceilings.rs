@@ -80,7 +80,8 @@ pub(crate) fn nearest_ceiling(
     if of_kind(Kind::Inotify).next().is_some() {
         let instances = of_kind(Kind::Inotify).count() as u64;
         add(Bound::InotifyInstances, instances, number_in(root, "sys/fs/inotify/max_user_instances"));
-        let watches = of_kind(Kind::Inotify).map(|fd| watches(process, fd, b"inotify ", &mut bytes_left)).sum();
+        let watches =
+            of_kind(Kind::Inotify).map(|fd| watches(process, fd, b"inotify ", &mut bytes_left)).sum();
         add(Bound::InotifyWatches, watches, number_in(root, "sys/fs/inotify/max_user_watches"));
     }
     if of_kind(Kind::Epoll).next().is_some() {

@@ -59,7 +59,9 @@ impl CgroupMember {
         let rest = rest_below(path, &mount.path).unwrap_or_default();
         let hierarchy = match &mount.options {
             None => Hierarchy::Two,
-            Some(options) => Hierarchy::One(options.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect()),
+            Some(options) => {
+                Hierarchy::One(options.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect())
+            }
         };
         Self::Below { hierarchy, path: trimmed(&[&*trimmed(&mount.root), rest].concat()) }
     }
@@ -147,9 +149,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(target: Target, expected: &[u32]) {
+    fn check(target: &Target, expected: &[u32]) {
         let fixture = fixture();
-        let mut names = Names::new(std::slice::from_ref(&target), &fixture.root());
+        let mut names = Names::new(std::slice::from_ref(target), &fixture.root());
         let found = pass(&fixture.root(), &mut names).unwrap();
         let named = found.processes.iter().filter(|process| process.is_named);
         let pids: Vec<u32> = named.map(|process| process.key.pid).collect();
@@ -162,27 +164,27 @@ mod tests {
 
     #[test]
     fn a_path_in_a_hierarchy_has_those_below_it() {
-        check(cgroup_of("/outer/a"), &[100]);
-        check(cgroup_of("/a"), &[101]);
-        check(cgroup_of("/a/"), &[101]);
-        check(cgroup_of("/outer"), &[100, 101, 102]);
-        check(cgroup_of("/nothing"), &[]);
+        check(&cgroup_of("/outer/a"), &[100]);
+        check(&cgroup_of("/a"), &[101]);
+        check(&cgroup_of("/a/"), &[101]);
+        check(&cgroup_of("/outer"), &[100, 101, 102]);
+        check(&cgroup_of("/nothing"), &[]);
     }
 
     #[test]
     fn a_folder_is_of_the_hierarchy_that_is_mounted_there() {
-        check(cgroup_of("/sys/fs/cgroup/unified/a"), &[100]);
-        check(cgroup_of("/sys/fs/cgroup/unified"), &[100, 101, 102]);
-        check(cgroup_of("/sys/fs/cgroup/memory/a"), &[101]);
-        check(cgroup_of("/sys/fs/cgroup/cpu/c/"), &[101]);
-        check(cgroup_of("/sys/fs/cgroup/cpu/a"), &[]);
+        check(&cgroup_of("/sys/fs/cgroup/unified/a"), &[100]);
+        check(&cgroup_of("/sys/fs/cgroup/unified"), &[100, 101, 102]);
+        check(&cgroup_of("/sys/fs/cgroup/memory/a"), &[101]);
+        check(&cgroup_of("/sys/fs/cgroup/cpu/c/"), &[101]);
+        check(&cgroup_of("/sys/fs/cgroup/cpu/a"), &[]);
     }
 
     #[test]
     fn a_unit_is_found_by_its_name_in_systemds_own_hierarchy() {
-        check(Target::Unit(b"x.service".to_vec()), &[103]);
-        check(Target::Unit(b"cgroup.service".to_vec()), &[104]);
-        check(Target::Unit(b"app.slice".to_vec()), &[104]);
-        check(Target::Unit(b"service".to_vec()), &[]);
+        check(&Target::Unit(b"x.service".to_vec()), &[103]);
+        check(&Target::Unit(b"cgroup.service".to_vec()), &[104]);
+        check(&Target::Unit(b"app.slice".to_vec()), &[104]);
+        check(&Target::Unit(b"service".to_vec()), &[]);
     }
 }

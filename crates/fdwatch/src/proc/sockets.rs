@@ -145,7 +145,8 @@ mod tests {
         fixture.put(&FakeProcess::default());
         let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
         // The listener is another process's; both ends of a connection are on this machine.
-        let table = [heading.into(), line(40000, 0, 10, 1), line(40000, 50000, 1, 2), line(50000, 40000, 1, 3)];
+        let table =
+            [heading.into(), line(40000, 0, 10, 1), line(40000, 50000, 1, 2), line(50000, 40000, 1, 3)];
         fixture.write(100, "net/tcp", table.concat().as_bytes());
         let process = Process::open(&fixture.root(), 100).unwrap();
         let wanted = |inode| Wanted { inode, fd: 3, is_first_table: true, tag: 0 };

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Bound, Ceiling, Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report, StackCount, Trend,
-    Verdict,
+    Bound, Ceiling, Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report,
+    StackCount, Trend, Verdict,
 };
 
 /// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and one that ended.

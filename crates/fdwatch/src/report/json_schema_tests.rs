@@ -41,7 +41,10 @@ impl Checker {
                 }
                 "type" => {
                     let types = wanted.as_array().cloned().unwrap_or_else(|| vec![wanted.clone()]);
-                    assert!(types.iter().any(|wanted| is_of(wanted, value)), "{name} is no {wanted}: {value}");
+                    assert!(
+                        types.iter().any(|wanted| is_of(wanted, value)),
+                        "{name} is no {wanted}: {value}"
+                    );
                 }
                 "anyOf" => {
                     let is_null = |schema: &&Value| schema["type"] == "null";
@@ -63,7 +66,8 @@ impl Checker {
                 "properties" => {
                     for (property, value) in value.as_object().unwrap() {
                         let full = format!("{name}.{property}");
-                        let schema = wanted.get(property).unwrap_or_else(|| panic!("{full} is not described"));
+                        let schema =
+                            wanted.get(property).unwrap_or_else(|| panic!("{full} is not described"));
                         self.value(&full, schema, value);
                         self.met.insert(full);
                     }
@@ -81,7 +85,9 @@ impl Checker {
     /// All that is described, in the same form.
     fn described(&self) -> BTreeSet<String> {
         let mut all = vec![("watch", &self.schema)];
-        all.extend(self.schema["$defs"].as_object().unwrap().iter().map(|(name, schema)| (name.as_str(), schema)));
+        all.extend(
+            self.schema["$defs"].as_object().unwrap().iter().map(|(name, schema)| (name.as_str(), schema)),
+        );
         let properties = all.into_iter().flat_map(|(name, schema)| {
             let properties = schema["properties"].as_object().into_iter().flatten();
             properties.map(move |(property, _)| format!("{name}.{property}"))

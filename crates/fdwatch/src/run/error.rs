@@ -102,7 +102,9 @@ pub enum StacksError {
         source: io::Error,
     },
     /// A process has one tracer at most.
-    #[error("process {pid} is traced already, by process {by} (a debugger, strace, or another fdwatch): end that first")]
+    #[error(
+        "process {pid} is traced already, by process {by} (a debugger, strace, or another fdwatch): end that first"
+    )]
     Traced {
         /// Which.
         pid: u32,

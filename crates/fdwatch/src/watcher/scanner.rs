@@ -1,7 +1,9 @@
 //! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes several ticks.
 
 use crate::groups::{Moment, SeriesPermits};
-use crate::proc::{Position, ProcRoot, Process, Seen, WATCHING_MAX, Wanted, find_sockets, nearest_ceiling, scan};
+use crate::proc::{
+    Position, ProcRoot, Process, Seen, WATCHING_MAX, Wanted, find_sockets, nearest_ceiling, scan,
+};
 use crate::{Error, Kind, ProcessKey};
 
 use super::watched::Watched;
@@ -84,7 +86,13 @@ impl Scanner {
         let process = &mut watched[index];
         process.begin_scan(count);
         self.last = Some(process.key);
-        let run = UnderWay { key: process.key, position: Position::default(), seen: 0, sockets: Vec::new(), watching: Vec::new() };
+        let run = UnderWay {
+            key: process.key,
+            position: Position::default(),
+            seen: 0,
+            sockets: Vec::new(),
+            watching: Vec::new(),
+        };
         Some((index, run))
     }
 }
@@ -118,7 +126,8 @@ impl UnderWay {
                     sockets.push(Wanted { inode, fd: found.fd, is_first_table, tag: 0 });
                 }
                 None => {
-                    let is_watching = found.is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
+                    let is_watching =
+                        found.is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
                     if is_watching && watching.len() < WATCHING_MAX {
                         watching.push((found.kind, found.fd));
                     }

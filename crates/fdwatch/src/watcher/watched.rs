@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::groups::{Groups, Moment, SeriesPermits};
 use crate::proc::{Counted, ProcRoot, Process, Tables, nearest_ceiling};
-use crate::{Ceiling, Error, Kind, Point, ProcessKey, ProcessReport, Series, Terms, Trend, Verdict, verdict_of};
+use crate::{
+    Ceiling, Error, Kind, Point, ProcessKey, ProcessReport, Series, Terms, Trend, Verdict, verdict_of,
+};
 
 /// Limits and names may change at any time, and seldom do.
 const TICKS_PER_REFRESH: u32 = 64;

@@ -45,9 +45,18 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_is_none() {
-        for line in
-            ["", "1000", "1000 10", "1000 10 ", "1000 0 a", "x 10 a", "+1 10 a", "0x 10 a", "ffffffffffffffff 1 a", "1 1ffffffffffffffff a"]
-        {
+        for line in [
+            "",
+            "1000",
+            "1000 10",
+            "1000 10 ",
+            "1000 0 a",
+            "x 10 a",
+            "+1 10 a",
+            "0x 10 a",
+            "ffffffffffffffff 1 a",
+            "1 1ffffffffffffffff a",
+        ] {
             assert_eq!(perf_map_entry(line.as_bytes()), None, "{line}");
         }
     }

@@ -26,9 +26,9 @@ use super::ptrace::{self, CallStop};
 use super::tracees::Call;
 use super::{END_OF_CALL, Stacks, permission};
 use crate::ProcessKey;
+use crate::run::StacksError;
 use crate::run::proc_stat::Stat;
 use crate::run::stack_id::Served;
-use crate::run::StacksError;
 
 /// Threads that are attached to, of all processes together.
 const THREADS_MAX: usize = 4096;
@@ -189,12 +189,18 @@ impl Stacks {
 
 fn threads_of(pid: u32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(THREADS_MAX + 1).collect()
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .take(THREADS_MAX + 1)
+        .collect()
 }
 
 /// Who traces it, if anybody does.
 fn tracer_of(tid: i32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    // A name in it may be any bytes.
+    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let field = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
     field.trim().parse().ok().filter(|tracer| *tracer != 0)
 }

@@ -5,7 +5,9 @@
 
 use std::rc::Rc;
 
-use framehop::{FrameAddress, MayAllocateDuringUnwind, Module, UnwindRegsNative, Unwinder as _, UnwinderNative};
+use framehop::{
+    FrameAddress, MayAllocateDuringUnwind, Module, UnwindRegsNative, Unwinder as _, UnwinderNative,
+};
 
 use super::interner::{Code as Place, FRAMES_MAX, Frame};
 use super::made_code::MadeName;

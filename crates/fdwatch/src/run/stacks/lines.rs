@@ -41,7 +41,8 @@ pub(super) fn lines_at(file: File, addresses: &[u64]) -> Lines {
     let none = || Lines::Found(HashMap::new());
     let cache = ReadCache::new(file);
     let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&cache) else { return none() };
-    let sections = elf.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(".debug_")));
+    let sections =
+        elf.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(".debug_")));
     let bytes = sections.map(|section| section.size()).fold(0, u64::saturating_add);
     if bytes == 0 {
         return none();
@@ -117,7 +118,9 @@ mod tests {
         let elf = ElfFile64::<LittleEndian, _>::parse(&cache).unwrap();
         let outer = elf.symbols().find(|symbol| symbol.name() == Ok("outer")).unwrap();
         let all: Vec<u64> = (outer.address()..outer.address() + outer.size()).collect();
-        let Lines::Found(found) = lines_at(File::open(&program).unwrap(), &all) else { panic!("it is small") };
+        let Lines::Found(found) = lines_at(File::open(&program).unwrap(), &all) else {
+            panic!("it is small")
+        };
         let call = |name: &str, place: &str| SourceCall {
             function: Some(name.into()),
             place: Some(format!("{}/{place}", folder.path().file_name().unwrap().to_str().unwrap())),
@@ -135,6 +138,8 @@ mod tests {
 
     #[test]
     fn a_file_without_debug_information_has_no_lines() {
-        assert!(matches!(lines_at(File::open("/dev/null").unwrap(), &[1]), Lines::Found(found) if found.is_empty()));
+        assert!(
+            matches!(lines_at(File::open("/dev/null").unwrap(), &[1]), Lines::Found(found) if found.is_empty())
+        );
     }
 }

@@ -172,7 +172,8 @@ impl Map {
 
 /// The file of a process, if it can be believed. Links lead nowhere but within the process's own root.
 fn open_map(process: u32, own_pid: u32) -> Option<File> {
-    let root = openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let root =
+        openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("tmp/perf-{own_pid}.map");
     let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
@@ -185,7 +186,9 @@ fn believable(file: File, user: u32) -> Option<File> {
 }
 
 fn status_of(process: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{process}/status")).ok()
+    // A name in it may be any bytes.
+    let status = fs::read(format!("/proc/{process}/status")).ok()?;
+    Some(String::from_utf8_lossy(&status).into_owned())
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
