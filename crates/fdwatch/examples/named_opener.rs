@@ -1,6 +1,7 @@
 //! Opens descriptors, each in a function that says so, says which, and waits until its input ends. The tests of `--stacks` run it.
 //!
-//! `named_opener each|threads|again|children|exec-in-thread|accept|told|made|loop COUNT|without CALL COMMAND…`
+//! `named_opener each|threads|again|children|exec-in-thread|accept|told|made|loop COUNT|without
+//! CALL COMMAND…`
 
 #![allow(unsafe_code, reason = "a few calls that have no safe wrapper: each says why it may be made")]
 
@@ -202,8 +203,8 @@ fn io_uring() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
-/// A compiler at run time in small: a function without unwind tables and without a frame pointer calls one that opens, and is named where
-/// `perf` looks for names.
+/// A compiler at run time in small: a function without unwind tables and without a frame pointer
+/// calls one that opens, and is named where `perf` looks for names.
 fn made() -> Outcome<Vec<RawFd>> {
     #[cfg(target_arch = "x86_64")]
     const CODE: &[u8] = &[
@@ -247,8 +248,8 @@ extern "C" fn opens_below_made_code() -> RawFd {
     keep(File::open("/dev/null").expect("it is always there"))
 }
 
-/// For each line of its input one more is opened, by a thread that was there before; another thread is never at rest, and one waits for
-/// ever.
+/// For each line of its input one more is opened, by a thread that was there before; another thread
+/// is never at rest, and one waits for ever.
 fn opens_when_told() -> Outcome<()> {
     thread::spawn(|| {
         loop {

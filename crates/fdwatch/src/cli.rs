@@ -1,6 +1,7 @@
 //! The command `fdwatch`, also as `drystone fdwatch`: parses, watches, draws, ends with the verdict.
 //!
-//! One thread, but for the one that traces where it is attached. [`run`] belongs into a `main` that has called [`exec_stage`](crate::run::exec_stage) first.
+//! One thread, but for the one that traces where it is attached. [`run`] belongs into a `main` that
+//! has called [`exec_stage`](crate::run::exec_stage) first.
 
 mod arguments;
 mod attached_watch;

@@ -13,7 +13,8 @@ use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
 const FINE_MAX: usize = 32;
 /// Without those for the rest.
 const PATTERNS_MAX: usize = 47;
-/// With those for the rest: one of each kind, since a reader who learns that files leak has somewhere to begin.
+/// With those for the rest: one of each kind, since a reader who learns that files leak has
+/// somewhere to begin.
 #[cfg(any(test, fuzzing))]
 pub(crate) const GROUPS_MAX: usize = PATTERNS_MAX + Kind::ALL.len();
 const REST: &[u8] = b"(all others)";

@@ -18,9 +18,10 @@
 //! ```
 //!
 //! # Invariants
-//! - Never starts a thread, but for the one of [`run::Attached`]. The watcher reads no clock and does not sleep.
-//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process; [`run`] does, with the one that it started
-//!   or was told to attach to.
+//! - Never starts a thread, but for the one of [`run::Attached`]. The watcher reads no clock and
+//!   does not sleep.
+//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process;
+//!   [`run`] does, with the one that it started or was told to attach to.
 //! - What the kernel does not tell is `None` or an error, never 0.
 
 #[cfg(feature = "cli")]

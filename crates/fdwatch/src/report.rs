@@ -81,7 +81,8 @@ pub struct ProcessReport {
     pub high_water: u64,
     /// The soft RLIMIT_NOFILE, if it is known and not unlimited.
     pub limit: Option<u64>,
-    /// A bound of the kernel that is nearer than the limit; `None` where the limit is the nearest, or nothing is near.
+    /// A bound of the kernel that is nearer than the limit; `None` where the limit is the nearest,
+    /// or nothing is near.
     pub ceiling: Option<Ceiling>,
     /// The counts over time, oldest first; at most [`crate::SERIES_POINTS_MAX`].
     pub series: Vec<Point>,

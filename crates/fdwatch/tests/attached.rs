@@ -1,4 +1,5 @@
-//! `fdwatch PID --stacks`: which functions open what a process opens from then on, and that the process is left as it was.
+//! `fdwatch PID --stacks`: which functions open what a process opens from then on, and that the
+//! process is left as it was.
 
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -65,9 +66,27 @@ impl Drop for Opener {
     }
 }
 
+/// Not left behind by a test that fails, nor left stopped.
+struct Killed(Option<Child>);
+
+impl Killed {
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.0.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
+}
+
 /// A watch that has attached.
 struct Watch {
-    process: Child,
+    process: Killed,
     said: BufReader<ChildStderr>,
     seen: PathBuf,
     _folder: tempfile::TempDir,
@@ -91,7 +110,7 @@ impl Watch {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert!(line.starts_with("fdwatch: attached to 1 process"), "{line}");
-        Self { process, said, seen, _folder: folder }
+        Self { process: Killed(Some(process)), said, seen, _folder: folder }
     }
 
     /// The second count from now on begins after all that was done until now.
@@ -105,7 +124,7 @@ impl Watch {
         signal(self.process.id(), name);
         let mut errors = String::new();
         self.said.read_to_string(&mut errors).unwrap();
-        let Output { status, stdout, .. } = self.process.wait_with_output().unwrap();
+        let Output { status, stdout, .. } = self.process.0.take().unwrap().wait_with_output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap(), errors)
     }
 }

@@ -75,10 +75,12 @@ pub(super) struct WatchArgs {
     /// A pid, or the name of a program: its comm, executable or argv[0]
     #[arg(required_unless_present_any = ["matching", "cgroup", "unit"], value_name = "PID|NAME")]
     pub(super) targets: Vec<OsString>,
-    /// And processes with TEXT in their command line, its words joined by spaces (TEXT as it is, no pattern)
+    /// And processes with TEXT in their command line, its words joined by spaces (TEXT as it is, no
+    /// pattern)
     #[arg(long = "match", id = "matching", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) matching: Vec<String>,
-    /// And processes of a cgroup and of those below it: a folder of /sys/fs/cgroup, or a path as in /proc/PID/cgroup
+    /// And processes of a cgroup and of those below it: a folder of /sys/fs/cgroup, or a path as in
+    /// /proc/PID/cgroup
     #[arg(long, value_name = "PATH", value_parser = parse_absolute)]
     pub(super) cgroup: Vec<PathBuf>,
     /// And processes of a systemd unit (`nginx`, `nginx.service`), of the system or of a user
@@ -96,8 +98,8 @@ pub(super) struct WatchArgs {
     /// Stop as soon as this is the verdict, with its exit code; --duration is the limit
     #[arg(long, value_name = "VERDICT")]
     pub(super) until: Option<Until>,
-    /// Say which call stacks opened what is opened from now on: attaches to the processes (x86-64 and aarch64), which makes each of
-    /// their system calls slower until the watch ends
+    /// Say which call stacks opened what is opened from now on: attaches to the processes (x86-64
+    /// and aarch64), which makes each of their system calls slower until the watch ends
     #[arg(long)]
     pub(super) stacks: bool,
     /// No live view, only what is said at the end
@@ -169,8 +171,8 @@ pub(super) struct CommonArgs {
     /// The graphs alone, written at the end
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
-    /// Run COMMAND with `sh -c` each time the verdict becomes leaking, for 30 s at most; $FDWATCH_PID, $FDWATCH_NAME and others (see the
-    /// documentation) say what leaks
+    /// Run COMMAND with `sh -c` each time the verdict becomes leaking, for 30 s at most;
+    /// $FDWATCH_PID, $FDWATCH_NAME and others (see the documentation) say what leaks
     #[arg(long, value_name = "COMMAND", value_parser = NonEmptyStringValueParser::new())]
     pub(super) on_leak: Option<String>,
     /// Answer Prometheus at this address below /metrics (a port alone: on 127.0.0.1)

@@ -26,7 +26,8 @@ impl AttachedWatch {
     /// Attaches to all that is there now.
     ///
     /// # Errors
-    /// If one of them cannot be attached to: whoever asks for stacks had better hear of it now than in an hour.
+    /// If one of them cannot be attached to: whoever asks for stacks had better hear of it now than
+    /// in an hour.
     pub(super) fn start(events: &Events, report: &Report) -> Result<Self, Failure> {
         let attached = Attached::start(events).map_err(Failure::Stacks)?;
         let mut watch = Self {

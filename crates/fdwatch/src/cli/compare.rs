@@ -1,7 +1,8 @@
 //! `fdwatch compare A.json B.json`: what grew between two recordings.
 //!
-//! Of each file the last count is taken. Processes are known by their names, since pids differ from run to run: those of the same name
-//! are added up. What is compared are groups: a kind and a pattern of targets.
+//! Of each file the last count is taken. Processes are known by their names, since pids differ from
+//! run to run: those of the same name are added up. What is compared are groups: a kind and a
+//! pattern of targets.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -72,7 +73,8 @@ fn read(path: &Path) -> Result<Count, Failure> {
     last(BufReader::new(file)).map_err(input)?.map_err(|why| Failure::Recording { what: what(), why })
 }
 
-/// The last count. A line that is not ended was being written when the recording was cut off: the one before it counts.
+/// The last count. A line that is not ended was being written when the recording was cut off: the
+/// one before it counts.
 fn last(mut file: impl BufRead) -> io::Result<Result<Count, String>> {
     let (mut last, mut line) = (Vec::new(), Vec::new());
     loop {

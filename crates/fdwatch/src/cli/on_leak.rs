@@ -1,7 +1,8 @@
 //! `--on-leak COMMAND`: runs it when the verdict becomes leaking, once for each time.
 //!
-//! The command is a line for `sh -c`. What leaks is told by variables of its environment and never becomes a part of that line, so no
-//! name of a process or a file can be taken for shell code. One runs at a time, in a process group of its own, for [`TIME_MAX`] at most.
+//! The command is a line for `sh -c`. What leaks is told by variables of its environment and never
+//! becomes a part of that line, so no name of a process or a file can be taken for shell code. One
+//! runs at a time, in a process group of its own, for [`TIME_MAX`] at most.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};

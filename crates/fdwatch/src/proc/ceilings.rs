@@ -1,7 +1,7 @@
 //! Bounds of the kernel beside RLIMIT_NOFILE that a process may come to first.
 //!
-//! Those of inotify and epoll are of a user, over all of his processes. What the others have is not known here, so what is used is at
-//! least what is told.
+//! Those of inotify and epoll are of a user, over all of his processes. What the others have is not
+//! known here, so what is used is at least what is told.
 
 use std::ops::ControlFlow;
 
@@ -61,7 +61,8 @@ impl Ceiling {
     }
 }
 
-/// The nearest bound, if it is nearer than RLIMIT_NOFILE. `watching`: descriptors of inotify and epoll.
+/// The nearest bound, if it is nearer than RLIMIT_NOFILE. `watching`: descriptors of inotify and
+/// epoll.
 pub(crate) fn nearest_ceiling(
     root: &ProcRoot,
     process: &Process,

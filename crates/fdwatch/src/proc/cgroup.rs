@@ -1,7 +1,7 @@
 //! Whether a process belongs to a control group.
 //!
-//! The process itself is asked, through its folder: a list of pids in the group could be of processes that have ended. So nothing but
-//! `/proc` is read, and both versions look alike.
+//! The process itself is asked, through its folder: a list of pids in the group could be of
+//! processes that have ended. So nothing but `/proc` is read, and both versions look alike.
 
 use std::ops::ControlFlow;
 
@@ -73,7 +73,8 @@ impl CgroupMember {
             }
             Self::Named(name) => {
                 let is_systemds = cgroup.hierarchy == 0 || cgroup.controllers == b"name=systemd";
-                // systemd puts an underscore before names that the kernel could take for its own files.
+                // systemd puts an underscore before names that the kernel could take for its own
+                // files.
                 let is_it = |part: &[u8]| part == name || part.strip_prefix(b"_") == Some(name);
                 is_systemds && cgroup.path.split(|byte| *byte == b'/').any(is_it)
             }

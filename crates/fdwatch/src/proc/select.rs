@@ -17,13 +17,16 @@ pub enum Target {
     Pid(u32),
     /// Every process with this name, now and later; never ourselves.
     Name(Vec<u8>),
-    /// Every process with this in its command line, now and later; its arguments are joined by spaces. Never ourselves, nor those that
-    /// started us: our own command line is in theirs (`sudo`, `sh -c`).
+    /// Every process with this in its command line, now and later; its arguments are joined by
+    /// spaces. Never ourselves, nor those that started us: our own command line is in theirs
+    /// (`sudo`, `sh -c`).
     CommandLine(Vec<u8>),
-    /// Every process of a control group and of those below it, now and later; never ourselves. A folder of a mounted hierarchy
-    /// (`/sys/fs/cgroup/…`), or a path as in `/proc/PID/cgroup`, of whichever hierarchy.
+    /// Every process of a control group and of those below it, now and later; never ourselves. A
+    /// folder of a mounted hierarchy (`/sys/fs/cgroup/…`), or a path as in `/proc/PID/cgroup`, of
+    /// whichever hierarchy.
     Cgroup(Vec<u8>),
-    /// Every process of a systemd unit by its full name, now and later: one below a control group of that name.
+    /// Every process of a systemd unit by its full name, now and later: one below a control group
+    /// of that name.
     Unit(Vec<u8>),
 }
 
@@ -49,16 +52,16 @@ impl Target {
 
 /// Processes whose answer is remembered.
 const ANSWERS_MAX: usize = 32 << 10;
-/// Who was not meant is asked again after so many passes: a program may become another one, or change its command line or its control
-/// group, and keep its comm.
+/// Who was not meant is asked again after so many passes: a program may become another one, or
+/// change its command line or its control group, and keep its comm.
 const PASSES_PER_ASKING: u64 = 16;
 /// Of a command line: as long as the kernel lets one argument be.
 const COMMAND_LINE_BYTES_MAX: usize = 128 << 10;
 /// Processes above us.
 const ABOVE_MAX: usize = 64;
 
-/// Finds out who is meant by something else than a pid, and remembers it as long as a process keeps its comm: all but a comm takes
-/// some more system calls each.
+/// Finds out who is meant by something else than a pid, and remembers it as long as a process keeps
+/// its comm: all but a comm takes some more system calls each.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     names: Vec<Vec<u8>>,

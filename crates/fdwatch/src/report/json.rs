@@ -1,11 +1,13 @@
 //! One JSON object a line, for programs. The names below are stable; new ones may come, so ignore what you do not know.
-//! `docs/fdwatch-json.md` says what each means, `docs/fdwatch.schema.json` says it to programs; a test holds both against this.
+//! `docs/fdwatch-json.md` says what each means, `docs/fdwatch.schema.json` says it to programs; a
+//! test holds both against this.
 //!
 //! Of the watch: `schema` (1), `final` (whether it is the last), `started_unix_ms`, `elapsed_ms`, `interval_ms`, `targets`,
 //! `verdict` (`warming`, `steady`, `leaking`, `near-limit`, `gone`, `not-permitted`), `per_second` and `limit_in_s` of a leak,
 //! `children` (`count`, `zombies`, `per_second`, `is_leak`), `processes`, `processes_left_out`.
 //!
-//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`, `used`, `limit`), `per_second`, `is_leak`, `verdict`,
+//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`,
+//! `used`, `limit`), `per_second`, `is_leak`, `verdict`,
 //! `limit_in_s`, `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group: `kind`, `pattern`, `count`, `growth`,
 //! `grew_at_ms`, `per_second`, `is_leak`, `stacks` (`count`, `frames`). The final object also has `series` (`at_ms`, `low`,
 //! `high`) in processes and kinds, and `before` in kinds: the count until the series begins.

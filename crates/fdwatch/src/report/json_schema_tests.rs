@@ -1,4 +1,5 @@
-//! The JSON Schema in `docs/` against what is written: all of it is described, and all that is described is written.
+//! The JSON Schema in `docs/` against what is written: all of it is described, and all that is
+//! described is written.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

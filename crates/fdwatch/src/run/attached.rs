@@ -1,10 +1,12 @@
 //! The call stacks of processes that run already, noted by a thread of its own.
 //!
-//! A tracee that has stopped waits for its tracer. The thread that watches may itself have to wait: for a terminal that was halted, for
-//! a pager that is not read on, for a slow disk. So what traces is another thread that does nothing else, and is asked by messages. It
-//! holds at most one request at a time.
+//! A tracee that has stopped waits for its tracer. The thread that watches may itself have to wait:
+//! for a terminal that was halted, for a pager that is not read on, for a slow disk. So what traces
+//! is another thread that does nothing else, and is asked by messages. It holds at most one request
+//! at a time.
 //!
-//! Processes are let go by [`Attached::detach`] and when this is dropped; when the whole process is killed, by the kernel.
+//! Processes are let go by [`Attached::detach`] and when this is dropped; when the whole process is
+//! killed, by the kernel.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +23,8 @@ use super::stacks::Stacks;
 use super::{Events, StacksError};
 use crate::ProcessKey;
 
-/// Traces the system calls of processes until it is dropped. What that changes for them: `stacks/attach.rs`.
+/// Traces the system calls of processes until it is dropped. What that changes for them:
+/// `stacks/attach.rs`.
 #[derive(Debug)]
 pub struct Attached {
     requests: Option<SyncSender<Request>>,
@@ -39,7 +42,8 @@ enum Request {
 }
 
 impl Attached {
-    /// Nothing is attached to yet. `events` are those of [`Events::of_attached_watch`]: they leave the changes of tracees to the thread.
+    /// Nothing is attached to yet. `events` are those of [`Events::of_attached_watch`]: they leave
+    /// the changes of tracees to the thread.
     ///
     /// # Errors
     /// Where it cannot work at all, whatever the process.
@@ -73,7 +77,8 @@ impl Attached {
         self.ask(|answer| Request::Attach(process, answer)).unwrap_or(Err(StacksError::Ended))
     }
 
-    /// Which stack opened each of `fds`, all of them open in that process now. Those with no known creator are left out.
+    /// Which stack opened each of `fds`, all of them open in that process now. Those with no known
+    /// creator are left out.
     pub fn stacks_of(&self, pid: u32, fds: &[i32]) -> BTreeMap<i32, StackId> {
         self.ask(|answer| Request::StacksOf(pid, fds.to_vec(), answer)).unwrap_or_default()
     }

@@ -43,8 +43,8 @@ impl Events {
         Self::of(&[&OF_A_WATCH[..], &OF_A_RUN[..]].concat())
     }
 
-    /// As [`of_watch`](Self::of_watch), beside an [`Attached`](super::Attached): what stops a process by default is caught, too, and its
-    /// thread hears of tracees.
+    /// As [`of_watch`](Self::of_watch), beside an [`Attached`](super::Attached): what stops a
+    /// process by default is caught, too, and its thread hears of tracees.
     pub fn of_attached_watch() -> io::Result<Self> {
         let mask_before = Mask::current()?;
         let signals = [&OF_A_WATCH[..], &OF_AN_ATTACHED_WATCH[..]].concat();

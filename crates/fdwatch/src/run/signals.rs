@@ -18,7 +18,8 @@ pub(super) const OF_A_WATCH: [i32; 5] =
 /// What is passed on to a command besides.
 pub(super) const OF_A_RUN: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
 
-/// What would stop a watch that others wait for: while processes are traced, Ctrl-Z must not leave them without a tracer.
+/// What would stop a watch that others wait for: while processes are traced, Ctrl-Z must not leave
+/// them without a tracer.
 pub(super) const OF_AN_ATTACHED_WATCH: [i32; 2] = [libc::SIGTSTP, libc::SIGTTOU];
 
 /// The kernel's `signalfd_siginfo`: number at 0, code at 8, sender at 12 of 128 bytes.

@@ -20,7 +20,8 @@ pub struct StackLosses {
     pub files: u64,
     /// Programs of another architecture that were started (32 bits): their calls are not traced.
     pub foreign_programs: u64,
-    /// Files whose debug information is too large to be read: their frames have no lines, and what was inlined is not seen.
+    /// Files whose debug information is too large to be read: their frames have no lines, and what
+    /// was inlined is not seen.
     pub debug_files: u64,
 }
 

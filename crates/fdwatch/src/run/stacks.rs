@@ -11,14 +11,16 @@
 //!   get none either unless we may trace those: the kernel's rule for what is traced.
 //! - It cannot be debugged or traced by anything else meanwhile.
 //!
-//! A process that ran before us has no filter, and none can be put before it from outside without staying there for ever. Attached to
-//! it (`stacks/attach.rs`), we stop it at *every* system call instead, and let it go on unharmed when we leave.
+//! A process that ran before us has no filter, and none can be put before it from outside without
+//! staying there for ever. Attached to it (`stacks/attach.rs`), we stop it at *every* system call
+//! instead, and let it go on unharmed when we leave.
 //!
 //! # What it does not see
 //! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)` or through io_uring, and those of
 //!   32-bit programs: they have no stack, never a wrong one, unless their number had another creator before.
-//! - Frames of interpreters and run-time compilers that do not write `/tmp/perf-PID.map` (`stacks/made_code.rs`): a Python program
-//!   without `-X perf` shows the functions of the interpreter.
+//! - Frames of interpreters and run-time compilers that do not write `/tmp/perf-PID.map`
+//!   (`stacks/made_code.rs`): a Python program without `-X perf` shows the functions of the
+//!   interpreter.
 //! - Processes that share a table of descriptors without being threads of one another: each is taken for its own.
 //! - A process started with CLONE_UNTRACED: its creating calls fail with ENOSYS.
 //!
@@ -132,8 +134,9 @@ impl Stacks {
         fds.iter().filter_map(|&fd| Some((fd, self.creators.of(pid, fd)?))).collect()
     }
 
-    /// The frames of each stack, innermost first: `FUNCTION+0x12 at SOURCE:LINE (FILE)`, with those that were inlined into it before it.
-    /// Reads symbol tables and debug information; better asked once for many.
+    /// The frames of each stack, innermost first: `FUNCTION+0x12 at SOURCE:LINE (FILE)`, with those
+    /// that were inlined into it before it. Reads symbol tables and debug information; better asked
+    /// once for many.
     pub fn describe(&mut self, stacks: &[StackId]) -> Vec<Vec<String>> {
         let frames = |id: &StackId| self.interner.frames(*id).unwrap_or_default().to_vec();
         let frames: Vec<_> = stacks.iter().map(frames).collect();

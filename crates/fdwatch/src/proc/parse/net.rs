@@ -77,7 +77,8 @@ impl TableLine<'_> {
         }
     }
 
-    /// The port that a line of a listening TCP socket is about. The kernel writes those before all others of their table.
+    /// The port that a line of a listening TCP socket is about. The kernel writes those before all
+    /// others of their table.
     pub(crate) fn listening_port(&self) -> Option<u16> {
         const LISTEN: u32 = 10;
         let is_listening = self.table.family.starts_with("tcp") && hex(self.word(3)?)? == LISTEN;

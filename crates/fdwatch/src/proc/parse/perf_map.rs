@@ -1,4 +1,5 @@
-//! `/tmp/perf-PID.map`: what compilers at run time say of their code, in the form that `perf` reads.
+//! `/tmp/perf-PID.map`: what compilers at run time say of their code, in the form that `perf`
+//! reads.
 
 use std::ops::Range;
 
@@ -11,7 +12,8 @@ pub struct PerfMapEntry<'a> {
     pub name: &'a [u8],
 }
 
-/// Reads a line, `7f3a00 4f py::main:/srv/a.py`: start and size in hexadecimal digits, with `0x` before them or not, then the name.
+/// Reads a line, `7f3a00 4f py::main:/srv/a.py`: start and size in hexadecimal digits, with `0x`
+/// before them or not, then the name.
 pub fn perf_map_entry(line: &[u8]) -> Option<PerfMapEntry<'_>> {
     let mut fields = line.splitn(3, |byte| *byte == b' ');
     let (start, size) = (address(fields.next()?)?, address(fields.next()?)?);

@@ -1,18 +1,20 @@
 //! Attaching to processes that run already, and leaving them as they were.
 //!
-//! Each thread is seized, which does not stop it, and interrupted once, since only a stopped thread can be told to stop at its next
-//! system call. From then on it stops at the beginning and at the end of each call. That costs some microseconds for every call, also
-//! for those that create nothing: more than under `fdwatch run`, where the kernel chooses.
+//! Each thread is seized, which does not stop it, and interrupted once, since only a stopped thread
+//! can be told to stop at its next system call. From then on it stops at the beginning and at the
+//! end of each call. That costs some microseconds for every call, also for those that create
+//! nothing: more than under `fdwatch run`, where the kernel chooses.
 //!
 //! # What it changes for the process
 //! - Each call takes longer, as under `strace`.
-//! - A call that waits may end with EINTR when we attach and when we leave, where it does so for SIGSTOP and SIGCONT, too: `epoll_wait`
-//!   and its like (see `signal(7)`).
+//! - A call that waits may end with EINTR when we attach and when we leave, where it does so for
+//!   SIGSTOP and SIGCONT, too: `epoll_wait` and its like (see `signal(7)`).
 //! - It cannot be debugged or traced by anything else meanwhile.
 //!
 //! # How it is left
-//! [`Stacks::detach`] stops each thread once more and lets it go with the signal that it was about to get. When we are killed, the kernel
-//! does the same. One that cannot be stopped in time (it hangs in the kernel) is let go by the kernel when our thread ends.
+//! [`Stacks::detach`] stops each thread once more and lets it go with the signal that it was about
+//! to get. When we are killed, the kernel does the same. One that cannot be stopped in time (it
+//! hangs in the kernel) is let go by the kernel when our thread ends.
 
 use std::fs;
 use std::io;
@@ -32,7 +34,8 @@ use crate::run::stack_id::Served;
 
 /// Threads that are attached to, of all processes together.
 const THREADS_MAX: usize = 4096;
-/// So often the list of threads is read again: each round finds only those that were started during the one before.
+/// So often the list of threads is read again: each round finds only those that were started during
+/// the one before.
 const ROUNDS_MAX: usize = 16;
 /// So many stops are handled before others have their turn.
 const STOPS_AT_ONCE_MAX: usize = 1024;
@@ -97,7 +100,8 @@ impl Stacks {
         Ok(Served::Some)
     }
 
-    /// Lets all go. `false` if some thread did not stop in time: then this thread has to end, which lets it go.
+    /// Lets all go. `false` if some thread did not stop in time: then this thread has to end, which
+    /// lets it go.
     pub(in super::super) fn detach(&mut self) -> bool {
         self.way = Way::Leaving;
         for tid in self.tracees.threads() {

@@ -118,8 +118,9 @@ impl Image {
     }
 }
 
-/// The way out of code that was made at run time and does nothing more after a call than to return: the instructions there say how. So
-/// are the trampolines of Python 3.12, which keep no frame pointer. `None`: it goes by its frame pointer, like all other such code.
+/// The way out of code that was made at run time and does nothing more after a call than to return:
+/// the instructions there say how. So are the trampolines of Python 3.12, which keep no frame
+/// pointer. `None`: it goes by its frame pointer, like all other such code.
 #[cfg(target_arch = "x86_64")]
 fn leave(address: u64, registers: &mut UnwindRegsNative, memory: &mut StackMemory) -> Option<u64> {
     // add $N, %rsp; ret

@@ -24,7 +24,8 @@ pub(super) struct Frame {
 pub(super) enum Code {
     /// In a module, at an address as the module's file counts.
     File { module: u32, address: u64 },
-    /// Made at run time and named by its maker. Which of its instructions it is would make many stacks of one.
+    /// Made at run time and named by its maker. Which of its instructions it is would make many
+    /// stacks of one.
     Made(MadeName),
     /// Made at run time; an address means nothing to a reader.
     Unknown,

@@ -1,7 +1,8 @@
 //! Lines of source and inlined functions, from the debug information of a file where it has some.
 //!
-//! Read when stacks are described and let go of again: what is found is remembered by `names.rs`. Compressed debug information, that in
-//! a file of its own, and parts in other files (split DWARF) are not read.
+//! Read when stacks are described and let go of again: what is found is remembered by `names.rs`.
+//! Compressed debug information, that in a file of its own, and parts in other files (split DWARF)
+//! are not read.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,7 +13,8 @@ use addr2line::{Context, Location};
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ReadCache};
 
-/// So much debug information of a file is read, all its sections together: a lookup holds about as much in memory.
+/// So much debug information of a file is read, all its sections together: a lookup holds about as
+/// much in memory.
 const DEBUG_BYTES_MAX: u64 = 128 << 20;
 /// So many inlined calls are told of one frame.
 const CALLS_MAX: usize = 16;

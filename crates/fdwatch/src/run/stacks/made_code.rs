@@ -1,8 +1,10 @@
-//! Code that was compiled at run time, by the names that its compiler writes into `/tmp/perf-PID.map` for `perf`.
+//! Code that was compiled at run time, by the names that its compiler writes into
+//! `/tmp/perf-PID.map` for `perf`.
 //!
-//! The file is the tracee's: it is looked for in its own view of the file system, opened only if it is a regular file of its user or of
-//! root, read as far as there is room, and believed only for code that belongs to no file. It grows while the process runs, so it is
-//! read on when an address is not found, once for a walk at most.
+//! The file is the tracee's: it is looked for in its own view of the file system, opened only if it
+//! is a regular file of its user or of root, read as far as there is room, and believed only for
+//! code that belongs to no file. It grows while the process runs, so it is read on when an address
+//! is not found, once for a walk at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -170,7 +172,8 @@ impl Map {
     }
 }
 
-/// The file of a process, if it can be believed. Links lead nowhere but within the process's own root.
+/// The file of a process, if it can be believed. Links lead nowhere but within the process's own
+/// root.
 fn open_map(process: u32, own_pid: u32) -> Option<File> {
     let root =
         openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;

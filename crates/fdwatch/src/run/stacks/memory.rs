@@ -42,7 +42,8 @@ impl StackMemory {
         self.at(address)
     }
 
-    /// The first bytes of an instruction there; not a part of the stack, so the piece that is held stays.
+    /// The first bytes of an instruction there; not a part of the stack, so the piece that is held
+    /// stays.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn code<const BYTES: usize>(&self, address: u64) -> Option<[u8; BYTES]> {
         let mut bytes = [0; BYTES];

@@ -62,7 +62,8 @@ impl Names {
         }
     }
 
-    /// `FUNCTION+0x12 at SOURCE:LINE (FILE)`, `0x1234 (FILE)` where no function is known; before it, what was inlined there.
+    /// `FUNCTION+0x12 at SOURCE:LINE (FILE)`, `0x1234 (FILE)` where no function is known; before
+    /// it, what was inlined there.
     pub(super) fn of(&self, frame: &Frame) -> Vec<String> {
         self.names.get(frame).cloned().unwrap_or_else(|| vec!["? (code of no file)".to_owned()])
     }
