@@ -259,13 +259,12 @@ fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
             .spawn()
             .unwrap();
     // One at a time, so that it is a leak and no jump.
-    for fd in 20..900 {
-        if watch.try_wait().unwrap().is_some() {
-            break;
-        }
+    let has_ended = (20..900).any(|fd| {
         opener.open(fd..fd + 1);
         std::thread::sleep(Duration::from_millis(20));
-    }
+        watch.try_wait().unwrap().is_some()
+    });
+    assert!(has_ended, "it goes on although it leaks");
     let pid = opener.pid();
     drop(opener);
     let ended = watch.wait_with_output().unwrap();
