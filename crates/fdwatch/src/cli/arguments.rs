@@ -16,7 +16,7 @@ Exit codes:
   1   leaking
   2   near a limit: 90 % of RLIMIT_NOFILE, or over --fail-over
   3   the target is gone, or nobody has the name
-  4   not permitted: the kernel does not show its descriptors to this user
+  4   not permitted: the kernel does not show its descriptors to this user, or --stacks cannot attach
   64  wrong usage
   74  /proc could not be read, or a report not be written
 `fdwatch run` ends with the code of the command instead, 128+N if signal N killed it; see `fdwatch run --help`.";

@@ -27,6 +27,7 @@ pub struct StackLosses {
 
 /// What was left after some stops were handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "where stacks are not built, nothing is served")]
 pub(super) enum Served {
     /// There are more.
     Some,
