@@ -4,6 +4,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod common;
 #[path = "run/probe.rs"]
 mod probe;
 
@@ -167,7 +168,7 @@ fn functions_of_python_are_known_where_it_names_them() {
     let Some(python) =
         ["python3", "python3.12", "python3.13", "python3.14"].into_iter().find(names_its_functions)
     else {
-        eprintln!("SKIPPED: it takes Python 3.12 or later");
+        common::skipped("functions of Python are named from version 3.12 on");
         return;
     };
     let mut probe = Probe::start(&["--stacks"], &[python, "-X", "perf", "-c", script]);

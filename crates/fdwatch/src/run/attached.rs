@@ -182,9 +182,12 @@ impl Tracer {
             PollFd::from_borrowed_fd(self.changes.readable(), PollFlags::IN),
             PollFd::new(&*self.wake, PollFlags::IN),
         ];
-        // Both are looked after in any case.
+        // Both are asked in any case.
         let _ = poll(&mut ready, None);
-        while let Ok(Some(_)) = self.changes.next() {}
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        let [has_changes, is_woken] = [0, 1].map(|at| !ready[at].revents().is_empty());
+        while has_changes && matches!(self.changes.next(), Ok(Some(_))) {}
+        if is_woken {
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
     }
 }
