@@ -54,7 +54,8 @@ mod _native {
     fn row(py: Python<'_>, open: Descriptor) -> PyResult<Row<'_>> {
         // As `os.fsdecode` does it: what is no text comes back from `os.fsencode` as it was.
         let target = OsStr::from_bytes(&open.target).into_pyobject(py)?;
-        let socket = open.socket.map(|Socket { family, state, local, peer }| (family, state, local, peer));
+        let socket =
+            open.socket.map(|Socket { family, state, local, peer, .. }| (family, state, local, peer));
         Ok((open.fd, open.kind.name(), target, socket))
     }
 

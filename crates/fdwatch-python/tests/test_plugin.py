@@ -1,5 +1,7 @@
 """The plugin, on tests of tests: each runs a pytest of its own."""
 
+import subprocess
+
 import pytest
 
 LEAK = """
@@ -234,6 +236,87 @@ def test_skips():
 def test_passes(): pass
 """
     run(source, "--fdwatch").assert_outcomes(failed=1, xfailed=1, skipped=1, passed=1)
+
+
+@pytest.mark.parametrize("path", ["__file__", "os.devnull"])
+def test_what_a_failed_test_held_forgives_no_later_one(run, path):
+    # The second has the number and the file of the first, or only its kind.
+    source = f"""
+def test_fails():
+    held = open({path})
+    assert False
+
+def test_leaky():
+    leak(os.devnull if {path} == os.devnull else sys.executable)
+
+def test_passes(): pass
+"""
+    result = run(source, "--fdwatch", "-rE")
+    result.assert_outcomes(failed=1, passed=2, errors=1)
+    result.stdout.fnmatch_lines(["ERROR *::test_leaky*"])
+
+
+def test_what_a_failed_test_leaves_for_good_gives_no_place(run):
+    source = """
+def test_fails():
+    leak(__file__)
+    assert False
+
+def test_closes_it_and_leaks_another():
+    KEPT.pop().close()
+    # Another number.
+    with open(os.devnull):
+        leak(sys.executable)
+
+def test_passes(): pass
+"""
+    result = run(source, "--fdwatch", "-rE")
+    result.assert_outcomes(failed=1, passed=2, errors=1)
+    result.stdout.fnmatch_lines(["ERROR *::test_closes_it_and_leaks_another*"])
+
+
+def test_processes_of_processes_are_seen(run):
+    source = """
+PIDS = []
+
+def start(script):
+    child = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    KEPT.append(child)
+    PIDS.append(int(child.stdout.readline()))
+
+@pytest.mark.fdwatch(ignore=["pipe", "process"])
+def test_ignored():
+    start("sleep 300 & echo $!; wait")
+
+def test_below_a_child():
+    start("(sleep 301 & echo $!; wait) & wait")
+
+def test_orphan():
+    start("sleep 302 >/dev/null & echo $!")
+    KEPT[-1].wait()
+
+def test_waited_for():
+    subprocess.run(["sh", "-c", "sleep 0 & wait"], check=True)
+
+@pytest.mark.fdwatch(ignore=True)
+def test_end():
+    for pid in PIDS:
+        os.kill(pid, 9)
+"""
+    result = run(source, "--fdwatch", "-rE")
+    result.assert_outcomes(passed=5, errors=2)
+    result.stdout.fnmatch_lines(["*at teardown of test_below_a_child*", "*  sleep  still running, below pid *"])
+    result.stdout.fnmatch_lines(["*at teardown of test_orphan*", "*  sleep  still running, below pid *"])
+
+
+def test_processes_of_neighbours_are_not_ours(run, pytester):
+    # In our process group, and not below us: as a job of the same script is.
+    script = "while :; do sleep 0.01; done"
+    with subprocess.Popen(["sh", "-c", script]) as neighbour:
+        try:
+            run("import time\ndef test_clean(): time.sleep(0.2)", "--fdwatch").assert_outcomes(passed=1)
+        finally:
+            neighbour.kill()
 
 
 def test_what_only_a_cycle_holds_is_no_leak(run):

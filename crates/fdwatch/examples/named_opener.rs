@@ -1,6 +1,7 @@
 //! Opens descriptors, each in a function that says so, says which, and waits until its input ends. The tests of `--stacks` run it.
 //!
-//! `named_opener each|threads|again|children|exec-in-thread|accept|loop COUNT|without CALL COMMAND…`
+//! `named_opener each|threads|again|children|exec-in-thread|accept|told|made|loop COUNT|without
+//! CALL COMMAND…`
 
 #![allow(unsafe_code, reason = "a few calls that have no safe wrapper: each says why it may be made")]
 
@@ -49,6 +50,8 @@ fn main() -> Outcome<()> {
             say(&format!("listens at {}", listener.local_addr()?));
             vec![tell("accepts_a_connection", accepts_a_connection(&listener)?), keep(listener)]
         }
+        ["told"] => return opens_when_told(),
+        ["made"] => made()?,
         ["loop", count] => return opens_in_a_loop(count.parse()?),
         ["without", call, program, ref rest @ ..] => {
             refuse(call)?;
@@ -198,6 +201,74 @@ fn io_uring() -> io::Result<OwnedFd> {
     }
     // SAFETY: it is new, so nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// A compiler at run time in small: a function without unwind tables and without a frame pointer
+/// calls one that opens, and is named where `perf` looks for names.
+fn made() -> Outcome<Vec<RawFd>> {
+    #[cfg(target_arch = "x86_64")]
+    const CODE: &[u8] = &[
+        0x48, 0x83, 0xec, 0x08, // sub $8, %rsp
+        0xff, 0xd7, // call *%rdi
+        0x48, 0x83, 0xc4, 0x08, // add $8, %rsp
+        0xc3, // ret
+    ];
+    #[cfg(target_arch = "aarch64")]
+    const CODE: &[u8] = &[
+        0xfd, 0x7b, 0xbf, 0xa9, // stp x29, x30, [sp, #-16]!
+        0xfd, 0x03, 0x00, 0x91, // mov x29, sp
+        0x00, 0x00, 0x3f, 0xd6, // blr x0
+        0xfd, 0x7b, 0xc1, 0xa8, // ldp x29, x30, [sp], #16
+        0xc0, 0x03, 0x5f, 0xd6, // ret
+    ];
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping wherever the kernel likes, which is never unmapped.
+    let page =
+        unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error().into());
+    }
+    // SAFETY: the page is ours and larger than the code.
+    unsafe { std::ptr::copy_nonoverlapping(CODE.as_ptr(), page.cast(), CODE.len()) };
+    // SAFETY: the page is ours, and nothing writes to it any more.
+    if unsafe { libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC) } != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    // SAFETY: what was put there is a function of that type, and can be executed by now.
+    let call: extern "C" fn(extern "C" fn() -> RawFd) -> RawFd = unsafe { std::mem::transmute(page) };
+    let map = format!("/tmp/perf-{}.map", std::process::id());
+    std::fs::write(&map, format!("{:x} {:x} made::by a compiler\n", page as usize, CODE.len()))?;
+    let fd = black_box(call)(opens_below_made_code);
+    std::fs::remove_file(map)?;
+    Ok(vec![tell("opens_below_made_code", fd)])
+}
+
+#[inline(never)]
+extern "C" fn opens_below_made_code() -> RawFd {
+    keep(File::open("/dev/null").expect("it is always there"))
+}
+
+/// For each line of its input one more is opened, by a thread that was there before; another thread
+/// is never at rest, and one waits for ever.
+fn opens_when_told() -> Outcome<()> {
+    thread::spawn(|| {
+        loop {
+            black_box(rustix::process::getppid());
+        }
+    });
+    thread::spawn(thread::park);
+    say("ready");
+    for line in io::stdin().lines() {
+        match line?.as_str() {
+            "thread" => {
+                let open = || opens_in_a_thread().map_err(|error| error.to_string());
+                let fd = thread::spawn(open).join().expect("it does not panic")?;
+                tell("opens_in_a_thread", fd)
+            }
+            _ => tell("opens_a_file", opens_a_file()?),
+        };
+    }
+    Ok(())
 }
 
 /// Four at once.

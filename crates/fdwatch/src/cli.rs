@@ -1,13 +1,17 @@
 //! The command `fdwatch`, also as `drystone fdwatch`: parses, watches, draws, ends with the verdict.
 //!
-//! One thread. [`run`] belongs into a `main` that has called [`exec_stage`](crate::run::exec_stage) first.
+//! One thread, but for the one that traces where it is attached. [`run`] belongs into a `main` that
+//! has called [`exec_stage`](crate::run::exec_stage) first.
 
 mod arguments;
+mod attached_watch;
 mod clock;
+mod compare;
 mod failure;
 mod launch;
 mod length;
 mod live;
+mod on_leak;
 mod outputs;
 mod stacks_seen;
 mod watch;
@@ -34,6 +38,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         None => watch::run(&cli.watch),
         Some(Command::Run(run)) => launch::run(&run),
+        Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Completions { shell }) => completions(shell),
         Some(Command::Man { folder }) => man(&folder),
     };

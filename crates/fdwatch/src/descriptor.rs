@@ -58,6 +58,9 @@ pub struct Socket {
     pub local: String,
     /// The other end, in the same form; empty if there is none.
     pub peer: String,
+    /// Something listens at the port of `local`, so the other end has connected to us, whatever the
+    /// numbers of both ports.
+    pub is_to_listener: bool,
 }
 
 /// One open descriptor.

@@ -82,7 +82,9 @@ fn of_socket(socket: &Socket) -> Vec<u8> {
         "unix" | "netlink" => socket.local.clone(),
         _ if socket.peer.is_empty() && is_chosen(local) && socket.state != "listen" => String::new(),
         _ if socket.peer.is_empty() => socket.local.clone(),
-        _ if is_chosen(peer) && !is_chosen(local) => format!("on {}", socket.local),
+        _ if socket.is_to_listener || (is_chosen(peer) && !is_chosen(local)) => {
+            format!("on {}", socket.local)
+        }
         _ => socket.peer.clone(),
     };
     if end.is_empty() { start.into_bytes() } else { format!("{start} {end}").into_bytes() }
@@ -165,7 +167,8 @@ mod tests {
     #[test]
     fn a_socket_goes_by_the_end_that_says_most() {
         let check = |family, state, local: &str, peer: &str, expected: &str| {
-            let socket = Socket { family, state, local: local.to_owned(), peer: peer.to_owned() };
+            let (local, peer) = (local.to_owned(), peer.to_owned());
+            let socket = Socket { family, state, local, peer, is_to_listener: false };
             let found = pattern(Kind::Socket, b"socket:[7]", Some(&socket));
             assert_eq!(String::from_utf8_lossy(&found), expected);
         };

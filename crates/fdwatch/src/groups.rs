@@ -11,8 +11,12 @@ use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
 
 /// From so many on, patterns get coarser.
 const FINE_MAX: usize = 32;
-/// With the one for the rest.
-pub(crate) const GROUPS_MAX: usize = 48;
+/// Without those for the rest.
+const PATTERNS_MAX: usize = 47;
+/// With those for the rest: one of each kind, since a reader who learns that files leak has
+/// somewhere to begin.
+#[cfg(any(test, fuzzing))]
+pub(crate) const GROUPS_MAX: usize = PATTERNS_MAX + Kind::ALL.len();
 const REST: &[u8] = b"(all others)";
 /// A target that is longer is not kept beside its pattern.
 const TARGET_BYTES_MAX: usize = 256;
@@ -104,14 +108,15 @@ impl Groups {
             self.make_coarse();
             return self.find_or_insert(kind, coarse(&pattern), target);
         }
-        if self.groups.len() + 1 >= GROUPS_MAX {
+        let patterns = self.groups.iter().filter(|group| !group.is_rest()).count();
+        if patterns >= PATTERNS_MAX {
             if self.forget_empty() {
                 return self.find_or_insert(kind, pattern, target);
             }
-            let rest = key_of(Kind::Other, REST);
+            let rest = key_of(kind, REST);
             return match self.place_of(&rest) {
                 Ok(index) => index,
-                Err(place) => self.insert(place, rest, Kind::Other, None),
+                Err(place) => self.insert(place, rest, kind, None),
             };
         }
         self.insert(place, key, kind, target)
@@ -240,6 +245,10 @@ impl Tally {
 }
 
 impl Group {
+    fn is_rest(&self) -> bool {
+        &self.key[1..] == REST
+    }
+
     /// How many series are no more: what they tell is not of the merged group.
     fn merge(&mut self, other: Self) -> usize {
         let (tally, more) = (&mut self.tally, other.tally);
@@ -267,4 +276,31 @@ impl Group {
 
 fn key_of(kind: Kind, pattern: &[u8]) -> Vec<u8> {
     [&[kind as u8], pattern].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_keeps_its_kind() {
+        let mut groups = Groups::default();
+        let moment = Moment { at: Duration::ZERO, warm_up: Duration::ZERO };
+        for ending in 0..200 {
+            let letter = |digit: u32| char::from_digit(10 + digit, 36).unwrap();
+            let name = format!("/x.{}{}", letter(ending / 26), letter(ending % 26));
+            let kind = if ending % 2 == 0 { Kind::File } else { Kind::DeletedFile };
+            groups.add(kind, name.as_bytes(), None);
+        }
+        groups.finish_scan(moment, &mut SeriesPermits { left: 0 });
+        let reports = groups.group_reports(Duration::ZERO, usize::MAX);
+        let rest: Vec<_> = reports.iter().filter(|group| group.pattern == REST).collect();
+        let mut kinds: Vec<Kind> = rest.iter().map(|group| group.kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, [Kind::File, Kind::DeletedFile]);
+        assert_eq!(reports.len(), PATTERNS_MAX + 2);
+        let of =
+            |kind| reports.iter().filter(|group| group.kind == kind).map(|group| group.count).sum::<u32>();
+        assert_eq!((of(Kind::File), of(Kind::DeletedFile)), (100, 100));
+    }
 }

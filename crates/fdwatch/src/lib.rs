@@ -18,8 +18,10 @@
 //! ```
 //!
 //! # Invariants
-//! - Never starts a thread. The watcher reads no clock and does not sleep.
-//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process; [`run`] does, with the one that it started.
+//! - Never starts a thread, but for the one of [`run::Attached`]. The watcher reads no clock and
+//!   does not sleep.
+//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process;
+//!   [`run`] does, with the one that it started or was told to attach to.
 //! - What the kernel does not tell is `None` or an error, never 0.
 
 #[cfg(feature = "cli")]
@@ -47,7 +49,7 @@ mod watcher;
 pub use descriptor::{Descriptor, Kind, Socket};
 pub use error::Error;
 pub use group::pattern;
-pub use proc::{LOOK_DESCRIPTORS, Target, parse};
+pub use proc::{Bound, Ceiling, LOOK_DESCRIPTORS, Target, parse};
 pub use process_key::ProcessKey;
 pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
 pub use series::Series;

@@ -10,6 +10,8 @@
 //! - **No call waits for another machine.** A link is followed only where the mount table says that its file system is
 //!   local, and then asked with `AT_STATX_DONT_SYNC`.
 
+mod ceilings;
+mod cgroup;
 mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -26,6 +28,8 @@ mod select;
 mod sockets;
 mod tables;
 
+pub use ceilings::{Bound, Ceiling};
+pub(crate) use ceilings::{WATCHING_MAX, nearest_ceiling};
 pub(crate) use files::{each_entry, each_line, open_folder};
 pub(crate) use mounts::RemoteMounts;
 pub(crate) use process::{Process, STAT_BYTES};

@@ -6,9 +6,11 @@
 
 pub mod csv;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod html;
 pub mod json;
+#[cfg(test)]
+mod json_schema_tests;
 mod markup;
 mod phrase;
 mod printable;
@@ -21,14 +23,18 @@ pub mod svg;
 pub mod terminal;
 pub mod text;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(feature = "cli")]
+pub(crate) use json::SCHEMA;
+#[cfg(feature = "cli")]
+pub(crate) use phrase::verdict_word;
+#[cfg(any(test, fuzzing, feature = "stacks"))]
 pub(crate) use printable::Printable;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Kind, ProcessKey, Trend, Verdict};
+use crate::{Ceiling, Kind, ProcessKey, Trend, Verdict};
 
 /// A watch at one moment.
 #[derive(Clone, Debug)]
@@ -75,6 +81,9 @@ pub struct ProcessReport {
     pub high_water: u64,
     /// The soft RLIMIT_NOFILE, if it is known and not unlimited.
     pub limit: Option<u64>,
+    /// A bound of the kernel that is nearer than the limit; `None` where the limit is the nearest,
+    /// or nothing is near.
+    pub ceiling: Option<Ceiling>,
     /// The counts over time, oldest first; at most [`crate::SERIES_POINTS_MAX`].
     pub series: Vec<Point>,
     /// By kind, most first, of the newest full scan; empty where none was possible.

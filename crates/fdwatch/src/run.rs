@@ -22,6 +22,7 @@
 //! The command is killed with us, also by SIGKILL (`PR_SET_PDEATHSIG`): nobody would be left who knows of it. Not its own children: only a
 //! tracer or a container reaches those, so they are killed with us where the command is traced. A set-user-ID command drops the setting.
 
+mod attached;
 mod child;
 mod error;
 mod events;
@@ -36,6 +37,7 @@ mod stacks;
 #[path = "run/stacks_absent.rs"]
 mod stacks;
 
+pub use attached::Attached;
 pub use child::{Child, RunConfig, Status};
 pub use error::{RunError, StacksError};
 pub use events::{Event, Events};

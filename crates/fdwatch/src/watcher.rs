@@ -82,7 +82,7 @@ impl Watcher {
     pub fn new(config: WatchConfig) -> Result<Self, Error> {
         let root = ProcRoot::open(&config.root)?;
         let mut watcher = Self {
-            names: Names::new(&config.targets),
+            names: Names::new(&config.targets, &root),
             handles_left: handles_max(config.handles_max),
             config,
             root,

@@ -218,3 +218,83 @@ fn a_check_of_a_command_fails_where_the_command_itself_does_not() {
     assert_eq!(allowed("100000", "read -r line; exit 0"), Some(0));
     assert_eq!(allowed("1", "read -r line; exit 5"), Some(5));
 }
+
+#[test]
+fn processes_are_found_by_their_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("only this one has it");
+    std::fs::write(&file, "").unwrap();
+    let (opener, _other) = (Opener::start(&file), Opener::start(Path::new("Cargo.toml")));
+    let part = folder.path().file_name().unwrap().to_str().unwrap();
+    let ended = output(&["--match", &format!("{part}/only this"), "--duration", "0", "--json"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
+    let last: Value = serde_json::from_str(text(&ended.stdout).lines().last().unwrap()).unwrap();
+    let pids: Vec<_> = last["processes"].as_array().unwrap().iter().map(|process| &process["pid"]).collect();
+    assert_eq!(pids, [&Value::from(opener.pid().parse::<u32>().unwrap())]);
+    for (arguments, said) in [
+        (
+            ["--match", "no such text anywhere\n"],
+            "no process has `no such text anywhere\\n` in its command line",
+        ),
+        (["--cgroup", "/no/such/group"], "no process is in the cgroup /no/such/group"),
+        (["--unit", "no-such-unit"], "no process is in the unit no-such-unit.service"),
+    ] {
+        let ended = output(&arguments);
+        assert_eq!(ended.status.code(), Some(3), "{}", text(&ended.stderr));
+        assert!(text(&ended.stderr).contains(said), "{}", text(&ended.stderr));
+    }
+}
+
+#[test]
+fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let mut opener = Opener::start(Path::new("Cargo.toml"));
+    let command = format!("echo \"$FDWATCH_VERDICT $FDWATCH_PID $FDWATCH_KIND\" >> {}", said.display());
+    let mut watch =
+        fdwatch(&[&opener.pid(), "--until", "leaking", "--duration", "10m", "--on-leak", &command])
+            .args(["--interval", "10ms", "--warm-up", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    // One at a time, so that it is a leak and no jump.
+    let has_ended = (20..900).any(|fd| {
+        opener.open(fd..fd + 1);
+        std::thread::sleep(Duration::from_millis(20));
+        watch.try_wait().unwrap().is_some()
+    });
+    assert!(has_ended, "it goes on although it leaks");
+    let pid = opener.pid();
+    drop(opener);
+    let ended = watch.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}{}", text(&ended.stdout), text(&ended.stderr));
+    assert_eq!(std::fs::read_to_string(said).unwrap(), format!("leaking {pid} file\n"));
+}
+
+#[test]
+fn what_grew_between_two_recordings_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut opener = Opener::start(Path::new("Cargo.toml"));
+    let record = |pid: &str, name: &str| {
+        let ended = output(&[pid, "--duration", "0", &format!("--json={}", path(name))]);
+        assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
+    };
+    record(&opener.pid(), "before");
+    opener.open(20..25);
+    record(&opener.pid(), "after");
+    let ended = output(&["compare", &path("before"), &path("after")]);
+    let said = text(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("+5 file") && said.contains("/fdwatch/Cargo.toml (0 → 5, bash)"), "{said}");
+    for (arguments, code) in [
+        (&["compare", "--allow", "5", &path("before"), &path("after")][..], 0),
+        (&["compare", &path("after"), &path("before")], 0),
+        (&["compare", &path("after"), &path("nothing")], 74),
+        (&["compare", &path("after"), "Cargo.toml"], 74),
+        (&["compare", &path("after")], 64),
+    ] {
+        assert_eq!(output(arguments).status.code(), Some(code), "{arguments:?}");
+    }
+}

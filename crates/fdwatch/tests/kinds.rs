@@ -32,7 +32,7 @@ fn check(fd: &impl AsRawFd, kind: Kind) {
 fn check_socket(fd: &impl AsRawFd, family: &str, state: &str, local: &str, peer: &str) {
     let found = find(fd);
     assert_eq!(found.kind, Kind::Socket);
-    let Socket { family: f, state: s, local: l, peer: p } = found.socket.unwrap();
+    let Socket { family: f, state: s, local: l, peer: p, .. } = found.socket.unwrap();
     assert_eq!((f, s, &l[..], &p[..]), (family, state, local, peer));
 }
 

@@ -4,6 +4,7 @@
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod common;
 #[path = "run/probe.rs"]
 mod probe;
 
@@ -133,6 +134,51 @@ fn a_thread_may_become_another_program() {
         check(stacks.get(&(pid, fd)), &name);
     }
     assert!(said.contains(&format!("child {pid}\n")), "{said}");
+    assert_eq!(probe.end_input().0, Some(0));
+}
+
+#[test]
+fn code_that_was_made_at_run_time_has_the_name_that_its_maker_gave_it() {
+    let mut probe = opener("made", 1);
+    let said = probe.wait_for("ready");
+    let (pid, stacks) = (pid(&said), stacks(&mut probe));
+    let [(fd, name)] = &opened(&said)[..] else { panic!("{said}") };
+    let frames = &stacks[&(pid, *fd)];
+    check(Some(frames), name);
+    let calls: Vec<&str> = frames.split(" < ").collect();
+    let made = calls.iter().position(|call| *call == "made::by a compiler (made at run time)");
+    let made = made.unwrap_or_else(|| panic!("{frames}"));
+    assert!(calls[made - 1].contains("opens_below_made_code+"), "{frames}");
+    assert!(calls[made + 1].starts_with("named_opener::made+"), "{frames}");
+    assert_eq!(probe.end_input().0, Some(0));
+}
+
+#[test]
+fn functions_of_python_are_known_where_it_names_them() {
+    let script = "import sys\ndef opens_in_python():\n  return open('/dev/null')\n\
+        held = opens_in_python()\nprint('opened', held.fileno(), 'in x', file=sys.stderr)\n\
+        print('ready', file=sys.stderr, flush=True)\nsys.stdin.read()\n";
+    let names_its_functions = |python: &&str| {
+        let asked = std::process::Command::new(python)
+            .args(["-X", "perf", "-c", "import sys; sys.exit(not sys.is_stack_trampoline_active())"])
+            .stderr(std::process::Stdio::null())
+            .status();
+        asked.is_ok_and(|status| status.success())
+    };
+    let Some(python) =
+        ["python3", "python3.12", "python3.13", "python3.14"].into_iter().find(names_its_functions)
+    else {
+        common::skipped("functions of Python are named from version 3.12 on");
+        return;
+    };
+    let mut probe = Probe::start(&["--stacks"], &[python, "-X", "perf", "-c", script]);
+    let said = probe.wait_for("ready");
+    let (pid, stacks) = (pid(&said), stacks(&mut probe));
+    let [(fd, _)] = &opened(&said)[..] else { panic!("{said}") };
+    let frames = &stacks[&(pid, *fd)];
+    let place = |name: &str| frames.find(name).unwrap_or_else(|| panic!("no {name} in {frames}"));
+    assert!(place("py::opens_in_python:<string>") < place("py::<module>:<string>"), "{frames}");
+    assert!(place("py::<module>:<string>") < place("main+"), "{frames}");
     assert_eq!(probe.end_input().0, Some(0));
 }
 

@@ -3,18 +3,20 @@
 Asleep without `--fdwatch` or the ini option `fdwatch`. What is looked at is the difference between the moment before the
 fixtures of a test are set up and the moment after they are torn down. What a fixture of a wider scope opens is the
 fixture's until that ends; then it is the last test's. A test that has failed is not judged: its traceback keeps alive
-what its frames hold.
+what its frames hold. That is let go before the next test begins, and what is still there then belongs to no later test:
+nothing can take its place.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 import time
-from typing import Any, Dict, Generator, List, Sequence, Tuple
+from typing import Any, Dict, Generator, List, Sequence, Set, Tuple
 
 import pytest
 
-from ._held import Held, Holding, holding, left_behind
+from ._held import Held, Holding, Key, holding, left_behind
 
 NAMED_MAX = 50
 POLL_SECONDS = 0.01
@@ -61,6 +63,8 @@ class LeakCheck:
         self.expected: Holding = {}
         self.of_fixtures: Dict[Any, Holding] = {}
         self.has_failed = False
+        # What failed tests have left: no later test has a right to its place.
+        self.of_failed: Set[Key] = set()
 
     def pytest_collection_modifyitems(self, items: List[pytest.Item]) -> None:
         for item in items:
@@ -68,8 +72,14 @@ class LeakCheck:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        if self.has_failed:
+            forget_failure()
+        expected = holding()
+        if self.has_failed:
+            self.of_failed.update(key for key in expected if key not in self.expected)
+        self.of_failed.intersection_update(expected)
         self.has_failed = False
-        self.expected = holding()
+        self.expected = expected
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -110,7 +120,7 @@ class LeakCheck:
         deadline = time.monotonic() + self.wait_seconds
         is_collected = False
         while True:
-            found = left_behind(self.expected, holding())
+            found = left_behind(self.expected, holding(), self.of_failed)
             left = [held for held in found if not held.is_called(patterns)]
             if len(left) <= allow or (is_collected and time.monotonic() >= deadline):
                 return left
@@ -120,6 +130,15 @@ class LeakCheck:
                 # What is only part of a cycle would be closed sooner or later.
                 gc.collect()
                 is_collected = True
+
+
+def forget_failure() -> None:
+    """Lets go of the frames of a failed test, which pytest itself does only when the next one is called, in its midst."""
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    # An exception and its frames hold each other.
+    gc.collect()
 
 
 def allowed(item: pytest.Item) -> Tuple[Any, Sequence[str]]:

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use crate::Error;
-use crate::run::RunError;
+use crate::run::{RunError, StacksError};
 
 /// Wrong usage, as in sysexits.h.
 pub(super) const USAGE: u8 = 64;
@@ -17,12 +17,18 @@ const NOT_PERMITTED: u8 = 4;
 pub(super) enum Failure {
     #[error("{0}")]
     Usage(String),
-    #[error("no process is called {0}; with --wait the watch begins when there is one")]
+    #[error("no process {0}; with --wait the watch begins when there is one")]
     Nobody(String),
     #[error(transparent)]
     Watch(#[from] Error),
+    #[error("call stacks cannot be traced (watch without --stacks to do without)")]
+    Stacks(#[source] StacksError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("{what} is no recording of `fdwatch --json`: {why}")]
+    Recording { what: String, why: String },
+    #[error("{what} cannot be read")]
+    Input { what: String, source: io::Error },
     #[error("{what} cannot be written")]
     Output { what: String, source: io::Error },
     #[error("cannot {what}")]
@@ -42,11 +48,12 @@ impl Failure {
         match self {
             Self::Usage(_) => USAGE,
             Self::Nobody(_) | Self::Watch(Error::Gone { .. }) => GONE,
-            Self::Watch(Error::NotPermitted { .. }) => NOT_PERMITTED,
+            Self::Watch(Error::NotPermitted { .. }) | Self::Stacks(_) => NOT_PERMITTED,
             Self::Run(error) => error.exit_code(),
             // Whoever reads has seen enough.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Watch(_) | Self::Output { .. } | Self::System { .. } => IO,
+            Self::Input { .. } | Self::Recording { .. } => IO,
         }
     }
 
@@ -54,8 +61,13 @@ impl Failure {
         if self.exit_code() == 0 {
             return;
         }
-        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        eprintln!("fdwatch: {}", Self::with_causes(self));
+    }
+
+    /// In one line.
+    pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+        let causes = std::iter::successors(error.source(), |error| error.source());
         let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-        eprintln!("fdwatch: {self}{causes}");
+        format!("{error}{causes}")
     }
 }

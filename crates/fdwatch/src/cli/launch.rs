@@ -1,12 +1,14 @@
 //! `fdwatch run -- COMMAND`: watches what it has started, and ends as that ends.
 
 use std::io;
+use std::time::Instant;
 
 use super::arguments::RunArgs;
 use super::clock::Clock;
 use super::failure::Failure;
+use super::on_leak::OnLeak;
 use super::outputs::Outputs;
-use super::stacks_seen::StacksSeen;
+use super::stacks_seen::{StacksSeen, tell_losses};
 use super::watch::config;
 use crate::report::text;
 use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
@@ -26,6 +28,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     let run = RunConfig { with_stacks: arguments.stacks, ..RunConfig::new(arguments.command.clone()) };
     let mut child = start(run, &events)?;
     let mut clock = Clock::start(arguments.common.interval, None);
+    let mut on_leak = OnLeak::new(arguments.common.on_leak.as_deref(), false);
     let target = Target::Pid(child.pid());
     let mut watched = Watched {
         watcher: Watcher::new(WatchConfig { tree: true, ..config(vec![target], &arguments.common) }).ok(),
@@ -33,11 +36,17 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
         stacks: StacksSeen::default(),
     };
     let code = loop {
-        watched.tick(&clock, &mut child, &mut outputs)?;
-        if let Some(code) = until_tick(&mut events, &mut clock, &mut child, &mut outputs, &watched)? {
+        watched.tick(&clock, &mut child, &mut outputs, &mut on_leak)?;
+        let mut waited = Waited { child: &mut child, outputs: &mut outputs, on_leak: &mut on_leak };
+        if let Some(code) = waited.until(&mut events, clock.next(), watched.newest.as_ref())? {
             break code;
         }
     };
+    // It is no leftover of the command.
+    while let Some(deadline) = on_leak.deadline() {
+        let mut waited = Waited { child: &mut child, outputs: &mut outputs, on_leak: &mut on_leak };
+        waited.until(&mut events, deadline, watched.newest.as_ref())?;
+    }
     let leftovers = child.leftovers().map_err(Failure::system("look for what the command left behind"))?;
     let report = watched.last(&mut child);
     // On standard error: standard output is the command's. What else is to be written is, even if nobody reads that.
@@ -58,9 +67,7 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
 fn start(run: RunConfig, events: &Events) -> Result<Child, RunError> {
     match Child::start(&run, events) {
         Err(RunError::Stacks(why)) => {
-            let causes = std::iter::successors(std::error::Error::source(&why), |cause| cause.source());
-            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            eprintln!("fdwatch: goes on without call stacks: {why}{causes}");
+            eprintln!("fdwatch: goes on without call stacks: {}", Failure::with_causes(&why));
             Child::start(&RunConfig { with_stacks: false, ..run }, events)
         }
         started => started,
@@ -83,7 +90,13 @@ struct Watched {
 }
 
 impl Watched {
-    fn tick(&mut self, clock: &Clock, child: &mut Child, outputs: &mut Outputs) -> Result<(), Failure> {
+    fn tick(
+        &mut self,
+        clock: &Clock,
+        child: &mut Child,
+        outputs: &mut Outputs,
+        on_leak: &mut OnLeak,
+    ) -> Result<(), Failure> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         let tick = watcher.tick(clock.elapsed())?;
         if tick.targets_gone > 0 {
@@ -92,9 +105,10 @@ impl Watched {
         }
         let report = watcher.report();
         if let Some(stacks) = child.stacks() {
-            self.stacks.look(stacks, &report);
+            self.stacks.look(&report, |pid, fds| stacks.stacks_of(pid, fds));
         }
         outputs.tick(&report)?;
+        on_leak.look(&report)?;
         self.newest = Some(report);
         Ok(())
     }
@@ -103,38 +117,60 @@ impl Watched {
     fn last(&mut self, child: &mut Child) -> Option<Report> {
         let mut report = self.newest.take()?;
         if let Some(stacks) = child.stacks() {
-            self.stacks.describe(stacks, &mut report);
+            self.stacks.describe(&mut report, |ids| stacks.describe(ids));
+            tell_losses(stacks.losses());
         }
         Some(report)
     }
 }
 
-/// Until the next tick; the code of the command when it has ended.
-fn until_tick(
-    events: &mut Events,
-    clock: &mut Clock,
-    child: &mut Child,
-    outputs: &mut Outputs,
-    watched: &Watched,
-) -> Result<Option<u8>, Failure> {
-    let next = clock.next();
-    loop {
-        let event = {
-            let others: Vec<_> = outputs.waits_for().into_iter().collect();
-            events.wait(Some(&mut *child), next, &others).map_err(Failure::system("wait"))?
-        };
-        match event {
-            Event::Tick => return Ok(None),
-            Event::Signal(caught) => child.forward(caught).map_err(Failure::system("pass a signal on"))?,
-            Event::ChildChanged => {
-                if let Some(code) = child.status().exit_code() {
-                    return Ok(Some(code));
+/// What is looked after between two ticks.
+struct Waited<'a> {
+    child: &'a mut Child,
+    outputs: &'a mut Outputs,
+    on_leak: &'a mut OnLeak,
+}
+
+impl Waited<'_> {
+    /// Until the next tick; the code of the command when it has ended.
+    fn until(
+        &mut self,
+        events: &mut Events,
+        next: Instant,
+        newest: Option<&Report>,
+    ) -> Result<Option<u8>, Failure> {
+        loop {
+            let until = self.on_leak.deadline().map_or(next, |deadline| deadline.min(next));
+            let (event, has_metrics) = {
+                let metrics = self.outputs.waits_for();
+                let others: Vec<_> = metrics.into_iter().chain(self.on_leak.waits_for()).collect();
+                let event = events.wait(Some(&mut *self.child), until, &others);
+                (event.map_err(Failure::system("wait"))?, metrics.is_some())
+            };
+            match event {
+                Event::Tick if next <= Instant::now() => {
+                    self.on_leak.check();
+                    return Ok(None);
+                }
+                Event::Signal(caught) => {
+                    self.child.forward(caught).map_err(Failure::system("pass a signal on"))?;
+                }
+                Event::ChildChanged => {
+                    if let Some(code) = self.child.status().exit_code() {
+                        return Ok(Some(code));
+                    }
+                }
+                Event::Readable(0) if has_metrics => match newest {
+                    Some(report) => self.outputs.answer(report)?,
+                    None => return Ok(None),
+                },
+                Event::Tick | Event::Readable(_) => {
+                    self.on_leak.check();
+                    if !self.on_leak.is_running() && self.child.status().exit_code().is_some() {
+                        return Ok(None);
+                    }
                 }
             }
-            Event::Readable(_) => match &watched.newest {
-                Some(report) => outputs.answer(report)?,
-                None => return Ok(None),
-            },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::run::{StackId, Stacks};
+use crate::run::{StackId, StackLosses};
 use crate::{Kind, ProcessKey, Report, StackCount, group, snapshot};
 
 /// Stacks that are kept of a group.
@@ -24,7 +24,11 @@ pub(super) struct StacksSeen {
 
 impl StacksSeen {
     /// Looks at processes whose count has changed. A process that is gone keeps what was seen last.
-    pub(super) fn look(&mut self, stacks: &Stacks, report: &Report) {
+    pub(super) fn look(
+        &mut self,
+        report: &Report,
+        mut stacks_of: impl FnMut(u32, &[i32]) -> BTreeMap<i32, StackId>,
+    ) {
         let changed = report.processes.iter().filter_map(|process| Some((process.key, process.count?)));
         let changed = changed.filter(|(key, count)| *count > 0 && self.counts.get(key) != Some(count));
         let changed: Vec<_> = changed.take(PROCESSES_MAX).collect();
@@ -34,7 +38,7 @@ impl StacksSeen {
                 continue;
             }
             let fds: Vec<i32> = open.descriptors.iter().map(|descriptor| descriptor.fd).collect();
-            let creators = stacks.stacks_of(key.pid, &fds);
+            let creators = stacks_of(key.pid, &fds);
             let mut seen: HashMap<(Kind, Vec<u8>), HashMap<StackId, u32>> = HashMap::new();
             for descriptor in &open.descriptors {
                 let Some(stack) = creators.get(&descriptor.fd) else { continue };
@@ -59,12 +63,16 @@ impl StacksSeen {
     }
 
     /// Puts the stacks into the groups of a report.
-    pub(super) fn describe(&self, stacks: &mut Stacks, report: &mut Report) {
+    pub(super) fn describe(
+        &self,
+        report: &mut Report,
+        mut describe: impl FnMut(&[StackId]) -> Vec<Vec<String>>,
+    ) {
         for process in &mut report.processes {
             for group in &mut process.groups {
                 let seen = self.most_of(process.key, group.kind, &group.pattern);
                 let ids: Vec<StackId> = seen.iter().map(|&(stack, _)| stack).collect();
-                let counts = seen.iter().map(|&(_, count)| count).zip(stacks.describe(&ids));
+                let counts = seen.iter().map(|&(_, count)| count).zip(describe(&ids));
                 group.stacks = counts.map(|(count, frames)| StackCount { count, frames }).collect();
             }
         }
@@ -84,6 +92,22 @@ impl StacksSeen {
             *sums.entry(stack).or_default() += count;
         }
         most(sums)
+    }
+}
+
+/// What a reader of the stacks has to know: where they are not complete.
+pub(super) fn tell_losses(losses: StackLosses) {
+    let StackLosses { stacks, descriptors, files, foreign_programs, debug_files } = losses;
+    for (count, what) in [
+        (stacks, "calls have no stack: there were too many different ones"),
+        (descriptors, "descriptors have no stack: there were too many"),
+        (files, "files have no unwind tables here: stacks through their code may be wrong"),
+        (foreign_programs, "programs of another architecture were not traced"),
+        (debug_files, "files have no lines: their debug information is larger than 128 MiB"),
+    ] {
+        if count > 0 {
+            eprintln!("fdwatch: {count} {what}");
+        }
     }
 }
 

@@ -86,7 +86,8 @@ impl Open {
         let target =
             [format!("/{}/", self.folder).as_bytes(), &*self.name, copy.to_string().as_bytes()].concat();
         let local = String::from_utf8_lossy(&target).into_owned();
-        let socket = Socket { family: "unix", state: "listen", local, peer: String::new() };
+        let peer = String::new();
+        let socket = Socket { family: "unix", state: "listen", local, peer, is_to_listener: false };
         let socket = (kind == Kind::Socket && self.folder.is_multiple_of(2)).then_some(socket);
         for target in [&target, &self.name].into_iter().filter(|_| copy == 0) {
             let fine = pattern(kind, target, socket.as_ref());

@@ -3,7 +3,10 @@
 use arbitrary::{Arbitrary, Unstructured};
 
 use crate::Kind;
-use crate::parse::{Link, Mount, OpenFiles, Stat, fd_flags, first_argument, link, mount, open_files, stat};
+use crate::parse::{
+    Cgroup, Link, Mount, OpenFiles, PerfMapEntry, Stat, cgroup, fd_flags, first_argument, link, mount,
+    open_files, perf_map_entry, stat,
+};
 use crate::report::Printable;
 
 /// A file as the kernel writes it, of which it is known what it must be read as.
@@ -69,6 +72,15 @@ fn check_any(data: &[u8]) {
         assert!(found.path.len() <= data.len(), "an escape makes nothing longer");
         let text = mount_text(&found.path, found.file_system, 1);
         assert_eq!(mount(&text), Some(found), "{}", text.escape_ascii());
+    }
+    if let Some(Cgroup { hierarchy, controllers, path }) = cgroup(data) {
+        let text = [format!("{hierarchy}:").as_bytes(), controllers, b":", path].concat();
+        assert_eq!(cgroup(&text), Some(Cgroup { hierarchy, controllers, path }));
+    }
+    if let Some(PerfMapEntry { range, name }) = perf_map_entry(data) {
+        assert!(!range.is_empty() && !name.is_empty());
+        let text = [format!("{:x} {:x} ", range.start, range.end - range.start).as_bytes(), name].concat();
+        assert_eq!(perf_map_entry(&text), Some(PerfMapEntry { range, name }));
     }
     match link(data) {
         Link::Path => assert!(data.starts_with(b"/") || data.starts_with(b"(unreachable)")),

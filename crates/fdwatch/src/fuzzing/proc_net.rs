@@ -130,7 +130,8 @@ impl Plan {
                 let peer =
                     if peer.is_none(is_six) { String::new() } else { peer.address(is_six).to_string() };
                 let local = local.address(is_six).to_string();
-                let socket = Some(Socket { family, state, local, peer }).filter(|_| !state.is_empty());
+                let socket = Some(Socket { family, state, local, peer, is_to_listener: false })
+                    .filter(|_| !state.is_empty());
                 (path, line.into_bytes(), inode, socket)
             }
             Self::Unix { listens, state, inode, name, is_stream } => {
@@ -154,7 +155,9 @@ impl Plan {
                     _ => None,
                 };
                 let local = String::from_utf8_lossy(&name.unwrap_or_default()).into_owned();
-                let socket = state.map(|state| Socket { family: "unix", state, local, peer: String::new() });
+                let peer = String::new();
+                let is_to_listener = false;
+                let socket = state.map(|state| Socket { family: "unix", state, local, peer, is_to_listener });
                 ("net/unix", [start.as_bytes(), &tail].concat(), inode, socket)
             }
             Self::Netlink { protocol, port, inode } => {
@@ -187,7 +190,7 @@ impl Plan {
 }
 
 fn unconnected(family: &'static str, local: String) -> Socket {
-    Socket { family, state: "unconnected", local, peer: String::new() }
+    Socket { family, state: "unconnected", local, peer: String::new(), is_to_listener: false }
 }
 
 impl Inet {

@@ -211,7 +211,7 @@ fn names_are_found_in_three_places() {
 
     let root = fixture.root();
     let find = |name: &str| {
-        let mut names = Names::new(&[Target::new(name.as_ref()), Target::Pid(1)]);
+        let mut names = Names::new(&[Target::new(name.as_ref()), Target::Pid(1)], &fixture.root());
         // The second time from memory.
         let found = [(); 2].map(|()| {
             let pass = pass(&root, &mut names).unwrap();

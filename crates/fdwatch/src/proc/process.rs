@@ -82,6 +82,17 @@ impl Process {
         called == name || base_name(title) == name || called.strip_prefix(b"-") == Some(name)
     }
 
+    /// Its arguments joined by spaces, as much as fits; empty where it is not told.
+    pub(super) fn command_line(&self, bytes_max: usize) -> Vec<u8> {
+        let mut line = vec![0; bytes_max];
+        let len = read_file(&self.dir, "cmdline", &mut line).map_or(0, <[u8]>::len);
+        line.truncate(len);
+        let end = line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        line.truncate(end);
+        line.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        line
+    }
+
     pub(super) fn error(&self, errno: rustix::io::Errno) -> Error {
         Error::of_process(self.pid(), errno)
     }

@@ -43,7 +43,7 @@ pub(crate) struct Pass {
 /// Looks at all processes once, which takes three system calls each.
 pub(crate) fn pass(root: &ProcRoot, names: &mut Names) -> Result<Pass, Error> {
     let mut pass = Pass::default();
-    names.begin_pass();
+    names.begin_pass(root);
     let error = |errno: rustix::io::Errno| Error::Read {
         what: "the list of processes".to_owned(),
         source: errno.into(),

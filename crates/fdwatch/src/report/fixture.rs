@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report, StackCount, Trend,
-    Verdict,
+    Bound, Ceiling, Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report,
+    StackCount, Trend, Verdict,
 };
 
 /// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and one that ended.
-pub(super) fn leaking() -> Report {
+pub(crate) fn leaking() -> Report {
     let verdict = Verdict::Leaking { per_second: 1.016, limit_in: Some(Duration::from_secs(90)) };
     Report {
         started_unix_ms: 1_795_733_341_000,
@@ -23,7 +23,7 @@ pub(super) fn leaking() -> Report {
 }
 
 /// Nothing was found, or nothing yet.
-pub(super) fn empty() -> Report {
+pub(crate) fn empty() -> Report {
     Report {
         started_unix_ms: 0,
         elapsed: Duration::ZERO,
@@ -65,6 +65,7 @@ fn leaking_process(verdict: Verdict) -> ProcessReport {
         count: Some(count),
         high_water: 813,
         limit: Some(1_024 - 120),
+        ceiling: Some(Ceiling { bound: Bound::InotifyInstances, used: 120, limit: 128 }),
         series: series(total),
         kinds,
         groups: vec![
@@ -86,6 +87,7 @@ fn nasty() -> ProcessReport {
         count: Some(40),
         high_water: 41,
         limit: Some(1_048_576),
+        ceiling: None,
         series: series(flat),
         kinds: vec![kind(Kind::File, flat)],
         groups: vec![group(Kind::File, b"/tmp/<script>alert(1)</script>", 40, -1, 0, 0.0, Vec::new())],
@@ -103,6 +105,7 @@ fn foreign() -> ProcessReport {
         count: None,
         high_water: 0,
         limit: None,
+        ceiling: None,
         series: Vec::new(),
         kinds: Vec::new(),
         groups: Vec::new(),

@@ -1,10 +1,13 @@
 //! One JSON object a line, for programs. The names below are stable; new ones may come, so ignore what you do not know.
+//! `docs/fdwatch-json.md` says what each means, `docs/fdwatch.schema.json` says it to programs; a
+//! test holds both against this.
 //!
 //! Of the watch: `schema` (1), `final` (whether it is the last), `started_unix_ms`, `elapsed_ms`, `interval_ms`, `targets`,
 //! `verdict` (`warming`, `steady`, `leaking`, `near-limit`, `gone`, `not-permitted`), `per_second` and `limit_in_s` of a leak,
 //! `children` (`count`, `zombies`, `per_second`, `is_leak`), `processes`, `processes_left_out`.
 //!
-//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `per_second`, `is_leak`, `verdict`,
+//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`,
+//! `used`, `limit`), `per_second`, `is_leak`, `verdict`,
 //! `limit_in_s`, `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group: `kind`, `pattern`, `count`, `growth`,
 //! `grew_at_ms`, `per_second`, `is_leak`, `stacks` (`count`, `frames`). The final object also has `series` (`at_ms`, `low`,
 //! `high`) in processes and kinds, and `before` in kinds: the count until the series begins.
@@ -19,10 +22,10 @@ use serde::{Serialize, Serializer};
 
 use super::phrase::verdict_word;
 use super::printable::Printable;
-use crate::{GroupReport, KindReport, Point, ProcessReport, Report, Verdict};
+use crate::{Ceiling, GroupReport, KindReport, Point, ProcessReport, Report, Verdict};
 
 /// Changes only if a field changes its meaning or goes.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Writes one line. `is_final`: the last of this watch.
 ///
@@ -105,6 +108,7 @@ struct ProcessView<'a> {
     count: Option<u64>,
     high_water: u64,
     limit: Option<u64>,
+    ceiling: Option<CeilingView>,
     per_second: f64,
     is_leak: bool,
     verdict: &'static str,
@@ -127,6 +131,11 @@ impl<'a> ProcessView<'a> {
             count: process.count,
             high_water: process.high_water,
             limit: process.limit,
+            ceiling: process.ceiling.map(|Ceiling { bound, used, limit }| CeilingView {
+                bound: bound.name(),
+                used,
+                limit,
+            }),
             per_second: process.trend.per_second,
             is_leak: process.trend.is_leak,
             verdict: verdict_word(process.verdict),
@@ -137,6 +146,13 @@ impl<'a> ProcessView<'a> {
             groups: process.groups.iter().map(GroupView::new).collect(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct CeilingView {
+    bound: &'static str,
+    used: u64,
+    limit: u64,
 }
 
 #[derive(Serialize)]

@@ -29,7 +29,7 @@ pub(super) fn tone(verdict: Verdict) -> Tone {
 }
 
 /// One or two words, as in tables and JSON.
-pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
+pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Warming => "warming",
         Verdict::Steady => "steady",

@@ -6,7 +6,7 @@ use super::phrase::{
     self, ago, count, duration, headline, moment, process_name, process_verdict, rate, signed, verdict_word,
 };
 use super::printable::Printable;
-use crate::{GroupReport, ProcessReport, Report};
+use crate::{Bound, Ceiling, GroupReport, ProcessReport, Report};
 
 /// Processes that are told about; the rest is a number.
 const PROCESSES_MAX: usize = 20;
@@ -14,7 +14,7 @@ const PROCESSES_MAX: usize = 20;
 const GROUPS_MAX: usize = 5;
 /// Stacks of each group, and frames of each stack.
 const STACKS_MAX: usize = 2;
-const FRAMES_MAX: usize = 8;
+const FRAMES_MAX: usize = 24;
 const PATTERN_CHARS_MAX: usize = 72;
 const FRAME_CHARS_MAX: usize = 120;
 
@@ -65,6 +65,15 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
         write!(out, ", {} at most", count(process.high_water))?;
     }
     writeln!(out, "; {}", process_verdict(process))?;
+    if let Some(Ceiling { bound, used, limit }) = process.ceiling {
+        let bound = match bound {
+            Bound::InotifyInstances => "inotify instances that all processes of its user may have",
+            Bound::InotifyWatches => "inotify watches that all processes of its user may have",
+            Bound::EpollWatches => "epoll watches that all processes of its user may have",
+            Bound::SystemFiles => "files that the whole system may have open",
+        };
+        writeln!(out, "    Nearer than its limit: {} of the {} {bound}", count(used), count(limit))?;
+    }
     // Whoever asked for stacks wants to see them, also of what was open before the warm-up was over.
     let told = process.groups.iter().filter(|group| group.growth > 0 || !group.stacks.is_empty());
     for group in told.take(GROUPS_MAX) {

@@ -67,10 +67,12 @@ pub enum StacksError {
     )]
     NotBuilt,
     /// The kernel lacks what it takes.
-    #[error("the kernel is {found}; it takes 4.8 or later with CONFIG_SECCOMP_FILTER")]
+    #[error("the kernel is {found}; it takes {needed}")]
     Kernel {
         /// Its release.
         found: String,
+        /// What it takes.
+        needed: &'static str,
     },
     /// The machine's settings forbid it.
     #[error("kernel.yama.ptrace_scope is {scope}, which forbids to trace even our own child: {remedy}")]
@@ -80,6 +82,56 @@ pub enum StacksError {
         /// What helps.
         remedy: &'static str,
     },
+    /// The machine's settings forbid to attach to what runs already.
+    #[error("kernel.yama.ptrace_scope is {scope}: {remedy}")]
+    YamaAttaching {
+        /// The setting.
+        scope: u32,
+        /// What helps.
+        remedy: &'static str,
+    },
+    /// Attaching is refused.
+    #[error(
+        "the kernel refuses to let us trace process {pid}: run as its user or as root; in a container allow ptrace (docker: \
+         --cap-add SYS_PTRACE); a security module may forbid it, too"
+    )]
+    Attaching {
+        /// Which.
+        pid: u32,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// A process has one tracer at most.
+    #[error(
+        "process {pid} is traced already, by process {by} (a debugger, strace, or another fdwatch): end that first"
+    )]
+    Traced {
+        /// Which.
+        pid: u32,
+        /// Its tracer.
+        by: u32,
+    },
+    /// There is no such process, or no longer.
+    #[error("there is no process {pid} any more")]
+    Gone {
+        /// Which.
+        pid: u32,
+    },
+    /// Too much to trace.
+    #[error("there are more than {threads_max} threads, and each would be stopped at its system calls")]
+    Threads {
+        /// So many can be traced.
+        threads_max: usize,
+    },
+    /// What traces could not be started.
+    #[error("the thread that traces could not be started")]
+    Thread {
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// A part of us ended early.
+    #[error("the thread that traces has ended; all processes run on")]
+    Ended,
     /// Tracing is refused.
     #[error(
         "the kernel refuses ptrace; in a container allow it (docker: --cap-add SYS_PTRACE, or a seccomp \

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::child::Child;
-use super::signals::{Caught, Mask, OF_A_RUN, OF_A_WATCH, Signals};
+use super::signals::{Caught, Mask, OF_A_RUN, OF_A_WATCH, OF_AN_ATTACHED_WATCH, Signals};
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,14 @@ impl Events {
     /// The same, and SIGUSR1 and SIGUSR2, which are the command's.
     pub fn of_run() -> io::Result<Self> {
         Self::of(&[&OF_A_WATCH[..], &OF_A_RUN[..]].concat())
+    }
+
+    /// As [`of_watch`](Self::of_watch), beside an [`Attached`](super::Attached): what stops a
+    /// process by default is caught, too, and its thread hears of tracees.
+    pub fn of_attached_watch() -> io::Result<Self> {
+        let mask_before = Mask::current()?;
+        let signals = [&OF_A_WATCH[..], &OF_AN_ATTACHED_WATCH[..]].concat();
+        Ok(Self { signals: Signals::catch_without_changes(&signals)?, mask_before, was_tick: false })
     }
 
     fn of(signals: &[i32]) -> io::Result<Self> {

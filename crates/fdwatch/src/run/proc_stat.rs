@@ -18,6 +18,12 @@ impl Stat {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
+    /// Of one thread of it.
+    #[cfg(all(feature = "stacks", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    pub(super) fn of_thread(pid: u32, tid: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+    }
+
     /// `None` if it is not of that form.
     fn parse(text: &[u8]) -> Option<Self> {
         let crate::parse::Stat { pid, comm, state, parent, start_ticks, .. } = crate::parse::stat(text)?;

@@ -18,6 +18,10 @@ pub(super) const OF_A_WATCH: [i32; 5] =
 /// What is passed on to a command besides.
 pub(super) const OF_A_RUN: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
 
+/// What would stop a watch that others wait for: while processes are traced, Ctrl-Z must not leave
+/// them without a tracer.
+pub(super) const OF_AN_ATTACHED_WATCH: [i32; 2] = [libc::SIGTSTP, libc::SIGTTOU];
+
 /// The kernel's `signalfd_siginfo`: number at 0, code at 8, sender at 12 of 128 bytes.
 const INFO_BYTES: usize = 128;
 
@@ -56,6 +60,15 @@ pub(super) struct Mask(libc::sigset_t);
 impl Signals {
     /// Blocks `signals` and SIGCHLD for this thread, less those that are ignored.
     pub(super) fn catch(signals: &[i32]) -> io::Result<Self> {
+        Self::of(signals, true)
+    }
+
+    /// The same, but SIGCHLD is left for another thread to read, which has to catch it.
+    pub(super) fn catch_without_changes(signals: &[i32]) -> io::Result<Self> {
+        Self::of(signals, false)
+    }
+
+    fn of(signals: &[i32], reads_changes: bool) -> io::Result<Self> {
         let ignored = super::proc_stat::ignored_signals()?;
         let is_ignored = |signal: i32| ignored >> (signal - 1) & 1 == 1;
         let mut mask = Mask::empty();
@@ -69,9 +82,13 @@ impl Signals {
                 return Err(io::Error::last_os_error());
             }
         }
+        let mut read = mask;
         mask.add(libc::SIGCHLD);
+        if reads_changes {
+            read.add(libc::SIGCHLD);
+        }
         // SAFETY: the mask is initialised and outlives the call.
-        let fd = unsafe { libc::signalfd(-1, &raw const mask.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let fd = unsafe { libc::signalfd(-1, &raw const read.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }

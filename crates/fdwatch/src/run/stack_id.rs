@@ -20,4 +20,19 @@ pub struct StackLosses {
     pub files: u64,
     /// Programs of another architecture that were started (32 bits): their calls are not traced.
     pub foreign_programs: u64,
+    /// Files whose debug information is too large to be read: their frames have no lines, and what
+    /// was inlined is not seen.
+    pub debug_files: u64,
+}
+
+/// What was left after some stops were handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "where stacks are not built, nothing is served")]
+pub(super) enum Served {
+    /// There are more.
+    Some,
+    /// None for now.
+    All,
+    /// Nothing is traced.
+    Nothing,
 }

@@ -11,19 +11,28 @@
 //!   get none either unless we may trace those: the kernel's rule for what is traced.
 //! - It cannot be debugged or traced by anything else meanwhile.
 //!
+//! A process that ran before us has no filter, and none can be put before it from outside without
+//! staying there for ever. Attached to it (`stacks/attach.rs`), we stop it at *every* system call
+//! instead, and let it go on unharmed when we leave.
+//!
 //! # What it does not see
 //! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)` or through io_uring, and those of
 //!   32-bit programs: they have no stack, never a wrong one, unless their number had another creator before.
-//! - Frames of interpreters and run-time compilers: a Python program shows the functions of the interpreter.
+//! - Frames of interpreters and run-time compilers that do not write `/tmp/perf-PID.map`
+//!   (`stacks/made_code.rs`): a Python program without `-X perf` shows the functions of the
+//!   interpreter.
 //! - Processes that share a table of descriptors without being threads of one another: each is taken for its own.
 //! - A process started with CLONE_UNTRACED: its creating calls fail with ENOSYS.
 //!
 //! Everything kept is bounded; [`StackLosses`] says what found no room.
 
+mod attach;
 mod creators;
 mod filter;
 mod image;
 mod interner;
+mod lines;
+mod made_code;
 mod maps;
 mod memory;
 mod modules;
@@ -35,7 +44,7 @@ mod seccomp;
 mod tracees;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::rc::Rc;
@@ -43,10 +52,12 @@ use std::rc::Rc;
 pub(super) use permission::check;
 pub(super) use seccomp::install_filter;
 
+use self::attach::Way;
 use self::creators::Creators;
 use self::filter::Outcome;
 use self::image::{Image, WalkCache};
 use self::interner::Interner;
+use self::made_code::MadeCode;
 use self::memory::StackMemory;
 use self::modules::Modules;
 use self::names::Names;
@@ -73,9 +84,13 @@ pub struct Stacks {
     creators: Creators,
     interner: Interner,
     modules: Modules,
+    made: MadeCode,
     names: Names,
     cache: WalkCache,
     foreign_programs: u64,
+    way: Way,
+    /// Threads that are let go when they stop next.
+    releasing: HashSet<i32>,
 }
 
 /// The code of a process, shared after a fork.
@@ -93,18 +108,25 @@ impl Stacks {
     pub(super) fn seize(pid: u32) -> Result<Self, StacksError> {
         let tid = pid.cast_signed();
         ptrace::seize(tid).map_err(permission::refused)?;
-        let mut tracees = Tracees::default();
-        tracees.process(tid);
-        Ok(Self {
-            tracees,
+        let mut stacks = Self::new(Way::Filter);
+        stacks.tracees.process(tid);
+        Ok(stacks)
+    }
+
+    fn new(way: Way) -> Self {
+        Self {
+            tracees: Tracees::default(),
             images: HashMap::new(),
             creators: Creators::default(),
             interner: Interner::default(),
             modules: Modules::default(),
+            made: MadeCode::default(),
             names: Names::default(),
             cache: WalkCache::new(),
             foreign_programs: 0,
-        })
+            way,
+            releasing: HashSet::new(),
+        }
     }
 
     /// Which stack opened each of `fds`, all of them open in that process now. Those with no known creator are left out.
@@ -112,14 +134,16 @@ impl Stacks {
         fds.iter().filter_map(|&fd| Some((fd, self.creators.of(pid, fd)?))).collect()
     }
 
-    /// The frames of each stack, innermost first: `FUNCTION+0x12 (FILE)`. Reads symbol tables; better asked once for many.
+    /// The frames of each stack, innermost first: `FUNCTION+0x12 at SOURCE:LINE (FILE)`, with those
+    /// that were inlined into it before it. Reads symbol tables and debug information; better asked
+    /// once for many.
     pub fn describe(&mut self, stacks: &[StackId]) -> Vec<Vec<String>> {
         let frames = |id: &StackId| self.interner.frames(*id).unwrap_or_default().to_vec();
         let frames: Vec<_> = stacks.iter().map(frames).collect();
-        self.names.prepare(&frames.concat(), &self.modules);
+        self.names.prepare(&frames.concat(), &self.modules, &self.made);
         let named = |frames: &Vec<_>| match frames.as_slice() {
             [] => vec![format!("(one of too many different stacks: {} are kept)", interner::STACKS_MAX)],
-            frames => frames.iter().map(|frame| self.names.of(frame)).collect(),
+            frames => frames.iter().flat_map(|frame| self.names.of(frame)).collect(),
         };
         frames.iter().map(named).collect()
     }
@@ -149,16 +173,23 @@ impl Stacks {
             descriptors: self.creators.dropped(),
             files: self.modules.dropped(),
             foreign_programs: self.foreign_programs,
+            debug_files: self.names.debug_files_left_out(),
         }
     }
 
     /// A tracee has stopped: takes note and lets it go on, as its signals want. Errors mean that it was killed meanwhile.
     pub(super) fn stopped(&mut self, tid: i32, status: i32) {
         let (event, signal) = (status >> 16, status >> 8 & 0xff);
+        if self.way == Way::Leaving || self.releasing.remove(&tid) {
+            return self.let_go(tid, event, signal);
+        }
         let done = match event {
             EVENT_STOP if STOPPING.contains(&signal) => ptrace::leave_stopped(tid),
             0 if signal == END_OF_CALL => {
-                self.call_ended(tid);
+                match self.way {
+                    Way::Filter | Way::Leaving => self.call_ended(tid),
+                    Way::EveryCall => self.call_stopped(tid),
+                }
                 self.go_on(tid, 0)
             }
             0 => self.go_on(tid, signal),
@@ -173,14 +204,17 @@ impl Stacks {
 
     /// A thread or a process has ended.
     pub(super) fn ended(&mut self, tid: i32) {
+        self.releasing.remove(&tid);
         if let Some(process) = self.tracees.remove(tid) {
             self.creators.forget(process);
             self.images.remove(&process);
+            self.made.forget(process);
         }
     }
 
     fn go_on(&self, tid: i32, signal: i32) -> io::Result<()> {
-        let how = if self.tracees.is_in_call(tid) { Resume::ToEndOfCall } else { Resume::Run };
+        let stops_next = self.way == Way::EveryCall || self.tracees.is_in_call(tid);
+        let how = if stops_next { Resume::ToEndOfCall } else { Resume::Run };
         ptrace::resume(tid, how, signal)
     }
 
@@ -222,11 +256,13 @@ impl Stacks {
     }
 
     fn walk(&mut self, tid: i32, process: u32, registers: &Registers) -> StackId {
-        let Self { images, modules, cache, interner, .. } = self;
+        let Self { images, modules, made, cache, interner, .. } = self;
+        made.begin_walk();
+        let mut named = |address| made.at(process, address);
         let loaded = images.entry(process).or_insert_with(|| Loaded::of(process, modules, cache));
-        let mut walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache);
+        let mut walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache, &mut named);
         if walk.is_lost && loaded.is_renewed(process, modules, cache) {
-            walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache);
+            walk = loaded.image.walk(registers, &mut StackMemory::of(tid), cache, &mut named);
         }
         interner.intern(&walk.frames)
     }
@@ -256,6 +292,7 @@ impl Stacks {
         self.tracees.leave(tid);
         let Some(process) = self.tracees.process(tid) else { return };
         self.images.remove(&process);
+        self.made.forget(process);
         self.foreign_programs += u64::from(is_foreign(process));
         if !self.creators.is_empty(process)
             && let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd"))

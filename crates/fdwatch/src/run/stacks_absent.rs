@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::StacksError;
-use super::stack_id::{StackId, StackLosses};
-use crate::StackCount;
+use super::stack_id::{Served, StackId, StackLosses};
+use crate::{ProcessKey, StackCount};
 
 /// Not available in this build: there is no value of it.
 #[derive(Debug)]
@@ -15,6 +15,22 @@ pub enum Stacks {}
 impl Stacks {
     pub(super) fn seize(_pid: u32) -> Result<Self, StacksError> {
         check().map(|()| unreachable!("it is refused"))
+    }
+
+    pub(super) fn of_running() -> Result<Self, StacksError> {
+        check().map(|()| unreachable!("it is refused"))
+    }
+
+    pub(super) fn attach(&mut self, _process: ProcessKey) -> Result<(), StacksError> {
+        match *self {}
+    }
+
+    pub(super) fn serve(&mut self) -> io::Result<Served> {
+        match *self {}
+    }
+
+    pub(super) fn detach(&mut self) -> bool {
+        match *self {}
     }
 
     pub(super) fn stopped(&mut self, _tid: i32, _status: i32) {

@@ -1,7 +1,9 @@
 //! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes several ticks.
 
 use crate::groups::{Moment, SeriesPermits};
-use crate::proc::{Position, ProcRoot, Process, Seen, Wanted, find_sockets, scan};
+use crate::proc::{
+    Position, ProcRoot, Process, Seen, WATCHING_MAX, Wanted, find_sockets, nearest_ceiling, scan,
+};
 use crate::{Error, Kind, ProcessKey};
 
 use super::watched::Watched;
@@ -29,6 +31,8 @@ struct UnderWay {
     position: Position,
     seen: usize,
     sockets: Vec<Wanted>,
+    /// Descriptors of inotify and epoll; bounded.
+    watching: Vec<(Kind, i32)>,
 }
 
 impl Scanner {
@@ -82,7 +86,13 @@ impl Scanner {
         let process = &mut watched[index];
         process.begin_scan(count);
         self.last = Some(process.key);
-        let run = UnderWay { key: process.key, position: Position::default(), seen: 0, sockets: Vec::new() };
+        let run = UnderWay {
+            key: process.key,
+            position: Position::default(),
+            seen: 0,
+            sockets: Vec::new(),
+            watching: Vec::new(),
+        };
         Some((index, run))
     }
 }
@@ -105,7 +115,7 @@ impl UnderWay {
         };
         let before = self.seen;
         let fds_max = fds_max.min(FDS_MAX - self.seen);
-        let (seen, sockets) = (&mut self.seen, &mut self.sockets);
+        let Self { seen, sockets, watching, .. } = self;
         let tables = watched.tables().clone();
         let groups = &mut watched.groups;
         let next = scan(process, &tables, self.position, fds_max, |found: Seen<'_>| {
@@ -115,7 +125,14 @@ impl UnderWay {
                     let is_first_table = found.is_first_table;
                     sockets.push(Wanted { inode, fd: found.fd, is_first_table, tag: 0 });
                 }
-                None => groups.add(found.kind, found.target, None),
+                None => {
+                    let is_watching =
+                        found.is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
+                    if is_watching && watching.len() < WATCHING_MAX {
+                        watching.push((found.kind, found.fd));
+                    }
+                    groups.add(found.kind, found.target, None);
+                }
             }
         })?;
         let is_complete = next.is_none() || self.seen >= FDS_MAX;
@@ -148,6 +165,8 @@ impl UnderWay {
         let searched = find_sockets(process, &mut self.sockets, TABLES_BYTES_MAX, |_, socket| {
             groups.add(Kind::Socket, b"", socket.as_ref());
         });
+        let ceilings = nearest_ceiling(root, process, &self.watching, watched.scanned(), watched.limit());
+        watched.set_watching(std::mem::take(&mut self.watching), ceilings);
         watched.finish_scan(is_cut || searched.is_cut, moment, permits);
         usize::try_from(searched.bytes / TABLE_BYTES_PER_FD).unwrap_or(usize::MAX)
     }

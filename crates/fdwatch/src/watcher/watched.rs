@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::groups::{Groups, Moment, SeriesPermits};
-use crate::proc::{Counted, ProcRoot, Process, Tables};
-use crate::{Error, Point, ProcessKey, ProcessReport, Series, Terms, Trend, Verdict, verdict_of};
+use crate::proc::{Counted, ProcRoot, Process, Tables, nearest_ceiling};
+use crate::{
+    Ceiling, Error, Kind, Point, ProcessKey, ProcessReport, Series, Terms, Trend, Verdict, verdict_of,
+};
 
 /// Limits and names may change at any time, and seldom do.
 const TICKS_PER_REFRESH: u32 = 64;
@@ -30,6 +32,9 @@ pub(crate) struct Watched {
     tables: Tables,
     pub(crate) state: State,
     limit: Option<u64>,
+    ceiling: Option<Ceiling>,
+    /// Descriptors of inotify and epoll, of the newest scan.
+    watching: Box<[(Kind, i32)]>,
     high_water: u64,
     series: Series,
     pub(crate) groups: Groups,
@@ -61,6 +66,8 @@ impl Watched {
             tables: Tables::default(),
             state: State::Unknown,
             limit: None,
+            ceiling: None,
+            watching: Box::default(),
             high_water: 0,
             series: Series::default(),
             groups: Groups::default(),
@@ -84,7 +91,7 @@ impl Watched {
         self.ticks_to_refresh = match self.ticks_to_refresh.checked_sub(1) {
             Some(left) => left,
             None => {
-                self.refresh(&process);
+                self.refresh(root, &process);
                 TICKS_PER_REFRESH
             }
         };
@@ -118,8 +125,28 @@ impl Watched {
         Ok(())
     }
 
-    fn refresh(&mut self, process: &Process) {
+    /// What was found to be watching, and how near the bounds of that are.
+    pub(crate) fn set_watching(&mut self, watching: Vec<(Kind, i32)>, ceiling: Option<Ceiling>) {
+        self.watching = watching.into();
+        self.ceiling = ceiling;
+    }
+
+    /// The count that the newest scan was begun for.
+    pub(crate) fn scanned(&self) -> u64 {
+        self.scanned_count.unwrap_or(0)
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    fn look_at_ceilings(&mut self, root: &ProcRoot, process: &Process) {
+        self.ceiling = nearest_ceiling(root, process, &self.watching, self.scanned(), self.limit);
+    }
+
+    fn refresh(&mut self, root: &ProcRoot, process: &Process) {
         self.limit = process.open_files().and_then(|limits| limits.soft);
+        self.look_at_ceilings(root, process);
         let mut buffer = [0; crate::proc::STAT_BYTES];
         if let Ok(stat) = process.stat(&mut buffer)
             && *stat.comm != *self.name
@@ -195,6 +222,7 @@ impl Watched {
             count,
             high_water: self.high_water,
             limit: self.limit,
+            ceiling: self.ceiling.filter(|_| matches!(self.state, State::Open(_))),
             series: Vec::new(),
             kinds: Vec::new(),
             groups: Vec::new(),

@@ -45,7 +45,7 @@ pub(crate) fn is_remote(file_system: &[u8]) -> bool {
 }
 
 /// Space, tab, line feed and backslash are written as three octal digits.
-fn unescaped(word: &[u8]) -> Vec<u8> {
+pub(super) fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&first, tail)) = rest.split_first() {

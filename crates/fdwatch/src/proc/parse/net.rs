@@ -77,6 +77,22 @@ impl TableLine<'_> {
         }
     }
 
+    /// The port that a line of a listening TCP socket is about. The kernel writes those before all
+    /// others of their table.
+    pub(crate) fn listening_port(&self) -> Option<u16> {
+        const LISTEN: u32 = 10;
+        let is_listening = self.table.family.starts_with("tcp") && hex(self.word(3)?)? == LISTEN;
+        is_listening.then(|| self.local_port()).flatten()
+    }
+
+    /// The port of its own end, where it has a number.
+    pub(crate) fn local_port(&self) -> Option<u16> {
+        if self.table.layout != Layout::Inet {
+            return None;
+        }
+        u16::try_from(hex(self.word(1)?.rsplit(|byte| *byte == b':').next()?)?).ok()
+    }
+
     fn word(&self, index: usize) -> Option<&[u8]> {
         words(self.line).nth(index)
     }
@@ -92,6 +108,7 @@ impl TableLine<'_> {
             state: self.inet_state(state)?,
             local: local.to_string(),
             peer: if has_peer { peer.to_string() } else { String::new() },
+            is_to_listener: false,
         })
     }
 
@@ -131,7 +148,7 @@ impl TableLine<'_> {
         let end = inode.as_ptr() as usize + inode.len() - self.line.as_ptr() as usize;
         let path = self.line[end..].strip_prefix(b" ").unwrap_or_default();
         let local = String::from_utf8_lossy(path).into_owned();
-        Some(Socket { family: self.table.family, state, local, peer: String::new() })
+        Some(Socket { family: self.table.family, state, local, peer: String::new(), is_to_listener: false })
     }
 
     fn netlink(&self) -> Option<Socket> {
@@ -151,7 +168,8 @@ impl TableLine<'_> {
     }
 
     fn unconnected(&self, local: String) -> Socket {
-        Socket { family: self.table.family, state: "unconnected", local, peer: String::new() }
+        let (family, peer) = (self.table.family, String::new());
+        Socket { family, state: "unconnected", local, peer, is_to_listener: false }
     }
 }
 
@@ -184,7 +202,7 @@ mod tests {
     }
 
     fn socket(family: &'static str, state: &'static str, local: &str, peer: &str) -> Socket {
-        Socket { family, state, local: local.to_owned(), peer: peer.to_owned() }
+        Socket { family, state, local: local.to_owned(), peer: peer.to_owned(), is_to_listener: false }
     }
 
     /// As this machine's kernel would print it.

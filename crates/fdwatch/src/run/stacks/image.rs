@@ -5,9 +5,12 @@
 
 use std::rc::Rc;
 
-use framehop::{MayAllocateDuringUnwind, Module, Unwinder as _, UnwinderNative};
+use framehop::{
+    FrameAddress, MayAllocateDuringUnwind, Module, UnwindRegsNative, Unwinder as _, UnwinderNative,
+};
 
-use super::interner::{FRAMES_MAX, Frame};
+use super::interner::{Code as Place, FRAMES_MAX, Frame};
+use super::made_code::MadeName;
 use super::maps::{Mapping, code_of};
 use super::memory::StackMemory;
 use super::modules::Modules;
@@ -66,36 +69,72 @@ impl Image {
         ranges(self) == ranges(other)
     }
 
+    /// `made` names code that belongs to no file.
     pub(super) fn walk(
         &self,
         registers: &Registers,
         memory: &mut StackMemory,
         cache: &mut WalkCache,
+        mut made: impl FnMut(u64) -> Option<MadeName>,
     ) -> Walk {
         let mut walk = Walk { frames: Vec::with_capacity(FRAMES_MAX), is_lost: false };
-        let mut read = |address| memory.word(address).ok_or(());
-        let from = registers.unwind(&self.unwinder);
-        let mut frames = self.unwinder.iter_frames(registers.pc, from, &mut cache.rules, &mut read);
-        while walk.frames.len() < FRAMES_MAX
-            && let Ok(Some(address)) = frames.next()
-        {
-            let frame = self.frame(address.address(), address.is_return_address());
-            walk.is_lost |= frame.module.is_none();
+        let mut unwound = registers.unwind(&self.unwinder);
+        let mut address = FrameAddress::from_instruction_pointer(registers.pc);
+        loop {
+            let frame = self.frame(address, &mut made);
+            walk.is_lost |= frame.code == Place::Unknown;
             walk.frames.push(frame);
+            if walk.frames.len() == FRAMES_MAX {
+                return walk;
+            }
+            let is_made = matches!(frame.code, Place::Made(_)) && frame.is_return;
+            let left = is_made.then(|| leave(address.address(), &mut unwound, memory)).flatten();
+            let next = left.or_else(|| {
+                let mut read = |address| memory.word(address).ok_or(());
+                self.unwinder.unwind_frame(address, &mut unwound, &mut cache.rules, &mut read).ok().flatten()
+            });
+            match next.and_then(FrameAddress::from_return_address) {
+                Some(next) => address = next,
+                None => return walk,
+            }
         }
-        walk
     }
 
-    fn frame(&self, address: u64, is_return: bool) -> Frame {
+    fn frame(&self, at: FrameAddress, made: &mut impl FnMut(u64) -> Option<MadeName>) -> Frame {
+        let (address, is_return) = (at.address(), at.is_return_address());
         let after = self.code.partition_point(|code| code.mapping.range.start <= address);
         let code = after.checked_sub(1).map(|at| &self.code[at]);
         match code.filter(|code| code.mapping.range.contains(&address)) {
             Some(code) => {
-                Frame { module: Some(code.module), address: address.wrapping_sub(code.bias), is_return }
+                let address = address.wrapping_sub(code.bias);
+                Frame { code: Place::File { module: code.module, address }, is_return }
             }
-            None => Frame { module: None, address: 0, is_return },
+            // A return address is that of the next instruction, which may belong to something else.
+            None => match made(address - u64::from(is_return)) {
+                Some(name) => Frame { code: Place::Made(name), is_return },
+                None => Frame { code: Place::Unknown, is_return },
+            },
         }
     }
+}
+
+/// The way out of code that was made at run time and does nothing more after a call than to return:
+/// the instructions there say how. So are the trampolines of Python 3.12, which keep no frame
+/// pointer. `None`: it goes by its frame pointer, like all other such code.
+#[cfg(target_arch = "x86_64")]
+fn leave(address: u64, registers: &mut UnwindRegsNative, memory: &mut StackMemory) -> Option<u64> {
+    // add $N, %rsp; ret
+    let [0x48, 0x83, 0xc4, bytes, 0xc3] = memory.code(address)? else { return None };
+    let at = registers.sp().checked_add(u64::from(bytes))?;
+    let back = memory.word(at)?;
+    registers.set_sp(at.checked_add(8)?);
+    registers.set_ip(back);
+    Some(back)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn leave(_address: u64, _registers: &mut UnwindRegsNative, _memory: &mut StackMemory) -> Option<u64> {
+    None
 }
 
 impl WalkCache {

@@ -4,21 +4,31 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::StackId;
+use super::made_code::MadeName;
 
 /// So many frames of a stack are kept, from the innermost on.
 pub(super) const FRAMES_MAX: usize = 32;
 /// So many different stacks are kept: at most 4 MiB.
 pub(super) const STACKS_MAX: usize = 8192;
 
-/// One frame: an address in a module, as the module's file counts.
+/// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Frame {
-    /// `None`: code that belongs to no file, such as a compiler made at run time.
-    pub(super) module: Option<u32>,
-    /// 0 where there is no module: such addresses mean nothing to a reader, and would make many stacks of one.
-    pub(super) address: u64,
+    pub(super) code: Code,
     /// The address after a call, not of an instruction that runs.
     pub(super) is_return: bool,
+}
+
+/// Where the code of a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Code {
+    /// In a module, at an address as the module's file counts.
+    File { module: u32, address: u64 },
+    /// Made at run time and named by its maker. Which of its instructions it is would make many
+    /// stacks of one.
+    Made(MadeName),
+    /// Made at run time; an address means nothing to a reader.
+    Unknown,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +72,7 @@ mod tests {
     use super::*;
 
     fn frame(address: u64) -> Frame {
-        Frame { module: Some(0), address, is_return: true }
+        Frame { code: Code::File { module: 0, address }, is_return: true }
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl StackMemory {
         self.at(address)
     }
 
+    /// The first bytes of an instruction there; not a part of the stack, so the piece that is held
+    /// stays.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn code<const BYTES: usize>(&self, address: u64) -> Option<[u8; BYTES]> {
+        let mut bytes = [0; BYTES];
+        (read_memory(self.tid, address, &mut bytes) == BYTES).then_some(bytes)
+    }
+
     fn at(&self, address: u64) -> Option<u64> {
         let from = usize::try_from(address.checked_sub(self.start)?).ok()?;
         let bytes = self.window[..self.len].get(from..)?.first_chunk()?;

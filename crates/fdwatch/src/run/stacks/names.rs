@@ -6,8 +6,11 @@ use std::fs::File;
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind};
 
-use super::interner::Frame;
+use super::interner::{Code, Frame};
+use super::lines::{Lines, SourceCall, lines_at};
+use super::made_code::MadeCode;
 use super::modules::{Module, Modules};
+use crate::report::Printable;
 
 /// So many names are remembered; then all are forgotten and looked up again as they are needed.
 const NAMES_MAX: usize = 16_384;
@@ -18,7 +21,10 @@ const TABLE_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: HashMap<Frame, String>,
+    /// What was inlined comes first, innermost first.
+    names: HashMap<Frame, Vec<String>>,
+    /// Files whose debug information was too large.
+    debug_files_left_out: u64,
 }
 
 /// The best symbol so far for one address.
@@ -29,14 +35,24 @@ struct Candidate {
 
 impl Names {
     /// Looks up what is not known yet, each file once.
-    pub(super) fn prepare(&mut self, frames: &[Frame], modules: &Modules) {
+    pub(super) fn prepare(&mut self, frames: &[Frame], modules: &Modules, made: &MadeCode) {
         if self.names.len() + frames.len() > NAMES_MAX {
             self.names.clear();
         }
-        let mut missing: BTreeMap<u32, Vec<Frame>> = BTreeMap::new();
-        for &frame in frames.iter().filter(|frame| !self.names.contains_key(frame)) {
-            if let Some(module) = frame.module {
-                missing.entry(module).or_default().push(frame);
+        let mut missing: BTreeMap<u32, Vec<InFile>> = BTreeMap::new();
+        for &frame in frames {
+            if self.names.contains_key(&frame) {
+                continue;
+            }
+            match frame.code {
+                Code::File { module, address } => {
+                    missing.entry(module).or_default().push(InFile { frame, address });
+                }
+                Code::Made(name) => {
+                    let name = Printable::new(made.name(name), NAME_CHARS_MAX).to_string();
+                    self.names.insert(frame, vec![format!("{name} (made at run time)")]);
+                }
+                Code::Unknown => {}
             }
         }
         for (number, frames) in missing {
@@ -46,33 +62,70 @@ impl Names {
         }
     }
 
-    /// `FUNCTION+0x12 (FILE)`, `0x1234 (FILE)` where no function is known.
-    pub(super) fn of(&self, frame: &Frame) -> String {
-        self.names.get(frame).cloned().unwrap_or_else(|| "? (code of no file)".to_owned())
+    /// `FUNCTION+0x12 at SOURCE:LINE (FILE)`, `0x1234 (FILE)` where no function is known; before
+    /// it, what was inlined there.
+    pub(super) fn of(&self, frame: &Frame) -> Vec<String> {
+        self.names.get(frame).cloned().unwrap_or_else(|| vec!["? (code of no file)".to_owned()])
     }
 
-    fn look_up(&mut self, mut frames: Vec<Frame>, module: &Module) {
-        frames.sort_unstable_by_key(lookup_address);
-        frames.dedup();
-        let addresses: Vec<u64> = frames.iter().map(lookup_address).collect();
+    pub(super) fn debug_files_left_out(&self) -> u64 {
+        self.debug_files_left_out
+    }
+
+    fn look_up(&mut self, mut frames: Vec<InFile>, module: &Module) {
+        frames.sort_unstable_by_key(InFile::lookup_address);
+        frames.dedup_by_key(|frame| (frame.frame, frame.address));
+        let addresses: Vec<u64> = frames.iter().map(InFile::lookup_address).collect();
         let found = module.open().map(|file| functions_at(file, &addresses)).unwrap_or_default();
+        let lines = match module.open().map(|file| lines_at(file, &addresses)) {
+            Some(Lines::Found(lines)) => lines,
+            Some(Lines::TooLarge) => {
+                self.debug_files_left_out += 1;
+                HashMap::new()
+            }
+            None => HashMap::new(),
+        };
         let file = module.name();
         for frame in frames {
-            let name = match found.get(&lookup_address(&frame)) {
+            let address = frame.lookup_address();
+            let mut calls = lines.get(&address).map_or(&[][..], |calls| calls);
+            let mut names = Vec::with_capacity(calls.len().max(1));
+            while let [inlined, rest @ ..] = calls
+                && !rest.is_empty()
+            {
+                let name = inlined.function.as_deref().map_or_else(|| "?".to_owned(), readable);
+                names.push(format!("{name}, inlined{} ({file})", at(inlined)));
+                calls = rest;
+            }
+            let source = calls.first().map(at).unwrap_or_default();
+            names.push(match found.get(&address) {
                 Some(function) => {
                     let offset = frame.address - function.start;
-                    format!("{}+{offset:#x} ({file})", readable(&function.name))
+                    format!("{}+{offset:#x}{source} ({file})", readable(&function.name))
                 }
-                None => format!("{:#x} ({file})", frame.address),
-            };
-            self.names.insert(frame, name);
+                None => format!("{:#x}{source} ({file})", frame.address),
+            });
+            self.names.insert(frame.frame, names);
         }
     }
 }
 
-/// A return address is that of the next instruction, which may belong to the next function.
-fn lookup_address(frame: &Frame) -> u64 {
-    frame.address.saturating_sub(u64::from(frame.is_return))
+/// ` at src/pool.rs:12`.
+fn at(call: &SourceCall) -> String {
+    call.place.as_ref().map_or_else(String::new, |place| format!(" at {place}"))
+}
+
+/// A frame in the code of a file.
+struct InFile {
+    frame: Frame,
+    address: u64,
+}
+
+impl InFile {
+    /// A return address is that of the next instruction, which may belong to the next function.
+    fn lookup_address(&self) -> u64 {
+        self.address.saturating_sub(u64::from(self.frame.is_return))
+    }
 }
 
 /// `addresses` are in order.

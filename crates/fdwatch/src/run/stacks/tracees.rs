@@ -33,6 +33,19 @@ impl Tracees {
         Some(process)
     }
 
+    /// Whether the thread is traced, as far as was noted.
+    pub(super) fn knows(&self, tid: i32) -> bool {
+        self.threads.contains_key(&tid)
+    }
+
+    pub(super) fn threads(&self) -> impl Iterator<Item = i32> {
+        self.threads.keys().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.threads.len()
+    }
+
     pub(super) fn enter(&mut self, tid: i32, call: Call) {
         if self.process(tid).is_some()
             && let Some(thread) = self.threads.get_mut(&tid)
