@@ -29,6 +29,8 @@ pub(crate) enum Refused {
     Late,
     /// The connection broke.
     Broken,
+    /// It has trailers, which might say what is not looked at.
+    Trailers,
     /// The server could not take it.
     Fault(Fault),
 }
@@ -93,7 +95,8 @@ impl Receiving<'_> {
         loop {
             let frame = tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| Refused::Late)?;
             let Some(frame) = frame else { return Ok(self.place) };
-            let Ok(bytes) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
+            let frame = frame.map_err(|_| Refused::Broken)?;
+            let bytes = frame.into_data().map_err(|_| Refused::Trailers)?;
             len += bytes.len();
             if len > self.bytes_max {
                 return Err(Refused::Long);

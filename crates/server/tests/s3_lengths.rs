@@ -28,6 +28,18 @@ fn send(
     extra: &[(&str, &str)],
     frames: impl FnOnce(&Signing<'_>, &str) -> Vec<u8>,
 ) -> Answer {
+    send_to_end(server, path, payload, extra, frames, b"0\r\n\r\n")
+}
+
+/// With these bytes behind the last chunk of HTTP.
+fn send_to_end(
+    server: &Running,
+    path: &str,
+    payload: &str,
+    extra: &[(&str, &str)],
+    frames: impl FnOnce(&Signing<'_>, &str) -> Vec<u8>,
+    end: &[u8],
+) -> Answer {
     let mut signing = Signing::now("PUT", path, extra);
     signing.payload = payload;
     let mut sent = signing.headers();
@@ -41,7 +53,7 @@ fn send(
         bytes.extend_from_slice(piece);
         bytes.extend_from_slice(b"\r\n");
     }
-    bytes.extend_from_slice(b"0\r\n\r\n");
+    bytes.extend_from_slice(end);
     server.say(&bytes)
 }
 
@@ -149,5 +161,21 @@ fn lengths_that_contradict_each_other_or_are_none_are_refused() {
         }
     }
     let answer = ask(&server, "PUT", "/files/k", &[("x-amz-decoded-content-length", "4")], b"body");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn trailers_of_http_itself_are_refused() {
+    let server = Running::start(config());
+    let extra = [("x-amz-decoded-content-length", "5"), ("x-amz-trailer", "x-amz-checksum-crc32")];
+    // The CRC32 of the five bytes.
+    let framed = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n";
+    let frames = |_: &Signing<'_>, _: &str| framed.to_vec();
+    let end = b"0\r\nx-amz-checksum-crc32: AAAAAA==\r\n\r\n";
+    let answer = send_to_end(&server, "/files/k", UNSIGNED, &extra, frames, end);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("trailers"), "{}", answer.text());
+    assert!(!is_there(&server));
+    let answer = send_to_end(&server, "/files/k", UNSIGNED, &extra, frames, b"0\r\n\r\n");
     assert_eq!(answer.status, 200, "{}", answer.text());
 }

@@ -53,6 +53,9 @@ enum Bad {
     Signature,
     #[error("the body is longer or shorter than announced")]
     Length,
+    /// Those of S3 are inside the frames of the body.
+    #[error("a body has no trailers of HTTP here, and what they say is not looked at")]
+    Trailers,
     #[error("the chunks or the trailers of the body cannot be read")]
     Unreadable,
     #[error("the file is larger than the form's policy allows")]
@@ -78,7 +81,7 @@ impl Bad {
             Self::Framing(BadFraming::TooLarge) => {
                 return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
             }
-            Self::Framing(_) | Self::Unreadable => S3ErrorCode::InvalidRequest,
+            Self::Framing(_) | Self::Unreadable | Self::Trailers => S3ErrorCode::InvalidRequest,
         };
         error(code, message)
     }
@@ -178,6 +181,7 @@ pub(super) fn refusal_of_document(refused: Refused) -> S3Error {
         Refused::Long => Bad::Long.refusal(),
         Refused::Late => Bad::Late.refusal(),
         Refused::Broken => Bad::Broken.refusal(),
+        Refused::Trailers => Bad::Trailers.refusal(),
         Refused::Fault(refused) => fault(refused),
     }
 }
@@ -359,8 +363,7 @@ impl http_body::Body for Guarded {
             }
             match ready!(self.incoming.poll_frame(context)) {
                 Some(Ok(frame)) => {
-                    // Trailers of HTTP itself mean nothing in S3.
-                    let Ok(bytes) = frame.into_data() else { continue };
+                    let Ok(bytes) = frame.into_data() else { return self.fail(Bad::Trailers) };
                     if let Err(bad) = self.take(bytes) {
                         return self.fail(bad);
                     }
