@@ -92,8 +92,12 @@ pub struct Plan {
     pub transfers: usize,
     /// The connections speak TLS.
     pub tls: bool,
-    /// XML documents in memory at a time; 0 when no clients are served.
+    /// Downloads that have buffers at a time: those that no upload can take; 0 when no clients are served.
+    pub reads: usize,
+    /// Documents and long answers in memory at a time; 0 when no clients are served.
     pub documents: usize,
+    /// What a request may leave in the spool, on the disk; 0 when no clients are served.
+    pub spool_slot_bytes: u64,
     /// Threads on which requests may block; 0 when no clients are served.
     pub blocking_threads: usize,
     /// Threads, the main one included.
@@ -174,6 +178,8 @@ impl Plan {
             connections: small(serving.connections),
             transfers: small(serving.transfers),
             tls: serving.tls,
+            reads: if serving.is_none() { 0 } else { small(reads(memory.buffers, serving)) },
+            spool_slot_bytes: if serving.is_none() { 0 } else { DOCUMENT_BYTES.max(memory.buffer_bytes()) },
             documents: if serving.is_none() { 0 } else { small(DOCUMENTS) },
             blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),
@@ -229,6 +235,11 @@ fn fit(
 fn ingests(buffers: u64, serving: Serving) -> u64 {
     let each = if serving.is_none() { BUFFERS_MIN } else { BUFFERS_PER_INGEST_SERVING };
     (buffers / each).max(1)
+}
+
+/// Each upload may have two.
+fn reads(buffers: u64, serving: Serving) -> u64 {
+    buffers.saturating_sub(2 * ingests(buffers, serving)).max(1)
 }
 
 fn threads_total(workers: u64, buffers: u64, serving: Serving) -> u64 {

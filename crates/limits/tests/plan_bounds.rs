@@ -53,7 +53,7 @@ fn check_sums(plan: &Plan) {
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");
     let by_hand = 3 + plan.segment_writers + plan.segment_readers + 3 * (plan.readers + 1);
-    let server = if plan.connections > 0 { plan.connections + 8 } else { 0 };
+    let server = if plan.connections > 0 { plan.connections + 9 } else { 0 };
     let by_hand = by_hand + plan.walk_depth_max + 2 + 4 + server;
     assert_eq!(by_hand as u64, plan.descriptors_total, "{plan}");
 }

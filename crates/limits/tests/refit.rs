@@ -48,7 +48,7 @@ fn the_store_part_stays_and_the_rows_follow() {
     // What is served anew is counted as a start would count it; the rest is what it was.
     assert_eq!(other.with_serving(Some(64), Some(plan.transfers as u64)), Ok(plan.clone()));
     let row = |use_: &str| other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect();
-    let rows: [Vec<u64>; 3] = [row("connections"), row("transfers under way"), row("requests")];
+    let rows: [Vec<u64>; 3] = [row("connections"), row("bodies that move in large pieces"), row("requests")];
     assert_eq!(rows, [vec![200, 200], vec![50], vec![56]]);
     let mut same = other;
     (same.connections, same.transfers, same.blocking_threads) =

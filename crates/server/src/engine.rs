@@ -86,11 +86,6 @@ fn reads(store: &Store) -> usize {
     usage.buffers.ceiling.saturating_sub(2 * usage.ingests.ceiling).max(1)
 }
 
-/// Whatever a request may leave in the spool at a time: an answer, a document, or what a slow client has sent of a body.
-fn slot_bytes(plan: &Plan) -> u64 {
-    constants::DOCUMENT_BYTES.max(plan.buffer_bytes)
-}
-
 fn form_places(transfers: usize) -> usize {
     (transfers / FORMS_SHARE).max(1)
 }
@@ -130,7 +125,7 @@ impl Engine {
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
             documents: FairGate::new("documents at a time", config.documents, config.connections, patience),
-            spool: Spool::new(&config.spool, slot_bytes(&config.plan)),
+            spool: Spool::new(&config.spool, config.plan.spool_slot_bytes),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
             reads: FairGate::new("downloads at a time", reads(&store), config.connections, patience),

@@ -115,8 +115,8 @@ pub const DESCRIPTORS_STANDARD: u64 = 3;
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 /// The file that is read or written for the user, and its temporary twin or its directory.
 pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
-/// The listening socket, the event loop's own, and the signal pipe's.
-pub const DESCRIPTORS_SERVER: u64 = 8;
+/// The listening socket, the event loop's own, the signal pipe's, and the file in which bytes wait for clients.
+pub const DESCRIPTORS_SERVER: u64 = 9;
 /// Handles of the store's directories, and a spare for what libraries open for a moment.
 pub const DESCRIPTORS_SPARE: u64 = 4;
 /// Segments that are kept open for reading: the chunks of one object lie in few segments.

@@ -57,12 +57,12 @@ impl Serving {
             Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
             Spend::new(
                 Resource::Memory,
-                "connections that read large bodies",
+                "connections that read large pieces",
                 self.transfers,
                 WIDE_CONNECTION_BYTES,
             ),
-            Spend::new(Resource::Memory, "transfers under way", self.transfers, TRANSFER_BYTES),
-            Spend::new(Resource::Memory, "XML documents", DOCUMENTS, DOCUMENT_BYTES),
+            Spend::new(Resource::Memory, "bodies that move in large pieces", self.transfers, TRANSFER_BYTES),
+            Spend::new(Resource::Memory, "documents and lists in memory", DOCUMENTS, DOCUMENT_BYTES),
             Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
         ];
         spends.extend(self.tls.then_some(tls));
@@ -75,7 +75,7 @@ impl Serving {
         }
         vec![
             Spend::new(Resource::Descriptors, "connections", self.connections, 1),
-            Spend::new(Resource::Descriptors, "listener, event loop, signals", DESCRIPTORS_SERVER, 1),
+            Spend::new(Resource::Descriptors, "listener, event loop, signals, spool", DESCRIPTORS_SERVER, 1),
         ]
     }
 }

@@ -14,7 +14,39 @@ impl Plan {
             lines.push(String::new());
             self.section(resource, &mut lines);
         }
+        if self.connections > 0 {
+            lines.push(String::new());
+            self.in_words(&mut lines);
+        }
         lines
+    }
+
+    /// What the rows of a server buy.
+    fn in_words(&self, lines: &mut Vec<String>) {
+        let slot = format_bytes(self.spool_slot_bytes);
+        lines.extend([
+            "what that buys".to_owned(),
+            format!(
+                "  {} clients are connected at a time; one more takes the place of an idle one, or waits",
+                self.connections
+            ),
+            format!(
+                "  {} uploads and {} downloads work at a time and take turns; as many as are connected go on",
+                self.ingests, self.reads
+            ),
+            format!(
+                "  {} bodies move in large pieces at a time, the others in pieces of 16 KiB",
+                self.transfers
+            ),
+            format!(
+                "  {} lists and documents are in memory at a time, each for as long as it is made or read",
+                self.documents
+            ),
+            format!(
+                "  what a client is slow to send or to read waits on the disk: up to {} times {slot}",
+                self.connections
+            ),
+        ]);
     }
 
     fn section(&self, resource: Resource, lines: &mut Vec<String>) {
