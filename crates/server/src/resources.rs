@@ -1,5 +1,6 @@
 //! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and by the limits page.
 
+use drystone_edge::spool::SpoolUsage;
 use drystone_pool::Usage;
 use serde::Serialize;
 
@@ -44,6 +45,13 @@ impl Resource {
         Self::of_pool(name, what, Usage { now, high_water, ceiling, waits })
     }
 
+    /// A slot belongs to a request, so there are no more of them than connections.
+    fn of_spool(usage: SpoolUsage, ceiling: usize) -> Self {
+        let SpoolUsage { now, high_water } = usage;
+        let usage = Usage { now, high_water, ceiling, waits: 0 };
+        Self::of_pool("spooled", "requests whose bytes wait in a file", usage)
+    }
+
     fn of_turns(name: &'static str, what: &'static str, usage: drystone_edge::gate::GateUsage) -> Self {
         Self {
             name,
@@ -72,13 +80,9 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14]
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
         Resource::of_places("wide_connections", "connections that read large bodies", engine.wide.usage()),
-        Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
-        Resource::of_gate(
-            "slow_uploads",
-            "transfers of clients that send little",
-            engine.slow_uploads.usage(),
-        ),
-        Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
+        Resource::of_gate("transfers", "uploads that have a thread", engine.transfers.usage()),
+        Resource::of_spool(engine.spool.usage(), connections.usage().ceiling),
+        Resource::of_turns("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
         Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
         Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),

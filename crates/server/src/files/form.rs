@@ -1,5 +1,6 @@
 //! `multipart/form-data` into a folder: each file of the form becomes an object.
 
+use drystone_edge::gate::Share;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use futures_util::TryStreamExt as _;
 use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
@@ -57,6 +58,7 @@ impl Files {
                 .await?;
         }
         let mut report = Report { stored: Vec::new(), error: None };
+        let share = writer.share(&head.extensions);
         let mut failed = None;
         loop {
             let file = match form.next_file().await {
@@ -67,7 +69,7 @@ impl Files {
                     break;
                 }
             };
-            match self.form_file(file, &writer, &bucket, &prefix).await {
+            match self.form_file(file, &writer, share.clone(), &bucket, &prefix).await {
                 Ok(stored) => report.stored.push(stored),
                 Err(error) => {
                     failed = Some(error);
@@ -107,6 +109,7 @@ impl Files {
         &self,
         file: FormFile,
         writer: &Writer,
+        share: Share,
         bucket: &BucketName,
         prefix: &str,
     ) -> Result<Stored, Error> {
@@ -126,7 +129,7 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload = Upload { writer: writer.clone(), len: None, algorithms: Vec::new(), target };
+        let upload = Upload { writer: writer.clone(), share, len: None, algorithms: Vec::new(), target };
         let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })
