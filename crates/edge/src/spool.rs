@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use drystone_sync::{Mutex, PlainArc};
@@ -128,8 +129,29 @@ impl Slot {
         self.spool.file.read_exact_at(into, self.begin() + offset)
     }
 
+    /// Reads the first `len` bytes, which were written. Blocks.
+    pub fn reader(&self, len: u64) -> SlotReader<'_> {
+        SlotReader { slot: self, range: 0..len }
+    }
+
     fn begin(&self) -> u64 {
         self.number * self.spool.slot_bytes
+    }
+}
+
+/// Reads a slot from its beginning.
+pub struct SlotReader<'a> {
+    slot: &'a Slot,
+    range: Range<u64>,
+}
+
+impl io::Read for SlotReader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.range.end - self.range.start;
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
+        self.slot.read(self.range.start, &mut into[..len])?;
+        self.range.start += len as u64;
+        Ok(len)
     }
 }
 
@@ -167,6 +189,16 @@ mod tests {
         assert_eq!(read(&one, 0, 8), b"one more");
         assert_eq!(read(&two, 5, 6), b"longer");
         assert_eq!(spool.usage(), SpoolUsage { now: 2, high_water: 2 });
+    }
+
+    #[test]
+    fn a_slot_is_read_to_where_it_was_written() {
+        let spool = spool();
+        let mut slot = spool.slot();
+        slot.write(0, b"abcdef").unwrap();
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut slot.reader(4), &mut bytes).unwrap();
+        assert_eq!(bytes, b"abcd");
     }
 
     #[test]

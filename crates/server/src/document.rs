@@ -14,8 +14,8 @@ use http_body_util::BodyExt as _;
 
 use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::pace::FIRST_BYTES;
 use crate::unread::RequestBody;
-use crate::upload::FIRST_BYTES;
 
 /// In this time a document must be here. At 64 KiB/s the longest takes half of it.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -33,10 +33,8 @@ const CALLS_PER_THREAD: usize = 4;
 pub(crate) struct Engine {
     pub(crate) store: Store,
     pub(crate) lanes: PlainArc<Lanes>,
-    /// Bodies that are sent or received at a time.
+    /// Uploads that have a lane or wait for their commit, and forms that are read: each has a thread, or memory.
     pub(crate) transfers: Gate,
-    /// Uploads of clients that send little, which get half of the transfers at most.
-    pub(crate) slow_uploads: Gate,
     /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
     pub(crate) forms: Gate,
     /// Whoever may have to give his connection to others.
@@ -90,17 +88,14 @@ fn form_places(transfers: usize) -> usize {
     (transfers / FORMS_SHARE).max(1)
 }
 
-fn slow_places(transfers: usize) -> usize {
-    (transfers / 2).max(1)
-}
-
 impl Engine {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn new(store: Store, config: &ServerConfig) -> io::Result<Self> {
         let waiting = config.transfers * WAITING_PER_PLACE;
         let patience = config.deadlines.turn;
-        let lanes = Lanes::new(store.clone(), config.ingests, waiting, patience);
+        // Each connection has one upload at a time, and one that waits holds nothing: so none need be turned away.
+        let lanes = Lanes::new(store.clone(), config.ingests, config.connections, patience);
         let calls = config.calls * CALLS_PER_THREAD;
         let loans = (store.usage().buffers.ceiling / LOANS_SHARE).max(1);
         Ok(Self {
@@ -111,12 +106,6 @@ impl Engine {
                 form_places(config.transfers),
                 FORMS_WAITING * form_places(config.transfers),
                 FIELDS_MAX,
-            ),
-            slow_uploads: Gate::new(
-                "uploads of slow clients",
-                slow_places(config.transfers),
-                config.connections,
-                patience,
             ),
             crowd: PlainArc::default(),
             wide: Wide::new(config.transfers),
@@ -185,12 +174,12 @@ impl Engine {
         self.reads.change(self.reads.usage().ceiling, plan.connections, patience);
         let forms = form_places(plan.transfers);
         self.forms.change(forms, FORMS_WAITING * forms, FIELDS_MAX);
-        self.slow_uploads.change(slow_places(plan.transfers), plan.connections, patience);
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
         self.documents.change(self.documents.usage().ceiling, plan.connections, patience);
         self.zips.change(ceiling(&self.zips), waiting, patience);
-        self.lanes.gate().change(ceiling(self.lanes.gate()), waiting, patience);
+        let lanes = self.lanes.gate();
+        lanes.change(lanes.usage().ceiling, plan.connections, patience);
         *self.plan.lock() = PlainArc::new(plan);
         Ok(())
     }

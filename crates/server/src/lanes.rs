@@ -1,16 +1,15 @@
-//! Lanes: the ingests of the store, lent to one upload at a time.
+//! Lanes: the ingests of the store, lent to one upload at a time, for a turn.
 //!
 //! An ingest is expensive to begin (a session in the records, a thread) and cheap to use again, so it is kept for a while.
 //! Not for long: its session's epoch holds a collect up.
 
 use std::time::{Duration, Instant};
 
-use drystone_store::{Ingest, SessionHandle, Store};
-use drystone_sync::{Condvar, Mutex, PlainArc};
+use drystone_edge::gate::{Gate, Share, Size, Turn};
+use drystone_store::{Ingest, Parked, Store, UploadSession};
+use drystone_sync::{Mutex, PlainArc, PlainWeak};
 
 use crate::fault::Fault;
-use crate::gate::Gate;
-use crate::places::Permit;
 
 /// How long a session lives without a heartbeat.
 const LEASE_MS: u64 = 120_000;
@@ -18,14 +17,18 @@ const LEASE_MS: u64 = 120_000;
 pub(crate) const BEAT: Duration = Duration::from_secs(30);
 /// How old lanes become.
 const AGE_MAX: Duration = Duration::from_secs(60);
+/// Parked uploads that may wait for their end; with more, whoever gives one up ends it itself.
+const GIVEN_UP_MAX: usize = 256;
 
 /// The lanes of a store.
 pub(crate) struct Lanes {
     store: Store,
     gate: Gate,
     idle: Mutex<Vec<Kept>>,
-    /// Sessions of all lanes, idle or in use.
-    sessions: Mutex<Vec<SessionHandle>>,
+    /// Sessions of all lanes, and of uploads whose lane has ended.
+    sessions: Mutex<Vec<PlainWeak<UploadSession>>>,
+    /// Uploads whose clients went away while they were parked. To end one blocks. A leaf.
+    given_up: Mutex<Vec<Parked>>,
     /// A lane older than this is not used again; nor is one whose ingest has failed.
     age_max: Duration,
 }
@@ -33,51 +36,26 @@ pub(crate) struct Lanes {
 struct Kept {
     ingest: Ingest,
     begun: Instant,
-    uncommitted: PlainArc<Uncommitted>,
-}
-
-/// How many objects of an ingest wait for their commit, for which its session must live.
-#[derive(Default)]
-struct Uncommitted {
-    count: Mutex<usize>,
-    none: Condvar,
-}
-
-impl Uncommitted {
-    fn is_none(&self) -> bool {
-        *self.count.lock() == 0
-    }
-
-    fn wait_for_none(&self) {
-        let mut count = self.count.lock();
-        while *count > 0 {
-            count = self.none.wait(count);
-        }
-    }
-}
-
-/// Keeps a lane's session alive until an object is committed, although the lane is somebody else's by then.
-pub(crate) struct Commit(PlainArc<Uncommitted>);
-
-impl Drop for Commit {
-    fn drop(&mut self) {
-        *self.0.count.lock() -= 1;
-        self.0.none.notify_all();
-    }
 }
 
 /// A place at a lane; not yet an ingest, because beginning one blocks.
 pub(crate) struct Place {
     lanes: PlainArc<Lanes>,
-    permit: Permit,
+    turn: Turn,
 }
 
 /// A lane in use. Goes back when dropped.
 pub(crate) struct Lane {
     lanes: PlainArc<Lanes>,
     kept: Option<Kept>,
-    /// After `kept` in time: whoever gets the permit finds the ingest.
-    _permit: Permit,
+    /// After `kept` in time: whoever gets the turn finds the ingest.
+    _turn: Turn,
+}
+
+/// A parked upload, which is given up when this is dropped. The drop does not block.
+pub(crate) struct Waiting {
+    lanes: PlainArc<Lanes>,
+    parked: Option<Parked>,
 }
 
 impl Lanes {
@@ -87,6 +65,7 @@ impl Lanes {
             gate: Gate::new("uploads at a time", ceiling, waiting_max, patience),
             idle: Mutex::new(Vec::with_capacity(ceiling)),
             sessions: Mutex::new(Vec::new()),
+            given_up: Mutex::new(Vec::new()),
             age_max: AGE_MAX,
         }
     }
@@ -95,51 +74,64 @@ impl Lanes {
         &self.gate
     }
 
+    /// A place, if there is one and no upload waits for it.
+    pub(crate) fn try_enter(self: &PlainArc<Self>) -> Option<Place> {
+        Some(Place { turn: self.gate.try_enter()?, lanes: PlainArc::clone(self) })
+    }
+
     /// Waits for a place.
     ///
     /// # Errors
     /// [`Fault::Busy`].
-    pub(crate) async fn enter(self: &PlainArc<Self>) -> Result<Place, Fault> {
-        Ok(Place { permit: self.gate.enter().await?, lanes: PlainArc::clone(self) })
+    pub(crate) async fn enter(self: &PlainArc<Self>, share: &Share, size: Size) -> Result<Place, Fault> {
+        Ok(Place { turn: self.gate.enter(share, size).await?, lanes: PlainArc::clone(self) })
     }
 
-    /// Extends every lane's session and ends lanes that have been idle for long. Blocks.
+    /// Extends every session and ends lanes that have been idle for long. Blocks.
     pub(crate) fn beat(&self) {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
-            let (old, young) =
-                idle.drain(..).partition(|kept| self.is_spent(kept) && kept.uncommitted.is_none());
+            let (old, young) = idle.drain(..).partition(|kept| self.is_spent(kept));
             *idle = young;
             old
         };
-        old.into_iter().for_each(|kept| self.end(kept));
-        let sessions = self.sessions.lock().clone();
+        drop(old);
+        self.end_given_up();
+        // Kept alive until here, outside the lock: the last user of a session ends it, which blocks.
+        let sessions: Vec<_> = {
+            let mut sessions = self.sessions.lock();
+            sessions.retain(|session| session.strong_count() > 0);
+            sessions.iter().filter_map(PlainWeak::upgrade).collect()
+        };
         for session in sessions {
             // An expired session is reported by the commit that it refuses.
-            if let Err(error) = session.extend() {
+            if let Err(error) = session.handle().extend() {
                 tracing::warn!(%error, "a session could not be extended");
             }
         }
     }
 
-    /// Ends every idle lane, so that the store can close.
+    /// Ends every idle lane, so that the store can close. Blocks.
     pub(crate) fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
-        idle.into_iter().for_each(|kept| {
-            kept.uncommitted.wait_for_none();
-            self.end(kept);
-        });
+        drop(idle);
+        self.end_given_up();
+    }
+
+    /// Whether uploads were given up while they were parked.
+    pub(crate) fn has_given_up(&self) -> bool {
+        !self.given_up.lock().is_empty()
+    }
+
+    /// Takes back what uploads have left that were given up while they were parked. Blocks.
+    pub(crate) fn end_given_up(&self) {
+        let given_up = std::mem::take(&mut *self.given_up.lock());
+        drop(given_up);
     }
 
     /// Whether a lane is not to be used again: it is old, or its ingest has failed for good and every upload in it would.
     fn is_spent(&self, kept: &Kept) -> bool {
         kept.begun.elapsed() > self.age_max || !kept.ingest.is_usable()
-    }
-
-    fn end(&self, kept: Kept) {
-        let id = kept.ingest.session().id();
-        drop(kept);
-        self.sessions.lock().retain(|session| session.id() != id);
     }
 }
 
@@ -149,26 +141,21 @@ impl Place {
     /// # Errors
     /// The store's.
     pub(crate) fn open(self) -> Result<Lane, Fault> {
-        let Self { lanes, permit } = self;
+        let Self { lanes, turn } = self;
         let idle = lanes.idle.lock().pop();
-        let idle = match idle {
-            Some(old) if lanes.is_spent(&old) => {
-                // Ending its session any earlier would refuse what is being committed.
-                old.uncommitted.wait_for_none();
-                lanes.end(old);
-                None
-            }
-            idle => idle,
-        };
-        let kept = match idle {
+        // An old one ends here; its session lives on while an upload needs it.
+        let kept = match idle.filter(|kept| !lanes.is_spent(kept)) {
             Some(kept) => kept,
             None => {
                 let ingest = lanes.store.ingest(LEASE_MS)?;
-                lanes.sessions.lock().push(ingest.session().handle());
-                Kept { ingest, begun: Instant::now(), uncommitted: PlainArc::default() }
+                let mut sessions = lanes.sessions.lock();
+                sessions.retain(|session| session.strong_count() > 0);
+                sessions.push(PlainArc::downgrade(ingest.session()));
+                drop(sessions);
+                Kept { ingest, begun: Instant::now() }
             }
         };
-        Ok(Lane { lanes, kept: Some(kept), _permit: permit })
+        Ok(Lane { lanes, kept: Some(kept), _turn: turn })
     }
 }
 
@@ -177,11 +164,9 @@ impl Lane {
         &mut self.kept.as_mut().expect("a lane has its ingest until it is dropped").ingest
     }
 
-    /// To be held from before the lane is given back until the commit is known.
-    pub(crate) fn commit(&self) -> Commit {
-        let kept = self.kept.as_ref().expect("a lane has its ingest until it is dropped");
-        *kept.uncommitted.count.lock() += 1;
-        Commit(PlainArc::clone(&kept.uncommitted))
+    /// The lanes that it is one of.
+    pub(crate) fn lanes(&self) -> &PlainArc<Lanes> {
+        &self.lanes
     }
 }
 
@@ -189,6 +174,28 @@ impl Drop for Lane {
     fn drop(&mut self) {
         if let Some(kept) = self.kept.take() {
             self.lanes.idle.lock().push(kept);
+        }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn new(lanes: &PlainArc<Lanes>, parked: Parked) -> Self {
+        Self { lanes: PlainArc::clone(lanes), parked: Some(parked) }
+    }
+
+    /// It goes on.
+    pub(crate) fn go_on(mut self) -> Parked {
+        self.parked.take().expect("only this takes it, and consumes the value")
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some(parked) = self.parked.take() else { return };
+        parked.cancel();
+        let mut given_up = self.lanes.given_up.lock();
+        if given_up.len() < GIVEN_UP_MAX {
+            given_up.push(parked);
         }
     }
 }
@@ -225,7 +232,7 @@ mod tests {
     async fn a_lane_whose_cutter_died_is_not_used_again() {
         let (_folder, bucket, lanes) = lanes();
         let lanes = PlainArc::new(lanes);
-        let open = async || lanes.enter().await.unwrap().open().unwrap();
+        let open = async || lanes.try_enter().unwrap().open().unwrap();
         let put = |lane: &mut Lane, name: &str| {
             let (key, bucket) = (Key::new(name).unwrap(), bucket.clone());
             let (meta, condition) = (ObjectMeta::default(), Condition::Always);
@@ -240,12 +247,12 @@ mod tests {
         let mut lane = open().await;
         put(&mut lane, "after").unwrap();
         assert_ne!(lane.ingest().session().id(), first);
-        assert_eq!(lanes.sessions.lock().len(), 1, "a session of a lane that ended is still extended");
+        assert_eq!(alive(&lanes), 1, "a session of a lane that ended is still extended");
         // One that is idle for good ends with the next beat.
         lane.ingest().lose_cutter();
         drop(lane);
         lanes.beat();
-        assert!(lanes.sessions.lock().is_empty() && lanes.idle.lock().is_empty());
+        assert!(alive(&lanes) == 0 && lanes.idle.lock().is_empty());
     }
 
     #[test]
@@ -258,7 +265,7 @@ mod tests {
         let put = |number: usize| {
             let (lanes, bucket) = (PlainArc::clone(&lanes), bucket.clone());
             runtime.spawn(async move {
-                let place = lanes.enter().await.unwrap();
+                let place = lanes.enter(&Share::default(), Size::Large).await.unwrap();
                 let put = move || {
                     let mut lane = place.open().unwrap();
                     let mut writing = lane.ingest().begin(None);
@@ -267,14 +274,11 @@ mod tests {
                     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
                     let pending = writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
                     lane.ingest().rest().unwrap();
-                    let commit = lane.commit();
                     drop(lane);
                     lanes.beat();
                     // Time for others to take the lane, find it too old and end it.
                     std::thread::sleep(Duration::from_millis(5));
-                    let stored = pending.join();
-                    drop(commit);
-                    stored.map(|_| ())
+                    pending.join().map(|_| ())
                 };
                 tokio::task::spawn_blocking(put).await.unwrap()
             })
@@ -284,6 +288,34 @@ mod tests {
             runtime.block_on(put).unwrap().unwrap();
         }
         lanes.close();
-        assert!(lanes.sessions.lock().is_empty(), "a session of a lane that ended is still extended");
+        assert_eq!(alive(&lanes), 0, "a session of a lane that ended is still extended");
+    }
+
+    /// Sessions that the next beat extends.
+    fn alive(lanes: &Lanes) -> usize {
+        lanes.sessions.lock().iter().filter(|session| session.strong_count() > 0).count()
+    }
+
+    #[tokio::test]
+    async fn a_parked_upload_is_kept_alive_and_ends_when_it_is_given_up() {
+        let (_folder, _bucket, mut lanes) = lanes();
+        lanes.age_max = Duration::ZERO;
+        let lanes = PlainArc::new(lanes);
+        let mut lane = lanes.try_enter().unwrap().open().unwrap();
+        let mut writing = lane.ingest().begin(None);
+        writing.push(&[7; 5000]).unwrap();
+        let (parked, tail) = writing.park().unwrap();
+        assert_eq!(tail.unwrap().len(), 5000 - 4096);
+        let waiting = Waiting::new(&lanes, parked);
+        lane.ingest().rest().unwrap();
+        drop(lane);
+        // The lane is too old, so this ends it.
+        lanes.beat();
+        assert!(lanes.idle.lock().is_empty());
+        assert_eq!(alive(&lanes), 1, "the session of a parked upload is not extended");
+        drop(waiting);
+        assert!(lanes.has_given_up());
+        lanes.end_given_up();
+        assert_eq!((alive(&lanes), lanes.has_given_up()), (0, false));
     }
 }

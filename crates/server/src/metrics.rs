@@ -56,7 +56,7 @@ impl Metrics {
     }
 
     /// Every bounded resource.
-    pub(crate) fn resources(&self) -> [Resource; 15] {
+    pub(crate) fn resources(&self) -> [Resource; 14] {
         resources(&self.engine, &self.connections.places)
     }
 

@@ -45,6 +45,13 @@ impl Resource {
         Self::of_pool(name, what, Usage { now, high_water, ceiling, waits })
     }
 
+    /// A slot belongs to a request, so there are no more of them than connections.
+    fn of_spool(usage: SpoolUsage, ceiling: usize) -> Self {
+        let SpoolUsage { now, high_water } = usage;
+        let usage = Usage { now, high_water, ceiling, waits: 0 };
+        Self::of_pool("spool", "requests whose bytes wait in the spool for their client", usage)
+    }
+
     fn of_turns(name: &'static str, what: &'static str, usage: drystone_edge::gate::GateUsage) -> Self {
         Self {
             name,
@@ -58,13 +65,6 @@ impl Resource {
         }
     }
 
-    /// Each request has a slot at the most, and each connection a request.
-    fn of_spool(usage: SpoolUsage, connections: PlacesUsage) -> Self {
-        let (now, high_water) = (usage.now, usage.high_water);
-        let what = "requests whose bytes wait in the spool for their client";
-        Self::of_pool("spool", what, Usage { now, high_water, ceiling: connections.ceiling, waits: 0 })
-    }
-
     fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
         Self {
             waiting: Some(usage.waiting as u64),
@@ -75,23 +75,18 @@ impl Resource {
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 15] {
+pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14] {
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
         Resource::of_places("wide_connections", "connections that read large bodies", engine.wide.usage()),
-        Resource::of_gate("transfers", "bodies sent or received", engine.transfers.usage()),
-        Resource::of_gate(
-            "slow_uploads",
-            "transfers of clients that send little",
-            engine.slow_uploads.usage(),
-        ),
-        Resource::of_gate("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
+        Resource::of_gate("transfers", "uploads that have a thread", engine.transfers.usage()),
+        Resource::of_spool(engine.spool.usage(), connections.usage().ceiling),
+        Resource::of_turns("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
         Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
         Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
         Resource::of_turns("documents", "documents and answers in memory", engine.documents.usage()),
-        Resource::of_spool(engine.spool.usage(), connections.usage()),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),

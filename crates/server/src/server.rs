@@ -33,7 +33,7 @@ use crate::gate::Gate;
 use crate::places::{Permit, Places};
 use crate::route::{ResponseBody, Router};
 use crate::width::NARROW_BYTES;
-use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes, upload};
+use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes, pace};
 
 /// What one read of a wide connection may bring.
 const READ_BYTES_MAX: usize = 128 << 10;
@@ -45,7 +45,7 @@ const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as 
 // the tasks.
 const _: () = assert!(
     constants::CONNECTION_BYTES
-        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + upload::FIRST_BYTES + TASK_BYTES) as u64
+        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + pace::FIRST_BYTES + TASK_BYTES) as u64
 );
 /// The futures of a connection and of its request, by measurement.
 const TASK_BYTES: usize = 16 << 10;
@@ -133,11 +133,8 @@ impl Closing {
     /// What `close` waits for.
     pub fn under_way(&self) -> UnderWay {
         let now = |gate: &Gate| gate.usage().places.now;
-        UnderWay {
-            transfers: now(&self.engine.transfers),
-            uploads: now(self.engine.lanes.gate()),
-            calls: now(&self.engine.calls),
-        }
+        let uploads = self.engine.lanes.gate().usage().now;
+        UnderWay { transfers: now(&self.engine.transfers), uploads, calls: now(&self.engine.calls) }
     }
 }
 
@@ -346,6 +343,10 @@ async fn upkeep(engine: PlainArc<Engine>) {
                 if engine.spool.is_dirty() {
                     let spool = PlainArc::clone(&engine.spool);
                     let _ = engine.run(move || spool.clean()).await;
+                }
+                if engine.lanes.has_given_up() {
+                    let lanes = PlainArc::clone(&engine.lanes);
+                    let _ = engine.run(move || lanes.end_given_up()).await;
                 }
             }
             () = engine.reads.wanted() => {

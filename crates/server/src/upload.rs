@@ -1,40 +1,44 @@
 //! A body on its way from a socket into the store.
 //!
-//! The asynchronous side waits for the client; a thread of the blocking pool feeds a lane and then waits for the commit. Between
-//! them is a short channel: when it is full the socket is not read. What the client sends first is kept here until there is
-//! enough of it to be worth a place and then a lane, so that a client who sends next to nothing holds next to nothing.
+//! An upload holds a lane for a *turn*: while its client's bytes go to the store as fast as the machine takes them. The asynchronous
+//! side waits for the client; a thread feeds the lane. Between them is a short channel: when it is full the socket is not read.
+//!
+//! When others wait for a lane, an upload whose client pauses, or which has had its share, is *parked*: it gives its lane back, and
+//! what its client sends from then on goes to the spool, until there is enough of it for another turn. So a lane is never held at a
+//! client's pace, and as many uploads go on at a time as there are connections, however slow each is.
+//!
+//! What the client sends first is kept with the connection. A body that is whole by then comes up before those that are not.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use drystone_edge::gate::{Share, Size};
+use drystone_edge::spool::Spool;
 use drystone_store::{Stored, Target};
 use drystone_sync::PlainArc;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::crowd::Listed;
 use crate::digest::{Algorithm, Digested, Digests, Expected};
 use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::lanes::{Lane, Place};
+use crate::lanes::{Lane, Place, Waiting};
+use crate::pace::{FIRST_BYTES, Next, Pace};
 use crate::places::Permit;
+use crate::resting::Resting;
 use crate::writer::Writer;
 
-/// Bytes that are taken from a client before it gets a place among the transfers; all of a smaller body. The plan has them with
-/// the connection.
-pub(crate) const FIRST_BYTES: usize = 8 << 10;
-/// A client that takes longer for them is slow.
-const FIRST_WINDOW: Duration = Duration::from_secs(1);
-/// Bytes that are taken from a client before it gets a lane; all of a smaller body.
-const PREFIX_BYTES: usize = 64 << 10;
+/// A whole body of at most so many bytes comes up before the others.
+const SMALL_BYTES: u64 = 64 << 10;
 /// Messages between the two sides.
 const CHANNEL_MESSAGES: usize = 3;
-/// Over this window the rate of an upload is judged, if others wait for its place.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
-/// Less than this in a window is too slow to keep a lane from others: 64 KiB/s.
-const RATE_WINDOW_BYTES: u64 = 5 * (64 << 10);
+/// A client that sends nothing for so long pauses.
+const PAUSE: Duration = Duration::from_millis(20);
+/// What an upload may give to the store in one turn when others wait: so many bytes, or for so long.
+const TURN_BYTES: u64 = 16 << 20;
+const TURN: Duration = Duration::from_millis(150);
 
 /// Says what a body becomes, from its checksums and its length.
 pub(crate) type Aim = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
@@ -43,6 +47,8 @@ pub(crate) type Aim = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 pub(crate) struct Upload {
     /// The key that writes; looked up again when the body has come.
     pub(crate) writer: Writer,
+    /// Whose turn it takes.
+    pub(crate) share: Share,
     /// Its length, if it was announced.
     pub(crate) len: Option<u64>,
     pub(crate) algorithms: Vec<Algorithm>,
@@ -58,8 +64,16 @@ pub(crate) struct Uploaded {
 
 enum Message {
     Data(Bytes),
+    /// The turn is over.
+    Park,
     /// The body is complete. Without it, an upload whose channel closes was abandoned.
-    End(Expected),
+    End(Expected, Aim),
+}
+
+/// What came of a turn.
+enum Fed {
+    Stored(Uploaded),
+    Parked(Resting),
 }
 
 impl Engine {
@@ -72,258 +86,262 @@ impl Engine {
         body: impl Stream<Item = Result<Bytes, Fault>>,
         expected: impl FnOnce() -> Result<Expected, Fault>,
     ) -> Result<Uploaded, Fault> {
-        self.upload_in(None, upload, body, expected).await
-    }
-
-    /// The same for a caller that may have a place among the transfers already.
-    pub(crate) async fn upload_in(
-        self: &PlainArc<Self>,
-        transfer: Option<Permit>,
-        upload: Upload,
-        body: impl Stream<Item = Result<Bytes, Fault>>,
-        expected: impl FnOnce() -> Result<Expected, Fault>,
-    ) -> Result<Uploaded, Fault> {
         let leave = PlainArc::new(Notify::new());
         let pace = Pace::new(self, &leave);
         tokio::select! {
-            uploaded = self.receive(transfer, upload, body, expected, pace) => uploaded,
+            uploaded = self.receive(upload, body, expected, pace) => uploaded,
             () = leave.notified() => Err(Fault::MadeWay),
         }
     }
 
     async fn receive(
         self: &PlainArc<Self>,
-        transfer: Option<Permit>,
         upload: Upload,
         body: impl Stream<Item = Result<Bytes, Fault>>,
         expected: impl FnOnce() -> Result<Expected, Fault>,
-        mut pace: Pace<'_>,
+        pace: Pace<'_>,
     ) -> Result<Uploaded, Fault> {
-        let mut body = pin!(body);
-        let (announced, writer) = (upload.len, upload.writer.clone());
-        if transfer.is_some() {
-            pace.has_place();
-        } else {
-            pace.is_new();
-        }
-        let mut prefix = BytesMut::with_capacity(capacity(announced, FIRST_BYTES));
-        let (mut ended, mut more) = (false, None);
-        while prefix.len() < FIRST_BYTES && more.is_none() && !ended {
-            match pace.next(&mut body).await? {
-                // Not copied before there is a place for the copy.
-                Some(bytes) if prefix.len() + bytes.len() > FIRST_BYTES => more = Some(bytes),
-                Some(bytes) => prefix.extend_from_slice(&bytes),
-                None => ended = true,
-            }
-        }
-        pace.not_new()?;
-        let is_slow = pace.is_slow() && !ended && transfer.is_none();
-        let slow_place = if is_slow { Some(self.slow_uploads.enter().await?) } else { None };
-        let transfer = match transfer {
-            Some(transfer) => transfer,
-            None => self.transfers.enter().await?,
+        let Upload { writer, share, len, algorithms, target } = upload;
+        let end = End { writer, announced: len, expected: Some(expected), target: Some(target) };
+        let body = pin!(body);
+        let mut receiving = Receiving {
+            engine: self,
+            share,
+            len,
+            body,
+            pace,
+            end,
+            ended: None,
+            here: Vec::new(),
+            is_slow: false,
         };
-        pace.has_place();
-        prefix.reserve(capacity(announced, PREFIX_BYTES).saturating_sub(prefix.len()));
-        prefix.extend_from_slice(&more.unwrap_or_default());
-        while prefix.len() < PREFIX_BYTES && !ended {
-            match pace.next(&mut body).await? {
-                Some(bytes) => prefix.extend_from_slice(&bytes),
-                None => ended = true,
+        receiving.begin().await?;
+        let mut resting = Resting::new(Digests::new(algorithms));
+        loop {
+            let (rested, place) = receiving.turn(resting).await?;
+            match receiving.feed(rested, place).await? {
+                Fed::Stored(uploaded) => return Ok(uploaded),
+                Fed::Parked(parked) => resting = parked,
             }
         }
-        let mut expected = Some(expected);
-        let mut close = |received| match announced {
+    }
+}
+
+/// What is done when the last byte has come.
+struct End<E> {
+    writer: Writer,
+    announced: Option<u64>,
+    /// Until it was asked.
+    expected: Option<E>,
+    /// Until the end is passed on.
+    target: Option<Aim>,
+}
+
+impl<E: FnOnce() -> Result<Expected, Fault>> End<E> {
+    fn close(&mut self, received: u64) -> Result<Expected, Fault> {
+        match self.announced {
             Some(announced) if announced != received => {
                 Err(Fault::Incomplete(format!("{received} of {announced} bytes came")))
             }
-            _ => expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected()),
-        };
-        // A whole small body that is wrong never costs a lane.
-        let mut end = if ended { Some(close(pace.received)?) } else { None };
-        let place = self.lanes.enter().await?;
-        let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
-        let places = (transfer, slow_place);
-        let task = self.block(move || feed(place, places, upload, receiver));
-        // A send fails only when the other side has ended, and then it knows why.
-        let mut alive = prefix.is_empty() || sender.send(Message::Data(prefix.freeze())).await.is_ok();
-        if end.is_none() {
-            pace.begin_window();
-            while alive {
-                let Some(bytes) = pace.next(&mut body).await? else { break };
-                let begun = Instant::now();
-                alive = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
-                pace.excuse(begun.elapsed());
-            }
-            if alive {
-                end = Some(close(pace.received)?);
+            _ => self.expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected()),
+        }
+    }
+}
+
+/// The asynchronous side.
+struct Receiving<'a, B, E> {
+    engine: &'a PlainArc<Engine>,
+    share: Share,
+    len: Option<u64>,
+    body: Pin<&'a mut B>,
+    pace: Pace<'a>,
+    end: End<E>,
+    /// What was promised of the body, once it has ended.
+    ended: Option<Expected>,
+    /// What has come and was not passed on: the first bytes and the piece after them, or a piece that did not fit into the spool.
+    here: Vec<Bytes>,
+    /// Whether the client was slower than the store, so that its next turn is worth it only with a good deal of its bytes.
+    is_slow: bool,
+}
+
+impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fault>> Receiving<'_, B, E> {
+    /// Receives the first bytes, or all of a smaller body. They are kept with the connection.
+    async fn begin(&mut self) -> Result<(), Fault> {
+        let capacity = self.len.map_or(FIRST_BYTES, |len| usize::try_from(len).unwrap_or(FIRST_BYTES));
+        let mut first = BytesMut::with_capacity(capacity.min(FIRST_BYTES));
+        while first.len() < FIRST_BYTES && self.here.is_empty() && self.ended.is_none() {
+            match self.pace.next(&mut self.body).await? {
+                // Not copied before there is a place for the copy.
+                Some(bytes) if first.len() + bytes.len() > FIRST_BYTES => self.here.push(bytes),
+                Some(bytes) => first.extend_from_slice(&bytes),
+                None => self.has_ended()?,
             }
         }
-        // Nobody is asked to leave who has sent everything; and whoever has been asked leaves nothing.
-        pace.not_slow()?;
-        if let Some(expected) = end {
-            self.still_writes(&writer).await?;
-            let _ = sender.send(Message::End(expected)).await;
+        if !first.is_empty() {
+            self.here.insert(0, first.freeze());
+        }
+        self.pace.has_begun()
+    }
+
+    /// A whole body that is wrong costs no turn.
+    fn has_ended(&mut self) -> Result<(), Fault> {
+        self.ended = Some(self.end.close(self.pace.received)?);
+        Ok(())
+    }
+
+    /// Waits for a lane. Until there is one, what the client sends goes to the spool; while it is waited for, nothing is read.
+    async fn turn(&mut self, mut resting: Resting) -> Result<(Resting, Place), Fault> {
+        let place = match self.engine.lanes.try_enter() {
+            Some(place) => place,
+            None => {
+                if self.ended.is_none() && (self.is_slow || !self.here.is_empty()) {
+                    resting = self.spool(resting).await?;
+                }
+                let is_small = self.ended.is_some() && self.pace.received <= SMALL_BYTES;
+                let size = if is_small { Size::Small } else { Size::Large };
+                self.engine.lanes.enter(&self.share, size).await?
+            }
+        };
+        self.pace.begin_window();
+        Ok((resting, place))
+    }
+
+    /// Moves to the spool what is here, and what comes, until there is enough of it or the body has ended.
+    async fn spool(&mut self, mut resting: Resting) -> Result<Resting, Fault> {
+        let spool = &self.engine.spool;
+        loop {
+            while let Some(bytes) = self.here.first()
+                && resting.has_room(spool, bytes.len())
+            {
+                let begun = Instant::now();
+                resting = resting.spool(self.engine, self.here.remove(0)).await?;
+                self.pace.excuse(begun.elapsed());
+            }
+            if !self.here.is_empty() || resting.has_burst(spool) {
+                return Ok(resting);
+            }
+            match self.pace.next(&mut self.body).await? {
+                Some(bytes) => self.here.push(bytes),
+                None => {
+                    self.has_ended()?;
+                    return Ok(resting);
+                }
+            }
+        }
+    }
+
+    /// Gives the store what is here and what comes, for a turn.
+    async fn feed(&mut self, resting: Resting, place: Place) -> Result<Fed, Fault> {
+        // Those that have one wait for nothing but the store; so this wait is short.
+        let transfer = self.engine.transfers.enter().await?;
+        let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
+        let (len, spool) = (self.len, PlainArc::clone(&self.engine.spool));
+        let task = self.engine.block(move || feed(place, transfer, resting, len, &spool, receiver));
+        // A send fails only when the other side has ended, and then it knows why.
+        let mut is_fed = true;
+        for bytes in std::mem::take(&mut self.here) {
+            is_fed = is_fed && (bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok());
+        }
+        let mut share = Quantum::new(self.pace.received);
+        while is_fed && self.ended.is_none() {
+            let is_wanted = self.engine.lanes.gate().is_wanted();
+            if is_wanted && (self.is_slow || share.is_used_up(self.pace.received)) {
+                self.is_slow |= share.is_slow();
+                let _ = sender.send(Message::Park).await;
+                break;
+            }
+            let begun = Instant::now();
+            let next = self.pace.next_within(PAUSE, &mut self.body).await?;
+            share.client += begun.elapsed();
+            match next {
+                Next::Bytes(bytes) => {
+                    // It is slow again only when it shows it again.
+                    self.is_slow = false;
+                    let begun = Instant::now();
+                    is_fed = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
+                    self.pace.excuse(begun.elapsed());
+                }
+                Next::End => self.has_ended()?,
+                Next::Pause => self.is_slow = true,
+            }
+        }
+        // It is not asked to leave when it has sent everything; and when it has been asked, nothing of it stays.
+        if let Some(expected) = self.ended.take().filter(|_| is_fed) {
+            self.pace.not_slow()?;
+            self.engine.still_writes(&self.end.writer).await?;
+            if let Some(target) = self.end.target.take() {
+                let _ = sender.send(Message::End(expected, target)).await;
+            }
         }
         drop(sender);
         task.await?
     }
 }
 
-fn capacity(announced: Option<u64>, most: usize) -> usize {
-    announced.map_or(most, |len| usize::try_from(len).unwrap_or(most).min(most))
-}
-
-/// How fast a client sends, and what follows from it.
-///
-/// One that sends little may be asked to leave when somebody else wants its connection; and it has to when somebody wants the
-/// place that it holds.
-struct Pace<'a> {
-    engine: &'a Engine,
-    leave: &'a PlainArc<Notify>,
-    silence_max: Duration,
+/// What an upload has had of a turn.
+struct Quantum {
+    begun: Instant,
     received: u64,
-    /// When the window that is judged began, and what had come by then.
-    window: (Instant, u64),
-    window_len: Duration,
-    window_bytes_min: u64,
-    has_place: bool,
-    /// Among those who may be asked to leave: before its first bytes have come, or when few have come in a window.
-    begun: Option<Listed>,
-    slow: Option<Listed>,
+    /// Time in which its client was waited for.
+    client: Duration,
 }
 
-impl<'a> Pace<'a> {
-    fn new(engine: &'a Engine, leave: &'a PlainArc<Notify>) -> Self {
-        Self {
-            engine,
-            leave,
-            silence_max: engine.deadlines.get().body,
-            received: 0,
-            window: (Instant::now(), 0),
-            window_len: FIRST_WINDOW,
-            window_bytes_min: FIRST_BYTES as u64,
-            has_place: false,
-            begun: None,
-            slow: None,
-        }
+impl Quantum {
+    fn new(received: u64) -> Self {
+        Self { begun: Instant::now(), received, client: Duration::ZERO }
     }
 
+    fn is_used_up(&self, received: u64) -> bool {
+        received - self.received >= TURN_BYTES || self.begun.elapsed() >= TURN
+    }
+
+    /// Whether the client was waited for more than the store.
     fn is_slow(&self) -> bool {
-        self.slow.is_some()
-    }
-
-    fn has_place(&mut self) {
-        (self.has_place, self.window_len, self.window_bytes_min) = (true, RATE_WINDOW, RATE_WINDOW_BYTES);
-        self.begin_window();
-    }
-
-    /// What went before is not judged: the client may have had to wait.
-    fn begin_window(&mut self) {
-        self.window = (Instant::now(), self.received);
-    }
-
-    /// The client had to wait for us.
-    fn excuse(&mut self, time: Duration) {
-        self.window.0 += time;
-    }
-
-    /// The next piece of a body, if the client is not silent for too long, nor too slow while others wait.
-    async fn next(
-        &mut self,
-        body: &mut (impl Stream<Item = Result<Bytes, Fault>> + Unpin),
-    ) -> Result<Option<Bytes>, Fault> {
-        let begun = Instant::now();
-        loop {
-            let window_left = self.window_len.saturating_sub(self.window.0.elapsed());
-            let silence_left = self.silence_max.saturating_sub(begun.elapsed());
-            if let Ok(next) = tokio::time::timeout(window_left.min(silence_left), body.next()).await {
-                let next = next.transpose()?;
-                self.received += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
-                if next.is_some() {
-                    self.judge()?;
-                }
-                return Ok(next);
-            }
-            if begun.elapsed() >= self.silence_max {
-                return Err(Fault::TooSlow(self.silence_max.as_secs()));
-            }
-            self.judge()?;
-        }
-    }
-
-    /// At the end of a window.
-    fn judge(&mut self) -> Result<(), Fault> {
-        if self.window.0.elapsed() < self.window_len {
-            return Ok(());
-        }
-        if self.received - self.window.1 >= self.window_bytes_min {
-            self.not_slow()?;
-        } else {
-            if self.has_place && (self.engine.lanes.gate().is_wanted() || self.engine.transfers.is_wanted()) {
-                return Err(Fault::TooSlow(self.window_len.as_secs()));
-            }
-            self.not_new()?;
-            self.slow.get_or_insert_with(|| self.engine.crowd.slow.add(self.leave));
-        }
-        self.begin_window();
-        Ok(())
-    }
-
-    fn is_new(&mut self) {
-        self.begun = Some(self.engine.crowd.begun.add(self.leave));
-    }
-
-    fn not_new(&mut self) -> Result<(), Fault> {
-        stays(self.begun.take())
-    }
-
-    fn not_slow(&mut self) -> Result<(), Fault> {
-        stays(self.slow.take())
+        self.client > self.begun.elapsed() / 2
     }
 }
 
-/// Fails when it has been asked to leave: then nobody will store what it sends.
-fn stays(listed: Option<Listed>) -> Result<(), Fault> {
-    if listed.is_none_or(Listed::withdraw) { Ok(()) } else { Err(Fault::MadeWay) }
-}
-
-/// The blocking side.
+/// The blocking side, for one turn.
 fn feed(
     place: Place,
-    places: (Permit, Option<Permit>),
-    upload: Upload,
+    transfer: Permit,
+    mut resting: Resting,
+    len: Option<u64>,
+    spool: &PlainArc<Spool>,
     mut messages: mpsc::Receiver<Message>,
-) -> Result<Uploaded, Fault> {
+) -> Result<Fed, Fault> {
     let mut lane = place.open()?;
-    let mut digests = Digests::new(upload.algorithms);
-    let (pending, digested) = {
-        let mut writing = lane.ingest().begin(upload.len);
-        let mut len = 0;
-        loop {
-            match messages.blocking_recv() {
-                Some(Message::Data(bytes)) => {
-                    digests.update(&bytes);
-                    writing.push(&bytes)?;
-                    len += bytes.len() as u64;
-                }
-                Some(Message::End(expected)) => {
-                    let digested = digests.finish();
-                    digested.check(&expected)?;
-                    let target = (upload.target)(&digested, len);
-                    break (writing.finish(target)?, digested);
-                }
-                // Dropping `writing` takes back what was written of it.
-                None => return Err(Fault::Incomplete("the client went away".into())),
+    let lanes = PlainArc::clone(lane.lanes());
+    let mut writing = resting.resume(&mut lane, len)?;
+    let (pending, digested) = loop {
+        match messages.blocking_recv() {
+            Some(Message::Data(bytes)) => {
+                resting.digests.update(&bytes);
+                writing.push(&bytes)?;
+                resting.len += bytes.len() as u64;
             }
+            Some(Message::Park) => {
+                let (parked, tail) = writing.park()?;
+                // The lane is given back after the tail's buffer: what comes next finds both.
+                let resting = resting.rest(spool, Waiting::new(&lanes, parked), tail.as_ref())?;
+                drop(tail);
+                give_back(lane)?;
+                return Ok(Fed::Parked(resting));
+            }
+            Some(Message::End(expected, target)) => {
+                let digested = resting.digests.finish();
+                digested.check(&expected)?;
+                let target = target(&digested, resting.len);
+                break (writing.finish(target)?, digested);
+            }
+            // Dropping `writing` takes back what was written of it.
+            None => return Err(Fault::Incomplete("the client went away".into())),
         }
     };
-    let commit = lane.commit();
     give_back(lane)?;
     let stored = pending.join()?;
-    drop(commit);
-    drop(places);
-    Ok(Uploaded { stored, digested })
+    drop(transfer);
+    Ok(Fed::Stored(Uploaded { stored, digested }))
 }
 
 /// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited for: others may have both.

@@ -2,8 +2,10 @@
 //!
 //! A body may take hours, and a key may be revoked meanwhile.
 
+use drystone_edge::gate::Share;
 use drystone_store::BucketName;
 use drystone_sync::PlainArc;
+use http::Extensions;
 
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
@@ -20,6 +22,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(who: &Who, right: Right, bucket: &BucketName) -> Self {
         Self { who: who.clone(), right, bucket: bucket.clone() }
+    }
+
+    /// Whose turn it takes with a request that has these extensions.
+    pub(crate) fn share(&self, extensions: &Extensions) -> Share {
+        self.who.share(extensions)
     }
 }
 

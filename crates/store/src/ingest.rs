@@ -14,6 +14,7 @@ use drystone_chunker::Cutter;
 use drystone_pool::{BufferOwner, Lease, Permit, Queue};
 use drystone_sync::{Arc, PlainArc, thread};
 
+use crate::parked::{Parked, Resumed};
 use crate::store::Inner;
 use crate::stream::{Message, Stream};
 use crate::upload::Upload;
@@ -42,8 +43,7 @@ pub enum PutFailure {
 /// as many at a time as [`StoreConfig::ingests`](crate::StoreConfig::ingests) says.
 pub struct Ingest {
     pub(crate) inner: PlainArc<Inner>,
-    /// `None` only while it is dropped.
-    session: Option<UploadSession>,
+    session: PlainArc<UploadSession>,
     owner: BufferOwner,
     queue: Queue<Vec<Message>>,
     cutter: Option<thread::JoinHandle<()>>,
@@ -59,8 +59,11 @@ impl Ingest {
     pub(crate) fn start(inner: PlainArc<Inner>, lease_ms: u64) -> Result<Self> {
         // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
-        let begin = || UploadSession::begin(PlainArc::clone(&inner.records), lease_ms);
-        let session = inner.writer.with_room(begin)?;
+        let begin = || {
+            let (records, writer) = (PlainArc::clone(&inner.records), PlainArc::clone(&inner.writer));
+            UploadSession::begin(records, writer, lease_ms)
+        };
+        let session = PlainArc::new(inner.writer.with_room(begin)?);
         let queue = Queue::new(QUEUE_BATCHES);
         let stream = Stream::new(
             Cutter::new(inner.config.chunking),
@@ -77,7 +80,7 @@ impl Ingest {
         Ok(Self {
             owner: inner.buffers.owner(),
             inner,
-            session: Some(session),
+            session,
             queue,
             cutter: Some(cutter),
             lease: None,
@@ -87,9 +90,9 @@ impl Ingest {
         })
     }
 
-    /// The session that this ingest's uploads belong to.
-    pub fn session(&self) -> &UploadSession {
-        self.session.as_ref().expect("it is there until the ingest is dropped")
+    /// The session that uploads belong to which begin in this ingest. It lives until the last of these has ended, too.
+    pub fn session(&self) -> &PlainArc<UploadSession> {
+        &self.session
     }
 
     /// Whether it can still put. Once its cutter has died, every upload fails: drop it and begin another.
@@ -107,8 +110,20 @@ impl Ingest {
     /// helps to place small objects.
     pub fn begin(&mut self, size_hint: Option<u64>) -> Writing<'_> {
         let (committer, step_chunks_max) = (self.inner.committer.clone(), self.inner.step_chunks_max);
-        let upload = Arc::new(Upload::new(self.session().id(), committer, step_chunks_max));
-        Writing::begin(self, upload, size_hint)
+        let upload = Arc::new(Upload::new(self.session.id(), committer, step_chunks_max));
+        let session = PlainArc::clone(&self.session);
+        Writing::begin(self, upload, session, size_hint)
+    }
+
+    /// Goes on with a parked upload. The bytes of its tail come first, then those that follow.
+    ///
+    /// # Panics
+    /// When it is another store's.
+    pub fn resume(&mut self, parked: Parked) -> Writing<'_> {
+        assert!(parked.is_of(&self.inner), "an upload goes on in the store where it began");
+        let Resumed { upload, session, number, offset } = parked.resume();
+        self.unsent.push(Message::Resume { number, offset });
+        Writing::begin(self, upload, session, None)
     }
 
     /// Reads `source` to its end and puts it at `target`. Returns when the bytes are read; the object is stored when
@@ -195,12 +210,6 @@ impl Drop for Ingest {
         self.queue.close();
         if let Some(cutter) = self.cutter.take() {
             let _ = cutter.join();
-        }
-        if let Some(session) = self.session.take() {
-            let id = session.id();
-            // First, so that no step of it is committed any more.
-            drop(session);
-            self.inner.writer.clean_up(id, None);
         }
     }
 }

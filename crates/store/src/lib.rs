@@ -26,6 +26,7 @@ mod keys;
 mod listing;
 mod multipart;
 mod names;
+mod parked;
 mod records;
 mod room;
 mod rows;
@@ -55,6 +56,7 @@ pub use multipart::{
     PartTarget, UploadRow,
 };
 pub use names::{BucketName, Key, NameError};
+pub use parked::Parked;
 pub use records::{DELETES_MAX, Records};
 pub use room::{Appending, Room};
 pub use rows::{

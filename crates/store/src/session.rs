@@ -1,17 +1,22 @@
 //! Upload sessions: the lease under which chunks are written and found.
+//!
+//! A session lives as long as anything that needs it: the ingest that began it, and each upload that was begun in it and is
+//! written, parked or not yet acknowledged.
 
 use drystone_sync::PlainArc;
 
+use crate::write::Writer;
 use crate::{Epoch, Records, Result, SessionId, StoreError};
 
 /// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that sums with any clock stay small.
 pub const LEASE_MS_MAX: u64 = 1000 * 365 * 24 * 3_600_000;
 
-/// A live upload session; dropping it ends it. Somebody outside (who has a clock) calls [`SessionHandle::extend`] well
-/// before the lease runs out.
+/// A live upload session; its last user ends it. A caller that has a clock calls [`SessionHandle::extend`] well before the
+/// lease runs out.
 pub struct UploadSession {
     handle: SessionHandle,
     epoch: Epoch,
+    writer: PlainArc<Writer>,
 }
 
 /// Extends an upload session's lease, from another thread for as long as that one uploads.
@@ -23,13 +28,18 @@ pub struct SessionHandle {
 }
 
 impl UploadSession {
-    pub(crate) fn begin(records: PlainArc<dyn Records>, lease_ms: u64) -> Result<Self> {
+    pub(crate) fn begin(
+        records: PlainArc<dyn Records>,
+        writer: PlainArc<Writer>,
+        lease_ms: u64,
+    ) -> Result<Self> {
         // Also for the heartbeats to come, which ask for the same lease.
         if lease_ms > LEASE_MS_MAX {
             return Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX });
         }
         let session = records.begin_session(lease_ms)?;
-        Ok(Self { handle: SessionHandle { records, id: session.id, lease_ms }, epoch: session.epoch })
+        let handle = SessionHandle { records, id: session.id, lease_ms };
+        Ok(Self { handle, epoch: session.epoch, writer })
     }
 
     /// Its id.
@@ -68,5 +78,7 @@ impl Drop for UploadSession {
     fn drop(&mut self) {
         // If this fails the lease runs out by itself.
         let _ = self.handle.records.end_session(self.handle.id);
+        // Only now, when no step of it is committed any more.
+        self.writer.clean_up(self.handle.id, None);
     }
 }

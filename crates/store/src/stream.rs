@@ -30,9 +30,18 @@ pub(crate) enum Message {
     },
     /// An upload has no more bytes.
     End(End),
+    /// An upload has no more bytes for now, and may go on at another cutter.
+    Park(End),
+    /// An upload goes on with this chunk, where its whole chunks end.
+    Resume {
+        /// How many chunks come before it.
+        number: u64,
+        /// Where in the upload it begins.
+        offset: u64,
+    },
 }
 
-/// The end of an upload. Dropped undelivered, it fails the upload: its cutter is gone.
+/// The end of an upload, or of its stay at a cutter. Dropped undelivered, it fails the upload: its cutter is gone.
 pub(crate) struct End(Option<Arc<Upload>>);
 
 impl End {
@@ -47,6 +56,16 @@ impl Drop for End {
             upload.fail(StoreError::Abandoned("its cutter died"));
         }
     }
+}
+
+/// How far a cutter has come with an upload that is parked.
+pub(crate) struct CutSoFar {
+    /// Whole chunks.
+    pub(crate) number: u64,
+    /// Bytes in them.
+    pub(crate) offset: u64,
+    /// The unfinished chunk after them.
+    pub(crate) tail: Option<Slice>,
 }
 
 /// Cuts the uploads of one ingest, one after the other.
@@ -92,6 +111,8 @@ impl Stream {
                 match message {
                     Message::Data { upload, headroom, bytes } => self.data(&upload, headroom, &bytes),
                     Message::End(end) => self.end(end),
+                    Message::Park(end) => self.park(end),
+                    Message::Resume { number, offset } => (self.number, self.offset) = (number, offset),
                 }
             }
             // The reading side sends a batch before it may have to wait for a buffer, and this side then holds nothing
@@ -131,6 +152,20 @@ impl Stream {
         }
         upload.cut_to_end(self.number);
         (self.scanned, self.offset, self.number) = (0, 0, 0);
+    }
+
+    /// Lets the upload go where its whole chunks end. What follows is cut from the beginning of a chunk, and a cut depends
+    /// on nothing before that: so the chunks are the same as without parking.
+    fn park(&mut self, mut end: End) {
+        // What is left of the run is not for the next upload to wait behind.
+        self.flush();
+        let Some(upload) = end.0.take() else { return };
+        if let Some(hasher) = &mut self.hasher {
+            *hasher = ChunkHasher::new();
+        }
+        self.scanned = 0;
+        let (number, offset) = (std::mem::take(&mut self.number), std::mem::take(&mut self.offset));
+        upload.parked_at(CutSoFar { number, offset, tail: self.tail.take() });
     }
 
     /// Hashes what was scanned since the last time, up to `end`. Only where there is a hasher: a cut by content may lie before

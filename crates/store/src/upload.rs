@@ -9,10 +9,11 @@ use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
 use crate::store::Inner;
+use crate::stream::CutSoFar;
 use crate::write::Writer;
 use crate::{
     Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId, Source,
-    StoreError, Target,
+    StoreError, Target, UploadSession,
 };
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's worth by default, and
@@ -100,7 +101,7 @@ pub(crate) struct Upload {
     step_chunks_max: usize,
     /// Taken before the group commit's locks; a step is submitted under it, so that steps keep their order.
     state: Mutex<State>,
-    /// Signalled when `outcome` is set, and when `next` moves while the cutter waits.
+    /// Signalled when `outcome` or `cut` is set, and when `next` moves while the cutter waits.
     decided: Condvar,
 }
 
@@ -126,6 +127,8 @@ struct State {
     finished: bool,
     /// The cutter waits for `next` to move.
     cutter_waits: bool,
+    /// Where the cutter has let it go, until that is taken.
+    cut: Option<CutSoFar>,
 }
 
 /// An upload whose last step is in a group's queue.
@@ -153,6 +156,7 @@ impl Upload {
             outcome: None,
             finished: false,
             cutter_waits: false,
+            cut: None,
         };
         Self { session, committer, step_chunks_max, state: Mutex::new(state), decided: Condvar::new() }
     }
@@ -184,6 +188,7 @@ impl Upload {
         state.early.clear();
         state.pending = Vec::new();
         state.written = Vec::new();
+        state.cut = None;
         state.outcome = Some(Err(error));
         self.decided.notify_all();
     }
@@ -222,6 +227,29 @@ impl Upload {
         let mut state = self.state.lock();
         state.chunks = Some(chunks);
         self.advance(&mut state);
+    }
+
+    /// The cutter lets it go.
+    pub(crate) fn parked_at(&self, cut: CutSoFar) {
+        let mut state = self.state.lock();
+        if !state.finished {
+            state.cut = Some(cut);
+            self.decided.notify_all();
+        }
+    }
+
+    /// Blocks until the cutter has let it go, or it has failed.
+    pub(crate) fn wait_for_cut(&self) -> Result<CutSoFar> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(cut) = state.cut.take() {
+                return Ok(cut);
+            }
+            if let Some(Err(error)) = &state.outcome {
+                return Err(error.clone());
+            }
+            state = self.decided.wait(state);
+        }
     }
 
     /// Submits a step if there is one to submit.
@@ -326,6 +354,8 @@ impl State {
 pub struct PendingPut {
     pub(crate) inner: PlainArc<Inner>,
     pub(crate) upload: Arc<Upload>,
+    /// Last, so that it lives until the upload is committed or taken back.
+    pub(crate) _session: PlainArc<UploadSession>,
 }
 
 impl PendingPut {

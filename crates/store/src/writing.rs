@@ -2,13 +2,14 @@
 
 use std::io::{self, Read};
 
-use drystone_pool::Lease;
+use drystone_pool::{Lease, Slice};
 use drystone_sync::{Arc, PlainArc};
 
 use crate::ingest::{Ingest, SEND_BYTES};
+use crate::parked::Parked;
 use crate::stream::{End, Message};
 use crate::upload::Upload;
-use crate::{PendingPut, PutFailure, Result, StoreError, Target};
+use crate::{PendingPut, PutFailure, Result, StoreError, Target, UploadSession};
 
 /// A buffer with less room than this is not begun with a new upload.
 const ROOM_BYTES_MIN: usize = 64 << 10;
@@ -23,6 +24,8 @@ pub struct Writing<'a> {
     ingest: &'a mut Ingest,
     /// `None` once finished.
     upload: Option<Arc<Upload>>,
+    /// That of the ingest in which it began.
+    session: PlainArc<UploadSession>,
     /// Whether anything was passed on.
     begun: bool,
     /// What must be left of a buffer to begin in it.
@@ -34,10 +37,16 @@ pub struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    pub(crate) fn begin(ingest: &'a mut Ingest, upload: Arc<Upload>, size_hint: Option<u64>) -> Self {
+    pub(crate) fn begin(
+        ingest: &'a mut Ingest,
+        upload: Arc<Upload>,
+        session: PlainArc<UploadSession>,
+        size_hint: Option<u64>,
+    ) -> Self {
         let wanted = usize::try_from(size_hint.unwrap_or(0)).unwrap_or(usize::MAX).saturating_add(1);
         let room_bytes_min = wanted.clamp(1, ROOM_BYTES_MIN);
-        Self { ingest, upload: Some(upload), begun: false, room_bytes_min, headroom: None, filled: 0 }
+        let upload = Some(upload);
+        Self { ingest, upload, session, begun: false, room_bytes_min, headroom: None, filled: 0 }
     }
 
     /// The object's next bytes. Waits while buffers are short or the store cannot keep up.
@@ -90,7 +99,25 @@ impl<'a> Writing<'a> {
         upload.aim(target.into());
         self.ingest.unsent.push(Message::End(End::of(Arc::clone(&upload))));
         self.ingest.flush_when_due()?;
-        Ok(PendingPut { inner: PlainArc::clone(&self.ingest.inner), upload })
+        let (inner, session) = (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
+        Ok(PendingPut { inner, upload, _session: session })
+    }
+
+    /// Lets the upload go for now, so that the ingest is free for others. Waits until its bytes are cut.
+    ///
+    /// With it comes its *tail*, the unfinished chunk at its end, in its buffer: the caller keeps a copy of these bytes, and
+    /// [pushes](Self::push) them first when the upload [goes on](Ingest::resume).
+    ///
+    /// # Errors
+    /// The store failed; the object will not be stored.
+    pub fn park(mut self) -> Result<(Parked, Option<Slice>)> {
+        self.pass_on();
+        self.ingest.unsent.push(Message::Park(End::of(Arc::clone(self.upload()))));
+        self.ingest.flush().map_err(|error| self.cause(error))?;
+        let cut = self.upload().wait_for_cut()?;
+        let upload = self.upload.take().expect("only this takes it, and consumes the value");
+        let (inner, session) = (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
+        Ok((Parked::new(inner, session, upload, cut.number, cut.offset), cut.tail))
     }
 
     fn upload(&self) -> &Arc<Upload> {

@@ -1,5 +1,6 @@
 //! `multipart/form-data` into a folder: each file of the form becomes an object.
 
+use drystone_edge::gate::Share;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use drystone_sync::PlainArc;
 use futures_util::TryStreamExt as _;
@@ -81,6 +82,7 @@ impl Files {
                 .await?;
         }
         let mut report = Report::new(&self.engine);
+        let share = writer.share(&head.extensions);
         let mut failed = None;
         loop {
             let file = match form.next_file().await {
@@ -91,7 +93,7 @@ impl Files {
                     break;
                 }
             };
-            let stored = self.form_file(file, &writer, &bucket, &prefix).await;
+            let stored = self.form_file(file, &writer, share.clone(), &bucket, &prefix).await;
             let reported = match stored {
                 Ok(stored) => report.push(&stored).await.map_err(Error::from),
                 Err(error) => Err(error),
@@ -135,6 +137,7 @@ impl Files {
         &self,
         file: FormFile,
         writer: &Writer,
+        share: Share,
         bucket: &BucketName,
         prefix: &str,
     ) -> Result<Stored, Error> {
@@ -154,7 +157,7 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload = Upload { writer: writer.clone(), len: None, algorithms: Vec::new(), target };
+        let upload = Upload { writer: writer.clone(), share, len: None, algorithms: Vec::new(), target };
         let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })

@@ -100,6 +100,7 @@ impl Files {
         let location = request.uri().path().to_owned();
         let upload = Upload {
             writer: Writer::new(who, Right::Write, &bucket),
+            share: who.share(request.extensions()),
             len,
             algorithms,
             target: Box::new(move |digested, _| {

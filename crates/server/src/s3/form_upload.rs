@@ -10,7 +10,7 @@ use drystone_store::{BucketName, Condition, Key, PutTarget};
 use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use http_body_util::BodyDataStream;
 use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use quick_xml::escape::escape;
@@ -60,8 +60,7 @@ impl Api {
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
-        // Until it is known who has signed, there may not be many of them; and with what has come of the file already, a form takes as
-        // much memory as any transfer.
+        // Until it is known who has signed, there may not be many of them; and its fields take as much memory as any transfer.
         let unknown = self.engine.forms.enter().await.map_err(fault)?;
         let transfer = self.engine.transfers.enter().await.map_err(fault)?;
         let mut form = Form::read(headers, body).await?;
@@ -69,7 +68,7 @@ impl Api {
         let key = key_name(&key.replace(FILE_NAME, &form.file_name))?;
         form.fields.insert("key".into(), key.as_str().to_owned());
         let (writer, sizes) = self.authorize(&bucket, &mut form.fields).await?;
-        drop(unknown);
+        drop((unknown, transfer));
         let stated = stated_headers(&form.fields)?;
         headers::check(&FORM, &stated)?;
         describe::refuse_unsupported("PostObject", &stated)?;
@@ -89,13 +88,13 @@ impl Api {
             meta::note_digests(&mut meta, digested);
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
-        let upload = Upload { writer, len: None, algorithms, target };
+        let share = writer.share(&Extensions::default());
+        let upload = Upload { writer, share, len: None, algorithms, target };
         let file = form.file.map(|piece| {
             piece.map_err(|refused| Fault::Incomplete(format!("the file did not come to its end: {refused}")))
         });
         let file = of_size(file, sizes, PlainArc::clone(notes));
-        let uploaded =
-            self.engine.upload_in(Some(transfer), upload, file, move || promised.complete(None)).await;
+        let uploaded = self.engine.upload(upload, file, move || promised.complete(None)).await;
         let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
         Ok(then.answer(&bucket, &key, &uploaded))
     }

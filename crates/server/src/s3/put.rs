@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drystone_edge::gate::Share;
 use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
 use http::HeaderMap;
@@ -27,6 +28,7 @@ const BLIND_BYTES_MAX: u64 = 64 << 10;
 /// A body and what is said of it.
 struct Incoming {
     writer: Writer,
+    share: Share,
     len: Option<u64>,
     body: Option<StreamingBlob>,
     promised: Promised,
@@ -41,8 +43,10 @@ impl Incoming {
     fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
         let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
         let len = announced(len, &request.headers)?;
+        let writer = request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?;
         Ok(Self {
-            writer: request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?,
+            share: writer.share(&request.extensions),
+            writer,
             len,
             body,
             promised: Promised::read(&request.headers).map_err(fault)?,
@@ -116,7 +120,7 @@ impl Api {
         also: Option<Algorithm>,
         target: ToTarget,
     ) -> Result<Uploaded, S3Error> {
-        let Incoming { writer, len, body, promised, trailing, notes } = incoming;
+        let Incoming { writer, share, len, body, promised, trailing, notes } = incoming;
         if len.is_none() {
             return Err(error(S3ErrorCode::MissingContentLength, "the request needs a Content-Length"));
         }
@@ -125,7 +129,7 @@ impl Api {
         if meta::wants_md5(len) {
             algorithms.push(Algorithm::Md5);
         }
-        let upload = Upload { writer, len, algorithms, target };
+        let upload = Upload { writer, share, len, algorithms, target };
         let body = body::stream(body, PlainArc::clone(&notes));
         let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
         uploaded.map_err(|refused| notes.explain(refused))

@@ -11,6 +11,8 @@ mod multipart;
 #[cfg(not(model_loom))]
 mod one_key;
 #[cfg(not(model_loom))]
+mod parking;
+#[cfg(not(model_loom))]
 mod rig;
 #[cfg(not(model_loom))]
 mod store;
