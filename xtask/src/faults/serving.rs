@@ -142,7 +142,9 @@ fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<
                 faults.extend(row.faults(mode));
             }
             Err(reason) => {
-                table.push(format!("{} | ended early", crowd.name));
+                let line = format!("{} | ended early", crowd.name);
+                setup.context.talk.line(format!("    {line}"));
+                table.push(line);
                 faults.push(format!("{}: {reason}", crowd.name));
             }
         }

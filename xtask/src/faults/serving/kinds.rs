@@ -9,7 +9,7 @@ use super::cell::Limits;
 use super::client::{bare_head, head_of};
 use super::crowd::{Pace, Script};
 use super::sigv4::presigned;
-use super::stock::{DOCUMENTS, LONG_KEYS, Stock, doomed_key, in_xml, unique};
+use super::stock::{DOCUMENTS, LONG_KEYS, MULTIPARTS, Stock, doomed_key, in_xml, unique};
 use crate::stage::Mode;
 
 /// What others keep a good client waiting on a machine with other work: more than this is the
@@ -163,11 +163,20 @@ pub(super) fn all() -> Vec<Crowd> {
             },
         ),
         crowd("big-uploads", (16, 64), (90, 600), Judged { wait: SECOND, ..served }, |count, mode, _| {
-            let bytes = if mode == Mode::Full { 128 * MIB } else { 32 * MIB };
             let filler = unique(MIB as usize)?;
-            let script = |index| Ok(upload(&format!("big-{index}"), bytes, Arc::clone(&filler)));
+            let script = |index| Ok(upload(&format!("big-{index}"), big_bytes(mode), Arc::clone(&filler)));
             (0..count).map(script).collect()
         }),
+        crowd(
+            "multipart",
+            (16, MULTIPARTS),
+            (90, 600),
+            Judged { wait: SECOND, ..served },
+            |count, mode, stock| {
+                let filler = unique(MIB as usize)?;
+                stock.multiparts.iter().take(count).map(|to| part(to, big_bytes(mode), &filler)).collect()
+            },
+        ),
         crowd("deletes", (DOCUMENTS, DOCUMENTS), (60, 60), served, |count, _, _| {
             (0..count).map(document).collect()
         }),
@@ -229,6 +238,17 @@ fn get(head: String) -> Script {
 fn upload(name: &str, bytes: u64, filler: Arc<[u8]>) -> Script {
     let head = head_of("PUT", &format!("/_/files/storm/{name}"), bytes, "");
     Script { filler, body_bytes: bytes, ..get(head) }
+}
+
+fn big_bytes(mode: Mode) -> u64 {
+    if mode == Mode::Full { 128 * MIB } else { 32 * MIB }
+}
+
+/// The first part of a multipart upload that has been begun.
+fn part((path, id): &(String, String), bytes: u64, filler: &Arc<[u8]>) -> Result<Script> {
+    let target = presigned("PUT", path, &format!("partNumber=1&uploadId={id}"), &[])?;
+    let head = bare_head("PUT", &target, bytes, "");
+    Ok(Script { filler: Arc::clone(filler), body_bytes: bytes, ..get(head) })
 }
 
 fn slow_readers(count: usize, answers: &[Largest]) -> Result<Vec<Script>> {

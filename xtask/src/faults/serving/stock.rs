@@ -27,9 +27,15 @@ const ESCAPED: &str = "<&\">'";
 const OBJECT_BYTES: usize = 4 << 20;
 const HANDS: usize = 8;
 
-/// Bytes that are in the store, and nowhere twice in it.
+/// Multipart uploads that have been begun.
+pub(super) const MULTIPARTS: usize = 64;
+
+/// What the crowds have to know of the store.
 pub(super) struct Stock {
+    /// The bytes of the objects that are downloaded.
     pub(super) object: Arc<[u8]>,
+    /// Path and id of each multipart upload.
+    pub(super) multiparts: Vec<(String, String)>,
 }
 
 /// Bytes that no other object shares.
@@ -61,7 +67,7 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
         let (status, _) = client.ask(&head_of("PUT", target, body.len() as u64, ""), body)?;
         if status == 201 { Ok(()) } else { bail!("PUT {target:.80} was answered with {status}") }
     };
-    let stock = Stock { object: unique(OBJECT_BYTES)? };
+    let mut stock = Stock { object: unique(OBJECT_BYTES)?, multiparts: Vec::new() };
     let mut client = Healthy::new(address, 0);
     for bucket in ["storm", "long", "open"] {
         put(&mut client, &format!("/_/files/{bucket}/"), &[])?;
@@ -73,6 +79,11 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
     let (status, _) = client.ask(&bare_head("PUT", &target, 0, "x-amz-acl: public-read\r\n"), &[])?;
     if status != 200 {
         bail!("the bucket `open` could not be made public: status {status}");
+    }
+    for index in 0..MULTIPARTS {
+        let path = format!("/storm/multipart-{index}");
+        let id = begin_multipart(&mut client, &path)?;
+        stock.multiparts.push((path, id));
     }
     let doomed = (0..DOCUMENTS).flat_map(|document| (0..DOOMED_EACH).map(move |at| doomed_key(document, at)));
     let few = (0..FEW).map(|index| filled(format!("few/{index:05}-"), LONG_KEY_BYTES));
@@ -93,6 +104,15 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
     });
     filled.into_iter().collect::<Result<()>>()?;
     Ok(stock)
+}
+
+fn begin_multipart(client: &mut Healthy<'_>, path: &str) -> Result<String> {
+    let target = presigned("POST", path, "uploads=", &[])?;
+    let (status, body) = client.ask(&bare_head("POST", &target, 0, ""), &[])?;
+    let text = String::from_utf8_lossy(&body);
+    let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
+    let (id, _) = id.with_context(|| format!("a multipart upload was answered with {status}: {text}"))?;
+    Ok(id.to_owned())
 }
 
 /// The key as it is written in a target.
