@@ -315,6 +315,12 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_about_as_large_as_one_may_be() {
+        let bytes = document(DOCUMENTS - 1).expect("a document").body_bytes;
+        assert!((15 * MIB / 8..2 * MIB).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
     fn in_full_mode_the_wait_is_judged_by_its_figure() {
         let judged = Judged::new(HALF);
         assert_eq!((judged.wait_max(Mode::Full), judged.wait_max(Mode::Quick)), (HALF, NOISY_WAIT));

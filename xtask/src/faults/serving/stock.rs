@@ -13,8 +13,8 @@ use super::sigv4::presigned;
 pub(super) const LONG_KEYS: usize = 1_000;
 /// Below the 1,024 that a key may have.
 const LONG_KEY_BYTES: usize = 1_000;
-/// A document with the most keys that it may have is about as large as it may be.
-const DOOMED_KEY_BYTES: usize = 800;
+/// A document with the most keys that it may have is about as large as it may be: 2 MiB.
+const DOOMED_KEY_BYTES: usize = 650;
 /// Documents that delete, and the objects that each of them finds. It asks for many more, which
 /// costs a tenth of the time to prepare.
 pub(super) const DOCUMENTS: usize = 16;
