@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_document_is_about_as_large_as_one_may_be() {
         let bytes = document(DOCUMENTS - 1).expect("a document").body_bytes;
-        assert!((15 * MIB / 8..2 * MIB).contains(&bytes), "{bytes} bytes");
+        assert!((7 * MIB / 4..2 * MIB).contains(&bytes), "{bytes} bytes");
     }
 
     #[test]
