@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Run one case of the sweep and show its trace
     #[arg(long, value_name = "STEP:CALL:FAULT:N")]
     case: Option<Case>,
+    /// Of the part `serving`, run this crowd and nothing else; an unknown name lists them all
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["parts", "case"])]
+    crowd: Option<String>,
     /// Test this binary instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -108,6 +111,7 @@ struct Setup<'a> {
     scratch: Scratch,
     seed: u64,
     case: Option<Case>,
+    crowd: Option<String>,
 }
 
 impl Setup<'_> {
@@ -152,7 +156,7 @@ struct Row {
 
 /// The stage of `cargo xtask verify`.
 pub(crate) fn stage(context: &Context) -> Result<Outcome> {
-    Ok(combined(&run_parts(context, Part::value_variants(), None, None, None)?))
+    Ok(combined(&run_parts(context, Part::value_variants(), Asked::default(), None)?))
 }
 
 /// `cargo xtask faults`.
@@ -162,9 +166,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let parts = match &args.case {
         _ if !args.parts.is_empty() => &args.parts[..],
         Some(_) => &[Part::Sweep],
+        None if args.crowd.is_some() => &[Part::Serving],
         None => Part::value_variants(),
     };
-    let rows = run_parts(&context, parts, args.seed, args.case.clone(), args.binary.as_deref())?;
+    let asked = Asked { seed: args.seed, case: args.case.clone(), crowd: args.crowd.clone() };
+    let rows = run_parts(&context, parts, asked, args.binary.as_deref())?;
     if args.json {
         Talk::Stdout.line(serde_json::to_string_pretty(&rows)?);
     }
@@ -174,23 +180,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_parts(
-    context: &Context,
-    parts: &[Part],
+/// What of the parts is asked for.
+#[derive(Default)]
+struct Asked {
     seed: Option<u64>,
     case: Option<Case>,
-    binary: Option<&Path>,
-) -> Result<Vec<Row>> {
+    crowd: Option<String>,
+}
+
+fn run_parts(context: &Context, parts: &[Part], asked: Asked, binary: Option<&Path>) -> Result<Vec<Row>> {
     let log = context.log("faults")?;
     let binary = match binary {
         Some(binary) => binary.canonicalize().with_context(|| format!("find {}", binary.display()))?,
         None => built(context, &log)?,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Asked { seed, case, crowd } = asked;
     let seed = seed.unwrap_or(now.as_secs() ^ u64::from(now.subsec_nanos()));
     context.talk.line(format!("    seed {seed}, binary {}", binary.display()));
     let scratch = Scratch(context.target.join("faults").join(std::process::id().to_string()));
-    let setup = Setup { context, binary, scratch, seed, case };
+    let setup = Setup { context, binary, scratch, seed, case, crowd };
     let mut rows = Vec::new();
     for part in parts {
         let started = Instant::now();

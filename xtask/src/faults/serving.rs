@@ -1,55 +1,95 @@
-//! The server in a small control group with few descriptors, while a thousand idle clients and hundreds of slow uploads come.
+//! The server, and crowds of clients that are slow, silent or want a lot.
 //!
-//! Clients that behave are served all the while, and keep their connections; how much longer they wait than before is printed, not
-//! judged: that is a matter of the machine.
+//! First a storm: in a small control group with few descriptors, while a thousand idle clients and
+//! hundreds of slow uploads come, clients that behave are served all the while, and keep their
+//! connections. Then one crowd of each of the [`kinds`], each against a server of its own: the longest
+//! wait of a good client beside it, the peak of the server's memory, and what is left of that afterwards
+//! are judged.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::cell::{Cell, Limits, within};
 use self::client::{Address, Healthy, Idle, Slow, Timings};
-use super::cgroup::Group;
+use self::kinds::{Crowd, ROOMY};
+use self::measure::{HEADINGS, measure};
 use super::shipped::{Desk, args, judged, violation};
 use super::{Setup, missing, need_root};
 use crate::process::Log;
-use crate::stage::{Mode, Outcome, minutes};
+use crate::stage::{Mode, Outcome};
 
+mod answer;
+mod cell;
 mod client;
+mod crowd;
+mod kinds;
+mod measure;
+mod sigv4;
+mod stock;
 
-const MEMORY_BYTES: u64 = 256 << 20;
-const DESCRIPTORS: u64 = 256;
+/// What the server has in the storm.
+const STORM: Limits = Limits { memory_bytes: 256 << 20, descriptors: 256, half_a_cpu: false };
 const IDLE: usize = 1_000;
 const SLOW: usize = 500;
 const HEALTHY: usize = 4;
 const CALM: Duration = Duration::from_secs(4);
 const STORM_QUICK: Duration = Duration::from_secs(12);
 const STORM_FULL: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(50);
 /// Times that good clients may find their connection closed in the storm: the machine may stop one of them for longer than a connection
 /// may be idle for.
 const REOPENED_MAX: usize = 2 * HEALTHY;
 /// What an allocator may keep of what was given back to it.
 const KEPT_BYTES: u64 = 48 << 20;
 
+/// The name that the storm has where one crowd is asked for.
+const STORM_NAME: &str = "storm";
+
 pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     need_root("to make a control group")?;
     raise_descriptors()?;
-    let storm = if setup.context.mode == Mode::Full { STORM_FULL } else { STORM_QUICK };
+    let mut crowds = kinds::all();
+    let asked = setup.crowd.as_deref();
+    let is_full = setup.context.mode == Mode::Full;
+    let names: Vec<_> = crowds.iter().map(|crowd| crowd.name).collect();
+    if let Some(name) = asked.filter(|name| *name != STORM_NAME && !names.contains(name)) {
+        bail!("there is no crowd `{name}`; there are {STORM_NAME}, {}", names.join(", "));
+    }
+    crowds.retain(|crowd| asked.map_or(is_full || !crowd.full_only, |name| name == crowd.name));
+    let has_storm = asked.is_none_or(|name| name == STORM_NAME);
+    let counted = format!("{} crowds", crowds.len() + usize::from(has_storm));
+    let (mut notes, mut faults) = (Vec::new(), Vec::new());
+    if has_storm {
+        match judged(storm(setup))? {
+            Ok(seen) => notes.extend(seen),
+            Err(reason) => faults.push(format!("{STORM_NAME}: {reason}")),
+        }
+    }
+    if !crowds.is_empty() {
+        let (seen, wrong) = with_crowds(setup, &crowds)?;
+        notes.extend(seen);
+        faults.extend(wrong);
+    }
+    let outcome = Outcome { notes, ..Outcome::ok(counted) };
+    if faults.is_empty() {
+        return Ok(Outcome { passed: 1, ..outcome });
+    }
+    let again = match asked {
+        Some(name) => format!("again: cargo xtask faults --crowd {name}{}", setup.full_flag()),
+        None => format!("again: cargo xtask faults --part serving{}", setup.full_flag()),
+    };
+    Ok(outcome.fail(format!("{}; {again}", faults.join("; "))))
+}
+
+fn storm(setup: &Setup<'_>) -> Result<Vec<String>> {
+    let time = if setup.context.mode == Mode::Full { STORM_FULL } else { STORM_QUICK };
     let folder = setup.folder("serving")?;
     let log = Log::create(&setup.logs(), "serving")?;
     let store = folder.join("store");
-    let desk = Desk { context: setup.context, binary: &setup.binary, store, folder, log };
-    let counted = format!("{} clients", IDLE + SLOW + HEALTHY);
-    Ok(match judged(through_a_storm(&desk, storm))? {
-        Ok(notes) => Outcome { passed: 1, notes, ..Outcome::ok(counted) },
-        Err(reason) => {
-            let again = format!("again: cargo xtask faults --part serving{}", setup.full_flag());
-            Outcome::ok(counted).fail(format!("{reason}; {again}"))
-        }
-    })
+    through_a_storm(&Desk { context: setup.context, binary: &setup.binary, store, folder, log }, time)
 }
 
 /// Every client here has a socket.
@@ -66,89 +106,57 @@ fn raise_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// What was seen of the server from outside.
-#[derive(Default)]
-struct Seen {
-    own_bytes: AtomicU64,
-    descriptors: AtomicU64,
-}
-
 fn through_a_storm(desk: &Desk<'_>, storm: Duration) -> Result<Vec<String>> {
-    let group = Group::make(&format!("drystone-faults-{}-serving", std::process::id()), MEMORY_BYTES)?;
-    let script = format!("echo $$ >\"$0\" && ulimit -n {DESCRIPTORS} && exec \"$@\"");
-    let mut command = desk.wrapped(args!["sh", "-c", script, group.processes()]);
-    command.args(args!["serve", "--listen", "127.0.0.1:0"]);
-    command.env("DRYSTONE_ACCESS_KEY", client::ACCESS).env("DRYSTONE_SECRET_KEY", client::SECRET);
-    let (seen, is_over) = (&Seen::default(), &AtomicBool::new(false));
-    let group = &group;
-    scope(|scope| {
-        let server = scope.spawn(|| desk.run_command(command, minutes(10)));
-        let driven = (|| {
-            let address = address(desk, || server.is_finished())?;
-            let pid = std::fs::read_to_string(group.processes()).context("the processes of the group")?;
-            let pid = pid.trim().parse().ok().and_then(Pid::from_raw).context("the server's process")?;
-            scope.spawn(move || watch(pid, group, seen, is_over));
-            let driven = drive(&address, group, storm);
-            is_over.store(true, Ordering::Relaxed);
-            kill_process(pid, Signal::TERM).context("stop the server")?;
-            driven
-        })();
-        is_over.store(true, Ordering::Relaxed);
-        let run = server.join().expect("a thread of ours does not panic")?;
-        if group.oom_kills().context("read the group's events")? > 0 {
-            return Err(run.violates("was killed for its memory"));
-        }
-        run.is_sound()?;
-        let mut notes = driven?;
-        if !run.succeeded() {
-            return Err(run.violates("did not end well after SIGTERM"));
-        }
-        for wrong in ["cannot accept a connection", "Too many open files", "Cannot allocate memory"] {
-            if run.output.contains(wrong) {
-                return Err(violation(format!("the server says `{wrong}`")));
-            }
-        }
-        let descriptors = seen.descriptors.load(Ordering::Relaxed);
-        if descriptors > DESCRIPTORS {
-            return Err(violation(format!("{descriptors} descriptors were open")));
-        }
+    within(desk, STORM, args![], |cell| {
+        let mut notes = drive(cell, storm)?;
         notes.push(format!(
-            "cgroup {} of {} MiB, ulimit -n {DESCRIPTORS}: at most {:.1} MiB of the server's own, {descriptors} descriptors",
-            group.version(),
-            MEMORY_BYTES >> 20,
-            mib(seen.own_bytes.load(Ordering::Relaxed)),
+            "cgroup {} of {} MiB, ulimit -n {}: at most {:.1} MiB of the server's own, {} descriptors",
+            cell.group.version(),
+            STORM.memory_bytes >> 20,
+            STORM.descriptors,
+            mib(cell.own_peak()),
+            cell.descriptors_peak(),
         ));
         Ok(notes)
     })
 }
 
-/// Where the server says that it listens.
-fn address(desk: &Desk<'_>, has_ended: impl Fn() -> bool) -> Result<Address> {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(30) && !has_ended() {
-        let said = std::fs::read_to_string(desk.log.path()).unwrap_or_default();
-        let found = said.lines().find_map(|line| line.split_once("listening on http://"));
-        if let Some((_, address)) = found {
-            return address.trim().parse().context("the address of the server");
+/// Every crowd, or the one of that name, with good clients beside it; a table of what came of it, and what must not be.
+fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<String>)> {
+    let mode = setup.context.mode;
+    let folder = setup.folder("crowds")?;
+    let desk = |name: &str| -> Result<Desk<'_>> {
+        let log = Log::create(&setup.logs(), &format!("serving-{name}"))?;
+        let (store, folder) = (folder.join("store"), folder.clone());
+        Ok(Desk { context: setup.context, binary: &setup.binary, store, folder, log })
+    };
+    // Nothing of this has to outlive a power cut.
+    let stock = within(&desk("stock")?, ROOMY, args!["--sync", "never"], |cell| stock::fill(&cell.address))?;
+    let (mut table, mut notes, mut faults) = (vec![HEADINGS.to_owned()], Vec::new(), Vec::new());
+    for crowd in crowds {
+        match judged(measure(&desk(crowd.name)?, crowd, mode, &stock))? {
+            Ok(row) => {
+                setup.context.talk.line(format!("    {}", row.line()));
+                table.push(row.line());
+                notes.push(row.note());
+                faults.extend(row.faults(mode));
+            }
+            Err(reason) => {
+                let line = format!("{} | ended early", crowd.name);
+                setup.context.talk.line(format!("    {line}"));
+                table.push(line);
+                faults.push(format!("{}: {reason}", crowd.name));
+            }
         }
-        sleep(LOOK);
     }
-    Err(violation("the server did not come up"))
-}
-
-fn watch(pid: Pid, group: &Group, seen: &Seen, is_over: &AtomicBool) {
-    // Relaxed: maxima and a flag, with nothing published through them.
-    while !is_over.load(Ordering::Relaxed) {
-        seen.own_bytes.fetch_max(group.own_bytes().unwrap_or(0), Ordering::Relaxed);
-        let descriptors =
-            std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).map(Iterator::count);
-        seen.descriptors.fetch_max(descriptors.unwrap_or(0) as u64, Ordering::Relaxed);
-        sleep(LOOK);
-    }
+    table.extend(notes);
+    table.extend(faults.iter().map(|fault| format!("WRONG: {fault}")));
+    Ok((table, faults))
 }
 
 /// Calm, storm, calm again.
-fn drive(address: &Address, group: &Group, storm: Duration) -> Result<Vec<String>> {
+fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
+    let (address, group) = (&cell.address, cell.group);
     client::prepare(address)?;
     let calm = served(address, CALM)?;
     let before = group.own_bytes().unwrap_or(0);

@@ -18,6 +18,7 @@ pub(super) const SECRET: &str = "open-sesame-2026";
 /// `ACCESS:SECRET` in base64.
 const BASIC: &str = "YWRtaW46b3Blbi1zZXNhbWUtMjAyNg==";
 const OBJECT_BYTES: usize = 64 << 10;
+const SMALL_BYTES: usize = 4 << 10;
 const SLOW_BYTES: usize = 64 << 20;
 const SLOW_PIECE: usize = 1_000;
 /// A server that keeps a good client waiting for longer has stalled.
@@ -25,10 +26,18 @@ const STALL: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(1);
 
 fn head(method: &str, path: &str, body: usize) -> String {
-    format!(
-        "{method} /_/files/storm/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {BASIC}\r\n\
-         Content-Length: {body}\r\n\r\n"
-    )
+    head_of(method, &format!("/_/files/storm/{path}"), body as u64, "")
+}
+
+/// The head of a request with the key of the administrator; `more` is header lines, each with its
+/// end.
+pub(super) fn head_of(method: &str, target: &str, body: u64, more: &str) -> String {
+    bare_head(method, target, body, &format!("Authorization: Basic {BASIC}\r\n{more}"))
+}
+
+/// The head of a request that names nobody.
+pub(super) fn bare_head(method: &str, target: &str, body: u64, more: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {body}\r\n\r\n")
 }
 
 /// Makes the bucket.
@@ -42,6 +51,8 @@ pub(super) fn prepare(address: &Address) -> Result<()> {
 #[derive(Default)]
 pub(super) struct Timings {
     seconds: Vec<f64>,
+    /// Requests that the server did not serve.
+    pub(super) refused: usize,
     /// Times a kept connection was closed between two requests, and opened again.
     pub(super) reopened: usize,
 }
@@ -49,20 +60,34 @@ pub(super) struct Timings {
 impl Timings {
     pub(super) fn add(&mut self, other: Self) {
         self.seconds.extend(other.seconds);
+        self.refused += other.refused;
         self.reopened += other.reopened;
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(seconds: Vec<f64>) -> Self {
+        Self { seconds, ..Self::default() }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.seconds.len()
+    }
+
+    /// The median, the 99th percentile and the longest time, in seconds.
+    pub(super) fn median_late_worst(&self) -> [f64; 3] {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        [0.5, 0.99, 1.0].map(|part| {
+            let index = (sorted.len() as f64 * part) as usize;
+            sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+        })
     }
 }
 
 impl fmt::Display for Timings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sorted = self.seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = |part: f64| {
-            let index = (sorted.len() as f64 * part) as usize;
-            1e3 * sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
-        };
-        let (count, reopened) = (sorted.len(), self.reopened);
-        let (median, late, last) = (at(0.5), at(0.99), at(1.0));
+        let (count, reopened) = (self.count(), self.reopened);
+        let [median, late, last] = self.median_late_worst().map(|seconds| 1e3 * seconds);
         write!(
             f,
             "{count} requests of good clients, median {median:.1} ms, p99 {late:.1} ms, worst {last:.1} ms, {reopened} reconnected"
@@ -105,6 +130,47 @@ impl<'a> Healthy<'a> {
         Ok(self.timings)
     }
 
+    /// Puts, gets and asks about small objects until the end is announced. What goes wrong is
+    /// counted, and ends nothing.
+    pub(super) fn work_until(mut self, is_over: &AtomicBool) -> Result<Timings> {
+        let mut round = 0;
+        // Relaxed: a flag with nothing published through it. It is looked at after each request, any of
+        // which may have waited for long.
+        let is_over = || is_over.load(Ordering::Relaxed);
+        while !is_over() {
+            let bytes: Vec<u8> =
+                (0..SMALL_BYTES).map(|at| (at * 31 + round * 7 + self.index) as u8).collect();
+            let name = format!("small-{}-{}", self.index, round % 8);
+            // What is there to be read is known only after a put that was served.
+            let is_put = self.counted(&head("PUT", &name, bytes.len()), &bytes, 201).is_some();
+            if is_put && !is_over() {
+                let got = self.counted(&head("GET", &name, 0), &[], 200);
+                if got.is_some_and(|got| got != bytes) {
+                    return Err(violation("a good client's GET was answered with other bytes"));
+                }
+            }
+            if is_put && !is_over() {
+                self.counted(&head("HEAD", &name, 0), &[], 200);
+            }
+            round += 1;
+        }
+        Ok(self.timings)
+    }
+
+    /// The body of the answer, if it is the expected one.
+    fn counted(&mut self, head: &str, body: &[u8], expected: u16) -> Option<Vec<u8>> {
+        let begun = Instant::now();
+        let answer = self.ask(head, body);
+        self.timings.seconds.push(begun.elapsed().as_secs_f64());
+        match answer {
+            Ok((status, bytes)) if status == expected => Some(bytes),
+            _ => {
+                self.timings.refused += 1;
+                None
+            }
+        }
+    }
+
     fn timed(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let begun = Instant::now();
         let answer = self.ask(head, body)?;
@@ -113,7 +179,7 @@ impl<'a> Healthy<'a> {
     }
 
     /// As good clients do: a connection that was closed since the last request is opened again.
-    fn ask(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+    pub(super) fn ask(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let begun = Instant::now();
         loop {
             let was_open = self.socket.is_some();
@@ -146,11 +212,11 @@ impl<'a> Healthy<'a> {
         };
         socket.write_all(head.as_bytes())?;
         socket.write_all(body)?;
-        answer(socket)
+        answer(socket, head.starts_with("HEAD "))
     }
 }
 
-fn answer(socket: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
+fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<(u16, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -158,6 +224,7 @@ fn answer(socket: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
             let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
             let len = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let len = if is_bare { Some(0) } else { len };
             let (Some(status), Some(len)) = (status, len) else {
                 return Err(io::Error::new(ErrorKind::InvalidData, head));
             };

@@ -1,0 +1,249 @@
+//! One crowd and good clients beside it: what each of them saw, and what the server took, as seen
+//! from outside.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::process::Pid;
+
+use super::cell::within;
+use super::client::{Address, Healthy, Timings};
+use super::crowd::{self, Tally};
+use super::kinds::{Crowd, Judged};
+use super::stock::Stock;
+use super::{HEALTHY, KEPT_BYTES, mib};
+use crate::faults::shipped::{Desk, args, violation};
+use crate::stage::Mode;
+
+const CALM: Duration = Duration::from_secs(1);
+/// The server has given back what it took for a crowd that long after it.
+const AFTER: Duration = Duration::from_secs(3);
+
+/// The columns of [`Row::line`].
+pub(super) const HEADINGS: &str = "crowd | clients | completed | refused | broken off | peak MiB of plan MiB \
+     | good: requests, median, p99, worst (figure) | good refused";
+
+/// What came of one crowd.
+pub(super) struct Row {
+    name: &'static str,
+    judged: Judged,
+    tally: Tally,
+    good: Timings,
+    plan_bytes: u64,
+    /// The process's, before the crowd and with it.
+    calm_peak_bytes: u64,
+    peak_bytes: u64,
+    group_peak_bytes: Option<u64>,
+    own_peak_bytes: u64,
+    /// The process's own, before the crowd and after it.
+    before_bytes: u64,
+    after_bytes: u64,
+    descriptors: u64,
+}
+
+/// Runs the crowd against a server of its own.
+pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock) -> Result<Row> {
+    let scripts = crowd.scripts(mode, stock)?;
+    within(desk, crowd.limits, args![], |cell| {
+        good_beside(&cell.address, || {
+            sleep(CALM);
+            Ok(())
+        })?;
+        let calm_peak_bytes = peak_bytes(cell.pid)?;
+        let before_bytes = cell.group.own_bytes().unwrap_or(0);
+        reset_peak(cell.pid)?;
+        let drive = || crowd::drive(&cell.address, scripts, crowd.time(mode));
+        let (tally, good) = good_beside(&cell.address, drive)?;
+        // The crowd has gone. What is freed late is freed by requests, too.
+        let peak_bytes = peak_bytes(cell.pid)?;
+        sleep(AFTER);
+        Ok(Row {
+            name: crowd.name,
+            judged: crowd.judged,
+            tally,
+            good,
+            calm_peak_bytes,
+            before_bytes,
+            peak_bytes,
+            after_bytes: cell.group.own_bytes().unwrap_or(0),
+            plan_bytes: cell.plan_bytes,
+            group_peak_bytes: cell.group.peak_bytes(),
+            own_peak_bytes: cell.own_peak(),
+            descriptors: cell.descriptors_peak(),
+        })
+    })
+}
+
+/// Good clients for as long as something else takes.
+fn good_beside<T>(address: &Address, other: impl FnOnce() -> Result<T>) -> Result<(T, Timings)> {
+    let is_over = &AtomicBool::new(false);
+    scope(|scope| {
+        let clients: Vec<_> = (0..HEALTHY)
+            .map(|index| scope.spawn(move || Healthy::new(address, index).work_until(is_over)))
+            .collect();
+        let other = other();
+        is_over.store(true, Ordering::Relaxed);
+        let mut all = Timings::default();
+        for client in clients {
+            all.add(client.join().expect("a thread of ours does not panic")?);
+        }
+        Ok((other?, all))
+    })
+}
+
+/// The most that the process ever had in memory, since that was reset.
+fn peak_bytes(pid: Pid) -> Result<u64> {
+    let path = format!("/proc/{}/status", pid.as_raw_nonzero());
+    // A server that is gone has done something that its end tells more about.
+    let status = std::fs::read_to_string(path).map_err(|_| violation("the server has ended"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    Ok(kib.context("the peak of the server's memory")? << 10)
+}
+
+fn reset_peak(pid: Pid) -> Result<()> {
+    let path = format!("/proc/{}/clear_refs", pid.as_raw_nonzero());
+    std::fs::write(path, "5").context("reset the peak of the server's memory")
+}
+
+impl Row {
+    pub(super) fn line(&self) -> String {
+        let [median, late, worst] = self.good.median_late_worst();
+        format!(
+            "{} | {} | {} | {} | {} | {:.0} of {:.0} | {}, {:.1} ms, {:.0} ms, {:.2} s ({} s) | {}",
+            self.name,
+            self.tally.clients,
+            self.tally.completed,
+            self.tally.refusals(),
+            self.tally.broken,
+            mib(self.peak_bytes),
+            mib(self.plan_bytes),
+            self.good.count(),
+            1e3 * median,
+            1e3 * late,
+            worst,
+            self.judged.wait.as_secs_f64(),
+            self.good.refused,
+        )
+    }
+
+    /// What the table has no column for.
+    pub(super) fn note(&self) -> String {
+        format!(
+            "{}: {}; memory of the server: {:.0} MiB in calm, {:.0} MiB with the crowd; of its own {:.0} MiB before, at most {:.0}, \
+             {:.0} after; control group at most {} MiB with page cache; {} descriptors; {} reconnected",
+            self.name,
+            self.tally,
+            mib(self.calm_peak_bytes),
+            mib(self.peak_bytes),
+            mib(self.before_bytes),
+            mib(self.own_peak_bytes),
+            mib(self.after_bytes),
+            self.group_peak_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{:.0}", mib(bytes))),
+            self.descriptors,
+            self.good.reopened,
+        )
+    }
+
+    /// What must hold and does not.
+    pub(super) fn faults(&self, mode: Mode) -> Vec<String> {
+        let (judged, tally) = (&self.judged, &self.tally);
+        let [_, _, worst] = self.good.median_late_worst();
+        let wait_max = judged.wait_max(mode).as_secs_f64();
+        let mut faults = Vec::new();
+        let mut must = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(format!("{}: {fault}", self.name));
+            }
+        };
+        must(self.good.count() > 0, "good clients made no request".to_owned());
+        must(self.good.refused == 0, format!("{} requests of good clients were refused", self.good.refused));
+        must(
+            !judged.is_wait_judged || self.good.count() == 0 || worst <= wait_max,
+            format!("a good client waited {worst:.2} s, at most {wait_max} s are right"),
+        );
+        must(
+            !judged.is_peak_judged || self.peak_bytes <= self.plan_bytes,
+            format!("{:.0} MiB were taken, {:.0} are planned", mib(self.peak_bytes), mib(self.plan_bytes)),
+        );
+        must(
+            self.after_bytes <= self.before_bytes + KEPT_BYTES,
+            format!("{:.0} MiB before, {:.0} MiB after", mib(self.before_bytes), mib(self.after_bytes)),
+        );
+        must(tally.wrong == 0, format!("{} wrong answers", tally.wrong));
+        must(
+            !judged.all_complete || tally.content == tally.clients,
+            format!("{} of {} clients got what they asked for", tally.content, tally.clients),
+        );
+        must(
+            !judged.none_turned_away || tally.refusals() + tally.broken == 0,
+            format!("{} requests were refused and {} broken off", tally.refusals(), tally.broken),
+        );
+        let share = tally.least_share.unwrap_or(1.0);
+        must(
+            judged.share_min.is_none_or(|least| share >= least),
+            format!("a client got {:.0}% of what its pace allows", 100.0 * share),
+        );
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::serving::kinds;
+
+    /// A row of the first crowd whose judgement is of this kind, with everything as it should be.
+    fn row(is_it: fn(&Judged) -> bool) -> Row {
+        let crowd = kinds::all().into_iter().find(|crowd| is_it(&crowd.judged)).expect("a crowd");
+        let tally = Tally { clients: 2, content: 2, least_share: Some(1.0), ..Tally::default() };
+        Row {
+            name: "test",
+            judged: crowd.judged,
+            tally,
+            good: Timings::of(vec![0.1, 0.2]),
+            plan_bytes: 256 << 20,
+            calm_peak_bytes: 1 << 20,
+            peak_bytes: 256 << 20,
+            group_peak_bytes: None,
+            own_peak_bytes: 0,
+            before_bytes: 1 << 20,
+            after_bytes: (1 << 20) + KEPT_BYTES,
+            descriptors: 1,
+        }
+    }
+
+    #[track_caller]
+    fn check(is_it: fn(&Judged) -> bool, spoil: fn(&mut Row), expected: &str) {
+        let mut row = row(is_it);
+        assert_eq!(row.faults(Mode::Quick), [""; 0]);
+        spoil(&mut row);
+        let faults = row.faults(Mode::Quick);
+        assert!(faults.len() == 1 && faults[0].contains(expected), "{faults:?}");
+    }
+
+    #[test]
+    fn each_promise_that_is_not_kept_is_a_fault() {
+        check(|_| true, |row| row.good = Timings::default(), "no request");
+        check(|_| true, |row| row.good.refused = 1, "of good clients were refused");
+        check(|_| true, |row| row.peak_bytes += 1, "are planned");
+        check(|_| true, |row| row.after_bytes += 1, "after");
+        check(|_| true, |row| row.tally.wrong = 1, "wrong answers");
+        check(|judged| judged.is_wait_judged, |row| row.good = Timings::of(vec![0.1, 2.1]), "waited 2.10 s");
+        check(|judged| judged.all_complete, |row| row.tally.content = 1, "1 of 2 clients");
+        check(|judged| judged.none_turned_away, |row| row.tally.broken = 1, "1 broken off");
+        check(|judged| judged.share_min.is_some(), |row| row.tally.least_share = Some(0.2), "20% of what");
+    }
+
+    #[test]
+    fn the_peak_of_a_process_is_read_and_reset() {
+        let own = rustix::process::getpid();
+        let large = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(peak_bytes(own).expect("a peak") >= large.len() as u64);
+        drop(large);
+        reset_peak(own).expect("reset");
+        assert!(peak_bytes(own).expect("a peak") < 64 << 20);
+    }
+}
