@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ const TASK_BYTES: usize = 16 << 10;
 const RETRY: Duration = Duration::from_millis(100);
 /// After this is looked again whether somebody can be asked to leave.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Connections that the kernel keeps until they are accepted: a burst of as many clients as there may be loses none.
+const BACKLOG: u32 = 1024;
 /// What the kernel takes of an answer that it cannot send yet; what is on its way comes on top.
 const UNSENT_BYTES: u32 = 256 << 10;
 /// A handshake that takes longer is not worth its connection.
@@ -149,7 +151,7 @@ impl Server {
         config: ServerConfig,
         tls: Option<TlsAcceptor>,
     ) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = listen(address)?;
         let engine = PlainArc::new(Engine::new(store, &config)?);
         let (accepted, evicted) = (AtomicU64::new(0), AtomicU64::new(0));
         let counts = PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
@@ -247,6 +249,15 @@ impl Server {
             }
         }
     }
+}
+
+/// Binds an address.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: a restart finds the address free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn shake_hands(tls: &TlsAcceptor, socket: TcpStream) -> Accept<TcpStream> {

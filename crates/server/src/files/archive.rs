@@ -33,8 +33,8 @@ use crate::route::{BodyError, full};
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
-/// Objects that are looked up at a time.
-const PAGE: usize = 256;
+/// Objects that are looked up at a time. They are kept until the client has taken them, as slowly as it likes, so there are few.
+const PAGE: usize = 8;
 /// How long an archive under way waits before it asks again whoever was too busy.
 const BUSY: Duration = Duration::from_secs(1);
 
