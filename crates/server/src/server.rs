@@ -131,11 +131,7 @@ impl Closing {
     pub fn under_way(&self) -> UnderWay {
         let now = |gate: &Gate| gate.usage().places.now;
         let uploads = self.engine.lanes.gate().usage().now;
-        UnderWay {
-            transfers: now(&self.engine.transfers),
-            uploads,
-            calls: now(&self.engine.calls),
-        }
+        UnderWay { transfers: now(&self.engine.transfers), uploads, calls: now(&self.engine.calls) }
     }
 }
 

@@ -37,7 +37,10 @@ fn finish(server: &Running, number: u64, mut socket: TcpStream, from: usize) {
     let bytes = noise(LEN, number);
     socket.write_all(&bytes[from..]).unwrap();
     assert_eq!(Answer::read(&mut socket).status, 201, "upload {number}");
-    assert!(server.request("GET", &path(number), &[], b"").body == bytes, "upload {number} is another object");
+    assert!(
+        server.request("GET", &path(number), &[], b"").body == bytes,
+        "upload {number} is another object"
+    );
 }
 
 fn now(server: &Running, resource: &str) -> u64 {

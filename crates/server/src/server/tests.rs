@@ -25,7 +25,11 @@ fn small() -> (Store, ServerConfig) {
         descriptors: limit(1024, "a thousand"),
     };
     let plan = Plan::new(&ask, &budget).unwrap();
-    let config = ServerConfig { ingests: 1, calls: 1, ..ServerConfig::new(plan, Deadlines::default(), tempfile::tempfile().unwrap()) };
+    let config = ServerConfig {
+        ingests: 1,
+        calls: 1,
+        ..ServerConfig::new(plan, Deadlines::default(), tempfile::tempfile().unwrap())
+    };
     let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Never, segment_bytes_max: 1 << 20 });
     let (records, segments) = memory.open();
     let store = StoreConfig {
