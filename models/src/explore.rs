@@ -159,6 +159,9 @@ mod checker {
 
     use super::{Scope, thorough};
 
+    /// Of a task. Without optimisation the frames of a download do not fit into shuttle's 32 KiB.
+    const STACK_BYTES: usize = 128 << 10;
+
     pub(super) const NAME: &str = "shuttle";
     const PCT_DEPTH: usize = 3;
     /// One scenario may not use up the whole stage, whatever the machine.
@@ -175,6 +178,7 @@ mod checker {
         let begun = Instant::now();
         let config = || {
             let mut config = Config::new();
+            config.stack_size = STACK_BYTES;
             config.max_time =
                 Some(Duration::from_secs(thorough(SECONDS_MAX)).saturating_sub(begun.elapsed()));
             config

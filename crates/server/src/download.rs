@@ -64,7 +64,8 @@ impl Held {
         self.all.lock().retain(|weak| {
             let Some(holding) = weak.upgrade() else { return false };
             let mut state = holding.state.lock();
-            if state.holds.is_some() && state.asked.elapsed() > patience {
+            let waits = state.holds.as_ref().is_some_and(Holds::waits_for_client);
+            if waits && state.asked.elapsed() > patience {
                 state.holds = None;
                 state.probation_bytes = PROBATION_BYTES;
             }
@@ -100,6 +101,14 @@ struct Holds {
     large: Option<PlainArc<Permit>>,
     /// Last, so that what comes with the next turn finds the buffers of this one; kept by a fetch, too.
     turn: PlainArc<Turn>,
+}
+
+impl Holds {
+    /// Whether the next step is the client's. While a fetch has the reader and nothing is here, it is
+    /// ours: taken then, what a slow disk brings would be read again and again.
+    fn waits_for_client(&self) -> bool {
+        self.reader.is_some() || self.slice.is_some() || self.next.is_some()
+    }
 }
 
 /// An object that somebody wants to read, and what was learnt with the first look at it.

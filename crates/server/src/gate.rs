@@ -72,11 +72,6 @@ impl Gate {
         taken.map_err(|_| self.refuse())
     }
 
-    /// Whether somebody waits.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-
     /// Another number of places from now on.
     pub(crate) fn resize(&self, ceiling: usize) {
         self.places.resize(ceiling);
@@ -120,7 +115,7 @@ mod tests {
                 async move { gate.enter().await.map(drop) }
             });
             tokio::task::yield_now().await;
-            assert!(gate.is_wanted());
+            assert_eq!(gate.usage().waiting, 1);
             assert!(matches!(gate.enter().await, Err(Fault::Busy("places"))), "no place in the queue");
             assert!(matches!(second.await.unwrap(), Err(Fault::Busy(_))), "patience ended while it was held");
             assert_eq!(gate.usage().refused, 2);
@@ -139,7 +134,7 @@ mod tests {
             let _held = gate.enter().await.unwrap();
             let gave_up = tokio::time::timeout(Duration::from_secs(1), gate.enter()).await;
             assert!(gave_up.is_err());
-            assert!(!gate.is_wanted());
+            assert_eq!(gate.usage().waiting, 0);
         });
     }
 

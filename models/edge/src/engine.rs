@@ -1,5 +1,7 @@
 //! What every request shares, as far as uploads and downloads need it.
 
+use drystone_edge::gate::Gate as FairGate;
+use drystone_edge::spool::Spool;
 use drystone_store::{Store, StoreError};
 use drystone_sync::PlainArc;
 
@@ -13,15 +15,19 @@ use crate::places::Places;
 
 /// Requests that may wait for one place.
 const WAITING_MAX: usize = 4;
+/// Two of the rig's buffers.
+const SLOT_BYTES: u64 = 1200 << 10;
 
 /// See the server's.
 pub(crate) struct Engine {
     pub(crate) store: Store,
     pub(crate) lanes: PlainArc<Lanes>,
     pub(crate) transfers: Gate,
-    pub(crate) slow_uploads: Gate,
     pub(crate) crowd: PlainArc<Crowd>,
+    pub(crate) spool: PlainArc<Spool>,
     pub(crate) held: Held,
+    pub(crate) reads: FairGate,
+    pub(crate) large: PlainArc<Places>,
     pub(crate) loans: PlainArc<Places>,
     pub(crate) deadlines: SharedDeadlines,
 }
@@ -41,19 +47,33 @@ impl Engine {
         call: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Fault> {
         let store = self.store.clone();
-        Ok(self.block(move || call(&store)).await??)
+        Ok(self.run(move || call(&store)).await??)
     }
+
+    /// The same for any short job.
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &PlainArc<Self>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        Ok(self.block(job).await?)
+    }
+
+    /// Here the scenarios sweep.
+    pub(crate) fn want_buffers(&self) {}
 
     pub(crate) fn new(store: Store, ingests: usize, transfers: usize) -> PlainArc<Self> {
         let deadlines = SharedDeadlines::default();
         let patience = deadlines.get().turn;
+        let spool = tempfile::tempfile().expect("a file can be made");
         PlainArc::new(Self {
             store: store.clone(),
             lanes: PlainArc::new(Lanes::new(store, ingests, WAITING_MAX, patience)),
             transfers: Gate::new("transfers at a time", transfers, WAITING_MAX, patience),
-            slow_uploads: Gate::new("uploads of slow clients", 1, WAITING_MAX, patience),
             crowd: PlainArc::default(),
+            spool: Spool::new(&PlainArc::new(spool), SLOT_BYTES),
             held: Held::default(),
+            reads: FairGate::new("downloads at a time", transfers, WAITING_MAX, patience),
+            large: Places::new(transfers),
             loans: Places::new(1),
             deadlines,
         })

@@ -1,7 +1,7 @@
 //! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
 //!
-//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `download`, `connection`, `crowd` and `width` are included from
-//! `crates/server/src` as they are. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
+//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `pace`, `resting`, `download`, `connection`, `crowd` and `width`
+//! are included from `crates/server/src` as they are, and `drystone-edge` is linked. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
 //! that only a scenario moves. There are stand-ins for the engine (its fields, and the threads that it runs jobs on), the checksums (which
 //! count what was fed), the key that writes (never revoked) and the deadlines.
 //!
@@ -24,8 +24,12 @@ mod fault;
 mod gate;
 #[path = "../../../crates/server/src/lanes.rs"]
 mod lanes;
+#[path = "../../../crates/server/src/pace.rs"]
+mod pace;
 #[path = "../../../crates/server/src/places.rs"]
 mod places;
+#[path = "../../../crates/server/src/resting.rs"]
+mod resting;
 #[path = "../../../crates/server/src/upload.rs"]
 mod upload;
 #[path = "../../../crates/server/src/width.rs"]

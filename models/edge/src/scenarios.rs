@@ -5,4 +5,5 @@ pub mod downloads;
 pub mod gates;
 pub mod lanes;
 mod rig;
+pub mod turns;
 pub mod uploads;

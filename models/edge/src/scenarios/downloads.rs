@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use drystone_edge::gate::{Share, Size};
 use drystone_sync::PlainArc;
 use http_body::Body as _;
 use shuttle::rand::Rng as _;
 
 use super::rig::{Rig, bucket, key, unless};
-use crate::download::ObjectBody;
+use crate::download::{ObjectBody, PATIENCE};
 use crate::engine::Engine;
 use crate::sync::Notify;
 use crate::task::{JoinHandle, spawn, yield_now};
@@ -46,7 +47,7 @@ fn rig(buffers: usize, transfers: usize) -> Rig {
 }
 
 async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
-    let found = engine.find(bucket(), key("object")).await;
+    let found = engine.find(Share::default(), bucket(), key("object")).await;
     let found = found.unwrap_or_else(|fault| panic!("a lookup failed: {fault}"));
     let range = 0..found.object.size;
     found.body(engine, range).await.unwrap_or_else(|fault| panic!("a download did not begin: {fault}"))
@@ -73,7 +74,7 @@ async fn expect_rest(body: &mut ObjectBody, mut at: usize) {
     assert_eq!(at, BYTES.len(), "a download ended early");
 }
 
-/// The response is dropped at any moment, perhaps while a chunk is fetched. There is one place among the transfers.
+/// The response is dropped at any moment, perhaps while a chunk is fetched. There is one turn.
 pub async fn one_that_is_given_up_gives_everything_back() {
     let rig = rig(MANY_BUFFERS, 1);
     let cue = PlainArc::new(Notify::new());
@@ -94,7 +95,7 @@ pub async fn one_that_is_given_up_gives_everything_back() {
     download.await.expect("no panic");
     expect_rest(&mut body(&rig.engine).await, 0).await;
     // The place is the last thing that a fetch gives back.
-    drop(rig.engine.transfers.enter().await);
+    drop(rig.engine.reads.enter(&Share::default(), Size::Large).await);
     rig.finish();
 }
 
@@ -114,7 +115,7 @@ pub async fn what_the_sweep_takes_is_read_again() {
                     yield_now().await;
                 }
                 advance(MOMENT);
-                engine.held.sweep();
+                engine.held.sweep(PATIENCE);
             }
         }
     });
@@ -122,7 +123,7 @@ pub async fn what_the_sweep_takes_is_read_again() {
     drop(download);
     done.store(true, Ordering::Relaxed);
     sweeps.await.expect("no panic");
-    drop(rig.engine.transfers.enter().await);
+    drop(rig.engine.reads.enter(&Share::default(), Size::Large).await);
     rig.finish();
 }
 
@@ -147,18 +148,19 @@ pub async fn those_that_stall_do_not_hold_up_another() {
         assert!(sweeps < SWEEPS_MAX, "clients that do not read hold up others");
         sweeps += 1;
         advance(MOMENT);
-        rig.engine.held.sweep();
+        rig.engine.held.sweep(PATIENCE);
         yield_now().await;
     }
     other.await.expect("no panic");
-    rig.engine.held.sweep();
+    rig.engine.held.sweep(PATIENCE);
     for stalled in stalled {
         let (mut body, piece) = stalled.await.expect("no panic");
         let at = piece.len();
         drop(piece);
         expect_rest(&mut body, at).await;
     }
-    let enter = || rig.engine.transfers.enter();
+    let anybody = Share::default();
+    let enter = || rig.engine.reads.enter(&anybody, Size::Large);
     drop([enter().await, enter().await, enter().await]);
     rig.finish();
 }

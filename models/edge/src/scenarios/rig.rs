@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use drystone_chunker::Chunking;
+use drystone_edge::gate::Share;
 use drystone_protocol::memory::Memory;
 use drystone_store::{
     BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
@@ -32,6 +33,12 @@ pub(super) enum Step {
     /// Lets time pass first.
     Pause(Duration),
     Break,
+}
+
+impl Step {
+    pub(super) fn bytes(&self) -> usize {
+        if let Self::Send(len) = self { *len } else { 0 }
+    }
 }
 
 /// An engine, and what is behind it.
@@ -94,19 +101,25 @@ impl Rig {
     /// For the end of a scenario in which nothing is left under way.
     pub(super) fn finish(self) {
         let Self { engine, store, memory } = self;
-        for gate in [&engine.transfers, &engine.slow_uploads, engine.lanes.gate()] {
+        let usage = engine.transfers.usage();
+        assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
+        for gate in [&engine.reads, engine.lanes.gate()] {
             let usage = gate.usage();
-            assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
+            assert_eq!((usage.now, usage.waiting), (0, 0), "a turn was not given back");
         }
+        assert_eq!(engine.large.usage().now, 0, "a place for large pieces was not given back");
+        assert_eq!(engine.spool.usage().now, 0, "a slot was not given back");
         assert_eq!(engine.loans.usage().now, 0, "a loan was not given back");
         for list in [&engine.crowd.begun, &engine.crowd.slow] {
             assert!(!list.evict(Duration::ZERO), "an upload that has ended can still be asked to leave");
         }
+        engine.lanes.end_given_up();
         // Lanes end with the engine, if nobody has ended them before.
         drop(engine);
         let usage = store.usage();
         assert_eq!(usage.buffers.now, 0, "a buffer was not given back");
         assert_eq!(usage.ingests.now, 0, "an ingest has not ended");
+        assert_eq!(memory.expire(), 0, "a session outlives its uploads");
         memory.verify();
     }
 }
@@ -174,7 +187,8 @@ pub(super) async fn upload(
     let meta = ObjectMeta::default();
     let target = PutTarget { bucket: bucket(), key: key(name), meta, condition: Condition::Always };
     let target = Box::new(|_: &_, _| target.into());
-    let upload = Upload { writer: Writer, len: None, algorithms: Vec::new(), target };
+    let share = Share::default();
+    let upload = Upload { writer: Writer, share, len: None, algorithms: Vec::new(), target };
     engine.upload(upload, body, || Ok(expected)).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use drystone_sync::PlainArc;
 use futures_util::StreamExt as _;
 use shuttle::rand::Rng as _;
@@ -9,20 +10,24 @@ use shuttle::rand::Rng as _;
 use super::rig::{PREFIX_BYTES, Rig, Script, Step, unless, upload};
 use crate::digest::{Expected, take_fed};
 use crate::fault::Fault;
-use crate::task::spawn;
-use crate::time::Duration;
+use crate::sync::Notify;
+use crate::task::{spawn, yield_now};
+use crate::time::{Duration, advance};
 
-/// Over this window, and by this many bytes, the server judges whether an upload is too slow.
+/// Over this window the server judges whether an upload is slow.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
-const RATE_WINDOW_BYTES: usize = 320 << 10;
 /// In this time a client must have sent enough to be given a place.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
+/// As long as a pause.
+const MOMENT: Duration = Duration::from_millis(20);
+/// More than anything here takes, and less than any deadline.
+const MOMENTS_MAX: usize = 8_000;
 /// Messages in the channel, one in the hand of who sends, one in the hand of who feeds.
 const PIECES_MAX: usize = 3 + 1 + 1;
 
 const LARGE: [Step; 4] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(2), Step::Send(3)];
 const SMALL: [Step; 1] = [Step::Send(5)];
-/// Slow before it gets a place, and slow with it.
+/// Slow before it gets a lane, and slow with it.
 const SLOW: [Step; 7] = [
     Step::Send(1),
     Step::Pause(FIRST_WINDOW),
@@ -80,22 +85,81 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
     rig.finish();
 }
 
-/// A window of its rate ends while somebody waits for its lane, or comes to wait, or does not.
-pub async fn a_slow_one_makes_way_or_ends() {
+/// Its client pauses while somebody waits for its lane, or comes to wait, or does not; and one may give up meanwhile.
+pub async fn a_slow_one_gives_way_and_ends() {
     let rig = Rig::new(1, 2);
     let slow = Script::new(&SLOW);
     let slow = spawn(upload(rig.engine.clone(), "slow", slow.body(), Expected::default()));
+    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&LARGE).body(), Expected::default()));
+    for (upload, name, steps) in [(other, "other", &LARGE[..]), (slow, "slow", &SLOW[..])] {
+        match upload.await.expect("no panic") {
+            Ok(uploaded) => {
+                let sent: usize = steps.iter().map(Step::bytes).sum();
+                assert_eq!(uploaded.stored.size, sent as u64, "bytes of an upload are missing");
+                assert!(rig.is_stored(name), "an acknowledged upload is not there");
+            }
+            Err(error) => panic!("an upload failed: {error}"),
+        }
+    }
+    rig.finish();
+}
+
+/// The client sends the rest only when another has had the lane.
+pub async fn one_that_pauses_does_not_hold_up_another() {
+    let rig = Rig::new(1, 2);
+    let go_on = PlainArc::new(Notify::new());
+    let first = Script::new(&[Step::Send(PREFIX_BYTES), Step::Send(PREFIX_BYTES)]);
+    let waits = {
+        let go_on = PlainArc::clone(&go_on);
+        futures_util::stream::once(async move {
+            go_on.notified().await;
+            Ok(Bytes::from_static(b"rest"))
+        })
+    };
+    let slow = upload(rig.engine.clone(), "slow", first.body().chain(waits), Expected::default());
+    let slow = spawn(slow);
     let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
+    let mut moments = 0;
+    while !other.is_finished() {
+        assert!(moments < MOMENTS_MAX, "an upload that pauses holds up another");
+        moments += 1;
+        if moments % 8 == 0 {
+            advance(MOMENT);
+        }
+        yield_now().await;
+    }
     assert!(other.await.expect("no panic").is_ok(), "an upload that waited for a slow one failed");
+    go_on.notify_one();
     match slow.await.expect("no panic") {
-        Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
-        Err(Fault::TooSlow(_)) => {
-            // Both places: its feeder has ended.
-            let places = [rig.engine.transfers.enter().await, rig.engine.transfers.enter().await];
-            assert!(places.iter().all(Result::is_ok));
-            assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
+        Ok(uploaded) => {
+            let sent = (2 * PREFIX_BYTES + 4) as u64;
+            assert_eq!(uploaded.stored.size, sent, "bytes of an upload are missing");
         }
         Err(error) => panic!("a slow upload failed: {error}"),
+    }
+    rig.finish();
+}
+
+/// Two take turns at one lane, and the request of one is dropped at any moment, perhaps while it is parked.
+pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
+    let rig = Rig::new(1, 2);
+    let (script, cue) = Script::new(&SLOW).with_cue();
+    let request = spawn({
+        let (engine, script) = (rig.engine.clone(), script.clone());
+        async move { unless(&cue, upload(engine, "given up", script.body(), Expected::default())).await }
+    });
+    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
+    let outcome = request.await.expect("no panic");
+    if let Err(error) = other.await.expect("no panic") {
+        panic!("an upload failed: {error}");
+    }
+    // Both places: its feeder has ended.
+    drop([rig.engine.transfers.enter().await, rig.engine.transfers.enter().await]);
+    match outcome {
+        Some(Ok(_)) => assert!(rig.is_stored("given up"), "an acknowledged upload is not there"),
+        Some(Err(error)) => panic!("an upload failed: {error}"),
+        None if script.has_ended() => {}
+        None => assert!(!rig.is_stored("given up"), "an upload that was given up is there"),
     }
     rig.finish();
 }
@@ -122,28 +186,6 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
         }
         Err(error) => panic!("a slow upload failed: {error}"),
     }
-    rig.finish();
-}
-
-/// Others wait for the lane of one that is just fast enough.
-pub async fn a_healthy_one_is_not_turned_away() {
-    let rig = Rig::new(1, 2);
-    let (most, rest) = (RATE_WINDOW * 4 / 5, RATE_WINDOW / 5);
-    let healthy = Script::new(&[
-        Step::Send(PREFIX_BYTES),
-        Step::Pause(most),
-        Step::Send(RATE_WINDOW_BYTES),
-        Step::Pause(rest),
-        Step::Pause(most),
-        Step::Send(RATE_WINDOW_BYTES),
-    ]);
-    let healthy = spawn(upload(rig.engine.clone(), "healthy", healthy.body(), Expected::default()));
-    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
-    if let Err(error) = healthy.await.expect("no panic") {
-        panic!("a healthy upload was turned away: {error}");
-    }
-    assert!(other.await.expect("no panic").is_ok(), "an upload that waited failed");
-    assert!(rig.is_stored("healthy") && rig.is_stored("other"));
     rig.finish();
 }
 
