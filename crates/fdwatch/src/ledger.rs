@@ -66,7 +66,7 @@ pub(crate) struct Permits {
 
 impl Default for Permits {
     fn default() -> Self {
-        Self { series: 128, entries: 96 << 10, growths: 128 }
+        Self { series: 64, entries: 96 << 10, growths: 128 }
     }
 }
 

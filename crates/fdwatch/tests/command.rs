@@ -287,10 +287,10 @@ fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-    // One at a time, so that it is a leak and no jump.
+    // One at a time and for long enough, so that it is a leak and no jump.
     let has_ended = (20..900).any(|fd| {
         opener.open(fd..fd + 1);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(100));
         watch.try_wait().unwrap().is_some()
     });
     assert!(has_ended, "it goes on although it leaks");

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::on_leak::OnLeak;
 use super::outputs::Outputs;
 use super::stacks_seen::{StacksSeen, tell_losses};
+use super::streams;
 use super::watch::config;
 use crate::report::text;
 use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
@@ -72,7 +73,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
 fn start(run: RunConfig, events: &Events) -> Result<Child, RunError> {
     match Child::start(&run, events) {
         Err(RunError::Stacks(why)) => {
-            eprintln!("fdwatch: goes on without call stacks: {}", Failure::with_causes(&why));
+            let why = Failure::with_causes(&why);
+            streams::note(format_args!("goes on without call stacks: {why}"));
             Child::start(&RunConfig { with_stacks: false, ..run }, events)
         }
         started => started,

@@ -1,6 +1,5 @@
 //! `fdwatch PID|NAME…`: watches until it is time, or nobody is left.
 
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +12,7 @@ use super::failure::Failure;
 use super::live::Live;
 use super::on_leak::{OnLeak, is_leaking};
 use super::outputs::Outputs;
+use super::streams;
 use crate::report::text;
 use crate::run::{Event, Events};
 use crate::{Report, Target, Terms, Tick, WatchConfig, Watcher};
@@ -26,6 +26,8 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     let mut events = events.map_err(Failure::system("catch signals"))?;
     let config =
         WatchConfig { tree: arguments.tree, ..config(targets(arguments), &arguments.common, WARM_UP) };
+    // An hour of watching must not end with a report that goes nowhere.
+    streams::stdout()?;
     let mut outputs = Outputs::open(&arguments.common)?;
     let mut clock = Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), arguments.duration);
     let mut watcher = Watcher::new(config)?;
@@ -64,8 +66,7 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     }
     outputs.finish(&report)?;
     if !Outputs::take_stdout(&arguments.common) {
-        let told = text::write(&mut io::stdout().lock(), &report);
-        told.map_err(|error| Failure::output("standard output", error))?;
+        streams::print(|out| text::write(out, &report))?;
     }
     await_on_leak(&mut on_leak, &mut events, &mut outputs, &report)?;
     Ok(report.verdict.exit_code())

@@ -8,7 +8,7 @@ use crate::growth::milliseconds;
 use crate::{Children, LineageReport, ProcessReport, Report, Terms, Verdict, limit_in, verdict_of};
 
 /// Processes with all their points, kinds and groups: those with the worst verdicts. The others have few points.
-const DETAILED_MAX: usize = 64;
+const DETAILED_MAX: usize = 48;
 const POINTS_OF_OTHERS_MAX: usize = 8;
 /// Of each process.
 const GROUPS_MAX: usize = 32;
