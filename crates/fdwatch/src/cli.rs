@@ -1,7 +1,12 @@
 //! The command `fdwatch`, also as `drystone fdwatch`: parses, watches, draws, ends with the verdict.
 //!
+//! Nothing is written by `println!` and its like, which end the process where they fail: see
+//! `streams`.
+//!
 //! One thread, but for the one that traces where it is attached. [`run`] belongs into a `main` that
 //! has called [`exec_stage`](crate::run::exec_stage) first.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
 mod attached_watch;
@@ -14,33 +19,22 @@ mod live;
 mod on_leak;
 mod outputs;
 mod stacks_seen;
+mod streams;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
 use self::arguments::{Cli, Command};
-use self::failure::{Failure, USAGE};
+use self::failure::Failure;
 
 /// Runs the command with these arguments, the first of which is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Nobody is there to be told that it cannot be told.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-        }
-    };
-    let ended = match cli.command {
-        None => watch::run(&cli.watch),
-        Some(Command::Run(run)) => launch::run(&run),
-        Some(Command::Compare(arguments)) => compare::run(&arguments),
-        Some(Command::Completions { shell }) => completions(shell),
-        Some(Command::Man { folder }) => man(&folder),
+    let ended = match Cli::try_parse_from(arguments) {
+        Ok(cli) => execute(cli),
+        Err(told) => streams::tell(&told),
     };
     let code = ended.unwrap_or_else(|failure| {
         failure.tell();
@@ -49,11 +43,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn execute(cli: Cli) -> Result<u8, Failure> {
+    match cli.command {
+        None => watch::run(&cli.watch),
+        Some(Command::Run(run)) => launch::run(&run),
+        Some(Command::Compare(arguments)) => compare::run(&arguments),
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man { folder }) => man(&folder),
+    }
+}
+
 fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "fdwatch", &mut script);
-    let written = std::io::stdout().lock().write_all(&script);
-    written.map_err(|error| Failure::output("standard output", error)).map(|()| 0)
+    streams::print(|out| out.write_all(&script)).map(|()| 0)
 }
 
 fn man(folder: &std::path::Path) -> Result<u8, Failure> {

@@ -4,9 +4,12 @@
 //! ticks. When there are too many patterns they get coarser once and for all; what then still does not fit goes
 //! to one group for the rest.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::group::{coarse, pattern, without_deleted};
+use crate::growth::{Came, Circumstances, Evidence, Growth, milliseconds};
+use crate::ledger::{Changes, Permits, REST_ID};
 use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
 
 /// From so many on, patterns get coarser.
@@ -20,12 +23,6 @@ pub(crate) const GROUPS_MAX: usize = PATTERNS_MAX + Kind::ALL.len();
 const REST: &[u8] = b"(all others)";
 /// A target that is longer is not kept beside its pattern.
 const TARGET_BYTES_MAX: usize = 256;
-
-/// A bound on the series of kinds and groups, of all processes together.
-#[derive(Debug)]
-pub(crate) struct SeriesPermits {
-    pub(crate) left: usize,
-}
 
 /// A number and how it moves. Without a series as long as it stands still, which most do for ever.
 #[derive(Debug, Default)]
@@ -48,7 +45,11 @@ struct Group {
     /// As long as all have had the same.
     target: Option<Box<[u8]>>,
     kind: Kind,
+    /// As long as it is there; [`REST_ID`] of the one for the rest.
+    id: u8,
     tally: Tally,
+    /// What came into it and what left it; from the first that did.
+    growth: Option<Box<Growth>>,
 }
 
 /// Kinds and groups of one process.
@@ -61,8 +62,11 @@ pub(crate) struct Groups {
     has_scan: bool,
     /// The warm-up is over.
     are_warm: bool,
-    /// Permits of series that are no more, to be given back.
+    /// Permits of what is no more, to be given back.
     series_unused: usize,
+    growths_unused: usize,
+    /// Scans until all descriptors are known by their coarser patterns.
+    scans_to_settle: u8,
 }
 
 /// When a scan was complete.
@@ -73,8 +77,8 @@ pub(crate) struct Moment {
 }
 
 impl Groups {
-    /// Adds what a scan has seen; for sockets once it is known what they are.
-    pub(crate) fn add(&mut self, kind: Kind, target: &[u8], socket: Option<&Socket>) {
+    /// Adds what a scan has seen; for sockets once it is known what they are. Says which group it is in.
+    pub(crate) fn add(&mut self, kind: Kind, target: &[u8], socket: Option<&Socket>) -> u8 {
         match self.kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, tally)) => tally.scanned = tally.scanned.saturating_add(1),
             None => self.kinds.push((kind, Tally { scanned: 1, ..Tally::default() })),
@@ -96,6 +100,7 @@ impl Groups {
         if group.target.is_some() && group.target.as_deref() != target {
             group.target = None;
         }
+        group.id
     }
 
     fn find_or_insert(&mut self, kind: Kind, pattern: Vec<u8>, target: Option<&[u8]>) -> usize {
@@ -123,7 +128,12 @@ impl Groups {
     }
 
     fn insert(&mut self, place: usize, key: Vec<u8>, kind: Kind, target: Option<&[u8]>) -> usize {
-        let group = Group { key: key.into(), target: target.map(Into::into), kind, tally: Tally::default() };
+        let is_taken = |id: &u8| self.groups.iter().any(|group| group.id == *id);
+        let is_rest = key.get(1..) == Some(REST);
+        let free = || (0..REST_ID).find(|id| !is_taken(id)).expect("there are at most GROUPS_MAX");
+        let id = if is_rest { REST_ID } else { free() };
+        let (key, target, tally) = (key.into(), target.map(Into::into), Tally::default());
+        let group = Group { key, target, kind, id, tally, growth: None };
         self.groups.reserve_exact(1);
         self.groups.insert(place, group);
         place
@@ -136,10 +146,11 @@ impl Groups {
     /// Whether there was one.
     fn forget_empty(&mut self) -> bool {
         let before = self.groups.len();
-        let series_unused = &mut self.series_unused;
+        let (series_unused, growths_unused) = (&mut self.series_unused, &mut self.growths_unused);
         self.groups.retain_mut(|group| {
             let is_empty = group.tally.count == 0 && group.tally.scanned == 0;
             *series_unused += usize::from(is_empty && group.tally.series.take().is_some());
+            *growths_unused += usize::from(is_empty && group.growth.take().is_some());
             !is_empty
         });
         self.groups.len() < before
@@ -148,7 +159,10 @@ impl Groups {
     /// Merges groups whose coarse patterns are the same; what they were before is added up.
     fn make_coarse(&mut self) {
         self.are_coarse = true;
-        for group in std::mem::take(&mut self.groups) {
+        // The scan that is under way has seen some by their fine patterns.
+        self.scans_to_settle = 2;
+        for mut group in std::mem::take(&mut self.groups) {
+            self.growths_unused += usize::from(group.growth.take().is_some());
             let key = key_of(group.kind, &coarse(&group.key[1..]));
             match self.place_of(&key) {
                 Ok(index) => self.series_unused += self.groups[index].merge(group),
@@ -158,14 +172,69 @@ impl Groups {
     }
 
     /// A scan was complete: its numbers are those that count now.
-    pub(crate) fn finish_scan(&mut self, moment: Moment, permits: &mut SeriesPermits) {
-        permits.left += std::mem::take(&mut self.series_unused);
+    pub(crate) fn finish_scan(&mut self, moment: Moment, permits: &mut Permits) {
+        permits.series += std::mem::take(&mut self.series_unused);
+        permits.growths += std::mem::take(&mut self.growths_unused);
         let is_first = !std::mem::replace(&mut self.has_scan, true);
         for tally in self.tallies() {
             tally.finish_scan(is_first, moment, permits);
         }
         self.groups.shrink_to_fit();
         self.kinds.shrink_to_fit();
+    }
+
+    /// What came into the groups and left them, by the newest scan of a process that was first looked at `began_ms`
+    /// after the watch began.
+    pub(crate) fn add_flows(
+        &mut self,
+        changes: &Changes,
+        moment: Moment,
+        began_ms: u64,
+        permits: &mut Permits,
+    ) {
+        if self.scans_to_settle > 0 {
+            self.scans_to_settle -= 1;
+            return;
+        }
+        let warm_ms = began_ms.saturating_add(milliseconds(moment.warm_up));
+        let growing = |groups: &mut [Group], id: u8, came: Came| {
+            let group = groups.iter_mut().find(|group| group.id == id);
+            if let Some(growth) = group.and_then(|group| group.growth.as_mut()) {
+                growth.came(came);
+            }
+        };
+        changes.came_of_groups.iter().for_each(|(id, came)| growing(&mut self.groups, *id, *came));
+        for (id, flow) in changes.of_groups.iter().filter(|(id, _)| *id != REST_ID) {
+            let Some(group) = self.groups.iter_mut().find(|group| group.id == *id) else { continue };
+            if group.growth.is_none() {
+                group.growth = permits.growth(began_ms, warm_ms);
+            }
+            if let Some(growth) = &mut group.growth {
+                growth.add(milliseconds(moment.at), flow);
+            }
+        }
+    }
+
+    /// At every tick.
+    pub(crate) fn judge(&mut self, moment: Moment, are_lone_files: bool) {
+        for group in &mut self.groups {
+            let circumstances = group.circumstances(are_lone_files, false);
+            if let Some(growth) = &mut group.growth {
+                growth.judge(milliseconds(moment.at), circumstances);
+            }
+        }
+    }
+
+    /// The fastest of its groups that leak: by how many a second. `is_at_end`: if the process had ended now.
+    pub(crate) fn leak(&self, at: Duration, are_lone_files: bool, is_at_end: bool) -> Option<f64> {
+        let at_ms = milliseconds(at);
+        let leaks = self.groups.iter().filter_map(|group| {
+            let growth = group.growth.as_ref()?;
+            let is_leak = growth.is_leak()
+                || is_at_end && growth.at_end(at_ms, group.circumstances(are_lone_files, true));
+            is_leak.then(|| growth.per_second(at_ms))
+        });
+        leaks.reduce(f64::max)
     }
 
     /// A scan was given up.
@@ -187,9 +256,11 @@ impl Groups {
     }
 
     /// Gives all series back: of a process that has ended, numbers remain.
-    pub(crate) fn end(&mut self, permits: &mut SeriesPermits) {
-        permits.left += std::mem::take(&mut self.series_unused);
-        permits.left += self.tallies().filter_map(|tally| tally.series.take()).count();
+    pub(crate) fn end(&mut self, permits: &mut Permits) {
+        permits.series += std::mem::take(&mut self.series_unused);
+        permits.series += self.tallies().filter_map(|tally| tally.series.take()).count();
+        permits.growths += std::mem::take(&mut self.growths_unused);
+        permits.growths += self.groups.iter_mut().filter_map(|group| group.growth.take()).count();
     }
 
     fn tallies(&mut self) -> impl Iterator<Item = &mut Tally> {
@@ -211,22 +282,37 @@ impl Groups {
                 .map_or_else(Vec::new, |series| series.points()),
         };
         let mut reports: Vec<KindReport> = shown.map(report).collect();
-        reports.sort_by_key(|kind| (std::cmp::Reverse(kind.count), kind.kind));
+        reports.sort_by_key(|kind| (Reverse(kind.count), kind.kind));
         reports
     }
 
-    /// Newest growth first, then most.
-    pub(crate) fn group_reports(&self, warm_up: Duration, groups_max: usize) -> Vec<GroupReport> {
-        let mut shown: Vec<&Group> = self.groups.iter().filter(|group| group.tally.count > 0).collect();
-        let rank =
-            |group: &Group| (std::cmp::Reverse(group.tally.grew_at_ms), std::cmp::Reverse(group.tally.count));
-        shown.sort_by_key(|group| rank(group));
-        shown.iter().take(groups_max).map(|group| group.report(warm_up)).collect()
+    /// Those that leak first, then newest growth, then most. `leaks`: what their process is found to be.
+    pub(crate) fn group_reports(&self, at: Moment, leaks: bool, groups_max: usize) -> Vec<GroupReport> {
+        let shown = self.groups.iter().filter(|group| group.tally.count > 0);
+        let mut reports: Vec<GroupReport> = shown.map(|group| group.report(at)).collect();
+        if leaks && !reports.iter().any(|group| group.trend.is_leak) {
+            // It leaks, but no group alone grows enough to be called: those that grew most are what leaks.
+            let most = reports.iter().map(|group| kept(group.evidence)).max().unwrap_or(0);
+            for group in reports.iter_mut().filter(|group| most > 0 && 2 * kept(group.evidence) >= most) {
+                group.trend.is_leak = true;
+            }
+        }
+        let rank = |group: &GroupReport| {
+            let (grew, count) = (Reverse(group.grew_at_ms), Reverse(group.count));
+            (Reverse(group.trend.is_leak), grew, count)
+        };
+        reports.sort_by_key(rank);
+        reports.truncate(groups_max);
+        reports
     }
 }
 
+fn kept(evidence: Option<Evidence>) -> u64 {
+    evidence.map_or(0, |evidence| evidence.opened.saturating_sub(evidence.closed))
+}
+
 impl Tally {
-    fn finish_scan(&mut self, is_first: bool, moment: Moment, permits: &mut SeriesPermits) {
+    fn finish_scan(&mut self, is_first: bool, moment: Moment, permits: &mut Permits) {
         let (before, now) = (self.count, std::mem::take(&mut self.scanned));
         self.count = now;
         self.lowest = if is_first { now } else { self.lowest.min(now) };
@@ -236,8 +322,8 @@ impl Tally {
         if now > before {
             self.grew_at_ms = u64::try_from(moment.at.as_millis()).unwrap_or(u64::MAX);
         }
-        if self.series.is_none() && permits.left > 0 {
-            permits.left -= 1;
+        if self.series.is_none() && permits.series > 0 {
+            permits.series -= 1;
             self.before = before;
             self.series = Some(Box::default());
         }
@@ -260,15 +346,28 @@ impl Group {
         usize::from(tally.series.take().is_some()) + usize::from(more.series.is_some())
     }
 
-    fn report(&self, warm_up: Duration) -> GroupReport {
-        let tally = &self.tally;
+    fn circumstances(&self, are_lone_files: bool, has_ended: bool) -> Circumstances {
+        Circumstances { are_lone_files: are_lone_files && self.kind == Kind::File, has_ended }
+    }
+
+    fn report(&self, moment: Moment) -> GroupReport {
+        let (tally, at_ms) = (&self.tally, milliseconds(moment.at));
+        let series = tally.series.as_ref().filter(|series| series.is_warm(moment.warm_up));
+        let (growth, is_leak) =
+            (self.growth.as_ref(), self.growth.as_ref().is_some_and(|growth| growth.is_leak()));
+        let per_second = match series {
+            Some(series) if !is_leak => series.trend(moment.warm_up).per_second,
+            _ => growth.map_or(0.0, |growth| growth.per_second(at_ms)),
+        };
+        let trend = Trend { per_second, is_leak };
         GroupReport {
             kind: self.kind,
             pattern: self.target.as_deref().unwrap_or(&self.key[1..]).to_vec(),
             count: tally.count,
             growth: i64::from(tally.count) - i64::from(tally.lowest),
             grew_at_ms: tally.grew_at_ms,
-            trend: tally.series.as_ref().map_or_else(Trend::default, |series| series.trend(warm_up)),
+            trend,
+            evidence: self.growth.as_ref().map(|growth| growth.evidence(at_ms)),
             stacks: Vec::new(),
         }
     }
@@ -292,8 +391,8 @@ mod tests {
             let kind = if ending % 2 == 0 { Kind::File } else { Kind::DeletedFile };
             groups.add(kind, name.as_bytes(), None);
         }
-        groups.finish_scan(moment, &mut SeriesPermits { left: 0 });
-        let reports = groups.group_reports(Duration::ZERO, usize::MAX);
+        groups.finish_scan(moment, &mut Permits { series: 0, entries: 0, growths: 0 });
+        let reports = groups.group_reports(moment, false, usize::MAX);
         let rest: Vec<_> = reports.iter().filter(|group| group.pattern == REST).collect();
         let mut kinds: Vec<Kind> = rest.iter().map(|group| group.kind).collect();
         kinds.sort();

@@ -33,10 +33,14 @@ mod error;
 pub mod fuzzing;
 mod group;
 mod groups;
+mod growth;
+mod ledger;
 mod line_fit;
+mod lineages;
 mod proc;
 mod process_key;
 pub mod report;
+mod rings;
 #[cfg(feature = "run")]
 pub mod run;
 mod series;
@@ -49,9 +53,13 @@ mod watcher;
 pub use descriptor::{Descriptor, Kind, Socket};
 pub use error::Error;
 pub use group::pattern;
+pub use growth::Evidence;
+pub use ledger::Ledger;
 pub use proc::{Bound, Ceiling, LOOK_DESCRIPTORS, Target, parse};
 pub use process_key::ProcessKey;
-pub use report::{Children, GroupReport, KindReport, Point, ProcessReport, Report, StackCount};
+pub use report::{
+    Children, GroupReport, KindReport, LineageReport, Point, ProcessReport, Report, StackCount,
+};
 pub use series::Series;
 pub use snapshot::{Count, Snapshot, count, own, own_kinds, snapshot};
 pub use trend::Trend;

@@ -24,6 +24,8 @@ pub(crate) struct LineFit {
     pub(crate) nats: f64,
     /// For one step between two levels, against one level.
     pub(crate) step_nats: f64,
+    /// The scale of what is left: of whole numbers on a line, less than 2.
+    pub(crate) noise: f64,
     /// How closely a residual follows the one before it: 0 for noise that is new each time.
     pub(crate) correlation: f64,
     /// How many times fewer the counts are worth.
@@ -54,6 +56,7 @@ impl LineFit {
             growth: edge_slope * lows.duration(),
             nats: n * (level_scale / line_scale).ln(),
             step_nats: n * (level_scale / step_scale(lows.counts())).ln(),
+            noise: line_scale,
             correlation: correlations.at(1),
             echo: correlations.echo(),
         })

@@ -7,6 +7,8 @@
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod headline_tests;
 pub mod html;
 pub mod json;
 #[cfg(test)]
@@ -34,7 +36,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Ceiling, Kind, ProcessKey, Trend, Verdict};
+use crate::{Ceiling, Evidence, Kind, ProcessKey, Trend, Verdict};
 
 /// A watch at one moment.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub struct Report {
     pub processes: Vec<ProcessReport>,
     /// How many more there were than are watched.
     pub processes_left_out: u32,
+    /// Names whose processes leak together, though each may be too short-lived to be called a leak alone.
+    pub lineages: Vec<LineageReport>,
     /// Children of the targets that are alive: how their number moves.
     pub children: Children,
     /// The worst of all.
@@ -60,12 +64,29 @@ pub struct Report {
 /// The number of processes below the targets.
 #[derive(Clone, Debug, Default)]
 pub struct Children {
+    /// Whether they are known at all: with targets that are pids and without a tree, they are not looked for.
+    pub are_counted: bool,
     /// Now.
     pub count: u32,
     /// Zombies among them.
     pub zombies: u32,
     /// How the number moves: leftover children are a leak of processes.
     pub trend: Trend,
+}
+
+/// The processes of one name together.
+#[derive(Clone, Debug)]
+pub struct LineageReport {
+    /// Their comm, as it is: any bytes.
+    pub name: Vec<u8>,
+    /// How many live.
+    pub alive: usize,
+    /// How many have ended.
+    pub ended: u64,
+    /// Descriptors a second, in all of them.
+    pub per_second: f64,
+    /// What was opened and closed in all of them; what ended with its process is not closed.
+    pub evidence: Evidence,
 }
 
 /// One watched process.
@@ -75,6 +96,8 @@ pub struct ProcessReport {
     pub key: ProcessKey,
     /// Its comm, as it is: any bytes.
     pub name: Vec<u8>,
+    /// It is not there any more; what is said of it is of the time before.
+    pub has_ended: bool,
     /// Open descriptors now; `None`: the kernel does not tell us. Never 0 for that.
     pub count: Option<u64>,
     /// The most there ever were.
@@ -94,8 +117,19 @@ pub struct ProcessReport {
     pub trend: Trend,
     /// What is to be said of it.
     pub verdict: Verdict,
+    /// What was opened and closed; `None` where only the counts are known.
+    pub evidence: Option<Evidence>,
+    /// Where it is too early to say anything: for how long it will be. `None` also where that cannot be told.
+    pub decided_in: Option<Duration>,
     /// Whether the newest full scan stopped at its bound.
     pub is_scan_cut: bool,
+}
+
+impl ProcessReport {
+    /// Whether it has not ended.
+    pub fn is_alive(&self) -> bool {
+        !self.has_ended
+    }
 }
 
 /// A stretch of time and the counts in it.
@@ -137,6 +171,8 @@ pub struct GroupReport {
     pub grew_at_ms: u64,
     /// How it moves.
     pub trend: Trend,
+    /// What came into the group and what left it; `None` where nothing did.
+    pub evidence: Option<Evidence>,
     /// With `--stacks`: the call stacks that opened most of them, and how many each; empty otherwise.
     pub stacks: Vec<StackCount>,
 }

@@ -1,8 +1,12 @@
 //! Whether counts grow by more than noise and bursts explain, and how fast.
 //!
+//! This is the judge where nothing but the number is known: where the kernel does not show what the descriptors are,
+//! or where there are too many to remember them. Else what came and what went decides, see `growth.rs`.
+//!
 //! A leak is called when one of three observations is made of the counts after warm-up. Each is rare enough by chance
 //! to be looked for at every tick, for hours:
-//! - **A young watch on a line** (56 to 64 counts): the noise is new at every count, and a rising line explains the
+//! - **A young watch on a line** (56 to 64 counts): the noise is new at every count, or no more than what rounding to
+//!   whole numbers leaves of a perfect line; and a rising line explains the
 //!   counts better than a level, by 7.5 nats (see `line_fit.rs`), at each of the last three counts.
 //! - **A line** (more than 64): the same by 25 nats, after counts that follow each other closely were discounted.
 //! - **A rising floor** (128 and more): the lowest counts of eight equal parts rise, each over the one before it;
@@ -57,6 +61,8 @@ const YOUNG_COUNTS_MAX: u64 = 64;
 const YOUNG_NATS_MIN: f64 = 7.5;
 /// Noise that is new at each count is above this less than once in a hundred times.
 const YOUNG_CORRELATION_MAX: f64 = 0.33;
+/// What whole numbers leave of a perfect line, which echoes.
+const YOUNG_ROUNDING_MAX: f64 = 2.5;
 /// A step may explain the counts better than the line by so much: they look much alike in so few.
 const YOUNG_STEP_NATS_MAX: f64 = 7.0;
 const YOUNG_CHURN_FACTOR: f64 = 3.5;
@@ -150,7 +156,7 @@ fn is_young_line(window: &[Stretch]) -> bool {
     (0..YOUNG_LOOKS).all(|left_out| {
         LineFit::rising(&Lows::of(&window[..window.len() - left_out])).is_some_and(|fit| {
             fit.nats >= YOUNG_NATS_MIN
-                && fit.correlation < YOUNG_CORRELATION_MAX
+                && (fit.correlation < YOUNG_CORRELATION_MAX || fit.noise <= YOUNG_ROUNDING_MAX)
                 && fit.step_nats - fit.nats <= YOUNG_STEP_NATS_MAX
                 && fit.growth >= GROWTH_MIN.max(YOUNG_CHURN_FACTOR * churn)
         })

@@ -6,10 +6,13 @@
 //! - **Descriptors**: one for `/proc`; one for each process that is held open, of which there are at most
 //!   `handles_max`, and none where RLIMIT_NOFILE is low; three more during a tick. Nothing else grows with the number
 //!   of processes: those beyond are opened by pid at each tick, and closed again if their start time is another.
-//! - **Memory**: `processes_max` processes, [`GONE_MAX`] that are gone, [`SERIES_MAX`] series of kinds and groups.
+//! - **Memory**: `processes_max` processes, [`GONE_MAX`] that are gone; for all together [`Permits`].
 //! - **Time**: `scan_fds_max` targets in a tick. With names or a tree, a pass through all processes.
 
 mod config;
+#[cfg(test)]
+#[path = "watcher/leak_tests.rs"]
+mod leak_tests;
 mod report;
 mod scanner;
 #[cfg(test)]
@@ -22,7 +25,10 @@ use std::time::Duration;
 
 pub use config::WatchConfig;
 
-use crate::groups::{Moment, SeriesPermits};
+use crate::groups::Moment;
+use crate::growth::milliseconds;
+use crate::ledger::Permits;
+use crate::lineages::Lineages;
 use crate::proc::{Member, Names, ProcRoot, Process, pass};
 use crate::{Error, ProcessKey, Report, Series, Target};
 use scanner::Scanner;
@@ -30,8 +36,6 @@ use watched::{Role, State, Watched};
 
 /// Processes that are gone and still reported; the oldest are forgotten first.
 const GONE_MAX: usize = 32;
-/// Series of kinds and groups, of all processes together: about 3 KiB each.
-const SERIES_MAX: usize = 256;
 /// Descriptors that are left to the caller and to the tick, before processes are held open at all.
 const DESCRIPTORS_SPARED: u64 = 12;
 /// And then one in so many.
@@ -50,7 +54,9 @@ pub struct Watcher {
     left_out: u32,
     handles_left: usize,
     scanner: Scanner,
-    permits: SeriesPermits,
+    permits: Permits,
+    lineages: Lineages,
+    has_ticked: bool,
     children: ChildrenSeen,
     now: Duration,
 }
@@ -90,7 +96,9 @@ impl Watcher {
             gone: VecDeque::new(),
             left_out: 0,
             scanner: Scanner::default(),
-            permits: SeriesPermits { left: SERIES_MAX },
+            permits: Permits::default(),
+            lineages: Lineages::default(),
+            has_ticked: false,
             children: ChildrenSeen::default(),
             now: Duration::ZERO,
         };
@@ -110,7 +118,7 @@ impl Watcher {
     /// [`Error::Read`] if `/proc` itself cannot be listed, or if this process is out of descriptors.
     pub fn tick(&mut self, at: Duration) -> Result<Tick, Error> {
         self.now = at;
-        let moment = Moment { at, warm_up: self.config.warm_up };
+        let moment = self.moment();
         self.find_processes(moment)?;
         let mut out_of_descriptors = None;
         for watched in &mut self.watched {
@@ -131,16 +139,34 @@ impl Watcher {
             self.release_handles();
             return Err(error);
         }
-        self.bury();
-        let (root, fds_max) = (&self.root, self.config.scan_fds_max);
-        self.scanner.run(root, &mut self.watched, fds_max, moment, &mut self.permits);
+        self.bury(moment);
+        let is_first = !std::mem::replace(&mut self.has_ticked, true);
+        let fds_max = if is_first { self.config.first_scan_fds_max } else { self.config.scan_fds_max };
+        let (permits, lineages) = (&mut self.permits, &mut self.lineages);
+        self.scanner.run(&self.root, &mut self.watched, fds_max, moment, permits, lineages);
         self.watched.iter_mut().for_each(|watched| watched.push(moment));
+        self.lineages.judge(milliseconds(at));
         Ok(self.summary())
     }
 
     /// What has been found so far.
     pub fn report(&self) -> Report {
         report::of(self)
+    }
+
+    /// Says of a report what is to be said of it if there will be no more evidence, as the command that was watched
+    /// has ended: what was too short to be called a leak while it lived may be one now.
+    pub fn conclude(&self, report: &mut Report) {
+        report::conclude(self, report);
+    }
+
+    /// The time between two ticks is another from now on: for the report only, as the caller makes the ticks.
+    pub fn pace(&mut self, interval: Duration) {
+        self.config.interval = interval;
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: self.now, warm_up: self.config.warm_up }
     }
 
     /// The descriptors this watch holds from tick to tick.
@@ -203,11 +229,11 @@ impl Watcher {
     }
 
     /// Takes those that are gone out, and keeps a bounded number of them.
-    fn bury(&mut self) {
-        let (warm_up, terms) = (self.config.warm_up, &self.config.terms);
+    fn bury(&mut self, moment: Moment) {
+        let terms = &self.config.terms;
         let is_gone = |watched: &mut Watched| watched.state == State::Gone;
         for mut watched in self.watched.extract_if(.., is_gone) {
-            watched.end(warm_up, terms, &mut self.permits);
+            watched.end(moment, terms, &mut self.permits, &mut self.lineages);
             self.gone.push_back(watched);
         }
         while self.gone.len() > GONE_MAX {

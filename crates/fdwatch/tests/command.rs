@@ -193,6 +193,35 @@ fn what_a_command_leaves_behind_is_named_and_killed_if_asked_to() {
     assert!(said.contains("Killed 1"), "{said}");
 }
 
+/// It opens one at each look, so that the load of the machine does not matter.
+#[test]
+fn a_check_of_a_command_that_leaks_for_some_seconds_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let script = "n=20; while read -r line; do eval \"exec $n</dev/null\"; n=$((n + 1)); done; exit 0";
+    let mut run = fdwatch(&["run", "--check"])
+        .arg(format!("--json={}", seen.display()))
+        .args(["--", "bash", "-c", script])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let looks = || std::fs::read_to_string(&seen).map_or(0, |text| text.matches('\n').count());
+    let deadline = Instant::now() + Duration::from_secs(120);
+    for look in 1..60 {
+        while looks() < look {
+            assert!(Instant::now() < deadline, "it is not looked at");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        writeln!(run.stdin.as_mut().unwrap(), "one more").unwrap();
+    }
+    drop(run.stdin.take());
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+    let said = text(&ended.stderr);
+    assert!(said.starts_with("LEAKING") && said.contains(" opened, 0 closed in "), "{said}");
+}
+
 #[test]
 fn a_check_of_a_command_fails_where_the_command_itself_does_not() {
     let allowed = |most: &str, script: &str| {
@@ -258,10 +287,10 @@ fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-    // One at a time, so that it is a leak and no jump.
+    // One at a time and for long enough, so that it is a leak and no jump.
     let has_ended = (20..900).any(|fd| {
         opener.open(fd..fd + 1);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(100));
         watch.try_wait().unwrap().is_some()
     });
     assert!(has_ended, "it goes on although it leaks");

@@ -48,6 +48,14 @@ fn one_a_second_among_noise_of_fifty_is_called_within_a_minute() {
     });
 }
 
+/// What whole numbers leave of a line echoes, and is no noise.
+#[test]
+fn a_perfect_line_is_called_by_its_counts_alone() {
+    for per_second in [0.52, 0.98, 1.02, 1.98, 2.03] {
+        check_called_within(64, 1, 0, |_| counts(64, |second| 12.0 + (second as f64 * per_second).floor()));
+    }
+}
+
 /// Connections that come at random and stay for a time of any length, bursts of them that come and go, and files
 /// that are open for a moment: every parameter is drawn anew for each seed.
 fn bursty_server(seed: &mut Seed, seconds: usize) -> Vec<u32> {

@@ -147,12 +147,12 @@ pub(super) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct CommonArgs {
-    /// Time between two counts (1, 500ms, 1s, 1m); 10ms at least
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
-    pub(super) interval: Duration,
-    /// What grows before this is not taken for a leak
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_length)]
-    pub(super) warm_up: Duration,
+    /// Time between two counts (500ms, 1s, 1m); 10ms at least. Without it: short at first, 1s after a minute
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub(super) interval: Option<Duration>,
+    /// What grows before this is not taken for a leak: 5s, or 1s of a command that was started
+    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    pub(super) warm_up: Option<Duration>,
     /// More descriptors than this at a time are too many, also if only for a moment
     #[arg(long, value_name = "N")]
     pub(super) fail_over: Option<u64>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::failure::Failure;
 use super::stacks_seen::{StacksSeen, tell_losses};
+use super::streams;
 use crate::run::{Attached, Events, StacksError};
 use crate::{ProcessKey, Report, Verdict};
 
@@ -43,10 +44,10 @@ impl AttachedWatch {
             Some(refused) => Err(Failure::Stacks(refused)),
             None => {
                 let processes = if watch.processes == 1 { "process" } else { "processes" };
-                eprintln!(
-                    "fdwatch: attached to {} {processes}: each system call takes longer until the watch ends",
+                streams::note(format_args!(
+                    "attached to {} {processes}: each system call takes longer until the watch ends",
                     watch.processes
-                );
+                ));
                 Ok(watch)
             }
         }
@@ -65,16 +66,16 @@ impl AttachedWatch {
         self.seen.describe(report, |stacks| self.attached.describe(stacks));
         tell_losses(self.attached.losses());
         if self.left_out > 0 {
-            eprintln!(
-                "fdwatch: no call stacks of {} more processes: {PROCESSES_MAX} are attached to",
+            streams::note(format_args!(
+                "no call stacks of {} more processes: {PROCESSES_MAX} are attached to",
                 self.left_out
-            );
+            ));
         }
         if let Some(refused) = &self.refused {
-            eprintln!(
-                "fdwatch: no call stacks of some processes that came later: {}",
+            streams::note(format_args!(
+                "no call stacks of some processes that came later: {}",
                 Failure::with_causes(refused)
-            );
+            ));
         }
     }
 

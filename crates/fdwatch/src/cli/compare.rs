@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::arguments::CompareArgs;
 use super::failure::Failure;
+use super::streams;
 use crate::report::{Printable, SCHEMA};
 
 /// A count of a thousand processes with all their groups has less.
@@ -56,13 +57,8 @@ struct Change {
 pub(super) fn run(arguments: &CompareArgs) -> Result<u8, Failure> {
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let changes = grown(&groups(&before), &groups(&after), arguments.allow);
-    let told = tell(
-        &mut io::stdout().lock(),
-        &changes,
-        arguments.allow,
-        [&before, &after].map(|count| count.elapsed_ms),
-    );
-    told.map_err(|error| Failure::output("standard output", error))?;
+    let elapsed_ms = [&before, &after].map(|count| count.elapsed_ms);
+    streams::print(|mut out| tell(&mut out, &changes, arguments.allow, elapsed_ms))?;
     Ok(u8::from(!changes.is_empty()))
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io;
 
+use super::streams;
 use crate::Error;
 use crate::run::{RunError, StacksError};
 
@@ -61,7 +62,7 @@ impl Failure {
         if self.exit_code() == 0 {
             return;
         }
-        eprintln!("fdwatch: {}", Self::with_causes(self));
+        streams::note(Self::with_causes(self));
     }
 
     /// In one line.

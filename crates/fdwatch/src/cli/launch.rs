@@ -1,19 +1,23 @@
 //! `fdwatch run -- COMMAND`: watches what it has started, and ends as that ends.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::arguments::RunArgs;
-use super::clock::Clock;
+use super::clock::{Clock, Pace};
 use super::failure::Failure;
 use super::on_leak::OnLeak;
 use super::outputs::Outputs;
 use super::stacks_seen::{StacksSeen, tell_losses};
+use super::streams;
 use super::watch::config;
 use crate::report::text;
 use crate::run::{Child, Event, Events, Leftovers, RunConfig, RunError};
 use crate::{Report, Target, WatchConfig, Watcher};
 
+/// It may be over soon, and what it opens at first is not what it keeps opening.
+const FIRST_INTERVAL_MS: u64 = 100;
+const WARM_UP: Duration = Duration::from_secs(1);
 const TOO_FAST: &str = "the command ended before it could be looked at: nothing was checked";
 /// Leftovers that are named.
 const NAMED_MAX: usize = 20;
@@ -27,11 +31,13 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     let mut events = Events::of_run().map_err(Failure::system("catch signals"))?;
     let run = RunConfig { with_stacks: arguments.stacks, ..RunConfig::new(arguments.command.clone()) };
     let mut child = start(run, &events)?;
-    let mut clock = Clock::start(arguments.common.interval, None);
+    let mut clock = Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), None);
     let mut on_leak = OnLeak::new(arguments.common.on_leak.as_deref(), false);
     let target = Target::Pid(child.pid());
+    let config = WatchConfig { tree: true, ..config(vec![target], &arguments.common, WARM_UP) };
     let mut watched = Watched {
-        watcher: Watcher::new(WatchConfig { tree: true, ..config(vec![target], &arguments.common) }).ok(),
+        watcher: Watcher::new(config).ok(),
+        has_ended: false,
         newest: None,
         stacks: StacksSeen::default(),
     };
@@ -67,7 +73,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
 fn start(run: RunConfig, events: &Events) -> Result<Child, RunError> {
     match Child::start(&run, events) {
         Err(RunError::Stacks(why)) => {
-            eprintln!("fdwatch: goes on without call stacks: {}", Failure::with_causes(&why));
+            let why = Failure::with_causes(&why);
+            streams::note(format_args!("goes on without call stacks: {why}"));
             Child::start(&RunConfig { with_stacks: false, ..run }, events)
         }
         started => started,
@@ -82,8 +89,10 @@ fn checked(report: &Report) -> u8 {
 
 /// The watch of a command.
 struct Watched {
-    /// Gone when the command has ended: then there is nothing to look at any more.
+    /// None if the command had ended before it could be looked at.
     watcher: Option<Watcher>,
+    /// Then there is nothing to look at any more.
+    has_ended: bool,
     /// The newest report in which the command was alive.
     newest: Option<Report>,
     stacks: StacksSeen,
@@ -97,12 +106,13 @@ impl Watched {
         outputs: &mut Outputs,
         on_leak: &mut OnLeak,
     ) -> Result<(), Failure> {
-        let Some(watcher) = &mut self.watcher else { return Ok(()) };
+        let Some(watcher) = self.watcher.as_mut().filter(|_| !self.has_ended) else { return Ok(()) };
         let tick = watcher.tick(clock.elapsed())?;
         if tick.targets_gone > 0 {
-            self.watcher = None;
+            self.has_ended = true;
             return Ok(());
         }
+        watcher.pace(clock.interval());
         let report = watcher.report();
         if let Some(stacks) = child.stacks() {
             self.stacks.look(&report, |pid, fds| stacks.stacks_of(pid, fds));
@@ -116,6 +126,9 @@ impl Watched {
     /// The newest report, with the stacks.
     fn last(&mut self, child: &mut Child) -> Option<Report> {
         let mut report = self.newest.take()?;
+        if let Some(watcher) = &self.watcher {
+            watcher.conclude(&mut report);
+        }
         if let Some(stacks) = child.stacks() {
             self.stacks.describe(&mut report, |ids| stacks.describe(ids));
             tell_losses(stacks.losses());

@@ -5,7 +5,7 @@
 //! runs at a time, in a process group of its own, for [`TIME_MAX`] at most.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::failure::Failure;
+use super::streams;
 use crate::{Report, Verdict};
 
 /// So long it may run.
@@ -110,8 +111,7 @@ impl OnLeak {
 
     fn say(&self, what: impl std::fmt::Display) {
         if !self.is_silent {
-            // Nobody may read it.
-            let _ = writeln!(io::stderr(), "fdwatch: {what}");
+            streams::note(what);
         }
     }
 }
@@ -160,8 +160,12 @@ fn facts(report: &Report) -> Vec<(&'static str, OsString)> {
         ("FDWATCH_VERDICT", OsString::from(crate::report::verdict_word(report.verdict))),
         ("FDWATCH_ELAPSED_MS", report.elapsed.as_millis().to_string().into()),
     ];
-    // If children are left over, no process leaks.
+    // If children are left over, or workers leak that are replaced, no process leaks.
     let process = report.processes.iter().find(|process| process.trend.is_leak);
+    let lineage = report.lineages.first().filter(|_| process.is_none());
+    let name = process.map(|process| &process.name).or(lineage.map(|lineage| &lineage.name));
+    let per_second =
+        process.map(|process| process.trend.per_second).or(lineage.map(|lineage| lineage.per_second));
     let group = process.and_then(|process| process.groups.iter().max_by_key(|group| group.growth));
     let limit_in = match process.map(|process| process.verdict) {
         Some(Verdict::Leaking { limit_in, .. }) => limit_in,
@@ -172,10 +176,10 @@ fn facts(report: &Report) -> Vec<(&'static str, OsString)> {
     };
     facts.extend([
         ("FDWATCH_PID", text(process.map(|process| process.key.pid.to_string()))),
-        ("FDWATCH_NAME", process.map(|process| bytes(&process.name)).unwrap_or_default()),
+        ("FDWATCH_NAME", name.map(|name| bytes(name)).unwrap_or_default()),
         ("FDWATCH_COUNT", text(process.and_then(|process| Some(process.count?.to_string())))),
         ("FDWATCH_LIMIT", text(process.and_then(|process| Some(process.limit?.to_string())))),
-        ("FDWATCH_PER_SECOND", text(process.map(|process| process.trend.per_second.to_string()))),
+        ("FDWATCH_PER_SECOND", text(per_second.map(|per_second| per_second.to_string()))),
         ("FDWATCH_LIMIT_IN_S", text(limit_in.map(|limit_in| limit_in.as_secs().to_string()))),
         ("FDWATCH_KIND", text(group.map(|group| group.kind.name().to_owned()))),
         ("FDWATCH_PATTERN", group.map(|group| bytes(&group.pattern)).unwrap_or_default()),
@@ -223,6 +227,18 @@ mod tests {
         hook.look(&leaking()).unwrap();
         settle(&mut hook);
         assert_eq!(said().lines().count(), 2);
+    }
+
+    #[test]
+    fn workers_that_leak_together_are_named() {
+        let (folder, mut hook) = counting();
+        let mut report = leaking();
+        report.processes.clear();
+        report.lineages[0].name = b"php-fpm".to_vec();
+        hook.look(&report).unwrap();
+        settle(&mut hook);
+        let said = std::fs::read_to_string(folder.path().join("said")).unwrap();
+        assert_eq!(said, " php-fpm \n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::CommonArgs;
 use super::failure::Failure;
+use super::streams;
 use crate::Report;
 use crate::report::prometheus_server::PrometheusServer;
 use crate::report::{csv, html, json, prometheus, svg};
@@ -50,7 +51,7 @@ impl Outputs {
         });
         let server = server.transpose()?;
         if let Some(address) = server.as_ref().and_then(|server| server.local_addr().ok()) {
-            eprintln!("fdwatch: metrics at http://{address}/metrics");
+            streams::note(format_args!("metrics at http://{address}/metrics"));
         }
         Ok(Self {
             json: arguments.json.as_deref().map(Stream::open).transpose()?,
@@ -116,7 +117,10 @@ impl Outputs {
 impl Stream {
     fn open(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
-            return Ok(Self { name: "standard output".into(), out: Box::new(io::stdout()) });
+            return Ok(Self {
+                name: "standard output".into(),
+                out: Box::new(BufWriter::new(streams::stdout()?)),
+            });
         }
         let name = path.display().to_string();
         match File::create(path) {

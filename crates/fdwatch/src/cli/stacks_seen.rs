@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::streams;
 use crate::run::{StackId, StackLosses};
 use crate::{Kind, ProcessKey, Report, StackCount, group, snapshot};
 
@@ -106,7 +107,7 @@ pub(super) fn tell_losses(losses: StackLosses) {
         (debug_files, "files have no lines: their debug information is larger than 128 MiB"),
     ] {
         if count > 0 {
-            eprintln!("fdwatch: {count} {what}");
+            streams::note(format_args!("{count} {what}"));
         }
     }
 }

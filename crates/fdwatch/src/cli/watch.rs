@@ -1,28 +1,35 @@
 //! `fdwatch PID|NAME…`: watches until it is time, or nobody is left.
 
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
 use super::arguments::{CommonArgs, Until, WatchArgs};
 use super::attached_watch::AttachedWatch;
-use super::clock::Clock;
+use super::clock::{Clock, Pace};
 use super::failure::Failure;
 use super::live::Live;
 use super::on_leak::{OnLeak, is_leaking};
 use super::outputs::Outputs;
+use super::streams;
 use crate::report::text;
 use crate::run::{Event, Events};
 use crate::{Report, Target, Terms, Tick, WatchConfig, Watcher};
 
+/// What is watched may have been running for long.
+const FIRST_INTERVAL_MS: u64 = 200;
+const WARM_UP: Duration = Duration::from_secs(5);
+
 pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     let events = if arguments.stacks { Events::of_attached_watch() } else { Events::of_watch() };
     let mut events = events.map_err(Failure::system("catch signals"))?;
-    let config = WatchConfig { tree: arguments.tree, ..config(targets(arguments), &arguments.common) };
+    let config =
+        WatchConfig { tree: arguments.tree, ..config(targets(arguments), &arguments.common, WARM_UP) };
+    // An hour of watching must not end with a report that goes nowhere.
+    streams::stdout()?;
     let mut outputs = Outputs::open(&arguments.common)?;
-    let mut clock = Clock::start(arguments.common.interval, arguments.duration);
+    let mut clock = Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), arguments.duration);
     let mut watcher = Watcher::new(config)?;
     let mut tick = watcher.tick(clock.elapsed())?;
     if tick.alive == 0 && tick.targets_gone == 0 && !arguments.wait {
@@ -34,6 +41,7 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     let live = if is_quiet { None } else { Live::start() };
     let mut on_leak = OnLeak::new(arguments.common.on_leak.as_deref(), live.is_some());
     let mut report = loop {
+        watcher.pace(clock.interval());
         let report = watcher.report();
         if let Some(attached) = &mut attached {
             attached.look(&report);
@@ -58,8 +66,7 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     }
     outputs.finish(&report)?;
     if !Outputs::take_stdout(&arguments.common) {
-        let told = text::write(&mut io::stdout().lock(), &report);
-        told.map_err(|error| Failure::output("standard output", error))?;
+        streams::print(|out| text::write(out, &report))?;
     }
     await_on_leak(&mut on_leak, &mut events, &mut outputs, &report)?;
     Ok(report.verdict.exit_code())
@@ -85,11 +92,10 @@ fn named(arguments: &WatchArgs) -> String {
 }
 
 /// What both ways of watching have in common.
-pub(super) fn config(targets: Vec<Target>, arguments: &CommonArgs) -> WatchConfig {
+pub(super) fn config(targets: Vec<Target>, arguments: &CommonArgs, warm_up: Duration) -> WatchConfig {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WatchConfig {
-        interval: arguments.interval,
-        warm_up: arguments.warm_up,
+        warm_up: arguments.warm_up.unwrap_or(warm_up),
         terms: Terms { fail_over: arguments.fail_over, max_rate: arguments.max_rate },
         started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
         ..WatchConfig::new(targets)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 
 use crate::group::coarse;
-use crate::groups::{GROUPS_MAX, Groups, Moment, SeriesPermits};
+use crate::groups::{GROUPS_MAX, Groups, Moment};
+use crate::ledger::Permits;
 use crate::{Kind, Socket, pattern};
 
 /// Series of all processes together: few, so that they run out.
@@ -38,7 +39,8 @@ struct Open {
 /// When that does not hold.
 pub fn fd_groups(data: &[u8]) {
     let Ok(scans) = Vec::<Scan>::arbitrary(&mut Unstructured::new(data)) else { return };
-    let (mut groups, mut permits) = (Groups::default(), SeriesPermits { left: PERMITS });
+    let mut groups = Groups::default();
+    let mut permits = Permits { series: PERMITS, ..Permits::default() };
     let warm_up = Duration::from_secs(30);
     let (mut at, mut counted) = (Duration::ZERO, 0);
     for scan in scans.iter().take(SCANS_MAX) {
@@ -61,20 +63,20 @@ pub fn fd_groups(data: &[u8]) {
             counted = added;
         }
         groups.push(moment);
-        check(&groups, counted, warm_up, &permits);
+        check(&groups, counted, moment, &permits);
     }
     groups.end(&mut permits);
-    assert_eq!(permits.left, PERMITS, "a series is not given back");
+    assert_eq!(permits.series, PERMITS, "a series is not given back");
 }
 
-fn check(groups: &Groups, counted: usize, warm_up: Duration, permits: &SeriesPermits) {
-    let reports = groups.group_reports(warm_up, usize::MAX);
+fn check(groups: &Groups, counted: usize, moment: Moment, permits: &Permits) {
+    let reports = groups.group_reports(moment, false, usize::MAX);
     assert!(reports.len() <= GROUPS_MAX, "{} groups", reports.len());
     let in_groups: usize = reports.iter().map(|group| group.count as usize).sum();
     assert_eq!(in_groups, counted, "each is in one group");
     let in_kinds: usize = groups.kind_reports(true).iter().map(|kind| kind.count as usize).sum();
     assert_eq!(in_kinds, counted, "each is of one kind");
-    assert!(permits.left <= PERMITS, "given back twice");
+    assert!(permits.series <= PERMITS, "given back twice");
     for group in reports {
         assert!(group.count > 0 && group.growth <= i64::from(group.count), "{group:?}");
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Bound, Ceiling, Children, GroupReport, Kind, KindReport, Point, ProcessKey, ProcessReport, Report,
-    StackCount, Trend, Verdict,
+    Bound, Ceiling, Children, Evidence, GroupReport, Kind, KindReport, LineageReport, Point, ProcessKey,
+    ProcessReport, Report, StackCount, Trend, Verdict,
 };
 
 /// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and one that ended.
@@ -17,7 +17,14 @@ pub(crate) fn leaking() -> Report {
         targets: vec!["nginx".to_owned(), "<script>alert(1)</script>".to_owned()],
         processes: vec![leaking_process(verdict), nasty(), foreign(), gone()],
         processes_left_out: 3,
-        children: Children { count: 12, zombies: 2, trend: Trend::default() },
+        lineages: vec![LineageReport {
+            name: b"php-\xff<b>".to_vec(),
+            alive: 3,
+            ended: 41,
+            per_second: 2.25,
+            evidence: Evidence { opened: 560, closed: 20, over: Duration::from_secs(240) },
+        }],
+        children: Children { are_counted: true, count: 12, zombies: 2, trend: Trend::default() },
         verdict,
     }
 }
@@ -31,6 +38,7 @@ pub(crate) fn empty() -> Report {
         targets: Vec::new(),
         processes: Vec::new(),
         processes_left_out: 0,
+        lineages: Vec::new(),
         children: Children::default(),
         verdict: Verdict::Warming,
     }
@@ -62,6 +70,7 @@ fn leaking_process(verdict: Verdict) -> ProcessReport {
     ProcessReport {
         key: ProcessKey { pid: 4711, start_ticks: 123_456 },
         name: b"nginx".to_vec(),
+        has_ended: false,
         count: Some(count),
         high_water: 813,
         limit: Some(1_024 - 120),
@@ -75,6 +84,8 @@ fn leaking_process(verdict: Verdict) -> ProcessReport {
         ],
         trend: Trend { per_second: 1.016, is_leak: true },
         verdict,
+        evidence: evidence(280, 36),
+        decided_in: None,
         is_scan_cut: false,
     }
 }
@@ -84,6 +95,7 @@ fn nasty() -> ProcessReport {
     ProcessReport {
         key: ProcessKey { pid: 4712, start_ticks: 123_460 },
         name: "=cmd(),\"\u{202e}日".as_bytes().to_vec(),
+        has_ended: false,
         count: Some(40),
         high_water: 41,
         limit: Some(1_048_576),
@@ -93,6 +105,8 @@ fn nasty() -> ProcessReport {
         groups: vec![group(Kind::File, b"/tmp/<script>alert(1)</script>", 40, -1, 0, 0.0, Vec::new())],
         trend: Trend::default(),
         verdict: Verdict::Steady,
+        evidence: evidence(5, 6),
+        decided_in: None,
         is_scan_cut: true,
     }
 }
@@ -102,6 +116,7 @@ fn foreign() -> ProcessReport {
     ProcessReport {
         key: ProcessKey { pid: 1, start_ticks: 1 },
         name: b"\xff\x1b[2J\nx".to_vec(),
+        has_ended: false,
         count: None,
         high_water: 0,
         limit: None,
@@ -111,6 +126,8 @@ fn foreign() -> ProcessReport {
         groups: Vec::new(),
         trend: Trend::default(),
         verdict: Verdict::NotPermitted,
+        evidence: None,
+        decided_in: None,
         is_scan_cut: false,
     }
 }
@@ -119,7 +136,7 @@ fn gone() -> ProcessReport {
     let key = ProcessKey { pid: 4713, start_ticks: 2 };
     let series = vec![Point { at_ms: 1_000, low: 7, high: 9 }];
     let name = b"short-lived".to_vec();
-    ProcessReport { key, name, high_water: 9, series, verdict: Verdict::Gone, ..foreign() }
+    ProcessReport { key, name, has_ended: true, high_water: 9, series, verdict: Verdict::Gone, ..foreign() }
 }
 
 fn kind(kind: Kind, count: impl Fn(u64) -> u64) -> KindReport {
@@ -136,7 +153,12 @@ fn group(
     stacks: Vec<StackCount>,
 ) -> GroupReport {
     let trend = Trend { per_second, is_leak: per_second > 0.0 };
-    GroupReport { kind, pattern: pattern.to_vec(), count, growth, grew_at_ms, trend, stacks }
+    let evidence = (growth > 0).then(|| evidence(growth.unsigned_abs(), 0)).flatten();
+    GroupReport { kind, pattern: pattern.to_vec(), count, growth, grew_at_ms, trend, evidence, stacks }
+}
+
+fn evidence(opened: u64, closed: u64) -> Option<Evidence> {
+    Some(Evidence { opened, closed, over: Duration::from_secs(235) })
 }
 
 fn stacks() -> Vec<StackCount> {

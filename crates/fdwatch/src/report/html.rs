@@ -97,17 +97,18 @@ fn write_processes(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         let cell =
             if at < DETAILED_MAX { format!("<a href=\"#p{at}\">{name}</a>") } else { name.to_string() };
         let is_counted = process.count.is_some();
+        let is_undecided = process.verdict == Verdict::Warming;
         writeln!(
             out,
             "<tr><td>{cell}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{}\">{}</td></tr>",
             process.key.pid,
-            count_or_unknown(process.count),
+            count_or_unknown(process.count.filter(|_| process.is_alive())),
             if is_counted { count(process.high_water) } else { String::new() },
             process.limit.map_or_else(String::new, count),
-            if is_counted { rate(process.trend.per_second) } else { String::new() },
+            if is_counted && !is_undecided { rate(process.trend.per_second) } else { String::new() },
             tone_class(process.verdict),
-            short_verdict(process.verdict)
+            short_verdict(process)
         )?;
     }
     writeln!(out, "</tbody></table></div>")?;
@@ -164,7 +165,8 @@ themselves looked at, a bounded number each time; <b>kinds</b> and <b>groups</b>
 have in common.</p>
 <p>The <b>rate</b> is a robust slope after the start-up phase: the median of the slopes between pairs of low counts, each the lowest of
 its stretch of time, so that bursts do not tilt it.
-<b>Leaking</b> means that the count keeps growing by more than noise and bursts explain. <b>Growth</b> is the count now, less the lowest
+<b>Leaking</b> means that descriptors keep being opened that are not closed, by more than chance and bursts explain: <b>opened</b>
+and <b>closed</b> are those that came and went between two looks since the start-up phase. <b>Growth</b> is the count now, less the lowest
 count since the start-up phase; in the legend of a graph, less the first count. The <b>limit</b> is the soft
 <code>RLIMIT_NOFILE</code>, and the time until it is reached supposes that the rate stays.</p>
 <p>In a graph the grey band spans the lowest and the highest count of each stretch of time; the line runs in its middle. What is

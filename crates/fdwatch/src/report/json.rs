@@ -4,12 +4,15 @@
 //!
 //! Of the watch: `schema` (1), `final` (whether it is the last), `started_unix_ms`, `elapsed_ms`, `interval_ms`, `targets`,
 //! `verdict` (`warming`, `steady`, `leaking`, `near-limit`, `gone`, `not-permitted`), `per_second` and `limit_in_s` of a leak,
-//! `children` (`count`, `zombies`, `per_second`, `is_leak`), `processes`, `processes_left_out`.
+//! `children` (`count`, `zombies`, `per_second`, `is_leak`; all `null` where children were not looked for), `lineages` (names
+//! whose processes leak together: `name`, `alive`, `ended`, `per_second`, `opened`, `closed`), `processes`,
+//! `processes_left_out`.
 //!
-//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`,
-//! `used`, `limit`), `per_second`, `is_leak`, `verdict`,
-//! `limit_in_s`, `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group: `kind`, `pattern`, `count`, `growth`,
-//! `grew_at_ms`, `per_second`, `is_leak`, `stacks` (`count`, `frames`). The final object also has `series` (`at_ms`, `low`,
+//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`, `used`, `limit`),
+//! `per_second`, `is_leak`, `verdict`, `limit_in_s`, `decided_in_s` (until there is a verdict), `opened` and `closed`
+//! (since the warm-up; `null` where only counts are known), `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group:
+//! `kind`, `pattern`, `count`, `growth`, `grew_at_ms`, `per_second`, `is_leak`, `opened`, `closed`, `stacks` (`count`,
+//! `frames`). The final object also has `series` (`at_ms`, `low`,
 //! `high`) in processes and kinds, and `before` in kinds: the count until the series begins.
 //!
 //! What is unknown is `null`, never 0. A `name` or `pattern` that is no UTF-8 is there with its bad bytes as `\xNN`, and beside
@@ -22,7 +25,7 @@ use serde::{Serialize, Serializer};
 
 use super::phrase::verdict_word;
 use super::printable::Printable;
-use crate::{Ceiling, GroupReport, KindReport, Point, ProcessReport, Report, Verdict};
+use crate::{Ceiling, GroupReport, KindReport, LineageReport, Point, ProcessReport, Report, Verdict};
 
 /// Changes only if a field changes its meaning or goes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -49,6 +52,7 @@ struct Watch<'a> {
     per_second: Option<f64>,
     limit_in_s: Option<f64>,
     children: ChildrenView,
+    lineages: Vec<LineageView<'a>>,
     processes_left_out: u32,
     processes: Processes<'a>,
 }
@@ -56,6 +60,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(report: &'a Report, is_final: bool) -> Self {
         let children = &report.children;
+        let of_children = |number| children.are_counted.then_some(number);
         Self {
             schema: SCHEMA,
             is_final,
@@ -67,11 +72,12 @@ impl<'a> Watch<'a> {
             per_second: leak_per_second(report.verdict),
             limit_in_s: limit_in_s(report.verdict),
             children: ChildrenView {
-                count: children.count,
-                zombies: children.zombies,
-                per_second: children.trend.per_second,
-                is_leak: children.trend.is_leak,
+                count: of_children(children.count),
+                zombies: of_children(children.zombies),
+                per_second: children.are_counted.then_some(children.trend.per_second),
+                is_leak: children.are_counted.then_some(children.trend.is_leak),
             },
+            lineages: report.lineages.iter().map(LineageView::new).collect(),
             processes_left_out: report.processes_left_out,
             processes: Processes { processes: &report.processes, is_final },
         }
@@ -80,10 +86,31 @@ impl<'a> Watch<'a> {
 
 #[derive(Serialize)]
 struct ChildrenView {
-    count: u32,
-    zombies: u32,
+    count: Option<u32>,
+    zombies: Option<u32>,
+    per_second: Option<f64>,
+    is_leak: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct LineageView<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_bytes: Option<&'a [u8]>,
+    alive: usize,
+    ended: u64,
     per_second: f64,
-    is_leak: bool,
+    opened: u64,
+    closed: u64,
+}
+
+impl<'a> LineageView<'a> {
+    fn new(lineage: &'a LineageReport) -> Self {
+        let (name, name_bytes) = text_and_bytes(&lineage.name);
+        let (opened, closed) = (lineage.evidence.opened, lineage.evidence.closed);
+        let (alive, ended, per_second) = (lineage.alive, lineage.ended, lineage.per_second);
+        Self { name, name_bytes, alive, ended, per_second, opened, closed }
+    }
 }
 
 /// Made one at a time: a thousand views would be a second report.
@@ -109,10 +136,13 @@ struct ProcessView<'a> {
     high_water: u64,
     limit: Option<u64>,
     ceiling: Option<CeilingView>,
-    per_second: f64,
+    per_second: Option<f64>,
     is_leak: bool,
     verdict: &'static str,
     limit_in_s: Option<f64>,
+    decided_in_s: Option<f64>,
+    opened: Option<u64>,
+    closed: Option<u64>,
     is_scan_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     series: Option<&'a [Point]>,
@@ -136,10 +166,13 @@ impl<'a> ProcessView<'a> {
                 used,
                 limit,
             }),
-            per_second: process.trend.per_second,
+            per_second: (process.verdict != Verdict::Warming).then_some(process.trend.per_second),
             is_leak: process.trend.is_leak,
             verdict: verdict_word(process.verdict),
             limit_in_s: limit_in_s(process.verdict),
+            decided_in_s: process.decided_in.map(|left| left.as_secs_f64()),
+            opened: process.evidence.map(|moved| moved.opened),
+            closed: process.evidence.map(|moved| moved.closed),
             is_scan_cut: process.is_scan_cut,
             series: is_final.then_some(&process.series),
             kinds: process.kinds.iter().map(|kind| KindView::new(kind, is_final)).collect(),
@@ -184,6 +217,8 @@ struct GroupView<'a> {
     grew_at_ms: u64,
     per_second: f64,
     is_leak: bool,
+    opened: Option<u64>,
+    closed: Option<u64>,
     stacks: Vec<StackView<'a>>,
 }
 
@@ -200,6 +235,8 @@ impl<'a> GroupView<'a> {
             grew_at_ms: group.grew_at_ms,
             per_second: group.trend.per_second,
             is_leak: group.trend.is_leak,
+            opened: group.evidence.map(|moved| moved.opened),
+            closed: group.evidence.map(|moved| moved.closed),
             stacks: stacks.map(|stack| StackView { count: stack.count, frames: &stack.frames }).collect(),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::printable::Printable;
-use crate::{Children, ProcessReport, Report, Verdict};
+use crate::{Children, Evidence, LineageReport, ProcessReport, Report, Verdict};
 
 /// Longer names are cut: the kernel's have at most 15 bytes, four of which may be needed to show one.
 pub(super) const NAME_CHARS_MAX: usize = 64;
@@ -43,9 +43,12 @@ pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
 /// A clause about one process, to stand after its name.
 pub(super) fn process_verdict(process: &ProcessReport) -> String {
     match process.verdict {
-        Verdict::Warming => "too early to say".to_owned(),
-        Verdict::Steady => "steady".to_owned(),
-        Verdict::Leaking { per_second, limit_in } => leak(per_second, limit_in, process.limit),
+        Verdict::Warming => {
+            let wait = process.decided_in.map(|left| format!(": a verdict in {}", round_up(left)));
+            format!("too early to say{}{}", wait.unwrap_or_default(), moved(process, ", "))
+        }
+        Verdict::Steady => format!("steady{}", moved(process, ": ")),
+        Verdict::Leaking { per_second, limit_in } => leak(process, per_second, limit_in),
         Verdict::NearLimit { count, limit } => near_limit(count, limit),
         Verdict::Gone => "ended while it was watched".to_owned(),
         Verdict::NotPermitted => "the kernel does not show us its descriptors".to_owned(),
@@ -53,16 +56,45 @@ pub(super) fn process_verdict(process: &ProcessReport) -> String {
 }
 
 /// The same for a cell of a table whose other columns have the numbers.
-pub(super) fn short_verdict(verdict: Verdict) -> String {
-    match verdict {
+pub(super) fn short_verdict(process: &ProcessReport) -> String {
+    match process.verdict {
+        Verdict::Leaking { .. } if !process.is_alive() => "leaked, gone".to_owned(),
+        Verdict::Warming => process
+            .decided_in
+            .map_or_else(|| "warming".to_owned(), |left| format!("verdict in {}", round_up(left))),
         Verdict::Leaking { limit_in: Some(limit_in), .. } => format!("leaks, {} left", duration(limit_in)),
         Verdict::Leaking { limit_in: None, .. } => "leaks".to_owned(),
         verdict => verdict_word(verdict).replace('-', " "),
     }
 }
 
+/// `108 opened, 0 closed in 54 s`.
+pub(super) fn evidence(evidence: &Evidence) -> String {
+    let (opened, closed) = (count(evidence.opened), count(evidence.closed));
+    format!("{opened} opened, {closed} closed in {}", duration(whole_seconds(evidence.over)))
+}
+
+/// The same behind `before`; nothing where nothing was opened or closed.
+fn moved(process: &ProcessReport, before: &str) -> String {
+    let moved = process.evidence.filter(|moved| moved.opened + moved.closed > 0);
+    moved.map_or_else(String::new, |moved| format!("{before}{}", evidence(&moved)))
+}
+
+/// Without the milliseconds of a moment that nobody asked for.
+fn whole_seconds(duration: Duration) -> Duration {
+    if duration < Duration::from_secs(1) { duration } else { Duration::from_secs(duration.as_secs()) }
+}
+
+/// As a countdown has it: it ends with one, not with zero.
+fn round_up(left: Duration) -> String {
+    duration(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)))
+}
+
 /// `12, 2 of them zombies, +0.5/s`.
 pub(super) fn children(children: &Children) -> String {
+    if !children.are_counted {
+        return "not looked for".to_owned();
+    }
     let mut text =
         format!("{}, {} of them zombies", count(children.count.into()), count(children.zombies.into()));
     let rate = rate(children.trend.per_second);
@@ -82,6 +114,7 @@ pub(super) fn headline(report: &Report) -> String {
         (Verdict::Leaking { .. } | Verdict::NearLimit { .. }, Some(process)) => {
             format!("{} {}", process_name(process), process_verdict(process))
         }
+        (Verdict::Leaking { .. }, None) if !report.lineages.is_empty() => lineage(&report.lineages[0]),
         (Verdict::Leaking { per_second, .. }, None) => {
             let children = &report.children;
             let rate = rate_in_words(per_second);
@@ -93,8 +126,12 @@ pub(super) fn headline(report: &Report) -> String {
             )
         }
         (Verdict::NearLimit { count, limit }, None) => format!("A process {}", near_limit(count, limit)),
-        (Verdict::Steady, _) => "No leak was seen".to_owned(),
-        (Verdict::Warming, _) => "Too little has been seen to say anything yet".to_owned(),
+        (Verdict::Steady, _) => format!("No leak was seen{}", undecided(report)),
+        (Verdict::Warming, _) => {
+            let left = first_verdict_in(report);
+            let wait = left.map(|left| format!(": a verdict in {}", round_up(left)));
+            format!("Too little has been seen to say anything yet{}", wait.unwrap_or_default())
+        }
         (Verdict::Gone, _) => "What was watched has ended".to_owned(),
         (Verdict::NotPermitted, _) => {
             "The kernel does not show us these descriptors: watch as the same user, or as root".to_owned()
@@ -104,36 +141,80 @@ pub(super) fn headline(report: &Report) -> String {
 
 /// What fits into a line where the verdict's word stands already: the number that matters comes first.
 pub(super) fn short_headline(report: &Report) -> String {
-    match (report.verdict, report.processes.first()) {
-        (Verdict::Leaking { per_second, limit_in: Some(limit_in) }, Some(process))
-            if same(process.verdict, report.verdict) =>
-        {
-            format!("limit in {}, {}: {}", duration(limit_in), rate(per_second), process_name(process))
+    let first = report.processes.first();
+    match (report.verdict, first.filter(|process| same(process.verdict, report.verdict))) {
+        (Verdict::Leaking { per_second, limit_in }, Some(process)) => {
+            let limit =
+                limit_in.map_or_else(|| rate(per_second), |left| format!("limit in {}", duration(left)));
+            let moved = process.evidence.as_ref().map_or_else(|| rate(per_second), evidence);
+            format!("{limit}, {moved}: {}", process_name(process))
+        }
+        (Verdict::Warming, Some(process)) => {
+            let wait = first_verdict_in(report).map(|left| format!("a verdict in {}", round_up(left)));
+            format!("{}{}", wait.unwrap_or_else(|| "too early to say".to_owned()), moved(process, ", "))
+        }
+        (Verdict::Steady, Some(process)) if report.processes.len() == 1 => {
+            format!("no leak was seen{}", moved(process, ": "))
         }
         _ => headline(report),
     }
+}
+
+/// When it is told of the first process whether it leaks.
+fn first_verdict_in(report: &Report) -> Option<Duration> {
+    report.processes.iter().filter_map(|process| process.decided_in).min()
+}
+
+/// `; 2 processes are too new to tell, a verdict in 12 s; 1 is not shown to us`.
+fn undecided(report: &Report) -> String {
+    let mut text = String::new();
+    let number =
+        |verdict| report.processes.iter().filter(|process| process.verdict == verdict).count() as u64;
+    let processes = |number| match number {
+        1 => "1 process is".to_owned(),
+        _ => format!("{} processes are", count(number)),
+    };
+    let (new, hidden) = (number(Verdict::Warming), number(Verdict::NotPermitted));
+    if new > 0 {
+        let wait = first_verdict_in(report).map(|left| format!(", a verdict in {}", round_up(left)));
+        let _ = write!(text, "; {} too new to tell{}", processes(new), wait.unwrap_or_default());
+    }
+    if hidden > 0 {
+        let _ = write!(text, "; {} not shown to us", processes(hidden));
+    }
+    text
+}
+
+/// Of processes that are replaced.
+fn lineage(lineage: &LineageReport) -> String {
+    format!(
+        "The processes called {} leak, {} that {} and {} that ended: {}",
+        Printable::new(&lineage.name, NAME_CHARS_MAX),
+        count(lineage.alive as u64),
+        if lineage.alive == 1 { "lives" } else { "live" },
+        count(lineage.ended),
+        evidence(&lineage.evidence)
+    )
 }
 
 fn same(one: Verdict, other: Verdict) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-fn leak(per_second: f64, limit_in: Option<Duration>, limit: Option<u64>) -> String {
+fn leak(process: &ProcessReport, per_second: f64, limit_in: Option<Duration>) -> String {
+    let is_alive = process.is_alive();
+    let verb = if is_alive { "leaks" } else { "leaked until it ended:" };
     let mut text = match rate_in_words(per_second) {
         Some((amount, unit)) => {
             let noun = if amount == "1" { "descriptor" } else { "descriptors" };
-            format!("leaks {amount} {noun} {unit}")
+            format!("{verb} {amount} {noun} {unit}")
         }
-        None => "leaks less than one descriptor a day".to_owned(),
+        None => format!("{verb} less than one descriptor a day"),
     };
-    match (limit_in, limit) {
-        (Some(limit_in), Some(limit)) => {
-            let _ = write!(text, " and reaches its limit of {} in {}", count(limit), duration(limit_in));
-        }
-        (Some(limit_in), None) => {
-            let _ = write!(text, " and reaches its limit in {}", duration(limit_in));
-        }
-        (None, _) => {}
+    text.push_str(&moved(process, ": "));
+    if let (Some(limit_in), true) = (limit_in, is_alive) {
+        let limit = process.limit.map_or_else(String::new, |limit| format!(" of {}", count(limit)));
+        let _ = write!(text, "; at this rate its limit{limit} is hit in {}", duration(limit_in));
     }
     text
 }
@@ -278,75 +359,5 @@ pub(super) fn date_and_time(unix_ms: u64) -> (String, String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_have_their_thousands() {
-        for (number, expected) in
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (20_480, "20,480"), (1_048_576, "1,048,576")]
-        {
-            assert_eq!(count(number), expected);
-        }
-        assert_eq!((signed(0).as_str(), signed(7).as_str(), signed(-1_000).as_str()), ("0", "+7", "−1,000"));
-        assert_eq!(signed(i64::MIN), "−9,223,372,036,854,775,808");
-    }
-
-    #[test]
-    fn a_rate_is_told_in_the_unit_that_fits() {
-        for (per_second, expected) in [
-            (1.0, "+1/s"),
-            (1.016, "+1.02/s"),
-            (123.4, "+123/s"),
-            (-2.5, "−2.5/s"),
-            (0.5, "+0.5/s"),
-            (0.05, "+3/min"),
-            (0.01, "+0.6/min"),
-            (1.0 / 43_200.0, "+2/d"),
-            (1e-9, "0"),
-            (0.0, "0"),
-            (f64::NAN, "0"),
-            (f64::INFINITY, "0"),
-            (1e300, "+1,000,000,000,000,000/s"),
-        ] {
-            assert_eq!(rate(per_second), expected, "{per_second}");
-        }
-        assert_eq!(rate_in_words(0.001), Some(("3.6".to_owned(), "an hour".to_owned())));
-        assert_eq!(rate_in_words(1e-9), None);
-    }
-
-    #[test]
-    fn a_duration_has_two_units_at_most() {
-        for (seconds, expected) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (212, "3 min 32 s"),
-            (3_599, "59 min 59 s"),
-            (3_600, "1 h"),
-            (86_399, "23 h 59 min"),
-            (273_600, "3 d 4 h"),
-            (u64::MAX, "213,503,982,334,601 d 7 h"),
-        ] {
-            assert_eq!(duration(Duration::from_secs(seconds)), expected);
-        }
-        assert_eq!(duration(Duration::from_millis(250)), "250 ms");
-    }
-
-    /// Against the dates of `date -u -d @N`.
-    #[test]
-    fn the_calendar_is_right() {
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_399, "2000-02-28 23:59:59 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (951_868_800, "2000-03-01 00:00:00 UTC"),
-            (1_795_733_341, "2026-11-26 22:49:01 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(moment(seconds * 1_000), expected, "{seconds}");
-        }
-        // Nonsense of a broken clock ends nothing.
-        moment(u64::MAX);
-    }
-}
+#[path = "phrase_tests.rs"]
+mod tests;

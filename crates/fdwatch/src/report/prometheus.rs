@@ -30,7 +30,8 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         }),
         ("descriptors_limit", "The soft RLIMIT_NOFILE.", |process| process.limit.map(Value::Count)),
         ("growth_per_second", "How fast the number of descriptors grows, by a robust slope.", |process| {
-            process.count.map(|_| Value::Real(process.trend.per_second))
+            let is_known = process.count.is_some() && process.verdict != Verdict::Warming;
+            is_known.then_some(Value::Real(process.trend.per_second))
         }),
         ("limit_seconds", "Until a leaking process reaches its limit at this rate.", |process| {
             super::json::limit_in_s(process.verdict).map(Value::Real)
@@ -59,10 +60,12 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         }
     }
     let children = &report.children;
-    write_single(out, "children", "Processes below the watched ones.", children.count)?;
-    write_single(out, "children_zombies", "Those of them that nobody has waited for.", children.zombies)?;
-    let is_leak = u32::from(children.trend.is_leak);
-    write_single(out, "children_leaking", "1 if child processes are left over.", is_leak)?;
+    if children.are_counted {
+        write_single(out, "children", "Processes below the watched ones.", children.count)?;
+        write_single(out, "children_zombies", "Those of them that nobody has waited for.", children.zombies)?;
+        let is_leak = u32::from(children.trend.is_leak);
+        write_single(out, "children_leaking", "1 if child processes are left over.", is_leak)?;
+    }
     let left_out = report.processes.len().saturating_sub(PROCESSES_MAX) as u64;
     let left_out = left_out + u64::from(report.processes_left_out);
     write_single(out, "processes_left_out", "Processes that match but are too many to be watched.", left_out)
@@ -92,8 +95,7 @@ impl Display for Value {
 /// Two series with the same labels would make the whole scrape invalid.
 fn alive(report: &Report) -> Vec<&ProcessReport> {
     let mut pids = HashSet::new();
-    let alive =
-        report.processes.iter().take(PROCESSES_MAX).filter(|process| process.verdict != Verdict::Gone);
+    let alive = report.processes.iter().take(PROCESSES_MAX).filter(|process| process.is_alive());
     alive.filter(|process| pids.insert(process.key.pid)).collect()
 }
 
@@ -131,7 +133,7 @@ mod tests {
     fn no_series_is_there_twice() {
         let mut report = fixture::leaking();
         let mut ended = report.processes[0].clone();
-        ended.verdict = Verdict::Gone;
+        ended.has_ended = true;
         report.processes.insert(0, ended);
         let again = report.processes[1].clone();
         report.processes.push(ProcessReport { count: Some(1), ..again });
@@ -146,7 +148,7 @@ mod tests {
     fn what_has_ended_is_not_there() {
         let mut report = fixture::leaking();
         report.processes.truncate(1);
-        report.processes[0].verdict = Verdict::Gone;
+        report.processes[0].has_ended = true;
         let mut out = Vec::new();
         write(&mut out, &report).unwrap();
         assert!(!String::from_utf8(out).unwrap().contains("4711"));

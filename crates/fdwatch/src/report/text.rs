@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::phrase::{
-    self, ago, count, duration, headline, moment, process_name, process_verdict, rate, signed, verdict_word,
+    self, ago, count, duration, evidence, headline, moment, process_name, process_verdict, rate, signed,
+    verdict_word,
 };
 use super::printable::Printable;
 use crate::{Bound, Ceiling, GroupReport, ProcessReport, Report};
@@ -12,6 +13,8 @@ use crate::{Bound, Ceiling, GroupReport, ProcessReport, Report};
 const PROCESSES_MAX: usize = 20;
 /// Groups of each.
 const GROUPS_MAX: usize = 5;
+/// The same where none of them grew: what is open most.
+const QUIET_GROUPS_MAX: usize = 3;
 /// Stacks of each group, and frames of each stack.
 const STACKS_MAX: usize = 2;
 const FRAMES_MAX: usize = 24;
@@ -56,12 +59,13 @@ fn processes(number: u64) -> String {
 
 fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) -> io::Result<()> {
     write!(out, "{}: ", process_name(process))?;
-    match (process.count, process.limit) {
+    match (process.count.filter(|_| process.is_alive()), process.limit) {
         (Some(open), Some(limit)) => write!(out, "{} of {} open", count(open), count(limit))?,
         (Some(open), None) => write!(out, "{} open", count(open))?,
-        (None, _) => write!(out, "count unknown")?,
+        (None, _) if process.is_alive() => write!(out, "count unknown")?,
+        (None, _) => write!(out, "not there any more")?,
     }
-    if process.count.is_some_and(|open| open < process.high_water) {
+    if process.count.is_some_and(|open| open < process.high_water) && process.high_water > 0 {
         write!(out, ", {} at most", count(process.high_water))?;
     }
     writeln!(out, "; {}", process_verdict(process))?;
@@ -75,8 +79,14 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
         writeln!(out, "    Nearer than its limit: {} of the {} {bound}", count(used), count(limit))?;
     }
     // Whoever asked for stacks wants to see them, also of what was open before the warm-up was over.
-    let told = process.groups.iter().filter(|group| group.growth > 0 || !group.stacks.is_empty());
-    for group in told.take(GROUPS_MAX) {
+    let is_news = |group: &&GroupReport| group.growth > 0 || !group.stacks.is_empty();
+    let mut told: Vec<&GroupReport> = process.groups.iter().filter(is_news).take(GROUPS_MAX).collect();
+    if told.is_empty() && process.is_alive() {
+        told.extend(&process.groups);
+        told.sort_by_key(|group| std::cmp::Reverse(group.count));
+        told.truncate(QUIET_GROUPS_MAX);
+    }
+    for group in told {
         write_group(out, group, report)?;
     }
     if process.is_scan_cut {
@@ -91,7 +101,11 @@ fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io:
         let rate = Some(rate(group.trend.per_second)).filter(|rate| rate != "0");
         let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
         let grew = ago(group.grew_at_ms, report.elapsed);
-        moves = format!("{rate}, grew {grew}{}", if group.trend.is_leak { ": leaks" } else { "" });
+        let leaks = match group.evidence {
+            Some(moved) if group.trend.is_leak => format!(": leaks, {}", evidence(&moved)),
+            _ => String::new(),
+        };
+        moves = format!("{rate}, grew {grew}{leaks}");
     }
     writeln!(
         out,

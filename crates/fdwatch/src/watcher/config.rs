@@ -27,6 +27,8 @@ pub struct WatchConfig {
     /// Descriptors whose targets are looked at in one tick, of all processes together. Reading the tables of sockets
     /// is paid for from the same.
     pub scan_fds_max: usize,
+    /// The same for the first tick, so that what is open is known at once.
+    pub first_scan_fds_max: usize,
     /// Processes that are held open from tick to tick. Fewer are where RLIMIT_NOFILE is low: none at 12.
     pub handles_max: usize,
 }
@@ -45,6 +47,7 @@ impl WatchConfig {
             processes_max: 1000,
             // About a hundredth of a second.
             scan_fds_max: 4096,
+            first_scan_fds_max: 32 << 10,
             handles_max: 16,
         }
     }

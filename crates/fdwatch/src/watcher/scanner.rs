@@ -1,6 +1,9 @@
 //! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes several ticks.
 
-use crate::groups::{Moment, SeriesPermits};
+use crate::group::without_deleted;
+use crate::groups::Moment;
+use crate::ledger::{Permits, Sighting};
+use crate::lineages::Lineages;
 use crate::proc::{
     Position, ProcRoot, Process, Seen, WATCHING_MAX, Wanted, find_sockets, nearest_ceiling, scan,
 };
@@ -30,6 +33,7 @@ struct UnderWay {
     key: ProcessKey,
     position: Position,
     seen: usize,
+    sightings: Vec<Sighting>,
     sockets: Vec<Wanted>,
     /// Descriptors of inotify and epoll; bounded.
     watching: Vec<(Kind, i32)>,
@@ -43,7 +47,8 @@ impl Scanner {
         watched: &mut [Watched],
         fds_max: usize,
         moment: Moment,
-        permits: &mut SeriesPermits,
+        permits: &mut Permits,
+        lineages: &mut Lineages,
     ) {
         let mut left = fds_max.saturating_sub(self.debt);
         self.debt = self.debt.saturating_sub(fds_max);
@@ -58,7 +63,7 @@ impl Scanner {
                 Ok((used, true)) => {
                     left = left.saturating_sub(used);
                     let is_cut = run.seen >= FDS_MAX;
-                    let cost = run.finish(root, process, is_cut, moment, permits);
+                    let cost = run.finish(root, process, is_cut, moment, permits, lineages);
                     self.debt += cost.saturating_sub(left);
                     left = left.saturating_sub(cost);
                 }
@@ -90,6 +95,7 @@ impl Scanner {
             key: process.key,
             position: Position::default(),
             seen: 0,
+            sightings: Vec::new(),
             sockets: Vec::new(),
             watching: Vec::new(),
         };
@@ -115,25 +121,31 @@ impl UnderWay {
         };
         let before = self.seen;
         let fds_max = fds_max.min(FDS_MAX - self.seen);
-        let Self { seen, sockets, watching, .. } = self;
+        let Self { seen, sightings, sockets, watching, .. } = self;
         let tables = watched.tables().clone();
         let groups = &mut watched.groups;
         let next = scan(process, &tables, self.position, fds_max, |found: Seen<'_>| {
             *seen += 1;
+            let target = match found.kind {
+                Kind::DeletedFile | Kind::TmpFile => without_deleted(found.target),
+                _ => found.target,
+            };
+            let (fd, is_first_table) = (found.fd, found.is_first_table);
+            let mut sighting = Sighting::new(fd, is_first_table, target, found.kind == Kind::File);
             match found.inode {
                 Some(inode) => {
-                    let is_first_table = found.is_first_table;
-                    sockets.push(Wanted { inode, fd: found.fd, is_first_table, tag: 0 });
+                    let tag = u32::try_from(sightings.len()).expect("they are fewer than FDS_MAX");
+                    sockets.push(Wanted { inode, fd, is_first_table, tag });
                 }
                 None => {
-                    let is_watching =
-                        found.is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
+                    let is_watching = is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
                     if is_watching && watching.len() < WATCHING_MAX {
-                        watching.push((found.kind, found.fd));
+                        watching.push((found.kind, fd));
                     }
-                    groups.add(found.kind, found.target, None);
+                    sighting.group = groups.add(found.kind, found.target, None);
                 }
             }
+            sightings.push(sighting);
         })?;
         let is_complete = next.is_none() || self.seen >= FDS_MAX;
         self.position = next.unwrap_or_default();
@@ -147,7 +159,8 @@ impl UnderWay {
         watched: &mut Watched,
         is_cut: bool,
         moment: Moment,
-        permits: &mut SeriesPermits,
+        permits: &mut Permits,
+        lineages: &mut Lineages,
     ) -> usize {
         let opened;
         let process = match &watched.handle {
@@ -162,12 +175,14 @@ impl UnderWay {
             groups.discard_scan();
             return 0;
         };
-        let searched = find_sockets(process, &mut self.sockets, TABLES_BYTES_MAX, |_, socket| {
-            groups.add(Kind::Socket, b"", socket.as_ref());
+        let sightings = &mut self.sightings;
+        let searched = find_sockets(process, &mut self.sockets, TABLES_BYTES_MAX, |wanted, socket| {
+            sightings[wanted.tag as usize].group = groups.add(Kind::Socket, b"", socket.as_ref());
         });
         let ceilings = nearest_ceiling(root, process, &self.watching, watched.scanned(), watched.limit());
         watched.set_watching(std::mem::take(&mut self.watching), ceilings);
-        watched.finish_scan(is_cut || searched.is_cut, moment, permits);
+        let sightings = (!is_cut).then_some(&mut sightings[..]);
+        watched.finish_scan(is_cut || searched.is_cut, sightings, moment, permits, lineages);
         usize::try_from(searched.bytes / TABLE_BYTES_PER_FD).unwrap_or(usize::MAX)
     }
 }

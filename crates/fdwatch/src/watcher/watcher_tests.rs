@@ -4,14 +4,16 @@ use super::*;
 use crate::proc::fixture::{FakeProcess, Fixture};
 use crate::{Kind, ProcessReport, Verdict};
 
-fn config(fixture: &Fixture, targets: &[&str]) -> WatchConfig {
+pub(super) const PIPES: [&[u8]; 100] = [b"pipe:[1]"; 100];
+
+pub(super) fn config(fixture: &Fixture, targets: &[&str]) -> WatchConfig {
     let targets = targets.iter().map(|target| Target::new(target.as_ref())).collect();
     let root = fixture.path().to_owned();
     WatchConfig { root, warm_up: Duration::from_secs(2), ..WatchConfig::new(targets) }
 }
 
 /// Ticks at the whole seconds from `from` on.
-fn tick(watcher: &mut Watcher, from: u64, ticks: u64) -> Tick {
+pub(super) fn tick(watcher: &mut Watcher, from: u64, ticks: u64) -> Tick {
     let mut last = Tick::default();
     for second in from..from + ticks {
         last = watcher.tick(Duration::from_secs(second)).unwrap();
@@ -19,7 +21,7 @@ fn tick(watcher: &mut Watcher, from: u64, ticks: u64) -> Tick {
     last
 }
 
-fn report_of(watcher: &Watcher, pid: u32) -> ProcessReport {
+pub(super) fn report_of(watcher: &Watcher, pid: u32) -> ProcessReport {
     let report = watcher.report();
     report.processes.into_iter().find(|process| process.key.pid == pid).unwrap()
 }
@@ -102,7 +104,7 @@ fn a_scan_takes_as_many_ticks_as_it_needs() {
     for pid in [100, 200] {
         fixture.put(&FakeProcess { pid, targets: &targets, ..Default::default() });
     }
-    let config = WatchConfig { scan_fds_max: 4, ..config(&fixture, &["100", "200"]) };
+    let config = WatchConfig { scan_fds_max: 4, first_scan_fds_max: 4, ..config(&fixture, &["100", "200"]) };
     let mut watcher = Watcher::new(config).unwrap();
     let scanned = |watcher: &Watcher| {
         [100, 200].map(|pid| report_of(watcher, pid).kinds.first().map(|kind| kind.count))
@@ -237,7 +239,7 @@ fn children_that_are_left_over_are_a_leak() {
 fn series_of_groups_are_bounded_and_given_back() {
     let fixture = Fixture::new();
     let mut watcher = Watcher::new(config(&fixture, &["fake"])).unwrap();
-    watcher.permits.left = 3;
+    watcher.permits.series = 3;
     for pid in [1, 2] {
         fixture.put(&FakeProcess { pid, ..Default::default() });
     }
@@ -247,9 +249,9 @@ fn series_of_groups_are_bounded_and_given_back() {
         }
         tick(&mut watcher, second as u64, 1);
     }
-    assert_eq!(watcher.permits.left, 0);
+    assert_eq!(watcher.permits.series, 0);
     fixture.remove(1);
     fixture.remove(2);
     tick(&mut watcher, 4, 1);
-    assert_eq!(watcher.permits.left, 3);
+    assert_eq!(watcher.permits.series, 3);
 }

@@ -1,5 +1,10 @@
 //! Chance by seed, and the servers made from it.
 
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+pub(crate) mod descriptors;
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+pub(crate) mod scenarios;
+
 /// SplitMix64 (Steele, Lea and Flood 2014): tiny, and good enough for simulations.
 pub(crate) struct Seed(u64);
 

@@ -16,7 +16,7 @@ pub(super) fn write(out: &mut dyn Write, process: &ProcessReport, report: &Repor
     writeln!(
         out,
         "<div class=\"wide\"><table>\n<thead><tr><th>what</th><th>kind</th><th class=\"n\">open</th><th class=\"n\">growth</th>\
-         <th class=\"n\">rate</th><th class=\"n\">last grew</th></tr></thead>\n<tbody>"
+         <th class=\"n\">rate</th><th class=\"n\">opened, closed</th><th class=\"n\">last grew</th></tr></thead>\n<tbody>"
     )?;
     for group in process.groups.iter().take(GROUPS_MAX) {
         write_group(out, group, report)?;
@@ -38,13 +38,17 @@ fn write_group(out: &mut dyn Write, group: &GroupReport, report: &Report) -> io:
         out,
         "<tr{row}><td><code>{}</code></td><td><svg class=\"fdw key\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"{}\" \
          width=\"10\" height=\"10\" rx=\"2.5\"/></svg>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td></tr>",
+         <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
         of_bytes(&group.pattern),
         kind_class(group.kind),
         group.kind.name(),
         count(group.count.into()),
         signed(group.growth),
         rate(group.trend.per_second),
+        group.evidence.map_or_else(
+            || "–".to_owned(),
+            |moved| format!("{}, {}", count(moved.opened), count(moved.closed))
+        ),
         if group.growth > 0 { ago(group.grew_at_ms, report.elapsed) } else { "–".to_owned() }
     )
 }

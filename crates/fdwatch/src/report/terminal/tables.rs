@@ -3,7 +3,7 @@
 use super::row::{Align, Row, Style, width};
 use super::{Screen, printable, sparkline, style};
 use crate::report::phrase::{ago, count, process_name, rate, short_verdict, signed};
-use crate::{GroupReport, ProcessReport, Report};
+use crate::{GroupReport, ProcessReport, Report, Verdict};
 
 /// With fewer lines there are no heads and no processes: the lines above name the worst, what it has open is news.
 const LINES_MIN: usize = 5;
@@ -102,14 +102,14 @@ impl ProcessColumns {
 
     fn row(&self, process: &ProcessReport, name: &str, screen: Screen) -> Row {
         let unknown = || "?".to_owned();
-        let is_counted = process.count.is_some();
+        let is_counted = process.count.is_some() && process.verdict != Verdict::Warming;
         let cells = [
             name.to_owned(),
             process.key.pid.to_string(),
-            process.count.map_or_else(unknown, count),
+            process.count.filter(|_| process.is_alive()).map_or_else(unknown, count),
             process.limit.map_or_else(unknown, count),
             if is_counted { rate(process.trend.per_second) } else { unknown() },
-            short_verdict(process.verdict),
+            short_verdict(process),
         ];
         let sparkline = sparkline::of(&process.series, self.sparkline, screen.is_ascii);
         let mut row = Row::new(screen);
@@ -145,17 +145,17 @@ fn groups(worst: &ProcessReport, report: &Report, columns: usize, left: usize, s
     let mut lines = vec![layout.row(title, head, Style::Dim, screen)];
     lines.extend(shown.iter().zip(patterns).map(|(group, pattern)| {
         let style = if group.trend.is_leak { Style::Bad } else { Style::Plain };
-        layout.row(pattern, group_cells(group, report), style, screen)
+        layout.row(pattern, group_cells(group, worst, report), style, screen)
     }));
     lines
 }
 
-fn group_cells(group: &GroupReport, report: &Report) -> [String; 5] {
+fn group_cells(group: &GroupReport, of: &ProcessReport, report: &Report) -> [String; 5] {
     [
         group.kind.name().to_owned(),
         count(group.count.into()),
         signed(group.growth),
-        rate(group.trend.per_second),
+        if of.verdict == Verdict::Warming { "?".to_owned() } else { rate(group.trend.per_second) },
         if group.growth > 0 { ago(group.grew_at_ms, report.elapsed) } else { String::new() },
     ]
 }
