@@ -1,7 +1,7 @@
 //! Lanes: the ingests of the store, lent to one upload at a time, for a turn.
 //!
-//! An ingest is expensive to begin (a session in the records, a thread) and cheap to use again, so it is kept for a while.
-//! Not for long: its session's epoch holds a collect up.
+//! An ingest is expensive to begin (a session in the records, a thread) and cheap to use again, so
+//! it is kept for a while. Not for long: its session's epoch holds a collect up.
 
 use std::time::{Duration, Instant};
 
@@ -97,7 +97,8 @@ impl Lanes {
         };
         drop(old);
         self.end_given_up();
-        // Kept alive until here, outside the lock: the last user of a session ends it, which blocks.
+        // Kept alive until here, outside the lock: the last user of a session ends it, which
+        // blocks.
         let sessions: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.retain(|session| session.strong_count() > 0);
@@ -129,7 +130,8 @@ impl Lanes {
         drop(given_up);
     }
 
-    /// Whether a lane is not to be used again: it is old, or its ingest has failed for good and every upload in it would.
+    /// Whether a lane is not to be used again: it is old, or its ingest has failed for good and
+    /// every upload in it would.
     fn is_spent(&self, kept: &Kept) -> bool {
         kept.begun.elapsed() > self.age_max || !kept.ingest.is_usable()
     }

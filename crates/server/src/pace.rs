@@ -1,7 +1,8 @@
 //! How fast a client sends its body, and what follows from it.
 //!
-//! An upload that comes slowly holds its connection and nothing else, so it may take its time. It may be asked to leave when
-//! somebody else wants its connection; and one that is silent for too long is ended.
+//! An upload that comes slowly holds its connection and nothing else, so it may take its time. It
+//! may be asked to leave when somebody else wants its connection; and one that is silent for too
+//! long is ended.
 
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ pub(crate) struct Pace<'a> {
     window: (Instant, u64),
     window_len: Duration,
     window_bytes_min: u64,
-    /// Among those who may be asked to leave: before its first bytes have come, or when few have come in a window.
+    /// Among those who may be asked to leave: before its first bytes have come, or when few have
+    /// come in a window.
     begun: Option<Listed>,
     slow: Option<Listed>,
 }

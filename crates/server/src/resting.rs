@@ -1,7 +1,7 @@
 //! What an upload is between two turns: no lane, no buffer, no thread.
 //!
-//! What its client sends meanwhile goes to the spool, and from there to the store at the speed of the machine when its turn has
-//! come.
+//! What its client sends meanwhile goes to the spool, and from there to the store at the speed of
+//! the machine when its turn has come.
 
 use bytes::Bytes;
 use drystone_edge::spool::{Slot, Spool};
@@ -38,7 +38,8 @@ impl Resting {
 
     /// Whether a piece of this length can be spooled, and is not better given to the store first.
     pub(crate) fn has_room(&self, spool: &Spool, len: usize) -> bool {
-        // A long tail is written again after the next turn: more must come with it to be worth that.
+        // A long tail is written again after the next turn: more must come with it to be worth
+        // that.
         let burst = BURST_BYTES.max(self.tail);
         self.spooled - self.tail < burst && self.spooled + len as u64 <= spool.slot_bytes()
     }

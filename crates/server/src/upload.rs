@@ -1,13 +1,16 @@
 //! A body on its way from a socket into the store.
 //!
-//! An upload holds a lane for a *turn*: while its client's bytes go to the store as fast as the machine takes them. The asynchronous
-//! side waits for the client; a thread feeds the lane. Between them is a short channel: when it is full the socket is not read.
+//! An upload holds a lane for a *turn*: while its client's bytes go to the store as fast as the
+//! machine takes them. The asynchronous side waits for the client; a thread feeds the lane. Between
+//! them is a short channel: when it is full the socket is not read.
 //!
-//! When others wait for a lane, an upload whose client pauses, or which has had its share, is *parked*: it gives its lane back, and
-//! what its client sends from then on goes to the spool, until there is enough of it for another turn. So a lane is never held at a
-//! client's pace, and as many uploads go on at a time as there are connections, however slow each is.
+//! When others wait for a lane, an upload whose client pauses, or which has had its share, is
+//! *parked*: it gives its lane back, and what its client sends from then on goes to the spool,
+//! until there is enough of it for another turn. So a lane is never held at a client's pace, and as
+//! many uploads go on at a time as there are connections, however slow each is.
 //!
-//! What the client sends first is kept with the connection. A body that is whole by then comes up before those that are not.
+//! What the client sends first is kept with the connection. A body that is whole by then comes up
+//! before those that are not.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -36,7 +39,8 @@ const SMALL_BYTES: u64 = 64 << 10;
 const CHANNEL_MESSAGES: usize = 3;
 /// A client that sends nothing for so long pauses.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What an upload may give to the store in one turn when others wait: so many bytes, or for so long.
+/// What an upload may give to the store in one turn when others wait: so many bytes, or for so
+/// long.
 const TURN_BYTES: u64 = 16 << 20;
 const TURN: Duration = Duration::from_millis(150);
 
@@ -52,7 +56,8 @@ pub(crate) struct Upload {
     /// Its length, if it was announced.
     pub(crate) len: Option<u64>,
     pub(crate) algorithms: Vec<Algorithm>,
-    /// Says where it goes when its checksums and its length are known: they are part of an object's description.
+    /// Says where it goes when its checksums and its length are known: they are part of an object's
+    /// description.
     pub(crate) target: Aim,
 }
 
@@ -77,7 +82,8 @@ enum Fed {
 }
 
 impl Engine {
-    /// Stores `body`. `expected` is asked for the promised checksums when the body has ended, because they may come behind it.
+    /// Stores `body`. `expected` is asked for the promised checksums when the body has ended,
+    /// because they may come behind it.
     ///
     /// Dropping the future gives the upload up: nothing of it becomes visible.
     pub(crate) async fn upload(
@@ -158,9 +164,11 @@ struct Receiving<'a, B, E> {
     end: End<E>,
     /// What was promised of the body, once it has ended.
     ended: Option<Expected>,
-    /// What has come and was not passed on: the first bytes and the piece after them, or a piece that did not fit into the spool.
+    /// What has come and was not passed on: the first bytes and the piece after them, or a piece
+    /// that did not fit into the spool.
     here: Vec<Bytes>,
-    /// Whether the client was slower than the store, so that its next turn is worth it only with a good deal of its bytes.
+    /// Whether the client was slower than the store, so that its next turn is worth it only with a
+    /// good deal of its bytes.
     is_slow: bool,
 }
 
@@ -189,7 +197,8 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
         Ok(())
     }
 
-    /// Waits for a lane. Until there is one, what the client sends goes to the spool; while it is waited for, nothing is read.
+    /// Waits for a lane. Until there is one, what the client sends goes to the spool; while it is
+    /// waited for, nothing is read.
     async fn turn(&mut self, mut resting: Resting) -> Result<(Resting, Place), Fault> {
         let place = match self.engine.lanes.try_enter() {
             Some(place) => place,
@@ -206,7 +215,8 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
         Ok((resting, place))
     }
 
-    /// Moves to the spool what is here, and what comes, until there is enough of it or the body has ended.
+    /// Moves to the spool what is here, and what comes, until there is enough of it or the body has
+    /// ended.
     async fn spool(&mut self, mut resting: Resting) -> Result<Resting, Fault> {
         let spool = &self.engine.spool;
         loop {
@@ -265,7 +275,8 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
                 Next::Pause => self.is_slow = true,
             }
         }
-        // It is not asked to leave when it has sent everything; and when it has been asked, nothing of it stays.
+        // It is not asked to leave when it has sent everything; and when it has been asked, nothing
+        // of it stays.
         if let Some(expected) = self.ended.take().filter(|_| is_fed) {
             self.pace.not_slow()?;
             self.engine.still_writes(&self.end.writer).await?;
@@ -344,7 +355,8 @@ fn feed(
     Ok(Fed::Stored(Uploaded { stored, digested }))
 }
 
-/// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited for: others may have both.
+/// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited
+/// for: others may have both.
 fn give_back(mut lane: Lane) -> Result<(), Fault> {
     Ok(lane.ingest().rest()?)
 }

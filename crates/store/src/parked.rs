@@ -6,8 +6,8 @@ use crate::store::Inner;
 use crate::upload::Upload;
 use crate::{StoreError, UploadSession};
 
-/// An upload that was [parked](crate::Writing::park). Dropped, it is cancelled: nothing of it becomes visible, and what it left in
-/// the records is taken back, for which the drop may block.
+/// An upload that was [parked](crate::Writing::park). Dropped, it is cancelled: nothing of it
+/// becomes visible, and what it left in the records is taken back, for which the drop may block.
 pub struct Parked {
     inner: PlainArc<Inner>,
     /// `None` once it goes on.

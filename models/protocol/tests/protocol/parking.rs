@@ -150,7 +150,8 @@ fn a_parked_upload_whose_session_has_expired_is_refused() {
     });
 }
 
-/// Of an upload that fails while it is parked, or while it is being parked, nothing is visible; the next one is none the worse.
+/// Of an upload that fails while it is parked, or while it is being parked, nothing is visible; the
+/// next one is none the worse.
 #[test]
 fn an_upload_that_fails_is_not_parked_for_good() {
     check(SCOPE, || {
