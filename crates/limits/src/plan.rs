@@ -179,7 +179,11 @@ impl Plan {
             transfers: small(serving.transfers),
             tls: serving.tls,
             reads: if serving.is_none() { 0 } else { small(reads(memory.buffers, serving)) },
-            spool_slot_bytes: if serving.is_none() { 0 } else { DOCUMENT_BYTES.max(2 * memory.buffer_bytes()) },
+            spool_slot_bytes: if serving.is_none() {
+                0
+            } else {
+                DOCUMENT_BYTES.max(2 * memory.buffer_bytes())
+            },
             documents: if serving.is_none() { 0 } else { small(DOCUMENTS) },
             blocking_threads: small(serving.blocking_threads()),
             threads: small(spend::total(&spends, Resource::Threads)),

@@ -73,7 +73,7 @@ fn parked(server: &Running, number: u64) -> TcpStream {
     wait_for(server, "uploads", 1);
     put_small(server);
     wait_for(server, "uploads", 0);
-    assert_eq!(now(server, "spooled"), 1, "an upload was parked without its unfinished chunk");
+    assert_eq!(now(server, "spool"), 1, "an upload was parked without its unfinished chunk");
     socket
 }
 
@@ -94,7 +94,7 @@ fn many_more_uploads_than_lanes_stop_half_way_and_end() {
         finish(&server, number as u64, socket, HALF + number);
     }
     assert_quiet(&server);
-    wait_for(&server, "spooled", 0);
+    wait_for(&server, "spool", 0);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn an_upload_that_pauses_gives_its_lane_to_another() {
     let slow = parked(&server, 1);
     finish(&server, 1, slow, HALF);
     assert_quiet(&server);
-    wait_for(&server, "spooled", 0);
+    wait_for(&server, "spool", 0);
 }
 
 /// The checksum is of all bytes, those that went by the spool and those that did not, in their order.
@@ -148,14 +148,14 @@ fn an_upload_for_which_the_spool_has_no_room_is_refused_and_leaves_nothing() {
     assert_eq!(Answer::read(&mut slow).status, 507);
     assert_eq!(server.request("GET", &path(1), &[], b"").status, 404);
     assert_quiet(&server);
-    assert_eq!(now(&server, "spooled"), 0);
+    assert_eq!(now(&server, "spool"), 0);
 }
 
 #[test]
 fn a_client_that_goes_away_while_its_upload_is_parked_leaves_nothing() {
     let server = Running::start(one_lane());
     drop(parked(&server, 1));
-    wait_for(&server, "spooled", 0);
+    wait_for(&server, "spool", 0);
     assert_eq!(server.request("GET", &path(1), &[], b"").status, 404);
     put_small(&server);
     assert_quiet(&server);
@@ -167,6 +167,6 @@ fn an_upload_that_is_alone_keeps_its_lane() {
     let server = Running::start(one_lane());
     let slow = begun(&server, 1, HALF);
     wait_for(&server, "uploads", 1);
-    assert_eq!(now(&server, "spooled"), 0);
+    assert_eq!(now(&server, "spool"), 0);
     finish(&server, 1, slow, HALF);
 }

@@ -15,6 +15,8 @@ const BEHIND_THE_FACADE: [&str; 3] = ["pool", "store", "chunker"];
 /// Crates that start no thread at all.
 const WITHOUT_THREADS: [&str; 2] = ["chunker", "limits"];
 const FACADE: &str = "sync";
+/// The crate that exchanges tokio for shuttle's, as the facade does with what is below it.
+const ASYNC_FACADE: &str = "edge";
 
 pub(super) struct RustFile<'a> {
     /// Relative to the workspace root.
@@ -56,7 +58,7 @@ impl<'a> RustFile<'a> {
             self.unbounded_channels(&mut found);
         }
         if krate.is_some_and(|name| name != FACADE) {
-            self.checkers_outside_the_facade(&mut found);
+            self.checkers_outside_the_facade(krate, &mut found);
         }
         if krate.is_some_and(|name| WITHOUT_THREADS.contains(&name)) && self.is_production(is_test) {
             self.threads(&mut found);
@@ -177,12 +179,13 @@ impl<'a> RustFile<'a> {
         false
     }
 
-    fn checkers_outside_the_facade(&self, found: &mut Found) {
+    fn checkers_outside_the_facade(&self, krate: Option<&str>, found: &mut Found) {
         for token in self.tokens() {
             match token.text {
                 "loom" | "shuttle" => {
                     found.push((token.line, format!("only crates/{FACADE} names {}", token.text)));
                 }
+                "model_shuttle" if krate == Some(ASYNC_FACADE) => {}
                 "model_loom" | "model_shuttle" => found.push((
                     token.line,
                     format!("cfg({}) belongs into crates/{FACADE} and models only", token.text),
