@@ -16,6 +16,7 @@ mod deadlines;
 mod digest;
 mod download;
 mod engine;
+mod entity_tags;
 mod fault;
 mod files;
 #[cfg(test)]
