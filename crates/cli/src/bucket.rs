@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use drystone_store::{BucketName, BucketRow, Store, StoreError};
+use drystone_store::{BucketName, BucketRow, NewBucket, Store, StoreError};
 use serde::Serialize;
 
 use crate::args::{BucketCommand, BucketSetArgs};
@@ -35,12 +35,9 @@ pub(crate) fn run(settings: &Settings, command: &BucketCommand, output: &Output)
 }
 
 fn create(store: &Store, name: &BucketName, public: bool, output: &Output) -> Outcome {
-    if !store.create_bucket(name)? {
+    let new = NewBucket { public, ..NewBucket::named(name.clone()) };
+    if !store.make_bucket(&new)? {
         anyhow::bail!("there is a bucket `{name}` already; `drystone bucket set {name}` changes it");
-    }
-    // A new bucket is private: until the second call its objects are refused, not shown.
-    if public {
-        store.set_bucket_public(name, true)?;
     }
     say(output, name, Some(public), "made")
 }

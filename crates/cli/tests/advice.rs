@@ -2,10 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use support::{Ran, Sandbox, args};
 
@@ -130,41 +127,4 @@ fn a_variable_that_is_empty_counts_as_unset() {
     }
     let wrong = Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_MEMORY", "lots"));
     assert_eq!(wrong.code, Some(2));
-}
-
-/// The command of every `drystone …` that stands in quotes of code, in a message or a comment.
-fn commands_in(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            commands_in(&entry.path(), found);
-        } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(entry.path()).unwrap();
-            let quoted = text.split("`drystone ").skip(1).filter_map(|rest| rest.split('`').next());
-            let command = |line: &str| {
-                let words: Vec<&str> = line.split(' ').collect();
-                let at = if words[0] == "--store" { 2 } else { 0 };
-                words
-                    .get(at)
-                    .filter(|word| word.starts_with(char::is_lowercase))
-                    .map(|word| (*word).to_owned())
-            };
-            found.extend(quoted.filter_map(command));
-        }
-    }
-}
-
-#[test]
-fn no_message_advises_a_command_that_does_not_exist() {
-    let mut found = BTreeSet::new();
-    // Cargo runs tests in the folder of their package.
-    for package in fs::read_dir("..").unwrap().map(|entry| entry.unwrap().path().join("src")) {
-        if package.is_dir() {
-            commands_in(&package, &mut found);
-        }
-    }
-    assert!(found.contains("key") && found.contains("init"), "{found:?}");
-    for command in found {
-        let ran = Ran::of(Command::new(env!("CARGO_BIN_EXE_drystone")).args([command.as_str(), "--help"]));
-        assert_eq!(ran.code, Some(0), "`drystone {command}` is advised and is no command");
-    }
 }

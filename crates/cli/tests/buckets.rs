@@ -43,7 +43,7 @@ fn what_a_bucket_cannot_be_or_do_is_said() {
     for command in [args!["bucket", "create", "B!"], args!["bucket", "rm", "B!"]] {
         sandbox.fails(2, command).says(&["is not a bucket name"]);
     }
-    sandbox.fails(2, args!["bucket", "set", "default"]).says(&["--public"]);
+    sandbox.fails(2, args!["bucket", "set", "default"]).says(&["--public", "--private"]);
     sandbox.fails(2, args!["bucket", "set", "default", "--public", "--private"]);
     let full = sandbox.fails(1, args!["bucket", "rm", "default"]);
     full.says(&[

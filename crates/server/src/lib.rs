@@ -18,6 +18,7 @@ mod digest;
 mod document;
 mod download;
 mod engine;
+mod entity_tags;
 mod fault;
 mod files;
 #[cfg(test)]

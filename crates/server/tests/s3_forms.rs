@@ -288,3 +288,46 @@ fn a_page_of_another_site_may_send_what_was_signed() {
     assert_eq!(answer.status, 204, "{}", answer.text());
     assert_eq!(keys(&server), ["in/wall.txt"]);
 }
+
+#[test]
+fn what_a_form_does_not_read_is_refused() {
+    let server = Running::start(config());
+    let body = Form::new().body();
+    let post = |path: &str, headers: &[(&str, &str)]| {
+        server.request_as(None, "POST", path, &[&[FORM], headers].concat(), &body)
+    };
+    for (name, value, status) in [
+        ("Content-MD5", "AAAAAAAAAAAAAAAAAAAAAA==", 400),
+        ("x-amz-content-sha256", "00", 400),
+        ("x-amz-checksum-crc32", "AAAAAA==", 501),
+        ("x-amz-meta-a", "b", 501),
+        ("x-amz-acl", "public-read", 501),
+        ("x-amz-tagging", "a=b", 501),
+        ("If-None-Match", "*", 501),
+    ] {
+        let answer = post("/files", &[(name, value)]);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+        assert!(answer.text().to_lowercase().contains(&name.to_lowercase()), "{}", answer.text());
+    }
+    for query in ["x-amz-acl=public-read", "x-amz-meta-a=b", "x-amz-checksum-crc32=AAAAAQ%3D%3D"] {
+        let answer = post(&format!("/files?{query}"), &[]);
+        assert_eq!(answer.status, 501, "{query}: {}", answer.text());
+    }
+    assert_eq!(keys(&server), [""; 0]);
+    // What every request may have.
+    let usual = [("x-amz-date", "x"), ("x-amz-user-agent", "a"), ("Cache-Control", "no-cache")];
+    assert_eq!(post("/files", &usual).status, 204);
+}
+
+#[test]
+fn a_condition_among_the_fields_is_refused() {
+    let server = Running::start(config());
+    assert_eq!(Form::new().post(&server).status, 204);
+    for (name, value) in [("If-None-Match", "*"), ("If-Match", "\"x\"")] {
+        let conditions = format!(r#"{CONDITIONS}, ["starts-with", "${name}", ""]"#);
+        let form = Form::signed(ACCESS, "2999-01-01T00:00:00Z", &conditions).with_file(b"other");
+        form.with(name, value).check(&server, 501, "NotImplemented");
+    }
+    let got = server.request("GET", "/_/files/files/in/wall.txt", &[], b"");
+    assert_eq!(got.body, b"stone");
+}

@@ -1,6 +1,6 @@
 //! Flags of `bucket`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum BucketCommand {
@@ -24,13 +24,14 @@ pub(crate) enum BucketCommand {
 }
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("access").required(true))]
 pub(crate) struct BucketSetArgs {
     /// Its name
     pub(crate) name: String,
     /// Objects may be read by their names without a key; a list of them still needs one
-    #[arg(long, required_unless_present = "private", conflicts_with = "private")]
+    #[arg(long, group = "access")]
     pub(crate) public: bool,
     /// Only keys with a right to it may read its objects
-    #[arg(long)]
+    #[arg(long, group = "access")]
     pub(crate) private: bool,
 }

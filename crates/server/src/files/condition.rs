@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName};
 use super::Error;
 use super::headers::modified;
 use super::understood::{bad, single};
+use crate::entity_tags::{Comparison, EntityTags, Quotes};
 use crate::meta::etag;
 
 /// What the conditions of a read come to.
@@ -22,8 +23,8 @@ pub(super) enum Verdict {
 /// The conditions of a request.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    matches: Option<Tags>,
-    none_matches: Option<Tags>,
+    matches: Option<EntityTags>,
+    none_matches: Option<EntityTags>,
     modified_since: Option<Date>,
     unmodified_since: Option<Date>,
     range: Option<Validator>,
@@ -35,7 +36,7 @@ type Date = Option<SystemTime>;
 /// What an `If-Range` names.
 #[derive(Debug)]
 enum Validator {
-    Tag(Tags),
+    Tag(EntityTags),
     Date(Date),
 }
 
@@ -53,17 +54,21 @@ impl Conditions {
         let date = |name: HeaderName| -> Result<Option<Date>, Error> {
             Ok(single(headers, &name)?.map(|text| httpdate::parse_http_date(text).ok()))
         };
+        let tags = |name: HeaderName| {
+            let tags = EntityTags::of(headers, name.as_str(), Quotes::Needed);
+            tags.map_err(|_| unreadable(&name))
+        };
         let range = match single(headers, &IF_RANGE)? {
             None => None,
             Some(tag) if tag.starts_with(['"', 'W']) && tag.ends_with('"') => {
-                let tags = Tags::parse(tag).filter(|tags| tags.iter().count() == 1);
-                Some(Validator::Tag(tags.ok_or_else(|| unreadable(&IF_RANGE))?))
+                let tag = EntityTags::parse_one(tag, Quotes::Needed);
+                Some(Validator::Tag(tag.ok_or_else(|| unreadable(&IF_RANGE))?))
             }
             Some(date) => Some(Validator::Date(httpdate::parse_http_date(date).ok())),
         };
         Ok(Self {
-            matches: Tags::of(headers, &IF_MATCH)?,
-            none_matches: Tags::of(headers, &IF_NONE_MATCH)?,
+            matches: tags(IF_MATCH)?,
+            none_matches: tags(IF_NONE_MATCH)?,
             modified_since: date(IF_MODIFIED_SINCE)?,
             unmodified_since: date(IF_UNMODIFIED_SINCE)?,
             range,
@@ -172,112 +177,4 @@ fn refuse(conditions: &[(bool, HeaderName)]) -> Result<(), Error> {
 
 fn unreadable(name: &HeaderName) -> Error {
     bad(format!("the condition {name} cannot be read"))
-}
-
-/// How tags are compared: a weak one is none where bytes must be equal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Comparison {
-    Strong,
-    Weak,
-}
-
-/// A list of entity tags, or `*`. It is well-formed.
-#[derive(Debug)]
-struct Tags(String);
-
-impl Tags {
-    /// Those of a header. Several lines are one list.
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Error> {
-        let mut list: Option<String> = None;
-        for line in headers.get_all(name) {
-            let line = line.to_str().map_err(|_| unreadable(name))?;
-            list = Some(list.map_or_else(|| line.to_owned(), |list| format!("{list},{line}")));
-        }
-        list.map(|list| Self::parse(&list).ok_or_else(|| unreadable(name))).transpose()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let tags = Self(text.trim().to_owned());
-        let mut count = 0;
-        let mut rest = tags.0.as_str();
-        while let Some((_, _, behind)) = next_tag(rest) {
-            (count, rest) = (count + 1, behind);
-        }
-        // What is left is nothing but separators, or not to be understood.
-        let is_list = count > 0 && rest.bytes().all(|byte| matches!(byte, b',' | b' ' | b'\t'));
-        (tags.0 == "*" || is_list).then_some(tags)
-    }
-
-    /// Each tag without its quotes, and whether it is weak.
-    fn iter(&self) -> impl Iterator<Item = (bool, &str)> {
-        let mut rest = self.0.as_str();
-        std::iter::from_fn(move || {
-            let (is_weak, tag, behind) = next_tag(rest)?;
-            rest = behind;
-            Some((is_weak, tag))
-        })
-    }
-
-    fn name(&self, etag: &str, comparison: Comparison) -> bool {
-        let counts = |is_weak: bool| !is_weak || comparison == Comparison::Weak;
-        self.0 == "*" || self.iter().any(|(is_weak, tag)| counts(is_weak) && tag == etag)
-    }
-}
-
-/// The first tag of a list, whether it is weak, and what comes behind it. A comma between quotes is
-/// part of a tag.
-fn next_tag(list: &str) -> Option<(bool, &str, &str)> {
-    let list = list.trim_start_matches([',', ' ', '\t']);
-    let (is_weak, tag) = list.strip_prefix("W/").map_or((false, list), |tag| (true, tag));
-    let (tag, behind) = tag.strip_prefix('"')?.split_once('"')?;
-    let is_visible = tag.bytes().all(|byte| byte.is_ascii_graphic());
-    let behind = behind.trim_start_matches([' ', '\t']);
-    (is_visible && (behind.is_empty() || behind.starts_with(','))).then_some((is_weak, tag, behind))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(list: &str, expected: Option<&[(bool, &str)]>) {
-        let found = Tags::parse(list);
-        let found = found.as_ref().map(|tags| tags.iter().collect::<Vec<_>>());
-        assert_eq!(found.as_deref(), expected, "{list}");
-    }
-
-    #[test]
-    fn lists_of_tags_are_read_strictly() {
-        check("\"a\"", Some(&[(false, "a")]));
-        check(" \"a\" ,\tW/\"b\",\"\"", Some(&[(false, "a"), (true, "b"), (false, "")]));
-        check("\"a,b\", \"c\\\"", Some(&[(false, "a,b"), (false, "c\\")]));
-        check(",, \"a\",,", Some(&[(false, "a")]));
-        check("*", Some(&[]));
-        for bad in [
-            "",
-            ",",
-            "a",
-            "\"a",
-            "a\"",
-            "\"a\"b",
-            "\"a\" \"b\"",
-            "w/\"a\"",
-            "W/a",
-            "W /\"a\"",
-            "\"a b\"",
-            "*,\"a\"",
-            "\"a\",*",
-            "\"a\",b",
-        ] {
-            check(bad, None);
-        }
-    }
-
-    #[test]
-    fn a_weak_tag_names_no_bytes() {
-        let names = |list: &str, comparison| Tags::parse(list).unwrap().name("a", comparison);
-        assert!(names("\"b\", \"a\"", Comparison::Strong) && names("*", Comparison::Strong));
-        assert!(!names("W/\"a\"", Comparison::Strong) && names("W/\"a\"", Comparison::Weak));
-        assert!(!names("\"b,a\"", Comparison::Weak) && !names("\"A\"", Comparison::Weak));
-    }
 }

@@ -8,6 +8,7 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::describe::{etag, modified};
 use super::errors::{error, invalid, precondition_failed, with_headers};
+use crate::entity_tags::{Comparison, EntityTags, Quotes};
 use crate::meta;
 
 /// Conditions of a read.
@@ -19,30 +20,61 @@ pub(super) struct Read<'a> {
     pub(super) unmodified_since: Option<&'a Timestamp>,
 }
 
-/// The entity tags of a condition, or `*`. They are read from the header itself: the protocol crate takes a list for one long tag.
-pub(super) struct Tags(String);
+/// Headers that name tags.
+const WITH_TAGS: [&str; 4] =
+    ["if-match", "if-none-match", "x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"];
+/// Those with a date that guard a write. A read's dates are for s3s, which refuses what is none.
+const WITH_DATES: [&str; 3] = [
+    "x-amz-copy-source-if-modified-since",
+    "x-amz-copy-source-if-unmodified-since",
+    "x-amz-if-match-last-modified-time",
+];
+
+/// Refuses a condition that cannot be read, before anything is done.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), S3Error> {
+    for name in WITH_TAGS {
+        Tags::of(headers, name)?;
+    }
+    let check = |name: &str, can_be: fn(&str) -> bool| match headers.get(name).map(HeaderValue::to_str) {
+        None => Ok(()),
+        Some(Ok(text)) if can_be(text) => Ok(()),
+        Some(_) => Err(unreadable(name)),
+    };
+    for name in WITH_DATES {
+        check(name, |text| date(text).is_some())?;
+    }
+    check(IF_RANGE.as_str(), |text| Validator::of(text).is_some())
+}
+
+fn unreadable(name: &str) -> S3Error {
+    invalid(format!("the condition {name} cannot be read: nothing was done"))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(TimestampFormat::HttpDate, text).ok()
+}
+
+/// The entity tags of a condition, or `*`. They are read from the header itself: the protocol crate
+/// takes a list for one long tag.
+pub(super) struct Tags(EntityTags);
 
 impl Tags {
     /// Those of a header, if it is there.
     pub(super) fn of(headers: &HeaderMap, name: impl AsRef<str>) -> Result<Option<Self>, S3Error> {
         let name = name.as_ref();
-        let Some(value) = headers.get(name) else { return Ok(None) };
-        let text = value.to_str().map_err(|_| invalid(format!("the header {name} cannot be read")))?;
-        Ok(Some(Self(text.trim().to_owned())))
+        let tags = EntityTags::of(headers, name, Quotes::Optional).map_err(|_| unreadable(name))?;
+        Ok(tags.map(Self))
     }
 
-    fn is_any(&self) -> bool {
-        self.0 == "*"
+    /// That of an element of a document.
+    pub(super) fn of_text(text: &str) -> Result<Self, S3Error> {
+        EntityTags::parse_one(text, Quotes::Optional).map(Self).ok_or_else(|| unreadable("ETag"))
     }
 
-    /// Whether one of them is this object's; `weak` lets a weak tag be. As in S3, quotes may be missing.
+    /// Whether one of them is this object's; `weak` lets a weak tag be.
     fn names(&self, object: &ObjectRow, weak: bool) -> bool {
-        let etag = meta::etag(object);
-        let is_it = |tag: &str| {
-            let tag = if weak { tag.strip_prefix("W/").unwrap_or(tag) } else { tag };
-            tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag) == etag
-        };
-        self.is_any() || self.0.split(',').any(|tag| is_it(tag.trim()))
+        let comparison = if weak { Comparison::Weak } else { Comparison::Strong };
+        self.0.name(&meta::etag(object), comparison)
     }
 }
 
@@ -148,11 +180,24 @@ fn not_modified(object: &ObjectRow) -> S3Error {
 /// Whether a range applies: with `If-Range`, only to what it names.
 pub(super) fn range_applies(headers: &HeaderMap, object: &ObjectRow) -> bool {
     let Some(value) = headers.get(IF_RANGE) else { return true };
-    let Ok(text) = value.to_str() else { return false };
-    if text.starts_with('"') {
-        return Tags(text.to_owned()).names(object, false);
+    match value.to_str().ok().and_then(Validator::of) {
+        Some(Validator::Tag(tags)) => tags.names(object, false),
+        Some(Validator::Date(date)) => date == modified(object),
+        None => false,
     }
-    Timestamp::parse(TimestampFormat::HttpDate, text).is_ok_and(|date| date == modified(object))
+}
+
+/// What an `If-Range` names.
+enum Validator {
+    Tag(Tags),
+    Date(Timestamp),
+}
+
+impl Validator {
+    fn of(text: &str) -> Option<Self> {
+        let tag = EntityTags::parse_one(text, Quotes::Optional).map(|tag| Self::Tag(Tags(tag)));
+        tag.or_else(|| date(text).map(Self::Date))
+    }
 }
 
 /// Conditions of a write, as the client gave them.
@@ -232,12 +277,6 @@ impl Delete {
     }
 }
 
-impl From<&s3s::dto::ETag> for Tags {
-    fn from(tag: &s3s::dto::ETag) -> Self {
-        Self(tag.value().to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use drystone_store::{ContentHash, Key, ManifestId, ObjectMeta};
@@ -276,11 +315,11 @@ mod tests {
             ("W/\"abc\"", false, false),
             ("W/\"x\", W/\"abc\"", true, true),
             ("\"x\", \"y\"", true, false),
-            ("\"x, *\"", false, false),
+            ("\"x,*\"", false, false),
             ("\"ab\"", false, false),
-            ("", false, false),
         ] {
-            assert_eq!(Tags(list.into()).names(&object(), weak), expected, "{list} {weak}");
+            let tags = Tags(EntityTags::parse(list, Quotes::Optional).unwrap());
+            assert_eq!(tags.names(&object(), weak), expected, "{list} {weak}");
         }
     }
 
@@ -319,7 +358,7 @@ mod tests {
             assert_eq!(found, expected.as_ref().map_err(|code| *code));
         }
         let delete = |tags: Option<&str>, size, modified_s: Option<u64>| Delete {
-            matches: tags.map(|tags| Tags(tags.into())),
+            matches: tags.map(|tags| Tags(EntityTags::parse(tags, Quotes::Optional).unwrap())),
             size,
             modified: modified_s
                 .map(|seconds| (std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).into()),

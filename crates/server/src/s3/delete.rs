@@ -3,8 +3,8 @@
 use drystone_store::{BucketName, Condition, DELETES_MAX, Key, Store, StoreError};
 use http::header::IF_MATCH;
 use s3s::dto::{
-    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
-    ObjectIdentifier,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag,
+    Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -98,11 +98,13 @@ type Plan = Option<(Key, Condition)>;
 
 fn plan(store: &Store, bucket: &BucketName, object: &ObjectIdentifier) -> Result<Plan, S3Error> {
     check_version(object.version_id.as_deref())?;
-    let wanted = Delete {
-        matches: object.e_tag.as_ref().map(Tags::from),
-        size: object.size,
-        modified: object.last_modified_time.clone(),
-    };
+    // As it stands in the document: only a strong tag names bytes.
+    let text = object.e_tag.as_ref().map(|tag| match tag {
+        ETag::Strong(tag) => format!("\"{tag}\""),
+        ETag::Weak(tag) => format!("W/\"{tag}\""),
+    });
+    let matches = text.map(|text| Tags::of_text(&text)).transpose()?;
+    let wanted = Delete { matches, size: object.size, modified: object.last_modified_time.clone() };
     let key = key_name(&object.key)?;
     Ok(condition(store, bucket, &key, &wanted)?.map(|condition| (key, condition)))
 }

@@ -10,15 +10,37 @@ pub(super) struct Element {
 
 #[derive(Debug)]
 pub(super) enum Inside {
-    Text,
+    Text(Reads),
     /// At most 32, so that those seen fit a mask. White space may stand between them.
     Elements(&'static [Element]),
     /// S3 has it, this server has not.
     Unsupported,
 }
 
+/// What a text must be, where s3s would read it more freely than it was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    Anything,
+    /// A number, in digits only.
+    Number,
+    /// One entity tag.
+    Tag,
+}
+
+const fn of_kind(name: &'static str, reads: Reads) -> Element {
+    Element { name, is_repeated: false, inside: Inside::Text(reads) }
+}
+
 const fn text(name: &'static str) -> Element {
-    Element { name, is_repeated: false, inside: Inside::Text }
+    of_kind(name, Reads::Anything)
+}
+
+const fn number(name: &'static str) -> Element {
+    of_kind(name, Reads::Number)
+}
+
+const fn tag(name: &'static str) -> Element {
+    of_kind(name, Reads::Tag)
 }
 
 const fn one(name: &'static str, inside: &'static [Element]) -> Element {
@@ -44,7 +66,7 @@ static DELETE: Element = one(
         text("Quiet"),
         many(
             "Object",
-            &[text("Key"), text("VersionId"), text("ETag"), text("LastModifiedTime"), text("Size")],
+            &[text("Key"), text("VersionId"), tag("ETag"), text("LastModifiedTime"), number("Size")],
         ),
     ],
 );
@@ -54,7 +76,7 @@ static COMPLETE: Element = one(
     &[many(
         "Part",
         &[
-            text("PartNumber"),
+            number("PartNumber"),
             text("ETag"),
             text("ChecksumCRC32"),
             text("ChecksumCRC32C"),

@@ -8,7 +8,9 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 
-use super::document_tables::{ATTRIBUTES, Element, Inside};
+use super::conditions::Tags;
+use super::document_tables::{ATTRIBUTES, Element, Inside, Reads};
+use super::queries::is_number;
 use super::xml_text::is_char;
 
 /// Why a document is not read.
@@ -40,6 +42,8 @@ pub(super) enum BadDocument {
     Attribute(&'static str),
     #[error("the document has a text in <{0}>, where only elements can be")]
     Text(&'static str),
+    #[error("the document has in <{0}> a value that cannot be read")]
+    Value(&'static str),
     #[error("the document has <{0}>, which is not implemented here")]
     Unsupported(&'static str),
     #[error("a document cannot come in the chunks of aws-chunked")]
@@ -64,7 +68,7 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
     }
     let mut reader = Reader::from_reader(bytes);
     reader.config_mut().check_comments = true;
-    let mut place = Place { root, open: Vec::new(), has_root: false };
+    let mut place = Place { root, open: Vec::new(), has_root: false, value: String::new() };
     let mut is_first = true;
     loop {
         match reader.read_event()? {
@@ -73,11 +77,14 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
                 place.open.push((element, 0));
             }
             Event::Empty(tag) => {
-                place.enter(&tag)?;
+                let element = place.enter(&tag)?;
+                place.leave(element)?;
             }
             // That the names match is checked by the reader.
             Event::End(_) => {
-                place.open.pop();
+                if let Some((element, _)) = place.open.pop() {
+                    place.leave(element)?;
+                }
             }
             Event::Text(text) => place.text(&text)?,
             Event::GeneralRef(reference) => place.reference(&reference)?,
@@ -95,12 +102,17 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
     }
 }
 
+/// A number or an entity tag is shorter.
+const VALUE_BYTES_MAX: usize = 1024;
+
 /// Where in a document the reader is.
 struct Place {
     root: &'static Element,
     /// The elements around it, each with a mask of those that it has had. As deep as the table.
     open: Vec<(&'static Element, u32)>,
     has_root: bool,
+    /// What has come of a text that is judged; cut where it is too long for any.
+    value: String,
 }
 
 impl Place {
@@ -117,7 +129,7 @@ impl Place {
             Some((parent, seen)) => {
                 let children = match parent.inside {
                     Inside::Elements(children) => children,
-                    Inside::Text | Inside::Unsupported => &[],
+                    Inside::Text(_) | Inside::Unsupported => &[],
                 };
                 let at = children.iter().position(|child| child.name.as_bytes() == name.as_ref());
                 let at = at.ok_or(BadDocument::Unknown(parent.name))?;
@@ -141,16 +153,44 @@ impl Place {
         }
         match element.inside {
             Inside::Unsupported => Err(BadDocument::Unsupported(element.name)),
-            _ => Ok(element),
+            _ => {
+                self.value.clear();
+                Ok(element)
+            }
+        }
+    }
+
+    /// Judges the text of an element that has ended.
+    fn leave(&mut self, element: &'static Element) -> Result<(), BadDocument> {
+        let Inside::Text(reads) = element.inside else { return Ok(()) };
+        let can_be = match reads {
+            Reads::Anything => true,
+            Reads::Number => is_number(&self.value),
+            Reads::Tag => self.value.len() <= VALUE_BYTES_MAX && Tags::of_text(&self.value).is_ok(),
+        };
+        if can_be { Ok(()) } else { Err(BadDocument::Value(element.name)) }
+    }
+
+    /// Keeps a piece of a text that is judged at its end.
+    fn keep(&mut self, piece: &str) {
+        let is_judged = self
+            .text_element()
+            .is_some_and(|element| !matches!(element.inside, Inside::Text(Reads::Anything)));
+        if is_judged {
+            let left = (VALUE_BYTES_MAX + 1).saturating_sub(self.value.len());
+            self.value.extend(piece.chars().take(left));
         }
     }
 
     /// The element whose text may be read here.
     fn text_element(&self) -> Option<&'static Element> {
-        self.open.last().map(|(element, _)| *element).filter(|element| matches!(element.inside, Inside::Text))
+        self.open
+            .last()
+            .map(|(element, _)| *element)
+            .filter(|element| matches!(element.inside, Inside::Text(_)))
     }
 
-    fn text(&self, text: &[u8]) -> Result<(), BadDocument> {
+    fn text(&mut self, text: &[u8]) -> Result<(), BadDocument> {
         if self.text_element().is_none() {
             let is_space = text.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
             return if is_space { Ok(()) } else { Err(self.misplaced()) };
@@ -162,17 +202,19 @@ impl Place {
         if text.windows(3).any(|three| three == b"]]>") {
             return Err(BadDocument::Malformed);
         }
+        self.keep(std::str::from_utf8(text).map_err(|_| BadDocument::Malformed)?);
         Ok(())
     }
 
-    fn reference(&self, reference: &BytesRef<'_>) -> Result<(), BadDocument> {
+    fn reference(&mut self, reference: &BytesRef<'_>) -> Result<(), BadDocument> {
         if self.text_element().is_none() {
             return Err(self.misplaced());
         }
         let name = std::str::from_utf8(reference).map_err(|_| BadDocument::Malformed)?;
         let Some(number) = name.strip_prefix('#') else {
-            let is_known = matches!(name, "lt" | "gt" | "amp" | "apos" | "quot");
-            return if is_known { Ok(()) } else { Err(BadDocument::Entity) };
+            let text = quick_xml::escape::resolve_predefined_entity(name).ok_or(BadDocument::Entity)?;
+            self.keep(text);
+            return Ok(());
         };
         let (digits, radix) = match number.strip_prefix('x') {
             Some(digits) => (digits, 16),
@@ -186,7 +228,10 @@ impl Place {
         match named.filter(|char| is_char(*char)) {
             // s3s knows only some of these. It would refuse the others without saying why.
             Some('\u{10000}'..) => Err(BadDocument::Reference),
-            Some(_) => Ok(()),
+            Some(char) => {
+                self.keep(char.encode_utf8(&mut [0; 4]));
+                Ok(())
+            }
             None => Err(BadDocument::Character),
         }
     }
@@ -221,7 +266,7 @@ mod tests {
         let namespace = "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"";
         let delete = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<Delete {namespace}>\r\n <Quiet>true</Quiet>\n\
-             <Object><Key> a &amp;&#xe4;&#13;\n\u{1f600}</Key></Object><Object><Key>b</Key><ETag/></Object></Delete>\n"
+             <Object><Key> a &amp;&#xe4;&#13;\n\u{1f600}</Key></Object><Object><Key>b</Key><ETag>&quot;a&#45;&quot;</ETag></Object></Delete>\n"
         );
         check_all("DeleteObjects", &["", &delete, "<!-- a --><Delete></Delete>"], Ok(()));
         check_all("DeleteObjects", &["<Delete><Object><Key>a<!-- b -->c</Key></Object></Delete>"], Ok(()));
@@ -289,6 +334,27 @@ mod tests {
         check_all("DeleteObjects", &attribute, Err(BadDocument::Attribute("Delete")));
         let tags = ["<CreateBucketConfiguration><Tags><Tag/></Tags></CreateBucketConfiguration>"];
         check_all("CreateBucket", &tags, Err(BadDocument::Unsupported("Tags")));
+    }
+
+    #[test]
+    fn a_value_that_would_be_read_as_another_is_refused() {
+        let delete = |inside: &str| format!("<Delete><Object><Key>a</Key>{inside}</Object></Delete>");
+        for size in ["<Size>+1</Size>", "<Size>-1</Size>", "<Size> 1</Size>", "<Size/>", "<Size></Size>"] {
+            check_all("DeleteObjects", &[&delete(size)], Err(BadDocument::Value("Size")));
+        }
+        check_all("DeleteObjects", &[&delete("<Size>1&#50;</Size>")], Ok(()));
+        for tag in ["", "'a'", "&quot;a", "a&quot;", "a, b", "w/&quot;a&quot;", "*", "&quot;a&quot; b"] {
+            let tag = delete(&format!("<ETag>{tag}</ETag>"));
+            check_all("DeleteObjects", &[&tag], Err(BadDocument::Value("ETag")));
+        }
+        let long = delete(&format!("<ETag>{}</ETag>", "a".repeat(VALUE_BYTES_MAX + 1)));
+        check_all("DeleteObjects", &[&long], Err(BadDocument::Value("ETag")));
+        for tag in ["a-1", "\"a\"", "W/&quot;a&#34;"] {
+            check_all("DeleteObjects", &[&delete(&format!("<ETag>{tag}</ETag>"))], Ok(()));
+        }
+        let part =
+            ["<CompleteMultipartUpload><Part><PartNumber>+1</PartNumber></Part></CompleteMultipartUpload>"];
+        check_all("CompleteMultipartUpload", &part, Err(BadDocument::Value("PartNumber")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::form::Form;
 use super::form_policy::{Fields, Policy};
 use super::form_signature::Signature;
 use super::listing::PLAIN;
-use super::operations::FORM;
+use super::operations::FIELDS;
 use super::{Api, bucket_name, describe, headers, key_name};
 use crate::access::{Right, Who};
 use crate::digest::Algorithm;
@@ -70,7 +70,7 @@ impl Api {
         let (writer, sizes) = self.authorize(&bucket, &mut form.fields).await?;
         drop((unknown, transfer));
         let stated = stated_headers(&form.fields)?;
-        headers::check(&FORM, &stated)?;
+        headers::check(&FIELDS, &stated)?;
         describe::refuse_unsupported("PostObject", &stated)?;
         let mut meta = describe::meta(&stated, user_metadata(&form.fields))?;
         let then = Then::of(&form.fields);
@@ -141,7 +141,9 @@ fn stated_headers(fields: &Fields) -> Result<HeaderMap, S3Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         let renamed = RENAMED.iter().find(|(field, _)| field == name).map(|(_, header)| *header);
-        let own = HEADERS.contains(&name.as_str()) || (name.starts_with("x-amz-") && !is_meta(name));
+        // A condition is none that a form can have: it is refused with the other headers.
+        let begins = name.starts_with("if-") || (name.starts_with("x-amz-") && !is_meta(name));
+        let own = HEADERS.contains(&name.as_str()) || begins;
         let Some(header) = renamed.or(own.then_some(name)) else { continue };
         let bad = |_| invalid(format!("the form's field {name} cannot be a header"));
         let header = HeaderName::from_bytes(header.as_bytes()).map_err(|_| bad(()))?;

@@ -5,16 +5,18 @@
 //! does not keep.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, EXPECT, EXPIRES, HOST, RANGE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, EXPECT, EXPIRES, HOST,
+    RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::checksums::KEPT;
-use super::errors::{error, invalid};
-use super::header_values;
+use super::errors::{error, fault, invalid};
 use super::operations::{Operation, Takes};
 use super::queries::shown;
+use super::{conditions, header_values};
+use crate::digest::{Algorithm, Digests, Expected};
 use crate::meta::KEPT_HEADERS;
 
 /// Headers of every request: of signatures, of SDKs and of what is between, and who the bucket's
@@ -30,9 +32,10 @@ const ALWAYS: &[&str] = &[
     "x-amz-security-token",
     "x-amz-te",
     "x-amz-user-agent",
-    // S3 leaves them out, too, where they have no meaning.
-    "x-amz-meta-",
 ];
+/// S3 leaves them out, too, where they have no meaning. Those of a form are fields, and a header
+/// that was meant for the object would be lost.
+const METADATA: &[&str] = &["x-amz-meta-"];
 /// Conditions that a read without an entity tag cannot fail: caches send them for everything.
 const ALWAYS_READ: &[&str] = &["if-modified-since", "if-none-match", "if-range"];
 
@@ -97,9 +100,13 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
             continue;
         }
         let groups = operation.headers.iter().copied();
-        let read: &[&[&str]] = if operation.is_read() { &[ALWAYS, ALWAYS_READ] } else { &[ALWAYS] };
+        let always: &[&[&str]] = match operation.takes {
+            Takes::Form => &[ALWAYS],
+            _ if operation.is_read() => &[ALWAYS, METADATA, ALWAYS_READ],
+            _ => &[ALWAYS, METADATA],
+        };
         let known = |known: &&str| *known == text || (known.ends_with('-') && text.starts_with(*known));
-        if !groups.chain(read.iter().copied()).flatten().any(known) {
+        if !groups.chain(always.iter().copied()).flatten().any(known) {
             return Err(not_here(operation, name));
         }
         if text.starts_with("x-amz-") && !text.starts_with("x-amz-meta-") {
@@ -113,6 +120,7 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
             "a request has no Content-Range: send all of the body",
         ));
     }
+    conditions::check(headers)?;
     check_checksums(operation, headers)
 }
 
@@ -137,6 +145,12 @@ fn check_payload(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Err
         );
         return Err(error(S3ErrorCode::InvalidRequest, hint));
     }
+    // The frames would become the object. Where no body is read it is a description that came with
+    // another object.
+    if !in_chunks && operation.takes != Takes::Nothing && is_in_chunks(headers) {
+        let hint = "Content-Encoding is aws-chunked, but x-amz-content-sha256 names no STREAMING- payload";
+        return Err(error(S3ErrorCode::InvalidRequest, hint));
+    }
     let decoded = headers.get("x-amz-decoded-content-length");
     if !in_chunks && decoded.is_some() && decoded != headers.get(CONTENT_LENGTH) {
         let hint = "x-amz-decoded-content-length is the length of the body, where that is not in chunks";
@@ -145,7 +159,13 @@ fn check_payload(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Err
     Ok(())
 }
 
-/// Which checksums go together.
+fn is_in_chunks(headers: &HeaderMap) -> bool {
+    let is_it = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"aws-chunked");
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    encodings.any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_it))
+}
+
+/// Which checksums go together, and which can be verified.
 fn check_checksums(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Error> {
     let begins = operation.name == "CreateMultipartUpload";
     if begins
@@ -154,12 +174,17 @@ fn check_checksums(operation: &Operation, headers: &HeaderMap) -> Result<(), S3E
     {
         return Err(invalid("x-amz-checksum-type goes with x-amz-checksum-algorithm"));
     }
-    Ok(())
+    if operation.takes != Takes::Nothing {
+        return Ok(());
+    }
+    // A body is not read here, so its digest can only be that of no bytes.
+    let promised = Expected::read(headers, Algorithm::ALL).map_err(fault)?;
+    Digests::new(promised.algorithms()).finish().check(&promised).map_err(fault)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::operations::{FORM, OPERATIONS};
+    use super::super::operations::{FIELDS, FORM, OPERATIONS};
     use super::*;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -173,7 +198,7 @@ mod tests {
 
     #[track_caller]
     fn check_code(operation: &str, pairs: &[(&'static str, &'static str)], expected: Option<&str>) {
-        let row = OPERATIONS.iter().chain([&FORM]).find(|row| row.name == operation).unwrap();
+        let row = OPERATIONS.iter().chain([&FIELDS]).find(|row| row.name == operation).unwrap();
         let found = check(row, &map(pairs)).err();
         let code = found.as_ref().map(|refused| refused.code().as_str());
         assert_eq!(code, expected, "{operation} {pairs:?} {found:?}");
@@ -304,6 +329,18 @@ mod tests {
         let payload = ("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
         check_code("DeleteObjects", &[payload], Some("InvalidRequest"));
         check_code("UploadPart", &[payload], None);
+    }
+
+    #[test]
+    fn a_form_says_in_its_fields_what_it_wants() {
+        let headers = map(&[("x-amz-meta-a", "b")]);
+        assert!(check(&FORM, &headers).is_err());
+        for (name, value) in [("x-amz-acl", "private"), ("x-amz-checksum-crc32", "AAAAAA==")] {
+            let headers = map(&[(name, value)]);
+            assert!(check(&FORM, &headers).is_err() && check(&FIELDS, &headers).is_ok(), "{name}");
+        }
+        let headers = map(&[("if-none-match", "*")]);
+        assert!(check(&FORM, &headers).is_err() && check(&FIELDS, &headers).is_err());
     }
 
     #[test]

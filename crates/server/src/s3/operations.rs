@@ -125,8 +125,12 @@ impl Operation {
     }
 }
 
-/// A form: it is selected by its content type, and says in its fields what it wants.
-pub(super) static FORM: Operation = Operation::new("PostObject", "POST", Level::Bucket, &[])
+/// A form: it is selected by its content type, and says in its fields what it wants. A header of
+/// the request itself would say it where it is not read.
+pub(super) static FORM: Operation =
+    Operation::new("PostObject", "POST", Level::Bucket, &[]).takes(Takes::Form);
+/// The fields of a form, as the headers that would say the same.
+pub(super) static FIELDS: Operation = Operation::new("PostObject", "POST", Level::Bucket, &[])
     .takes(Takes::Form)
     .headers(&[DESCRIPTION, CHECKSUMS, FORM_FIELDS]);
 /// Fields of a form that are none of an object: its signature's, mostly.

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode};
 
 use super::errors::{custom, error, invalid};
-use super::operations::{Level, Operation};
+use super::operations::{Level, Operation, Takes};
 use super::queries::{self, Asked, Query, SIGNED_V2, SIGNED_V4, is_number};
 use super::{bucket_name, form, headers};
 
@@ -41,10 +41,13 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
     let operation = queries::operation(&asked, &query)?;
     let request_headers = request.headers_mut();
     query.add_to(request_headers)?;
+    let is_form = operation.takes == Takes::Form;
+    if is_form || query.has("Signature") {
+        refuse_unread_digests(is_form, request_headers)?;
+    }
     headers::check(operation, request_headers)?;
     // What cannot be read as a range is no range, says RFC 9110; s3s would refuse the request. A
-    // header that is part of the
-    // signature has to stay.
+    // header that is part of the signature has to stay.
     let odd =
         |value: &http::HeaderValue| value.to_str().map_or(true, |text| s3s::dto::Range::parse(text).is_err());
     if request_headers.get(RANGE).is_some_and(odd) && !signed.is_some_and(|signed| signed.has("range")) {
@@ -59,6 +62,19 @@ fn version_2() -> S3Error {
     let hint =
         "requests are signed with version 4 (AWS4-HMAC-SHA256); version 2 serves in presigned URLs and forms";
     error(S3ErrorCode::InvalidRequest, hint)
+}
+
+/// Neither a form nor a presigned URL of version 2 says by its signature how the body comes: chunks
+/// would be stored as they are, and a digest would not be looked at.
+fn refuse_unread_digests(is_form: bool, headers: &HeaderMap) -> Result<(), S3Error> {
+    if headers.get("x-amz-content-sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
+        let hint = "x-amz-content-sha256 goes neither with a form nor with a presigned URL of version 2";
+        return Err(error(S3ErrorCode::InvalidRequest, hint));
+    }
+    if is_form && headers.contains_key("content-md5") {
+        return Err(error(S3ErrorCode::InvalidRequest, "the Content-MD5 of a form's file is a field of it"));
+    }
+    Ok(())
 }
 
 /// What a signature says of itself.
@@ -101,7 +117,7 @@ impl Signed {
         let signed = match header {
             Some(value) => Self::of_header(value.to_str().unwrap_or_default())?,
             None if v4 => Self::of_query(query)?,
-            None if v2 => return Self::check_version_2(headers, query).map(|()| None),
+            None if v2 => return Self::check_version_2(query).map(|()| None),
             None => return Ok(None),
         };
         signed.check_scope()?;
@@ -148,7 +164,7 @@ impl Signed {
         Ok(signed.with_credential(need("X-Amz-Credential")?))
     }
 
-    fn check_version_2(headers: &HeaderMap, query: &Query) -> Result<(), S3Error> {
+    fn check_version_2(query: &Query) -> Result<(), S3Error> {
         for key in SIGNED_V2 {
             if query.get(key).is_none_or(str::is_empty) {
                 return Err(error(S3ErrorCode::AccessDenied, format!("the presigned URL has no {key}")));
@@ -156,12 +172,6 @@ impl Signed {
         }
         if !query.get("Expires").is_some_and(is_number) {
             return Err(error(S3ErrorCode::AccessDenied, "Expires is a number of seconds, in digits only"));
-        }
-        // This version says nothing of the body: chunks would be stored as they are, and a digest
-        // would not be looked at.
-        if headers.get("x-amz-content-sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
-            let hint = "x-amz-content-sha256 does not go with a presigned URL of version 2";
-            return Err(error(S3ErrorCode::InvalidRequest, hint));
         }
         Ok(())
     }
