@@ -4,15 +4,15 @@
 //! takes them again. SQLite needs blocks to delete, for its log; and to be opened it needs two names, which may be used up as well:
 //! so it is several files. Their bytes mean nothing, and whoever finds none is only worse off on a full disk.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use drystone_sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use crate::plain_file::{self, FOLDER_MODE};
+use crate::plain_file;
 
 /// Files of the reserve.
 const FILES: u64 = 4;
@@ -72,11 +72,10 @@ impl Reserve {
     }
 
     fn take_one(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        match DirBuilder::new().mode(FOLDER_MODE).create(&self.folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        let store = self.folder.parent();
+        plain_file::make_folder(&self.folder, store)?;
         let file = plain_file::open(path, OpenOptions::new().write(true).create(true))?;
+        plain_file::give_to_owner(&file, store);
         // One that is there only in part would keep what it is for from others.
         fill(&file, bytes).inspect_err(|_| drop(fs::remove_file(path)))
     }
