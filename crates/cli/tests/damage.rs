@@ -226,7 +226,7 @@ fn records_of_somebody_else_are_refused() {
     // Its user version.
     bytes[60..64].copy_from_slice(&7_u32.to_be_bytes());
     fs::write(&records, &bytes).unwrap();
-    sandbox.fails(1, args!["ls"]).says(&["format 7", "use a newer drystone"]);
+    sandbox.fails(1, args!["ls"]).says(&["version 7", "use a newer drystone"]);
 }
 
 /// Changes the records of one object of a hundred chunks, and reads.
