@@ -13,7 +13,7 @@ use crate::format::{OpenError, failed};
 use crate::{migration, plain_file, schema};
 
 /// How long a transaction waits for another process's. Transactions are short; a minute means that something is wrong.
-const BUSY_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(60);
 /// WAL pages after which a commit also checkpoints: 16 MiB. Each checkpoint syncs twice, so not too often.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// The WAL is cut back to this after a checkpoint, in bytes.
@@ -24,7 +24,9 @@ const STATEMENTS_MAX: usize = 80;
 /// Makes the database; finishes a half-made one.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
     // SQLite gives its log and index the same permissions.
-    plain_file::open(path, OpenOptions::new().write(true).create(true)).map_err(failed("create", path))?;
+    let file = plain_file::open(path, OpenOptions::new().write(true).create(true));
+    // SQLite gives its log and index the same owner.
+    plain_file::give_to_owner(&file.map_err(failed("create", path))?, path.parent());
     let made = || -> rusqlite::Result<()> {
         let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use drystone_pool::{Owner, Permit, Permits};
 use drystone_store::{Result, SegmentId, StoreError, SyncPolicy};
@@ -9,9 +10,9 @@ use drystone_sync::{Mutex, PlainArc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::LocalConfig;
-use crate::connection::{self, refused};
+use crate::connection::{self, BUSY_WAIT, refused};
 use crate::format::OpenError;
-use crate::growth;
+use crate::growth::{Blocks, Growth};
 use crate::reserve::Reserve;
 use crate::segments::SegmentFiles;
 use crate::{migration, schema};
@@ -21,6 +22,9 @@ pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /// How often one transaction uses what is kept for it: a process beside this one may use it up each time.
 const RESERVE_USES_MAX: usize = 3;
+/// How long a checkpoint waits for those who read from the log. They need not end for a long time, and
+/// every other transaction of this process waits meanwhile.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// The records of a store in one SQLite database.
 pub struct SqliteRecords {
@@ -35,6 +39,8 @@ pub struct SqliteRecords {
     pub(crate) sync: SyncPolicy,
     /// The store lies where nothing can be written: every transaction that would fails.
     pub(crate) is_read_only: bool,
+    /// Behind the connections: dropped after them.
+    growth: Growth,
     /// The last field: dropped when the connections are closed, which gives back the room of their log.
     reserve: Reserve,
 }
@@ -42,8 +48,8 @@ pub struct SqliteRecords {
 /// The connection that writes.
 struct Writer {
     connection: Connection,
-    /// Pages for which the database file has blocks, as far as is known.
-    pages: i64,
+    /// What the database file has blocks for, as far as is known.
+    blocks: Blocks,
 }
 
 /// A reading connection that goes back where it came from.
@@ -83,8 +89,9 @@ impl SqliteRecords {
         config: &LocalConfig,
         segments: &PlainArc<SegmentFiles>,
     ) -> std::result::Result<Self, OpenError> {
+        // Before the connections, and so dropped after them, also when one cannot be opened.
+        let growth = Growth::of(path);
         let connection = connection::open(path, config.sync, config.writer_cache_bytes)?;
-        growth::by_chunks(&connection);
         let count = config.readers.max(1);
         let mut readers = Vec::with_capacity(count);
         for _ in 0..count {
@@ -94,12 +101,13 @@ impl SqliteRecords {
         let reader_permits = Permits::new(count, count).owner();
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(Writer { connection, pages: 0 }),
+            writer: Mutex::new(Writer { connection, blocks: Blocks::default() }),
             readers: Mutex::new(readers),
             reader_permits,
             segments: PlainArc::clone(segments),
             sync: config.sync,
             is_read_only,
+            growth,
             reserve: reserve_beside(path),
         })
     }
@@ -158,7 +166,7 @@ impl SqliteRecords {
         body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.may_write(what)?;
-        let written = transaction(&mut self.writer.lock(), body).map_err(self.refused(what));
+        let written = transaction(&mut self.writer.lock(), &self.growth, body).map_err(self.refused(what));
         if written.is_ok() {
             self.reserve.take_again();
         }
@@ -175,7 +183,8 @@ impl SqliteRecords {
         let is_full = |tried: &Result<T>| tried.as_ref().is_err_and(StoreError::is_full);
         self.may_write(what)?;
         let mut writer = self.writer.lock();
-        let try_once = |writer: &mut Writer| transaction(writer, &body).map_err(self.refused(what));
+        let try_once =
+            |writer: &mut Writer| transaction(writer, &self.growth, &body).map_err(self.refused(what));
         let mut tried = try_once(&mut writer);
         // The log's own room is enough, if what is in the log can go where it belongs: the file has blocks for all of it.
         if is_full(&tried) && checkpoint(&writer, "RESTART") {
@@ -281,6 +290,7 @@ fn reserve_beside(records: &Path) -> Reserve {
 
 fn transaction<T>(
     writer: &mut Writer,
+    growth: &Growth,
     body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -291,9 +301,9 @@ fn transaction<T>(
         return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())));
     }
     let value = body(&transaction)?;
-    let pages = growth::ensure(&transaction, writer.pages)?;
+    let blocks = growth.ensure(&transaction, writer.blocks)?;
     transaction.commit()?;
-    writer.pages = pages;
+    writer.blocks = growth.ensure_again(blocks);
     Ok(value)
 }
 
@@ -304,7 +314,12 @@ fn sqlite_error(code: i32, detail: Option<String>) -> rusqlite::Error {
 /// Moves what is in the log to where it belongs, so that the log can begin again. Returns whether that was done.
 fn checkpoint(writer: &Writer, how: &str) -> bool {
     let sql = format!("PRAGMA wal_checkpoint({how})");
-    writer.connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).is_ok_and(|busy| busy == 0)
+    let run = || writer.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
+    let waits = |time| writer.connection.busy_timeout(time).is_ok();
+    let is_done = waits(CHECKPOINT_WAIT) && run().is_ok_and(|busy| busy == 0);
+    // Setting it is one assignment, which fails for no open connection.
+    waits(BUSY_WAIT);
+    is_done
 }
 
 /// Segments that were written without syncing, at most 256 behind `after`. Ids begin with 1.
@@ -313,4 +328,42 @@ fn unsynced(db: &Connection, after: SegmentId) -> rusqlite::Result<Vec<SegmentId
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([int(after.0)], |row| uint(row.get(0)?).map(SegmentId))?;
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use drystone_chunker::Chunking;
+
+    use super::*;
+
+    static WAITS: AtomicUsize = AtomicUsize::new(0);
+
+    /// Every transaction of the process once waited a minute for one that read, and that seven times.
+    #[test]
+    fn a_checkpoint_beside_a_long_read_does_not_wait_as_a_transaction_does() {
+        let folder = tempfile::tempdir().unwrap();
+        crate::LocalStore::init(folder.path(), Chunking::fixed(16).unwrap()).unwrap();
+        let path = folder.path().join("records.db");
+        let config = LocalConfig::default();
+        let segments = PlainArc::new(SegmentFiles::new(folder.path().join("segments"), &config));
+        let records = SqliteRecords::open(&path, &config, &segments).unwrap();
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM buckets").unwrap();
+        let name_one = |tx: &Transaction<'_>| tx.execute("INSERT INTO meta VALUES ('test', 1)", []);
+        records.write("cannot write", name_one).unwrap();
+        let mut writer = records.writer.lock();
+        let count = |_| {
+            WAITS.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        writer.connection.busy_handler(Some(count)).unwrap();
+        assert!(!checkpoint(&writer, "RESTART"), "the reader needs the log");
+        assert_eq!(WAITS.load(Ordering::Relaxed), 0, "it waited as a transaction waits");
+        let wait: i64 = writer.connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
+        assert_eq!(u128::try_from(wait).unwrap(), BUSY_WAIT.as_millis());
+        reader.execute_batch("COMMIT").unwrap();
+        assert!(checkpoint(&writer, "RESTART"));
+    }
 }

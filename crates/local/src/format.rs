@@ -1,14 +1,13 @@
 //! `drystone.toml`: what a store was made with and can never change.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use drystone_chunker::Chunking;
 use serde::{Deserialize, Serialize};
 
-use crate::plain_file::{self, FOLDER_MODE};
+use crate::plain_file;
 use crate::{connection, records_path, schema, segments_path};
 
 /// The format that this version writes, and the newest that it reads.
@@ -123,8 +122,7 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
         }
     }
     let segments = segments_path(folder);
-    let mut private = DirBuilder::new();
-    private.recursive(true).mode(FOLDER_MODE).create(&segments).map_err(failed("create", &segments))?;
+    plain_file::make_folder(&segments, Some(folder)).map_err(failed("create", &segments))?;
     connection::create(&records_path(folder))?;
     let described =
         Described { format: FORMAT_VERSION.into(), hash: HASH.into(), chunking: chunking.to_string() };
@@ -137,6 +135,7 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     let mut options = OpenOptions::new();
     let out = plain_file::open(&new, options.write(true).create(true).truncate(true));
     let mut out = out.map_err(failed("create", &new))?;
+    plain_file::give_to_owner(&out, Some(folder));
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
     for dir in named_in {
         let named = sync(dir);

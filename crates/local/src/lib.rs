@@ -4,7 +4,7 @@
 //! Any number of processes may have a store open. They meet in database transactions only; a segment is appended to by
 //! the one process that holds its `flock`.
 //!
-//! Descriptors, at most: 3 for each database connection, one for each segment that is appended to, and
+//! Descriptors, at most: 3 for each database connection, one more for the database file, one for each segment that is appended to, and
 //! [`LocalConfig::segment_readers`] for reading. Memory: the database caches.
 
 mod connection;

@@ -1,14 +1,14 @@
 //! Opening a file that must be one: no pipe that would never answer, no device, no link to somewhere else.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What only its owner may use.
 pub(crate) const FILE_MODE: u32 = 0o600;
 /// The same for a folder.
-pub(crate) const FOLDER_MODE: u32 = 0o700;
+const FOLDER_MODE: u32 = 0o700;
 
 /// Something else lies where a file of the store must be.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,34 @@ pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 fn closed_to_others(found: &Metadata) -> Option<Permissions> {
     let is_open = found.mode() & 0o077 != 0 && found.uid() == rustix::process::geteuid().as_raw();
     is_open.then(|| Permissions::from_mode(found.mode() & 0o7700))
+}
+
+/// Gives what root has made in a store to the owner of the store's folder: a service that has the store
+/// could not use it otherwise. A file that has other names may be somebody's own, and stays his.
+pub(crate) fn give_to_owner(made: &File, store: Option<&Path>) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Some(Ok(owner)) = store.map(fs::metadata) else { return };
+    let Ok(found) = made.metadata() else { return };
+    if found.uid() != 0 || owner.uid() == 0 || (found.is_file() && found.nlink() != 1) {
+        return;
+    }
+    // Where even root may not, it stays as it is: root can still use it.
+    let _ = std::os::unix::fs::fchown(made, Some(owner.uid()), Some(owner.gid()));
+}
+
+/// Makes a folder of the store in `store`, if it is not there yet.
+pub(crate) fn make_folder(path: &Path, store: Option<&Path>) -> io::Result<()> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    if rustix::process::geteuid().is_root() {
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        give_to_owner(&OpenOptions::new().read(true).custom_flags(flags).open(path)?, store);
+    }
+    Ok(())
 }
 
 /// Keeps other users out of a folder or file of the store, if this process's user owns it. Returns whether they had been let in.

@@ -4,15 +4,15 @@
 //! takes them again. SQLite needs blocks to delete, for its log; and to be opened it needs two names, which may be used up as well:
 //! so it is several files. Their bytes mean nothing, and whoever finds none is only worse off on a full disk.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use drystone_sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
-use crate::plain_file::{self, FOLDER_MODE};
+use crate::plain_file;
 
 /// Files of the reserve.
 const FILES: u64 = 4;
@@ -51,7 +51,15 @@ impl Reserve {
     /// Gives up all of it. Returns whether there was any.
     pub(crate) fn give_up(&self) -> bool {
         self.is_short.store(true, Ordering::Relaxed);
+        if !self.is_folder() {
+            return false;
+        }
         (0..FILES).filter(|number| fs::remove_file(self.file(*number)).is_ok()).count() > 0
+    }
+
+    /// A link in its place leads to files that are not the store's.
+    fn is_folder(&self) -> bool {
+        self.folder.symlink_metadata().is_ok_and(|found| found.is_dir())
     }
 
     fn file(&self, number: u64) -> PathBuf {
@@ -60,6 +68,15 @@ impl Reserve {
 
     fn take_all(&self) -> io::Result<()> {
         let bytes = file_bytes(self.folder.parent().unwrap_or(&self.folder))?;
+        // A file system that does not say how large it is keeps none: `fallocate` refuses no bytes.
+        if bytes == 0 {
+            return Ok(());
+        }
+        let store = self.folder.parent();
+        plain_file::make_folder(&self.folder, store)?;
+        if !self.is_folder() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         for number in 0..FILES {
             let path = self.file(number);
             let is_there =
@@ -72,11 +89,9 @@ impl Reserve {
     }
 
     fn take_one(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        match DirBuilder::new().mode(FOLDER_MODE).create(&self.folder) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        let store = self.folder.parent();
         let file = plain_file::open(path, OpenOptions::new().write(true).create(true))?;
+        plain_file::give_to_owner(&file, store);
         // One that is there only in part would keep what it is for from others.
         fill(&file, bytes).inspect_err(|_| drop(fs::remove_file(path)))
     }
@@ -109,6 +124,20 @@ fn fill(file: &File, bytes: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, other) = (folder.path().join("reserve"), folder.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("1"), "not the store's").unwrap();
+        std::os::unix::fs::symlink(&other, &at).unwrap();
+        let reserve = Reserve::new(at);
+        assert!(!reserve.take() && !reserve.give_up());
+        drop(reserve);
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
+        assert_eq!(fs::read(other.join("1")).unwrap(), b"not the store's");
+    }
 
     #[test]
     fn it_is_taken_given_up_and_taken_again() {

@@ -1,9 +1,9 @@
 //! The segment files of a store: made, adopted, read and synced.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use drystone_store::{
@@ -13,7 +13,7 @@ use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
 use crate::LocalConfig;
-use crate::plain_file::{self, FOLDER_MODE};
+use crate::plain_file;
 use crate::readers::Readers;
 use crate::segment_file::{SegmentFile, header, write_all_at};
 use crate::syncs::Syncs;
@@ -77,15 +77,14 @@ impl SegmentFiles {
 
     fn make(&self, id: SegmentId, path: &Path) -> io::Result<SegmentFile> {
         let folder = path.parent().unwrap_or(&self.folder);
-        match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        let store = self.folder.parent();
+        plain_file::make_folder(folder, store)?;
         // Owned before it has its name: the records list the segment already, and whoever looks for one to adopt must not get
         // between the making and the lock.
         let unnamed = path.with_extension("new");
         let mut options = OpenOptions::new();
         let file = plain_file::open(&unnamed, options.read(true).write(true).create_new(true))?;
+        plain_file::give_to_owner(&file, store);
         let owned = self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
         // Given up while it is owned, or somebody could adopt what a power cut takes away.
         owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
