@@ -298,8 +298,7 @@ mod tests {
             for task in tasks {
                 task.await.unwrap();
             }
-            let order = order.lock().clone();
-            order
+            std::mem::take(&mut *order.lock())
         })
     }
 

@@ -36,7 +36,7 @@ impl Engine {
         }
         let mut slot = self.spool.slot();
         if bytes.len() as u64 > self.spool.slot_bytes() {
-            return Kept::new(bytes, turn);
+            return Kept::body(bytes, turn);
         }
         let moved = {
             let bytes = bytes.clone();
@@ -47,9 +47,9 @@ impl Engine {
             // A full disk, most likely. The turn goes on until the client has read everything.
             Ok(Err(error)) => {
                 tracing::debug!(%error, "an answer could not be moved to the spool");
-                Kept::new(bytes, turn)
+                Kept::body(bytes, turn)
             }
-            Err(_) => Kept::new(bytes, turn),
+            Err(_) => Kept::body(bytes, turn),
         }
     }
 }
@@ -109,7 +109,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(bytes: Bytes, turn: Turn) -> ResponseBody {
+    fn body(bytes: Bytes, turn: Turn) -> ResponseBody {
         full(Bytes::from_owner(Self { bytes, _turn: turn }))
     }
 }

@@ -1,5 +1,7 @@
 //! Wherever an upload is parked, and however often, it becomes what it would have become without.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use drystone_chunker::Chunking;
 use drystone_store::{
     BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, Stored, SyncPolicy,
