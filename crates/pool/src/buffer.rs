@@ -1,4 +1,4 @@
-//! A fixed number of equal buffers, allocated on first use and reused for ever.
+//! A fixed number of equal buffers, allocated on first use and kept to be used again.
 
 use drystone_sync::{Arc, Mutex};
 
@@ -50,6 +50,13 @@ impl BufferPool {
     /// Refuses every later request and ends every wait. Leases that are out stay valid.
     pub fn close(&self) {
         self.permits.close();
+    }
+
+    /// Gives the memory of buffers that are not out back to the system. They are allocated again when they are wanted.
+    pub fn trim(&self) {
+        // Not freed under the lock, which others need to lease or to return a buffer.
+        let shelved = std::mem::take(&mut *self.shelf.memories.lock());
+        drop(shelved);
     }
 
     /// A reading of the buffers, in buffers.
@@ -108,6 +115,22 @@ mod tests {
         assert_eq!(&*part, b"cd");
         drop(part);
         assert_eq!(&owner.acquire().unwrap()[..4], b"abcd", "the memory is reused, not cleared");
+    }
+
+    #[test]
+    fn what_is_trimmed_is_made_again_and_what_is_out_stays() {
+        let pool = BufferPool::new(2, 16, 2);
+        let owner = pool.owner();
+        let mut out = owner.acquire().unwrap();
+        out.copy_from_slice(&[7; 16]);
+        let mut shelved = owner.acquire().unwrap();
+        shelved.copy_from_slice(&[8; 16]);
+        drop(shelved);
+        pool.trim();
+        assert_eq!(pool.shelf.memories.lock().len(), 0);
+        assert_eq!((&out[..], &owner.acquire().unwrap()[..]), (&[7; 16][..], &[0; 16][..]));
+        drop(out);
+        assert_eq!(pool.shelf.memories.lock().len(), 2, "what comes back is kept again");
     }
 
     #[test]

@@ -53,6 +53,8 @@ const TASK_BYTES: usize = 16 << 10;
 const RETRY: Duration = Duration::from_millis(100);
 /// After this is looked again whether somebody can be asked to leave.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Looks at buffers of which none is in use, after which their memory goes back to the system: about a second and a half.
+const TRIM_AFTER_TICKS: u32 = 6;
 /// Connections that the kernel keeps until they are accepted: a burst of as many clients as there may be loses none.
 const BACKLOG: u32 = 1024;
 /// What the kernel takes of an answer that it cannot send yet; what is on its way comes on top.
@@ -347,10 +349,18 @@ async fn speak<S>(
 async fn upkeep(engine: PlainArc<Engine>) {
     let mut sweep = tokio::time::interval(download::SWEEP);
     let mut beat = tokio::time::interval(lanes::BEAT);
+    let mut idle_ticks = 0_u32;
     loop {
         tokio::select! {
             _ = sweep.tick() => {
                 engine.held.sweep(download::PATIENCE);
+                let is_idle = engine.store.usage().buffers.now == 0;
+                idle_ticks = if is_idle { idle_ticks.saturating_add(1) } else { 0 };
+                // Once for each such pause.
+                if idle_ticks == TRIM_AFTER_TICKS {
+                    let store = engine.store.clone();
+                    let _ = engine.run(move || store.trim()).await;
+                }
                 if engine.spool.is_dirty() {
                     let spool = PlainArc::clone(&engine.spool);
                     let _ = engine.run(move || spool.clean()).await;

@@ -108,27 +108,6 @@ fn trickling(server: &Running, number: u64) -> std::net::TcpStream {
 }
 
 #[test]
-fn more_slow_uploads_than_transfers_keep_nobody_out() {
-    // Who had to wait until slow ones are thrown out would be refused before.
-    let deadlines = Deadlines { turn: Duration::from_secs(2), ..Deadlines::default() };
-    let server = Running::start(ServerConfig { transfers: 2, deadlines, ..config() });
-    let slow: Vec<_> = (0..6).map(|number| trickling(&server, number)).collect();
-    // Some send enough to be given a place; by then it is known that they are slow.
-    std::thread::sleep(Duration::from_millis(1_200));
-    for mut socket in &slow {
-        socket.write_all(&noise(20_000, 1)).unwrap();
-    }
-    std::thread::sleep(Duration::from_millis(100));
-    for number in 0..10 {
-        let bytes = noise(200_000, number);
-        assert_eq!(server.request("PUT", FILE, &[], &bytes).status, 201);
-        assert!(server.request("GET", FILE, &[], b"").body == bytes);
-    }
-    drop(slow);
-    assert_quiet(&server);
-}
-
-#[test]
 fn a_slow_upload_gives_its_connection_to_whoever_knocks() {
     // It is not for its silence that one is closed.
     let deadlines = Deadlines { body: Duration::from_secs(600), ..Deadlines::default() };

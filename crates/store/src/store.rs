@@ -347,6 +347,11 @@ impl Store {
         }
     }
 
+    /// Gives the memory of buffers that are not in use back to the system: for one that has nothing to do for a while.
+    pub fn trim(&self) {
+        self.inner.buffers.trim();
+    }
+
     /// Readings of the bounded resources.
     pub fn usage(&self) -> StoreUsage {
         StoreUsage {
