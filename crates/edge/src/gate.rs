@@ -1,7 +1,7 @@
 //! A gate lets a number of turns through at a time. In front of it is a bounded queue, and a bound on how long each waits in it.
 //!
 //! Small requests go first: they are over soon, and so many of them can never add up to a long wait for the others, who have one
-//! turn in [`SMALL_IN_A_ROW`] + 1 for certain. Among equals keys take turns, and among those with one key addresses. So a client with
+//! turn in eight for certain. Among equals keys take turns, and among those with one key addresses. So a client with
 //! a thousand requests waits for itself, not the others for it.
 //!
 //! The number can be changed while turns are taken. Raising it lets more through at once. Lowering it disturbs no turn that is
