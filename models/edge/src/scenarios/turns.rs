@@ -52,7 +52,6 @@ pub async fn one_that_gives_up_takes_no_turn_with_it() {
             assert!(entered.is_none_or(|turn| turn.is_ok()), "one that has time was refused");
         })
     });
-    let stays = visit(&gate, "b", Size::Small);
     let leaving = spawn(async move { drop(held) });
     for cue in cues {
         cue.notify_one();
@@ -62,7 +61,7 @@ pub async fn one_that_gives_up_takes_no_turn_with_it() {
         visit.await.expect("no panic");
     }
     leaving.await.expect("no panic");
-    assert!(stays.await.expect("no panic"), "one that has time was refused");
+    // None is left to wait for a turn that is lost, so its loss shows here.
     expect_free(&gate, 1);
 }
 
