@@ -1,6 +1,5 @@
 //! Why a request was refused, in the server's own words; each protocol says it in its own.
 
-use drystone_edge::gate::Busy;
 use drystone_store::StoreError;
 
 /// What a client is told when the store has failed: the details are the operator's.
@@ -47,11 +46,5 @@ impl Fault {
     /// The spool failed.
     pub(crate) fn spool(error: std::io::Error) -> Self {
         Self::Store(StoreError::storage("cannot keep what a client has sent", error))
-    }
-}
-
-impl From<Busy> for Fault {
-    fn from(busy: Busy) -> Self {
-        Self::Busy(busy.0)
     }
 }
