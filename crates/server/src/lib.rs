@@ -67,7 +67,7 @@ pub struct ServerConfig {
     pub ingests: usize,
     /// Requests without a body at a time.
     pub calls: usize,
-    /// XML documents in memory at a time.
+    /// Documents and long answers in memory at a time.
     pub documents: usize,
     /// Where bytes wait for clients: a file without a name, on a disk.
     pub spool: PlainArc<File>,
