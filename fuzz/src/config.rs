@@ -1,7 +1,7 @@
 //! The command's configuration file.
 //!
-//! Not in testkit, which may not know the command; `crates/cli/tests/config_corpus.rs` includes this file and replays the
-//! committed inputs.
+//! Not in testkit, which may not know the command; `crates/cli/tests/config_corpus.rs` includes
+//! this file and replays the committed inputs.
 
 use std::fmt::Write as _;
 
@@ -41,8 +41,8 @@ enum Unit {
     Gibi,
 }
 
-/// Any text is a configuration that reads back from its printed form, or an error with a line and a key; a size becomes
-/// exactly what was written, or an error.
+/// Any text is a configuration that reads back from its printed form, or an error with a line and a
+/// key; a size becomes exactly what was written, or an error.
 ///
 /// # Panics
 /// When that does not hold.
@@ -75,7 +75,8 @@ fn check_error(text: &str, error: &ConfigError) {
     assert!(error.key.as_ref().is_none_or(|key| shown.contains(key)), "{shown}");
 }
 
-/// As the documentation says that a configuration is written; on purpose without the parser's own tables.
+/// As the documentation says that a configuration is written; on purpose without the parser's own
+/// tables.
 fn printed(config: &Config) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
@@ -132,7 +133,8 @@ fn quoted(text: &str) -> String {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
             character if character.is_control() => {
-                write!(quoted, "\\u{:04X}", u32::from(character)).expect("a string takes everything");
+                write!(quoted, "\\u{:04X}", u32::from(character))
+                    .expect("a string takes everything");
             }
             character => quoted.push(character),
         }
@@ -195,8 +197,12 @@ impl Setting {
         match self {
             Self::Memory(number, unit) => ("memory", quoted(&size((*number, *unit)))),
             Self::Workers(workers) => ("workers", workers.to_string()),
-            Self::Fixed(number, unit) => ("chunk", quoted(&format!("fixed:{}", size((*number, *unit))))),
-            Self::Content(sizes) => ("chunk", quoted(&format!("cdc:{}", sizes.map(size).join(",")))),
+            Self::Fixed(number, unit) => {
+                ("chunk", quoted(&format!("fixed:{}", size((*number, *unit)))))
+            }
+            Self::Content(sizes) => {
+                ("chunk", quoted(&format!("cdc:{}", sizes.map(size).join(","))))
+            }
         }
     }
 
@@ -206,7 +212,8 @@ impl Setting {
         match self {
             Self::Memory(number, unit) => config.memory = Some(unit.bytes(*number)?),
             Self::Workers(workers) => {
-                let workers = u16::try_from(*workers).ok().filter(|most| (1..=WORKERS_MAX).contains(most))?;
+                let workers =
+                    u16::try_from(*workers).ok().filter(|most| (1..=WORKERS_MAX).contains(most))?;
                 config.workers = Some(workers);
             }
             Self::Fixed(number, unit) => {

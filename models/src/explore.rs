@@ -21,13 +21,21 @@ pub struct Scope {
 
 impl Scope {
     /// Two or three threads and a handful of steps.
-    pub const SMALL: Self =
-        Self { loom_preemptions: 4, loom_schedules_max: 25_000, shuttle_schedules: 40_000, stress_runs: 200 };
+    pub const SMALL: Self = Self {
+        loom_preemptions: 4,
+        loom_schedules_max: 25_000,
+        shuttle_schedules: 40_000,
+        stress_runs: 200,
+    };
     /// A worker pool and what it works on.
     pub const WORKERS: Self = Self { loom_preemptions: 3, ..Self::SMALL };
     /// The whole store: too many threads for loom.
-    pub const STORE: Self =
-        Self { loom_preemptions: 0, loom_schedules_max: 0, shuttle_schedules: 12_000, stress_runs: 200 };
+    pub const STORE: Self = Self {
+        loom_preemptions: 0,
+        loom_schedules_max: 0,
+        shuttle_schedules: 12_000,
+        stress_runs: 200,
+    };
 
     /// The same with another number of shuttle schedules.
     #[must_use]
@@ -42,8 +50,8 @@ impl Scope {
     }
 }
 
-/// Explores `scenario`. It is called by a test and must be a named function, or a closure written inside one: its path
-/// is the name that is printed, and the test's.
+/// Explores `scenario`. It is called by a test and must be a named function, or a closure written
+/// inside one: its path is the name that is printed, and the test's.
 ///
 /// # Panics
 /// When an interleaving fails, or hangs.
@@ -94,7 +102,8 @@ fn say_schedules_at_a_panic() {
     INSTALL.call_once(|| {
         let next = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let counter = CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok().flatten();
+            let counter =
+                CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok().flatten();
             if let Some(counter) = counter {
                 println!("failed; schedules: {}", counter.load(Ordering::Relaxed));
             }
@@ -134,7 +143,11 @@ mod checker {
     const CHECK_EVERY: usize = 500;
 
     /// Whether the time was over before the schedules were.
-    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
+    pub(super) fn run(
+        _name: &str,
+        scope: Scope,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> bool {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(scope.loom_preemptions);
         builder.max_branches = BRANCHES_MAX;
@@ -168,11 +181,16 @@ mod checker {
     const SECONDS_MAX: u64 = 60;
 
     /// Whether the time was over before the schedules were.
-    pub(super) fn run(_name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
+    pub(super) fn run(
+        _name: &str,
+        scope: Scope,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> bool {
         let scenario = Arc::new(scenario);
         let again = Arc::clone(&scenario);
         if let Ok(schedule) = std::env::var("DRYSTONE_SCHEDULE") {
-            Runner::new(ReplayScheduler::new_from_encoded(&schedule), Config::new()).run(move || again());
+            Runner::new(ReplayScheduler::new_from_encoded(&schedule), Config::new())
+                .run(move || again());
             return false;
         }
         let begun = Instant::now();
@@ -185,7 +203,8 @@ mod checker {
         };
         let schedules = usize::try_from(thorough(scope.shuttle_schedules)).unwrap_or(usize::MAX);
         let pct = schedules / 3;
-        let random = Runner::new(RandomScheduler::new(schedules - pct), config()).run(move || again());
+        let random =
+            Runner::new(RandomScheduler::new(schedules - pct), config()).run(move || again());
         let pct = Runner::new(PctScheduler::new(PCT_DEPTH, pct), config()).run(move || scenario());
         random + pct < schedules
     }
@@ -203,7 +222,11 @@ mod checker {
     const HANG: Duration = Duration::from_secs(60);
 
     /// Never cut short: what takes too long hangs.
-    pub(super) fn run(name: &str, scope: Scope, scenario: impl Fn() + Send + Sync + 'static) -> bool {
+    pub(super) fn run(
+        name: &str,
+        scope: Scope,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> bool {
         let (ended, end) = channel();
         let runs = scope.stress_runs;
         let runner = std::thread::spawn(move || {

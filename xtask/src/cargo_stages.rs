@@ -29,8 +29,15 @@ fn unformatted_file(line: &str) -> Option<&str> {
 }
 
 pub(crate) fn clippy(context: &Context) -> Result<Outcome> {
-    let command =
-        context.cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    let command = context.cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]);
     let done = context.runner.run(command, &context.log("clippy")?, minutes(20))?;
     Ok(judged(&done, Outcome::ok(packages(context)?)))
 }
@@ -50,15 +57,18 @@ fn packages(context: &Context) -> Result<String> {
 fn count_files(context: &Context, counts: fn(&Path) -> bool) -> Result<usize> {
     let mut count = 0;
     for member in ["crates", "models", "xtask"] {
-        count += files_below(&context.root.join(member))?.iter().filter(|file| counts(file)).count();
+        count +=
+            files_below(&context.root.join(member))?.iter().filter(|file| counts(file)).count();
     }
     Ok(count)
 }
 
-/// `outcome`, unless the child did not succeed: then its first error line, or how it ended, is the reason.
+/// `outcome`, unless the child did not succeed: then its first error line, or how it ended, is the
+/// reason.
 pub(crate) fn judged(done: &Finished, outcome: Outcome) -> Outcome {
     let Some(how) = done.reason() else { return outcome };
-    let error = done.output.lines().find(|line| line.starts_with("error") || line.contains("[ERROR]"));
+    let error =
+        done.output.lines().find(|line| line.starts_with("error") || line.contains("[ERROR]"));
     outcome.fail(error.map_or(how.clone(), |line| format!("{how}, {}", cut(line, 100))))
 }
 

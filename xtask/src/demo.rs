@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder to store; the Rust toolchain (sources of documentation, pictures, binaries) if not given
+    /// The folder to store; the Rust toolchain (sources of documentation, pictures, binaries) if
+    /// not given
     folder: Option<PathBuf>,
     /// Make the store and the copy below this folder, and remove them afterwards
     #[arg(long, default_value_os_t = std::env::temp_dir())]
@@ -27,18 +28,24 @@ struct Compared {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let folder = match &args.folder {
-        Some(folder) => folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?,
+        Some(folder) => {
+            folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?
+        }
         None => toolchain()?,
     };
-    let name =
-        folder.file_name().context("the folder needs a name")?.to_str().context("the name is not UTF-8")?;
+    let name = folder
+        .file_name()
+        .context("the folder needs a name")?
+        .to_str()
+        .context("the name is not UTF-8")?;
     say("cargo build --release --package drystone");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--package", "drystone"])
         .status()
         .context("cannot run cargo")?;
     ensure!(built.success(), "the build failed");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     let drystone = target.join("release").join("drystone");
 
     let scratch = Scratch(args.scratch.join(format!("drystone-demo-{}", std::process::id())));
@@ -87,13 +94,16 @@ impl Drop for Scratch {
 }
 
 fn toolchain() -> Result<PathBuf> {
-    let asked = Command::new("rustc").args(["--print", "sysroot"]).output().context("cannot run rustc")?;
+    let asked =
+        Command::new("rustc").args(["--print", "sysroot"]).output().context("cannot run rustc")?;
     ensure!(asked.status.success(), "rustc does not say where it is");
     Ok(PathBuf::from(String::from_utf8(asked.stdout)?.trim()))
 }
 
 fn compare(original: &Path, copy: &Path, compared: &mut Compared) -> Result<()> {
-    for entry in fs::read_dir(original).with_context(|| format!("cannot list {}", original.display()))? {
+    for entry in
+        fs::read_dir(original).with_context(|| format!("cannot list {}", original.display()))?
+    {
         let entry = entry?;
         let (from, to) = (entry.path(), copy.join(entry.file_name()));
         let kind = entry.file_type()?;
@@ -111,9 +121,11 @@ fn compare(original: &Path, copy: &Path, compared: &mut Compared) -> Result<()> 
 }
 
 fn compare_file(from: &Path, to: &Path) -> Result<u64> {
-    let (mut a, mut b) = (File::open(from)?, File::open(to).with_context(|| format!("no {}", to.display()))?);
+    let (mut a, mut b) =
+        (File::open(from)?, File::open(to).with_context(|| format!("no {}", to.display()))?);
     let (before, after) = (a.metadata()?, b.metadata()?);
-    let facts = |meta: &fs::Metadata| (meta.len(), meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec());
+    let facts =
+        |meta: &fs::Metadata| (meta.len(), meta.mode() & 0o777, meta.mtime(), meta.mtime_nsec());
     ensure!(facts(&before) == facts(&after), "{} has another size, mode or time", to.display());
     let (mut left, mut right) = (vec![0; 256 << 10], vec![0; 256 << 10]);
     loop {

@@ -1,4 +1,5 @@
-//! The deny stage: licences, bans and sources of every dependency, and advisories where their database can be had.
+//! The deny stage: licences, bans and sources of every dependency, and advisories where their
+//! database can be had.
 
 use std::process::Command;
 
@@ -31,7 +32,9 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     if !deny(&["fetch", "db"])?.succeeded() {
         let mut outcome = outcome;
         outcome.counted.push_str(", advisories NOT checked");
-        outcome.notes.push("advisories not checked: their database could not be fetched".to_owned());
+        outcome
+            .notes
+            .push("advisories not checked: their database could not be fetched".to_owned());
         outcome.skipped += 1;
         return Ok(outcome);
     }

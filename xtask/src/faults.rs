@@ -1,8 +1,10 @@
-//! Real faults: the shipped binary meets failing system calls, power cuts, full disks, few descriptors and little memory.
+//! Real faults: the shipped binary meets failing system calls, power cuts, full disks, few
+//! descriptors and little memory.
 //!
-//! Each part is a module with a function `run`. A part that this machine cannot run is *skipped* with the reason; a fault
-//! that was never injected is a failure, because then nothing was tested. What a part makes is gone when it ends, also after
-//! a failure or Ctrl-C: mounts, control groups and folders are guards, and [`crate::process`] leaves no child.
+//! Each part is a module with a function `run`. A part that this machine cannot run is *skipped*
+//! with the reason; a fault that was never injected is a failure, because then nothing was tested.
+//! What a part makes is gone when it ends, also after a failure or Ctrl-C: mounts, control groups
+//! and folders are guards, and [`crate::process`] leaves no child.
 
 mod case;
 mod cgroup;
@@ -175,7 +177,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Talk::Stdout.line(serde_json::to_string_pretty(&rows)?);
     }
     let sum = combined(&rows);
-    context.talk.line(format!("\n{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.skipped));
+    context
+        .talk
+        .line(format!("\n{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.skipped));
     let is_green = sum.failed == 0 && !(args.strict && sum.skipped > 0);
     Ok(if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -188,10 +192,17 @@ struct Asked {
     crowd: Option<String>,
 }
 
-fn run_parts(context: &Context, parts: &[Part], asked: Asked, binary: Option<&Path>) -> Result<Vec<Row>> {
+fn run_parts(
+    context: &Context,
+    parts: &[Part],
+    asked: Asked,
+    binary: Option<&Path>,
+) -> Result<Vec<Row>> {
     let log = context.log("faults")?;
     let binary = match binary {
-        Some(binary) => binary.canonicalize().with_context(|| format!("find {}", binary.display()))?,
+        Some(binary) => {
+            binary.canonicalize().with_context(|| format!("find {}", binary.display()))?
+        }
         None => built(context, &log)?,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -223,7 +234,8 @@ fn run_parts(context: &Context, parts: &[Part], asked: Asked, binary: Option<&Pa
 /// Quick: the profile for a short build. Full: what ships.
 fn built(context: &Context, log: &Log) -> Result<PathBuf> {
     let profile = if context.mode == Mode::Full { "release" } else { "fast" };
-    let command = context.cargo(["build", "--profile", profile, "--locked", "--package", "drystone"]);
+    let command =
+        context.cargo(["build", "--profile", profile, "--locked", "--package", "drystone"]);
     let done = context.runner.run(command, log, minutes(20))?;
     ensure!(done.succeeded(), "drystone does not build: see {}", log.path().display());
     Ok(context.target.join(profile).join("drystone"))
@@ -261,11 +273,14 @@ fn combined(rows: &[Row]) -> Outcome {
         ..Outcome::ok(counted.join(", "))
     };
     let reasons = |is_it: fn(&Verdict) -> Option<&String>| -> Vec<String> {
-        let all = rows.iter().filter_map(|row| Some((row.part.name(), is_it(&row.outcome.verdict)?)));
+        let all =
+            rows.iter().filter_map(|row| Some((row.part.name(), is_it(&row.outcome.verdict)?)));
         all.map(|(part, reason)| format!("{part}: {reason}")).collect()
     };
-    let failed = reasons(|verdict| if let Verdict::Failed(reason) = verdict { Some(reason) } else { None });
-    let skipped = reasons(|verdict| if let Verdict::Skipped(reason) = verdict { Some(reason) } else { None });
+    let failed =
+        reasons(|verdict| if let Verdict::Failed(reason) = verdict { Some(reason) } else { None });
+    let skipped =
+        reasons(|verdict| if let Verdict::Skipped(reason) = verdict { Some(reason) } else { None });
     if !failed.is_empty() {
         return outcome.fail(failed.join("; "));
     }
@@ -292,7 +307,11 @@ fn missing(what: impl Into<String>) -> anyhow::Error {
 }
 
 fn need_root(why: &str) -> Result<()> {
-    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(missing(format!("root is needed {why}"))) }
+    if rustix::process::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(missing(format!("root is needed {why}")))
+    }
 }
 
 /// Also where tools for administrators are, which a user's path may not name.

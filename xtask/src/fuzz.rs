@@ -1,4 +1,5 @@
-//! Fuzzing: the stage that replays the committed corpora and fuzzes for seconds, and `cargo xtask fuzz`.
+//! Fuzzing: the stage that replays the committed corpora and fuzzes for seconds, and `cargo xtask
+//! fuzz`.
 //!
 //! The committed corpus `fuzz/corpus/TARGET` is only read while fuzzing; new inputs go to
 //! `target/fuzz-corpus/TARGET` until a campaign has minimised them.
@@ -58,7 +59,9 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let targets = targets(context)?;
     let chosen: Vec<&String> = match &args.target {
-        Some(name) => vec![targets.iter().find(|target| *target == name).context("no such fuzz target")?],
+        Some(name) => {
+            vec![targets.iter().find(|target| *target == name).context("no such fuzz target")?]
+        }
         None if args.all => targets.iter().collect(),
         None => {
             for target in &targets {
@@ -79,8 +82,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
 /// The names of the `[[bin]]` sections of `fuzz/Cargo.toml`.
 fn targets(context: &Context) -> Result<Vec<String>> {
-    let text =
-        std::fs::read_to_string(context.root.join("fuzz/Cargo.toml")).context("read fuzz/Cargo.toml")?;
+    let text = std::fs::read_to_string(context.root.join("fuzz/Cargo.toml"))
+        .context("read fuzz/Cargo.toml")?;
     let targets = bins(&text)?;
     ensure!(!targets.is_empty(), "fuzz/Cargo.toml names no [[bin]]");
     Ok(targets)
@@ -120,8 +123,9 @@ impl<'a> Fuzzer<'a> {
                     executions += runs;
                     outcome.passed += 1;
                     let rate = runs / seconds.max(1);
-                    let line =
-                        format!("{target}: {files} inputs replayed, {runs} executions, {rate} a second");
+                    let line = format!(
+                        "{target}: {files} inputs replayed, {runs} executions, {rate} a second"
+                    );
                     self.say(&mut outcome, line);
                 }
                 Err(reason) => {
@@ -133,7 +137,8 @@ impl<'a> Fuzzer<'a> {
                 }
             }
         }
-        outcome.counted = format!("{} targets, {replayed} inputs, {executions} executions", targets.len());
+        outcome.counted =
+            format!("{} targets, {replayed} inputs, {executions} executions", targets.len());
         Ok(if failures.is_empty() { outcome } else { outcome.fail(failures.join("; ")) })
     }
 
@@ -142,9 +147,11 @@ impl<'a> Fuzzer<'a> {
         outcome.details.push(line);
     }
 
-    /// Replays the committed inputs, then fuzzes for a few seconds: inputs replayed, executions and seconds, or what failed.
+    /// Replays the committed inputs, then fuzzes for a few seconds: inputs replayed, executions and
+    /// seconds, or what failed.
     fn check(&self, target: &str) -> Result<Result<(usize, u64, u64), String>> {
-        // Of its own: two targets write at the same time, and a failure is looked for in what one has written.
+        // Of its own: two targets write at the same time, and a failure is looked for in what one
+        // has written.
         let log = Log::create(&self.log_folder(), target)?;
         let fuzzer = Fuzzer { context: self.context, log: &log };
         fuzzer.replay_and_smoke(target)
@@ -161,10 +168,13 @@ impl<'a> Fuzzer<'a> {
                 return Ok(Err(format!("a committed input fails ({how})")));
             }
         }
-        let seconds = if self.context.mode == Mode::Full { SMOKE_SECONDS_FULL } else { SMOKE_SECONDS_QUICK };
+        let seconds =
+            if self.context.mode == Mode::Full { SMOKE_SECONDS_FULL } else { SMOKE_SECONDS_QUICK };
         let done = self.fuzz(target, files > 0, seconds)?;
         Ok(match (done.reason(), runs(&done.output)) {
-            (Some(how), _) => Err(format!("fuzzing found a failure ({how}): {}", self.artifact(&done))),
+            (Some(how), _) => {
+                Err(format!("fuzzing found a failure ({how}): {}", self.artifact(&done)))
+            }
             (None, None | Some(0)) => Err("nothing was executed".to_owned()),
             (None, Some(runs)) => Ok((files, runs, seconds)),
         })
@@ -197,20 +207,27 @@ impl<'a> Fuzzer<'a> {
                 "  minimise it: PATH={}:$PATH cargo +nightly fuzz tmin --fuzz-dir fuzz {target} {input}",
                 self.tools().display()
             ));
-            talk.line(format!("  then commit it as fuzz/corpus/{target}/NAME-OF-THE-BUG beside the fix"));
+            talk.line(format!(
+                "  then commit it as fuzz/corpus/{target}/NAME-OF-THE-BUG beside the fix"
+            ));
             return Ok(false);
         }
         let mut command = self.cargo_fuzz(&["cmin", target]);
         command.arg(&found);
         let minimised = self.run(command, minutes(60))?;
         if let Some(how) = minimised.reason() {
-            bail!("{target}: the corpus could not be minimised ({how}): see {}", self.log.path().display());
+            bail!(
+                "{target}: the corpus could not be minimised ({how}): see {}",
+                self.log.path().display()
+            );
         }
         remove_generated(&committed)?;
         copy_inputs(&found, &committed)?;
         let executions = runs(&done.output).unwrap_or(0);
         let inputs = files_below(&committed)?.len();
-        talk.line(format!("{target}: {executions} executions, no failure, {inputs} inputs after minimising"));
+        talk.line(format!(
+            "{target}: {executions} executions, no failure, {inputs} inputs after minimising"
+        ));
         talk.line(format!("  commit it: git add --all fuzz/corpus/{target}"));
         Ok(true)
     }
@@ -256,15 +273,22 @@ impl<'a> Fuzzer<'a> {
 }
 
 fn artifact(output: &str) -> Option<String> {
-    output.lines().rev().find_map(|line| Some(line.split_once("Test unit written to ")?.1.trim().to_owned()))
+    output
+        .lines()
+        .rev()
+        .find_map(|line| Some(line.split_once("Test unit written to ")?.1.trim().to_owned()))
 }
 
 /// N of libFuzzer's `Done N runs in S second(s)`.
 fn runs(output: &str) -> Option<u64> {
-    output.lines().rev().find_map(|line| line.strip_prefix("Done ")?.split(' ').next()?.parse().ok())
+    output
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("Done ")?.split(' ').next()?.parse().ok())
 }
 
-/// libFuzzer names an input by the SHA-1 of its bytes; a file with any other name was put there by a person.
+/// libFuzzer names an input by the SHA-1 of its bytes; a file with any other name was put there by
+/// a person.
 fn is_generated(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -293,7 +317,8 @@ mod tests {
 
     #[test]
     fn targets_are_the_bins_of_the_manifest() {
-        let manifest = "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"range\"\n[[bin]]\nname = \"chunker\"\n";
+        let manifest =
+            "[package]\nname = \"fuzz\"\n[[bin]]\nname = \"range\"\n[[bin]]\nname = \"chunker\"\n";
         assert_eq!(bins(manifest).expect("valid"), ["range", "chunker"]);
         assert!(bins("[package]\nname = \"fuzz\"\n").expect("valid").is_empty());
     }

@@ -1,7 +1,7 @@
 //! Developer commands of drystone: `cargo xtask verify` and its companions.
 //!
-//! Entry points: [`verify`] runs the stages that [`stage`] lists; [`process`] is the only module that starts a
-//! child, always with a wall-clock limit. Nothing here is shipped.
+//! Entry points: [`verify`] runs the stages that [`stage`] lists; [`process`] is the only module
+//! that starts a child, always with a wall-clock limit. Nothing here is shipped.
 
 mod cargo_stages;
 mod clients;
@@ -50,7 +50,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Store a real tree, restore it and compare every byte
     Demo(demo::Args),
-    /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small limits
+    /// Test the shipped binary under real faults: failing calls, power cuts, full disks, small
+    /// limits
     Faults(faults::Args),
     /// Build the Debian packages, look through them and try what is in them
     Deb(deb::Args),
@@ -58,8 +59,8 @@ enum Command {
     Python,
     /// Measure drystone beside cp, borg and restic, or its server beside nginx and others
     Peers(peers::Args),
-    /// Install what the verification uses: pinned tools, strace, the S3 clients that the server is tested with, maturin and
-    /// pytest
+    /// Install what the verification uses: pinned tools, strace, the S3 clients that the server is
+    /// tested with, maturin and pytest
     Setup,
 }
 

@@ -1,8 +1,8 @@
 //! The loom and shuttle stages: the scenarios of `models` under a model checker.
 //!
-//! A scenario tells what it did in one line, `model: NAME loom SCHEDULES schedules`. A stage that explored
-//! nothing is a failure: green must mean that something was searched. One whose time was over before its schedules says so, and counts as
-//! skipped as well.
+//! A scenario tells what it did in one line, `model: NAME loom SCHEDULES schedules`. A stage that
+//! explored nothing is a failure: green must mean that something was searched. One whose time was
+//! over before its schedules says so, and counts as skipped as well.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,8 @@ pub(crate) enum Checker {
     Stress,
 }
 
-/// A test binary with scenarios. What the package of one depends on is all that a build of it compiles.
+/// A test binary with scenarios. What the package of one depends on is all that a build of it
+/// compiles.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Binary {
     pub(crate) name: &'static str,
@@ -72,9 +73,15 @@ impl Checker {
         }
     }
 
-    /// `cargo test --release` under this checker, in the workspace at `root`; of all scenarios or those of one `binary`. The stages and
-    /// their scratch copies have one target directory, because the dependencies are the same.
-    pub(crate) fn cargo_test(self, context: &Context, root: &Path, binary: Option<&Binary>) -> Command {
+    /// `cargo test --release` under this checker, in the workspace at `root`; of all scenarios or
+    /// those of one `binary`. The stages and their scratch copies have one target directory,
+    /// because the dependencies are the same.
+    pub(crate) fn cargo_test(
+        self,
+        context: &Context,
+        root: &Path,
+        binary: Option<&Binary>,
+    ) -> Command {
         let mut command = context.cargo(["test", "--release", "--locked"]);
         match binary {
             None => {
@@ -86,11 +93,12 @@ impl Checker {
             }
         }
         command.current_dir(root).env("CARGO_TARGET_DIR", context.target.join(self.name()));
-        // What cargo builds incrementally it names differently: that keeps what seeded bugs leave from being taken for the checkout's.
+        // What cargo builds incrementally it names differently: that keeps what seeded bugs leave
+        // from being taken for the checkout's.
         command.env("CARGO_INCREMENTAL", "0");
         command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", self.rustflags());
-        // Optimised, but without the slow last steps: seeded bugs rebuild it again and again. What a panic says has its place without
-        // debug information.
+        // Optimised, but without the slow last steps: seeded bugs rebuild it again and again. What
+        // a panic says has its place without debug information.
         let profile = [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "2"), ("DEBUG", "0")];
         command.envs(profile.map(|(name, value)| (format!("CARGO_PROFILE_RELEASE_{name}"), value)));
         self.set_scope(context, &mut command);
@@ -137,7 +145,8 @@ fn stage(context: &Context, checker: Checker) -> Result<Outcome> {
     Ok(models_outcome(sum, &explored, checker))
 }
 
-/// The sum with what was explored. A binary that has explored nothing is a failure, whatever its tests say.
+/// The sum with what was explored. A binary that has explored nothing is a failure, whatever its
+/// tests say.
 fn models_outcome(mut sum: Outcome, ran: &[(&str, &Finished)], checker: Checker) -> Outcome {
     let explored_by = |binary: &str| {
         let of_binary = ran.iter().filter(move |(target, _)| *target == binary);
@@ -152,14 +161,17 @@ fn models_outcome(mut sum: Outcome, ran: &[(&str, &Finished)], checker: Checker)
     sum.notes.extend(scenarios.iter().map(|s| format!("{}: {} schedules", s.name, s.schedules)));
     let cut_short: Vec<_> = scenarios.iter().filter(|scenario| scenario.is_cut_short).collect();
     sum.skipped += cut_short.len() as u64;
-    sum.notes.extend(cut_short.iter().map(|s| format!("{}: its time was over before its schedules", s.name)));
+    sum.notes.extend(
+        cut_short.iter().map(|s| format!("{}: its time was over before its schedules", s.name)),
+    );
     if sum.verdict != Verdict::Ok {
         return sum;
     }
     if let Some((binary, _)) = explored.iter().find(|(_, scenarios)| scenarios.is_empty()) {
         return sum.fail(format!("no scenario of {binary} ran"));
     }
-    match scenarios.iter().find(|scenario| scenario.schedules == 0).map(|idle| idle.name.to_owned()) {
+    match scenarios.iter().find(|scenario| scenario.schedules == 0).map(|idle| idle.name.to_owned())
+    {
         Some(idle) => sum.fail(format!("scenario {idle} explored no schedule")),
         None => sum,
     }
@@ -175,7 +187,8 @@ pub(crate) struct Scenario<'a> {
 }
 
 pub(crate) fn scenario(line: &str) -> Option<Scenario<'_>> {
-    // Not a prefix: with one test thread libtest writes `test NAME ... ` before it on the same line.
+    // Not a prefix: with one test thread libtest writes `test NAME ... ` before it on the same
+    // line.
     let (_, rest) = line.split_once("model: ")?;
     let mut words = rest.split_whitespace();
     let (name, checker, schedules) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
@@ -220,7 +233,10 @@ mod tests {
     #[test]
     fn what_was_cut_short_counts_as_skipped() {
         let pools = "model: a shuttle 3 schedules, cut short\nmodel: b shuttle 9 schedules\n";
-        let rest = [("protocol", "model: c shuttle 9 schedules"), ("edge", "model: d shuttle 9 schedules")];
+        let rest = [
+            ("protocol", "model: c shuttle 9 schedules"),
+            ("edge", "model: d shuttle 9 schedules"),
+        ];
         let outcome = outcome(&[&[("pools", pools)], &rest[..]].concat(), Checker::Shuttle);
         assert_eq!((outcome.verdict, outcome.skipped), (Verdict::Ok, 1));
         assert_eq!(outcome.counted, "4 scenarios, 30 schedules");

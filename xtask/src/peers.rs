@@ -1,8 +1,9 @@
 //! `cargo xtask peers`: drystone beside other people's programs on the same bytes, taking turns.
 //!
-//! [`store`] measures the commands beside cp, borg and restic, [`serve`] the server beside nginx and others. In both a round runs
-//! everything once, a figure is the median of the rounds, and a ratio is taken within a round before its median is: what slows the
-//! whole machine down slows both.
+//! [`store`] measures the commands beside cp, borg and restic, [`serve`] the server beside nginx
+//! and others. In both a round runs everything once, a figure is the median of the rounds, and a
+//! ratio is taken within a round before its median is: what slows the whole machine down slows
+//! both.
 
 mod noise;
 mod serve;
@@ -23,7 +24,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Face {
-    /// Measure the server beside nginx, rclone, dufs, copyparty and s3s-fs, as far as they are installed
+    /// Measure the server beside nginx, rclone, dufs, copyparty and s3s-fs, as far as they are
+    /// installed
     Serve(serve::Args),
 }
 
@@ -53,7 +55,8 @@ mod tests {
 
     #[test]
     fn the_store_is_measured_without_a_word_and_the_server_with_one() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.face.is_some());
+        let parse =
+            |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.face.is_some());
         assert_eq!(parse("peers --rounds 5 --mib 64").ok(), Some(false));
         assert_eq!(parse("peers serve --rounds 5 --size 64M --part small").ok(), Some(true));
         for wrong in ["peers --mib 64 serve", "peers serve --mib 64", "peers serve --rounds 0"] {

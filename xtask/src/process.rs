@@ -1,8 +1,9 @@
 //! Runs one child process: output into a log file, a wall-clock limit, and no survivor.
 //!
-//! Every child leads a process group of its own. When it ends, runs out of time, fills its log or the user
-//! interrupts, the whole group is killed, so a test that leaves a grandchild behind cannot outlive its stage.
-//! There is no thread here: the child writes straight into the log and the parent looks at it now and then.
+//! Every child leads a process group of its own. When it ends, runs out of time, fills its log or
+//! the user interrupts, the whole group is killed, so a test that leaves a grandchild behind cannot
+//! outlive its stage. There is no thread here: the child writes straight into the log and the
+//! parent looks at it now and then.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,7 +21,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 const LOG_BYTES_MAX: u64 = 64 << 20;
 const TAIL_BYTES_MAX: u64 = 64 << 10;
 const POLL: Duration = Duration::from_millis(20);
-/// A child is looked at after a short time, then ever less often: thousands of children that take milliseconds are run.
+/// A child is looked at after a short time, then ever less often: thousands of children that take
+/// milliseconds are run.
 const POLL_MIN: Duration = Duration::from_millis(1);
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
@@ -48,7 +50,8 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn create(directory: &Path, name: &str) -> Result<Self> {
-        std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("create {}", directory.display()))?;
         let path = directory.join(format!("{name}.log"));
         File::create(&path).with_context(|| format!("create {}", path.display()))?;
         Ok(Self { path })
@@ -75,7 +78,8 @@ impl Log {
     }
 
     fn text_from(&self, start: u64) -> Result<String> {
-        let mut file = File::open(&self.path).with_context(|| format!("open {}", self.path.display()))?;
+        let mut file =
+            File::open(&self.path).with_context(|| format!("open {}", self.path.display()))?;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -129,10 +133,12 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Installs the handlers: without them Ctrl-C would end xtask and leave the child's group running.
+    /// Installs the handlers: without them Ctrl-C would end xtask and leave the child's group
+    /// running.
     pub(crate) fn new(talk: Talk) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
+        for signal in
+            [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
         {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))
                 .context("install signal handler")?;
@@ -183,7 +189,10 @@ impl Runner {
             }
             if log.bytes().saturating_sub(start_bytes) > LOG_BYTES_MAX {
                 group.end()?;
-                return Ok(Ending::Failed(format!("killed: wrote more than {} MiB", LOG_BYTES_MAX >> 20)));
+                return Ok(Ending::Failed(format!(
+                    "killed: wrote more than {} MiB",
+                    LOG_BYTES_MAX >> 20
+                )));
             }
             if elapsed >= next_heartbeat {
                 let last = tail(&log.path, 1);
@@ -213,10 +222,12 @@ impl Group {
         self.child.id()
     }
 
-    /// Looks without reaping: while the leader is a zombie its group id cannot be given to anyone else.
+    /// Looks without reaping: while the leader is a zombie its group id cannot be given to anyone
+    /// else.
     pub(crate) fn leader_ended(&self) -> Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let ended = waitid(WaitId::Pid(Pid::from_child(&self.child)), look).context("look at a child")?;
+        let ended =
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), look).context("look at a child")?;
         Ok(ended.is_some())
     }
 
@@ -313,7 +324,9 @@ mod tests {
             return false;
         }
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        !stat.is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+        !stat.is_ok_and(|stat| {
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        })
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! `cargo xtask python` and the stage of that name: the Python package, tested as the wheel that people install.
+//! `cargo xtask python` and the stage of that name: the Python package, tested as the wheel that
+//! people install.
 //!
-//! maturin and pytest are pinned in a virtual environment of their own; the wheel is built with them, installed there by pip
-//! and tested from a folder where its sources cannot be found instead.
+//! maturin and pytest are pinned in a virtual environment of their own; the wheel is built with
+//! them, installed there by pip and tested from a folder where its sources cannot be found instead.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -28,7 +29,12 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode> {
         context.talk.line(format!("{reason}: see {}", log.path().display()));
         return Ok(ExitCode::FAILURE);
     }
-    context.talk.line(format!("{} ({}, {} skipped)", wheel.display(), outcome.counted, outcome.skipped));
+    context.talk.line(format!(
+        "{} ({}, {} skipped)",
+        wheel.display(),
+        outcome.counted,
+        outcome.skipped
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -74,8 +80,10 @@ fn build(context: &Context, log: &Log, venv: &Venv) -> Result<PathBuf> {
     // Ours are the versions of the workspace.
     let expected = concat!("fdwatch-", env!("CARGO_PKG_VERSION"), "-cp39-abi3-");
     let made = std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
-    let paths: Vec<PathBuf> =
-        made.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>().context("list the wheels")?;
+    let paths: Vec<PathBuf> = made
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()
+        .context("list the wheels")?;
     let wheel = paths.iter().find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(expected) && name.ends_with(".whl")
@@ -101,10 +109,13 @@ fn tested(output: &str) -> Outcome {
     let sums = output.lines().rev().find(|line| is_sum(line));
     let count = |what: &str| -> u64 {
         let field = sums.into_iter().flat_map(|sums| sums.split([',', '='])).map(str::trim);
-        let field = field.filter_map(|field| field.split_once(' ')).find(|(_, word)| word.starts_with(what));
+        let field = field
+            .filter_map(|field| field.split_once(' '))
+            .find(|(_, word)| word.starts_with(what));
         field.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
     };
-    let (passed, failed, skipped) = (count("passed"), count("failed") + count("error"), count("skipped"));
+    let (passed, failed, skipped) =
+        (count("passed"), count("failed") + count("error"), count("skipped"));
     let mut outcome = Outcome::ok(format!("{} tests", passed + failed));
     (outcome.passed, outcome.failed, outcome.skipped) = (passed, failed, skipped);
     // A failed test may have shown the output of another pytest.
@@ -118,7 +129,8 @@ fn tested(output: &str) -> Outcome {
 /// `41 passed in 3.21s`, or `41 passed in 61.20s (0:01:01)`.
 fn is_sum(line: &str) -> bool {
     let time = line.rsplit_once(" in ").and_then(|(_, rest)| rest.split([' ', '=']).next());
-    time.and_then(|time| time.strip_suffix('s')).is_some_and(|seconds| seconds.parse::<f64>().is_ok())
+    time.and_then(|time| time.strip_suffix('s'))
+        .is_some_and(|seconds| seconds.parse::<f64>().is_ok())
 }
 
 #[cfg(test)]

@@ -21,7 +21,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(stage: &'static str, mode: Mode, outcome: Outcome, elapsed: Duration) -> Self {
+    pub(crate) fn new(
+        stage: &'static str,
+        mode: Mode,
+        outcome: Outcome,
+        elapsed: Duration,
+    ) -> Self {
         let mut command = format!("cargo xtask verify --stage {stage}");
         if mode == Mode::Full {
             command.push_str(" --full");
@@ -67,7 +72,8 @@ impl Report {
         self.green = self.is_green();
     }
 
-    /// Nothing failed; when strict, nothing was left out either. A run without any stage is not green.
+    /// Nothing failed; when strict, nothing was left out either. A run without any stage is not
+    /// green.
     pub(crate) fn is_green(&self) -> bool {
         !self.stages.is_empty() && self.failed == 0 && !(self.strict && self.skipped > 0)
     }
@@ -77,9 +83,16 @@ impl Report {
         let mut cells = vec![["stage", "counted", "time", "verdict", "alone"].map(str::to_owned)];
         cells.extend(self.stages.iter().map(|row| {
             let time = format!("{:.1} s", row.seconds);
-            [row.stage.to_owned(), row.outcome.counted.clone(), time, row.verdict(), row.command.clone()]
+            [
+                row.stage.to_owned(),
+                row.outcome.counted.clone(),
+                time,
+                row.verdict(),
+                row.command.clone(),
+            ]
         }));
-        let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let [stage, counted, time, verdict] = [width(0), width(1), width(2), width(3)];
         let mut text = String::from("\n");
         for row in &cells {
@@ -95,7 +108,11 @@ impl Report {
         if self.strict && self.skipped > 0 {
             text.push_str("strict: what was skipped counts as a failure\n");
         }
-        let _ = write!(text, "\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        let _ = write!(
+            text,
+            "\n{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
         text
     }
 }
@@ -115,17 +132,22 @@ mod tests {
     #[test]
     fn the_last_line_sums_tests_and_stages() {
         let some = Outcome { passed: 7, skipped: 1, ..Outcome::ok("8 tests") };
-        let report = report(vec![some, Outcome::failed("boom"), Outcome::skipped("no tool")], false);
+        let report =
+            report(vec![some, Outcome::failed("boom"), Outcome::skipped("no tool")], false);
         let table = report.table();
         assert_eq!(table.lines().last(), Some("7 passed, 1 failed, 2 skipped"));
         assert!(table.contains("FAILED: boom") && table.contains("skipped: no tool"), "{table}");
-        assert!(table.contains("1.2 s") && table.contains("cargo xtask verify --stage test"), "{table}");
+        assert!(
+            table.contains("1.2 s") && table.contains("cargo xtask verify --stage test"),
+            "{table}"
+        );
     }
 
     #[test]
     fn what_failed_tests_said_comes_after_the_table() {
         let failures = vec!["a_stone_fits\n    too large".to_owned()];
-        let table = report(vec![Outcome { failures, ..Outcome::failed("exit code 101") }], false).table();
+        let table =
+            report(vec![Outcome { failures, ..Outcome::failed("exit code 101") }], false).table();
         assert!(table.contains("test FAILED: a_stone_fits\n    too large\n"), "{table}");
         assert_eq!(table.lines().last(), Some("0 passed, 1 failed, 0 skipped"));
     }
@@ -141,7 +163,8 @@ mod tests {
 
     #[test]
     fn the_json_names_the_verdict() {
-        let json = serde_json::to_value(report(vec![Outcome::failed("boom")], false)).expect("plain data");
+        let json =
+            serde_json::to_value(report(vec![Outcome::failed("boom")], false)).expect("plain data");
         assert_eq!(json["stages"][0]["verdict"], "failed");
         assert_eq!(json["stages"][0]["reason"], "boom");
         assert_eq!(json["green"], false);

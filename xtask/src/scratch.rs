@@ -1,7 +1,7 @@
 //! A scratch copy of the workspace's sources, kept at one path so that dependencies stay built.
 //!
-//! Only files whose bytes differ are written, so each written file has a fresh modification time and cargo
-//! rebuilds exactly the crates that changed since the copy was last built.
+//! Only files whose bytes differ are written, so each written file has a fresh modification time
+//! and cargo rebuilds exactly the crates that changed since the copy was last built.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ fn read_into(root: &Path, relative: &Path, sources: &mut Sources) -> Result<()> 
     Ok(())
 }
 
-/// Every file at or below `path`, without build directories; sorted. Nothing when there is no such path.
+/// Every file at or below `path`, without build directories; sorted. Nothing when there is no such
+/// path.
 pub(crate) fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut waiting = vec![path.to_owned()];
@@ -40,7 +41,8 @@ pub(crate) fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
         if meta.is_file() {
             files.push(path);
         } else if meta.is_dir() && path.file_name().is_none_or(|name| name != "target") {
-            let entries = std::fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?;
+            let entries =
+                std::fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?;
             for entry in entries {
                 waiting.push(entry?.path());
             }
@@ -85,7 +87,8 @@ mod tests {
     fn the_copy_holds_exactly_the_sources_and_leaves_equal_files_alone() {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let root = directory.path();
-        write_sources(root, &sources(&[("crates/a.rs", "a"), ("crates/old.rs", "old")])).expect("written");
+        write_sources(root, &sources(&[("crates/a.rs", "a"), ("crates/old.rs", "old")]))
+            .expect("written");
         let before = std::fs::metadata(root.join("crates/a.rs")).and_then(|meta| meta.modified());
         let next = sources(&[("crates/a.rs", "a"), ("models/b.rs", "b")]);
         assert!(write_sources(root, &next).expect("written"));

@@ -1,11 +1,13 @@
 //! The seeded stage: known bugs are put into a copy of the shipping source, and each must be found.
 //!
-//! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario that must fail
-//! and the message it must fail with. Shipping code carries no switches for this, and an edit that no longer
-//! fits is a failure, not a bug that is silently not tried. All bugs of one checker are tried in one scratch
-//! copy with the target directory of that checker's own stage, so only what changed is rebuilt; the checkers work side by side, because the
-//! end of each build (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
-//! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was stale.
+//! A bug is a file `models/seeded/NAME.toml` (see [`mutant`]): an exact-string edit, the scenario
+//! that must fail and the message it must fail with. Shipping code carries no switches for this,
+//! and an edit that no longer fits is a failure, not a bug that is silently not tried. All bugs of
+//! one checker are tried in one scratch copy with the target directory of that checker's own stage,
+//! so only what changed is rebuilt; the checkers work side by side, because the end of each build
+//! (one crate, then the linker) keeps one core busy. The same scenarios run on the unedited copy
+//! before the first bug and, for the last bug's scenario, after it: they must pass, or a build was
+//! stale.
 
 mod judge;
 mod mutant;
@@ -42,7 +44,8 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     let checkers = [Checker::Loom, Checker::Shuttle, Checker::Stress];
     let tallies = side_by_side(&checkers, checkers.len(), |checker| -> Result<Tally> {
         let mut tally = Tally::default();
-        let mutants: Vec<&Mutant> = tried.iter().filter(|mutant| mutant.checker == *checker).collect();
+        let mutants: Vec<&Mutant> =
+            tried.iter().filter(|mutant| mutant.checker == *checker).collect();
         if !mutants.is_empty() {
             Workshop::new(context, *checker, &sources).try_all(&mutants, &mut tally)?;
         }
@@ -76,9 +79,12 @@ impl Tally {
             let _ = write!(counted, ", {left_out} full-only");
         }
         let failed = u64::try_from(self.failures.len()).unwrap_or(u64::MAX);
-        let outcome = Outcome { passed: self.found, failed, details: self.details, ..Outcome::ok(counted) };
+        let outcome =
+            Outcome { passed: self.found, failed, details: self.details, ..Outcome::ok(counted) };
         match self.failures.first() {
-            None if tried == 0 => outcome.fail("every seeded bug is full_only: nothing was checked"),
+            None if tried == 0 => {
+                outcome.fail("every seeded bug is full_only: nothing was checked")
+            }
             None => outcome,
             Some(_) => outcome.fail(self.failures.join("; ")),
         }
@@ -87,8 +93,8 @@ impl Tally {
 
 enum Build {
     Fresh,
-    /// The copy changed and cargo did not compile the scenarios anew. Of no concern to the control: what changed
-    /// since the last verification may be a crate that they do not use.
+    /// The copy changed and cargo did not compile the scenarios anew. Of no concern to the control:
+    /// what changed since the last verification may be a crate that they do not use.
     Stale,
 }
 
@@ -102,14 +108,21 @@ struct Workshop<'a> {
 
 impl<'a> Workshop<'a> {
     fn new(context: &'a Context, checker: Checker, pristine: &'a Sources) -> Self {
-        Self { context, checker, pristine, source: context.target.join("seeded").join(checker.name()) }
+        Self {
+            context,
+            checker,
+            pristine,
+            source: context.target.join("seeded").join(checker.name()),
+        }
     }
 
     fn try_all(&self, mutants: &[&Mutant], tally: &mut Tally) -> Result<()> {
-        let scenarios: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.scenario.as_str()).collect();
+        let scenarios: BTreeSet<&str> =
+            mutants.iter().map(|mutant| mutant.scenario.as_str()).collect();
         if !self.control("control-first", &scenarios, None, tally)? {
-            let untried =
-                mutants.iter().map(|mutant| format!("{} not tried, its control failed", mutant.name));
+            let untried = mutants
+                .iter()
+                .map(|mutant| format!("{} not tried, its control failed", mutant.name));
             tally.failures.extend(untried);
             return Ok(());
         }
@@ -119,7 +132,12 @@ impl<'a> Workshop<'a> {
             last = Some(mutant.scenario.as_str());
         }
         if let Some(last) = last {
-            self.control("control-last", &BTreeSet::from([last]), binary_of(last, self.pristine), tally)?;
+            self.control(
+                "control-last",
+                &BTreeSet::from([last]),
+                binary_of(last, self.pristine),
+                tally,
+            )?;
         }
         Ok(())
     }
@@ -143,7 +161,9 @@ impl<'a> Workshop<'a> {
             }
         };
         let result = match &verdict {
-            Ok(seconds) => format!("{} scenarios pass without a bug ({seconds:.1} s)", scenarios.len()),
+            Ok(seconds) => {
+                format!("{} scenarios pass without a bug ({seconds:.1} s)", scenarios.len())
+            }
             Err(reason) => format!("FAILED: {reason}"),
         };
         self.say(name, &result, verdict.is_err().then_some(&log), tally);
@@ -157,7 +177,9 @@ impl<'a> Workshop<'a> {
         let log = self.log(&mutant.name)?;
         let verdict = self.verdict(mutant, &log)?;
         let result = match &verdict {
-            Ok(found) => format!("found after {} schedules ({:.1} s)", found.schedules, found.seconds),
+            Ok(found) => {
+                format!("found after {} schedules ({:.1} s)", found.schedules, found.seconds)
+            }
             Err(reason) => format!("FAILED: {reason}"),
         };
         self.say(&mutant.name, &result, verdict.is_err().then_some(&log), tally);
@@ -189,15 +211,23 @@ impl<'a> Workshop<'a> {
         Ok(judge(mutant, &done))
     }
 
-    /// Makes the copy hold `sources` and builds it, or one of its binaries, or says why that failed.
-    fn build(&self, sources: &Sources, binary: Option<&Binary>, log: &Log) -> Result<Result<Build, String>> {
+    /// Makes the copy hold `sources` and builds it, or one of its binaries, or says why that
+    /// failed.
+    fn build(
+        &self,
+        sources: &Sources,
+        binary: Option<&Binary>,
+        log: &Log,
+    ) -> Result<Result<Build, String>> {
         let is_changed = write_sources(&self.source, sources)?;
         let mut command = self.cargo(binary);
         command.arg("--no-run");
         let done = self.context.runner.run(command, log, minutes(20))?;
         Ok(match done.reason() {
             Some(how) => Err(format!("it does not build ({how}): not a finding")),
-            None if is_changed && binary.is_some_and(|binary| !is_compiled(binary, &done.output)) => {
+            None if is_changed
+                && binary.is_some_and(|binary| !is_compiled(binary, &done.output)) =>
+            {
                 Ok(Build::Stale)
             }
             None => Ok(Build::Fresh),
@@ -215,8 +245,9 @@ impl<'a> Workshop<'a> {
         self.context.runner.run(command, log, limit)
     }
 
-    /// The models of the copy, all or one binary: compiling that of a bug's scenario is most of what the bug costs. Built
-    /// incrementally, so that an edit of one line costs seconds; the price is paid once, by the first control.
+    /// The models of the copy, all or one binary: compiling that of a bug's scenario is most of
+    /// what the bug costs. Built incrementally, so that an edit of one line costs seconds; the
+    /// price is paid once, by the first control.
     fn cargo(&self, binary: Option<&Binary>) -> Command {
         let mut command = self.checker.cargo_test(self.context, &self.source, binary);
         command.env("CARGO_INCREMENTAL", "1");
@@ -257,7 +288,11 @@ mod tests {
 
     #[test]
     fn a_scenario_is_in_the_binary_that_has_its_file() {
-        let paths = ["models/src/queue.rs", "models/tests/pools/queue.rs", "models/edge/tests/edge/edge.rs"];
+        let paths = [
+            "models/src/queue.rs",
+            "models/tests/pools/queue.rs",
+            "models/edge/tests/edge/edge.rs",
+        ];
         let sources = paths.iter().map(|path| (PathBuf::from(path), Vec::new())).collect();
         let found = |scenario| Some(binary_of(scenario, &sources)?.name);
         assert_eq!(found("queue::nothing_is_lost"), Some("pools"));

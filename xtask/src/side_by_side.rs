@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Does `job` for each item, on at most `width` threads, and returns the results in the order of the items.
+/// Does `job` for each item, on at most `width` threads, and returns the results in the order of
+/// the items.
 ///
 /// # Panics
 /// When a job panics.
@@ -17,16 +18,16 @@ pub(crate) fn side_by_side<I: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..width.min(items.len()) {
             scope.spawn(|| {
-                // Relaxed: the counter hands out numbers; what the jobs leave is published by the end of the scope.
+                // Relaxed: the counter hands out numbers; what the jobs leave is published by the
+                // end of the scope.
                 while let Some((item, result)) = {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     items.get(at).zip(results.get(at))
                 } {
                     let done = job(item);
-                    *result
-                        .lock()
-                        .expect("each result is written by one thread, which does not panic here") =
-                        Some(done);
+                    *result.lock().expect(
+                        "each result is written by one thread, which does not panic here",
+                    ) = Some(done);
                 }
             });
         }

@@ -18,7 +18,8 @@ pub(crate) struct Stage {
     pub(crate) name: &'static str,
     /// What it does, for the live line.
     pub(crate) about: &'static str,
-    /// Whether this checkout has anything for the stage; a stage asked for by name runs regardless.
+    /// Whether this checkout has anything for the stage; a stage asked for by name runs
+    /// regardless.
     pub(crate) listed: fn(&Context) -> bool,
     pub(crate) run: fn(&Context) -> Result<Outcome>,
 }
@@ -29,13 +30,38 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "clippy", about: "lints", listed: always, run: cargo_stages::clippy },
     Stage { name: "tidy", about: "rules of this repository", listed: always, run: tidy::stage },
     Stage { name: "test", about: "tests of the workspace", listed: always, run: test_stage::stage },
-    Stage { name: "python", about: "the Python package, as a wheel", listed: always, run: python::stage },
+    Stage {
+        name: "python",
+        about: "the Python package, as a wheel",
+        listed: always,
+        run: python::stage,
+    },
     Stage { name: "doc", about: "documentation", listed: always, run: cargo_stages::doc },
-    Stage { name: "deny", about: "licences, bans, sources, advisories", listed: always, run: deny::stage },
+    Stage {
+        name: "deny",
+        about: "licences, bans, sources, advisories",
+        listed: always,
+        run: deny::stage,
+    },
     Stage { name: "loom", about: "models, exhaustive", listed: always, run: models::loom },
-    Stage { name: "shuttle", about: "models, random schedules", listed: always, run: models::shuttle },
-    Stage { name: "seeded", about: "seeded bugs must be found", listed: always, run: seeded::stage },
-    Stage { name: "fuzz", about: "corpus replay and smoke", listed: fuzz::has_targets, run: fuzz::stage },
+    Stage {
+        name: "shuttle",
+        about: "models, random schedules",
+        listed: always,
+        run: models::shuttle,
+    },
+    Stage {
+        name: "seeded",
+        about: "seeded bugs must be found",
+        listed: always,
+        run: seeded::stage,
+    },
+    Stage {
+        name: "fuzz",
+        about: "corpus replay and smoke",
+        listed: fuzz::has_targets,
+        run: fuzz::stage,
+    },
     Stage {
         name: "faults",
         about: "the shipped binary under real faults",
@@ -79,8 +105,8 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(mode: Mode, talk: Talk) -> Result<Self> {
         let root = workspace_root()?;
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| root.join("target"), |dir| root.join(dir));
         Ok(Self { root, target, mode, talk, runner: Runner::new(talk)?, asked: BTreeSet::new() })
     }
 
@@ -99,13 +125,17 @@ impl Context {
         command
     }
 
-    /// `command` without what the outer `cargo run` says about xtask itself, and what would have libtest run them otherwise.
+    /// `command` without what the outer `cargo run` says about xtask itself, and what would have
+    /// libtest run them otherwise.
     pub(crate) fn of_workspace(&self, mut command: Command) -> Command {
         command.env("CARGO_TERM_COLOR", "never");
         command.env("CARGO_TARGET_DIR", &self.target).env_remove("LD_LIBRARY_PATH");
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "RUST_TEST_"].iter().any(|start| text.starts_with(start)) {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "RUST_TEST_"]
+                .iter()
+                .any(|start| text.starts_with(start))
+            {
                 command.env_remove(&name);
             }
         }
@@ -152,7 +182,8 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
     /// Lines that were printed as they happened: only for the report.
     pub(crate) details: Vec<String>,
-    /// What the failed tests said, repeated after the closing table: of a long run often only the end is kept.
+    /// What the failed tests said, repeated after the closing table: of a long run often only the
+    /// end is kept.
     pub(crate) failures: Vec<String>,
 }
 

@@ -1,8 +1,9 @@
 //! Test binaries: cargo builds them and says where they are, and they run a few at a time.
 //!
-//! `cargo test` runs one binary after another; a part of the machine idles while tests wait for clients, deadlines and disks, and at
-//! the end of each binary. What could make a run green that has not tested everything is an error here: a binary that is not
-//! understood, or one that ends without saying how its tests went.
+//! `cargo test` runs one binary after another; a part of the machine idles while tests wait for
+//! clients, deadlines and disks, and at the end of each binary. What could make a run green that
+//! has not tested everything is an error here: a binary that is not understood, or one that ends
+//! without saying how its tests went.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,8 @@ struct Profile {
     test: bool,
 }
 
-/// The binaries of one stage, and where they write: each into a log of its own, below `verify/STAGE`.
+/// The binaries of one stage, and where they write: each into a log of its own, below
+/// `verify/STAGE`.
 pub(crate) struct Suites<'a> {
     context: &'a Context,
     stage: &'static str,
@@ -71,7 +73,11 @@ pub(crate) fn build<'a>(
     command.args(["--no-run", "--message-format=json-render-diagnostics"]);
     // A bar would share lines with the messages.
     command.env("CARGO_TERM_PROGRESS_WHEN", "never");
-    let built = context.runner.run(command, &Log::create(&folder(context, stage), "build")?, minutes(20))?;
+    let built = context.runner.run(
+        command,
+        &Log::create(&folder(context, stage), "build")?,
+        minutes(20),
+    )?;
     if !built.succeeded() {
         let said: Vec<&str> = built.output.lines().filter(|line| !line.starts_with('{')).collect();
         context.log(stage)?.write(&said.join("\n"))?;
@@ -85,8 +91,8 @@ fn folder(context: &Context, stage: &str) -> PathBuf {
 }
 
 impl Suites<'_> {
-    /// Runs each of `jobs`, `width` at a time, in a command that `prepare` makes of it, and sums up how their tests went. With what they
-    /// have printed.
+    /// Runs each of `jobs`, `width` at a time, in a command that `prepare` makes of it, and sums up
+    /// how their tests went. With what they have printed.
     pub(crate) fn run<J: Sync>(
         &self,
         jobs: &[(String, J)],
@@ -114,19 +120,27 @@ impl Suites<'_> {
 fn parse(output: &str, root: &Path) -> Result<Vec<Suite>> {
     let mut suites = BTreeMap::new();
     for line in output.lines().filter(|line| line.contains(r#""reason":"compiler-artifact""#)) {
-        let artifact: Artifact = serde_json::from_str(line).context("understand what cargo has built")?;
+        let artifact: Artifact =
+            serde_json::from_str(line).context("understand what cargo has built")?;
         if !artifact.profile.test {
             continue;
         }
         let target = artifact.target.name;
-        let program =
-            artifact.executable.with_context(|| format!("cargo has built no program of {target}"))?;
-        let folder = artifact.manifest_path.parent().context("a manifest is in a folder")?.to_owned();
+        let program = artifact
+            .executable
+            .with_context(|| format!("cargo has built no program of {target}"))?;
+        let folder =
+            artifact.manifest_path.parent().context("a manifest is in a folder")?.to_owned();
         let package = folder.strip_prefix(root).unwrap_or(&folder);
-        let package =
-            package.strip_prefix("crates").unwrap_or(package).display().to_string().replace('/', "-");
+        let package = package
+            .strip_prefix("crates")
+            .unwrap_or(package)
+            .display()
+            .to_string()
+            .replace('/', "-");
         let name = format!("{package}-{}-{target}", artifact.target.kind.join("-"));
-        let twin = suites.insert(name.clone(), Suite { name: name.clone(), target, program, folder });
+        let twin =
+            suites.insert(name.clone(), Suite { name: name.clone(), target, program, folder });
         ensure!(twin.is_none(), "two test binaries are called {name}");
     }
     ensure!(
@@ -213,7 +227,11 @@ impl TestCounts {
             let field = counts.split(';').map(str::trim).find(|field| field.ends_with(unit))?;
             field.split(' ').next()?.parse().ok()
         };
-        Some(Self { passed: number(" passed")?, failed: number(" failed")?, ignored: number(" ignored")? })
+        Some(Self {
+            passed: number(" passed")?,
+            failed: number(" failed")?,
+            ignored: number(" ignored")?,
+        })
     }
 }
 
@@ -223,7 +241,8 @@ fn name_failures(name: &str, output: &str, outcome: &mut Outcome) {
     if !failing.is_empty() {
         outcome.notes.push(format!("failed: {}", failing.join(", ")));
         let room = FAILURES_SHOWN_MAX.saturating_sub(outcome.failures.len());
-        let said = failing.iter().take(room).map(|test| format!("{name}: {}", said_by(test, output)));
+        let said =
+            failing.iter().take(room).map(|test| format!("{name}: {}", said_by(test, output)));
         outcome.failures.extend(said);
     }
 }
@@ -249,9 +268,9 @@ fn is_concluded(output: &str) -> bool {
 
 /// The sum of libtest's `running N tests`.
 fn announced(output: &str) -> u64 {
-    let counts = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("running ")?.split_once(" test")?.0.parse::<u64>().ok());
+    let counts = output.lines().filter_map(|line| {
+        line.strip_prefix("running ")?.split_once(" test")?.0.parse::<u64>().ok()
+    });
     counts.sum()
 }
 
@@ -318,16 +337,26 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         assert_eq!(sum(Ending::Success, passed), (2, 0, 0, Verdict::Ok));
         assert_eq!(sum(Ending::Failed("signal 6".into()), passed), (2, 1, 0, failed(1)));
         assert_eq!(sum(Ending::TimedOut(minutes(20)), ""), (0, 1, 0, failed(1)));
-        assert_eq!(sum(Ending::Success, "running 7 tests\nmy test result: fine"), (0, 1, 0, failed(1)));
+        assert_eq!(
+            sum(Ending::Success, "running 7 tests\nmy test result: fine"),
+            (0, 1, 0, failed(1))
+        );
         assert_eq!(sum(Ending::Success, ""), (0, 1, 0, failed(1)));
         let none = "running 0 tests\ntest result: ok. 0 passed; 0 failed; 0 ignored;";
-        assert_eq!(sum(Ending::Success, none), (0, 1, 0, Verdict::Failed("no test ran".to_owned())));
+        assert_eq!(
+            sum(Ending::Success, none),
+            (0, 1, 0, Verdict::Failed("no test ran".to_owned()))
+        );
     }
 
     fn artifact(folder: &str, kind: &str, name: &str, is_test: bool) -> String {
         let target = format!(r#"{{"kind":["{kind}"],"name":"{name}","edition":"2024"}}"#);
-        let rest = format!(r#""target":{target},"profile":{{"test":{is_test}}},"executable":"/t/{name}-1""#);
-        format!(r#"{{"reason":"compiler-artifact","manifest_path":"/w/{folder}/Cargo.toml",{rest}}}"#)
+        let rest = format!(
+            r#""target":{target},"profile":{{"test":{is_test}}},"executable":"/t/{name}-1""#
+        );
+        format!(
+            r#"{{"reason":"compiler-artifact","manifest_path":"/w/{folder}/Cargo.toml",{rest}}}"#
+        )
     }
 
     const FINISHED: &str = r#"{"reason":"build-finished","success":true}"#;
@@ -359,8 +388,9 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn a_list_that_may_not_be_whole_is_an_error() {
         let good = artifact("crates/cli", "test", "help", true);
         let refused = |lines: &[&str], why: &str| {
-            let error =
-                parse(&lines.join("\n"), Path::new("/w")).expect_err("it may not be whole").to_string();
+            let error = parse(&lines.join("\n"), Path::new("/w"))
+                .expect_err("it may not be whole")
+                .to_string();
             assert!(error.contains(why), "{error}");
         };
         refused(&[&good], "does not say that it has built all");

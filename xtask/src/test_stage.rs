@@ -1,4 +1,5 @@
-//! The test stage: the tests of the workspace, two binaries at a time, and those of its documentation.
+//! The test stage: the tests of the workspace, two binaries at a time, and those of its
+//! documentation.
 
 use anyhow::{Context as _, Result};
 
@@ -12,15 +13,20 @@ const WIDTH: usize = 2;
 const LONGEST_FIRST: [&str; 2] = ["sequences", "s3_clients"];
 
 pub(crate) fn stage(context: &Context) -> Result<Outcome> {
-    let suites = match suites::build(context, "test", context.cargo(["test", "--workspace", "--locked"]))? {
-        Ok(suites) => suites,
-        Err(failed) => return Ok(failed),
-    };
-    // A test that finds what it needs missing cannot say so through libtest, which hides what passing tests print.
+    let suites =
+        match suites::build(context, "test", context.cargo(["test", "--workspace", "--locked"]))? {
+            Ok(suites) => suites,
+            Err(failed) => return Ok(failed),
+        };
+    // A test that finds what it needs missing cannot say so through libtest, which hides what
+    // passing tests print.
     let skipped = context.target.join("verify/skipped-tests.txt");
     std::fs::write(&skipped, "").context("empty the list of skipped tests")?;
-    let mut jobs: Vec<_> = suites.all.iter().map(|suite| (suite.name.clone(), Some(suite))).collect();
-    jobs.sort_by_key(|(_, suite)| suite.is_none_or(|suite| !LONGEST_FIRST.contains(&suite.target.as_str())));
+    let mut jobs: Vec<_> =
+        suites.all.iter().map(|suite| (suite.name.clone(), Some(suite))).collect();
+    jobs.sort_by_key(|(_, suite)| {
+        suite.is_none_or(|suite| !LONGEST_FIRST.contains(&suite.target.as_str()))
+    });
     jobs.push(("documentation".to_owned(), None));
     let (mut sum, _) = suites.run(&jobs, WIDTH, minutes(20), |suite| {
         let mut command = match suite {

@@ -1,7 +1,8 @@
 //! The rules of this repository that neither rustc nor clippy knows.
 //!
-//! [`source`] turns Rust text into tokens and comments, so that a rule never trips over a string or a doc
-//! example; [`rules`] judges one Rust file, [`dependencies`] the manifests, [`docs`] the pages and their links.
+//! [`source`] turns Rust text into tokens and comments, so that a rule never trips over a string or
+//! a doc example; [`rules`] judges one Rust file, [`dependencies`] the manifests, [`docs`] the
+//! pages and their links.
 
 mod dependencies;
 mod docs;
@@ -59,7 +60,8 @@ fn tidy(root: &Path) -> Result<Tidied> {
     for top in RUST_ROOTS {
         for path in files_below(&root.join(top))? {
             if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root).context("a file outside the workspace")?.to_owned();
+                let name =
+                    path.strip_prefix(root).context("a file outside the workspace")?.to_owned();
                 texts.push((name, read(&path)?));
             }
         }

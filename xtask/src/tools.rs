@@ -9,7 +9,8 @@ use crate::process::Log;
 use crate::stage::{Context, minutes};
 use crate::{clients, python};
 
-/// A tool that cargo installs. All are pinned so that two machines check, and build, the same thing.
+/// A tool that cargo installs. All are pinned so that two machines check, and build, the same
+/// thing.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -36,10 +37,16 @@ impl Tool {
         if self.is_installed(context) {
             return Ok(self.path(context));
         }
-        context.talk.line(format!("    installing {} {} (a minute or two, once)", self.name, self.version));
+        context
+            .talk
+            .line(format!("    installing {} {} (a minute or two, once)", self.name, self.version));
         let done = context.runner.run(self.install_command(context), log, minutes(20))?;
         if let Some(how) = done.reason() {
-            bail!("{} {} could not be installed ({how}): cargo xtask setup", self.name, self.version);
+            bail!(
+                "{} {} could not be installed ({how}): cargo xtask setup",
+                self.name,
+                self.version
+            );
         }
         if !self.is_installed(context) {
             bail!("{} was installed but does not answer as {}", self.name, self.version);
@@ -52,7 +59,8 @@ impl Tool {
             context.cargo(["install", self.name, "--version", self.version, "--locked", "--force"]);
         command.arg("--root").arg(context.target.join("tools"));
         command.env("CARGO_TARGET_DIR", context.target.join("tools/build")).env_remove("RUSTFLAGS");
-        // These tools wait for files and the network: building them fast matters, running them fast does not.
+        // These tools wait for files and the network: building them fast matters, running them fast
+        // does not.
         command.env("CARGO_PROFILE_RELEASE_LTO", "off");
         command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
         command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
@@ -84,21 +92,26 @@ pub(crate) fn setup(context: &Context) -> Result<ExitCode> {
     }
     context.talk.line(python::ensure(context, &log));
     if !has_nightly() {
-        context.talk.line("fuzzing also needs a nightly toolchain: rustup toolchain install nightly");
+        context
+            .talk
+            .line("fuzzing also needs a nightly toolchain: rustup toolchain install nightly");
     }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether strace can be run. Its version is the distribution's: Debian's is as pinned as the machine is.
+/// Whether strace can be run. Its version is the distribution's: Debian's is as pinned as the
+/// machine is.
 pub(crate) fn has_strace() -> bool {
     Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether rustup has a nightly toolchain. Asked of rustup, because `cargo +nightly` may start installing one.
+/// Whether rustup has a nightly toolchain. Asked of rustup, because `cargo +nightly` may start
+/// installing one.
 pub(crate) fn has_nightly() -> bool {
     let output = Command::new("rustup").args(["toolchain", "list"]).output();
-    output
-        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).lines().any(|l| l.starts_with("nightly")))
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout).lines().any(|l| l.starts_with("nightly"))
+    })
 }
 
 #[cfg(test)]

@@ -23,9 +23,11 @@ impl Venv {
         self.home.join("bin").join(name)
     }
 
-    /// Makes it unless it is there. `sees_system`: also what the machine's Python has is found in it.
+    /// Makes it unless it is there. `sees_system`: also what the machine's Python has is found in
+    /// it.
     pub(crate) fn create(&self, context: &Context, log: &Log, sees_system: bool) -> Result<()> {
-        // One that was made by a Python that is no longer there has a pip, too, but not one that runs.
+        // One that was made by a Python that is no longer there has a pip, too, but not one that
+        // runs.
         let probe = Command::new(self.program("python")).args(["-m", "pip", "--version"]).output();
         if probe.is_ok_and(|probe| probe.status.success()) {
             return Ok(());
@@ -45,7 +47,8 @@ impl Venv {
     /// Installs, with these arguments to pip. What is there already is not asked for again.
     pub(crate) fn install(&self, context: &Context, log: &Log, arguments: &[&str]) -> Result<()> {
         let mut pip = Command::new(self.program("python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(arguments);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(arguments);
         step(context, log, &format!("pip cannot install {}", arguments.join(" ")), pip)
     }
 }

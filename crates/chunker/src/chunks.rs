@@ -37,8 +37,8 @@ impl<R: Read> Chunks<R> {
         Self::with_read_bytes(reader, chunking, READ_BYTES)
     }
 
-    /// The same with a buffer of the largest chunk plus `read_bytes`, which may be 0: less memory, and more calls of
-    /// `read`. Where it cuts does not depend on it.
+    /// The same with a buffer of the largest chunk plus `read_bytes`, which may be 0: less memory,
+    /// and more calls of `read`. Where it cuts does not depend on it.
     pub fn with_read_bytes(reader: R, chunking: Chunking, read_bytes: usize) -> Self {
         let buffer = vec![0; chunking.chunk_bytes_max() + read_bytes].into_boxed_slice();
         Self { reader, cutter: Cutter::new(chunking), buffer, start: 0, end: 0, ended: false }
@@ -97,13 +97,18 @@ mod tests {
 
     #[test]
     fn a_buffer_of_any_size_cuts_alike() {
-        // Not periodic in any chunk size, and several times the buffer, so that it is moved to the front again and again.
+        // Not periodic in any chunk size, and several times the buffer, so that it is moved to the
+        // front again and again.
         let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
         for chunking in [Chunking::Fixed(7), Chunking::FastCdc { min: 64, avg: 256, max: 1000 }] {
             let expected = lens(&bytes, chunking, READ_BYTES);
             assert_eq!(expected.iter().sum::<usize>(), bytes.len());
             for read_bytes in [0, 1, 63, 1000] {
-                assert_eq!(lens(&bytes, chunking, read_bytes), expected, "{chunking}, {read_bytes}");
+                assert_eq!(
+                    lens(&bytes, chunking, read_bytes),
+                    expected,
+                    "{chunking}, {read_bytes}"
+                );
             }
         }
     }

@@ -1,14 +1,16 @@
 //! The cut function: where does the chunk that begins at the first byte of a window end?
 //!
-//! The gear hash of FastCDC at a position depends on the 64 bytes before it and on nothing else (each byte is
-//! shifted out of the 64-bit state after 64 more). So a scan that ran out of window can be *resumed*: restart it
-//! 64 bytes before where it stopped, and from there on it sees what one scan over everything would have seen.
-//! Only a hit inside the warm-up itself is not to be trusted; then the chunk is scanned from its start. The test
+//! The gear hash of FastCDC at a position depends on the 64 bytes before it and on nothing else
+//! (each byte is shifted out of the 64-bit state after 64 more). So a scan that ran out of window
+//! can be *resumed*: restart it 64 bytes before where it stopped, and from there on it sees what
+//! one scan over everything would have seen. Only a hit inside the warm-up itself is not to be
+//! trusted; then the chunk is scanned from its start. The test
 //! `a_resumed_scan_cuts_like_a_whole_one` holds this against the plain function.
 //!
-//! For the same reason three places can be scanned at a time, each after a warm-up of its own. One scan waits for its own sum at each
-//! byte; three fill the time. The cuts are those of the `fastcdc` crate, which `cuts_equal_those_of_the_published_crate` and the
-//! fuzz target `chunker` hold it to.
+//! For the same reason three places can be scanned at a time, each after a warm-up of its own. One
+//! scan waits for its own sum at each byte; three fill the time. The cuts are those of the
+//! `fastcdc` crate, which `cuts_equal_those_of_the_published_crate` and the fuzz target `chunker`
+//! hold it to.
 
 use std::ops::ControlFlow;
 
@@ -19,8 +21,8 @@ use crate::Chunking;
 /// Bytes after which the gear hash has forgotten what came before.
 const GEAR_WINDOW: usize = 64;
 
-/// How far each of the three scans goes before the next place is theirs. Longer ones look at more for nothing when there is a cut. A
-/// fuzzer's inputs are small, and should get here all the same.
+/// How far each of the three scans goes before the next place is theirs. Longer ones look at more
+/// for nothing when there is a cut. A fuzzer's inputs are small, and should get here all the same.
 const LANE_BYTES: usize = if cfg!(fuzzing) { 128 } else { 1024 };
 const _: () = assert!(LANE_BYTES >= GEAR_WINDOW && LANE_BYTES.is_multiple_of(2));
 
@@ -29,7 +31,8 @@ const _: () = assert!(LANE_BYTES >= GEAR_WINDOW && LANE_BYTES.is_multiple_of(2))
 pub enum Cut {
     /// The chunk is the first so many bytes of the window.
     At(usize),
-    /// The chunk is longer than the window; its first so many bytes hold no cut and need not be looked at again.
+    /// The chunk is longer than the window; its first so many bytes hold no cut and need not be
+    /// looked at again.
     None {
         /// To be passed as `scanned` with the longer window.
         scanned: usize,
@@ -66,8 +69,9 @@ impl Cutter {
         self.chunking
     }
 
-    /// Looks for the end of the chunk that begins at `window[0]`. `scanned` is 0, or what an earlier call with a
-    /// shorter window of the same chunk returned. At the end of the stream the caller takes the rest as it is.
+    /// Looks for the end of the chunk that begins at `window[0]`. `scanned` is 0, or what an
+    /// earlier call with a shorter window of the same chunk returned. At the end of the stream
+    /// the caller takes the rest as it is.
     pub fn cut(&self, window: &[u8], scanned: usize) -> Cut {
         match (self.chunking, &self.gear) {
             (Chunking::FastCdc { min, avg, max }, Some(gear)) => {
@@ -75,7 +79,11 @@ impl Cutter {
             }
             (chunking, _) => {
                 let bytes = chunking.chunk_bytes_max();
-                if window.len() >= bytes { Cut::At(bytes) } else { Cut::None { scanned: window.len() } }
+                if window.len() >= bytes {
+                    Cut::At(bytes)
+                } else {
+                    Cut::None { scanned: window.len() }
+                }
             }
         }
     }
@@ -91,7 +99,8 @@ impl Gear {
 
     fn cut(&self, window: &[u8], scanned: usize, min: usize, avg: usize, max: usize) -> Cut {
         let window = &window[..window.len().min(max)];
-        // Pairs of bytes are counted from the chunk's first byte, so a restart must be at an even distance.
+        // Pairs of bytes are counted from the chunk's first byte, so a restart must be at an even
+        // distance.
         let restart = scanned.saturating_sub(GEAR_WINDOW + 1) & !1;
         let end = if restart > min {
             let resumed = self.scan(&window[restart..], 0, avg.saturating_sub(restart));
@@ -99,16 +108,22 @@ impl Gear {
         } else {
             self.scan(window, min, avg)
         };
-        if end < window.len() || window.len() == max { Cut::At(end) } else { Cut::None { scanned: end } }
+        if end < window.len() || window.len() == max {
+            Cut::At(end)
+        } else {
+            Cut::None { scanned: end }
+        }
     }
 
     /// The first cut in `window`, or its length. From `avg` on a cut is four times as likely.
     fn scan(&self, window: &[u8], min: usize, avg: usize) -> usize {
-        // Pairs of bytes: an odd minimum counts as the even one below it, and an odd last byte is no cut.
+        // Pairs of bytes: an odd minimum counts as the even one below it, and an odd last byte is
+        // no cut.
         let pairs = |len: usize| len.min(window.len()) & !1;
         let (first, middle, last) = (pairs(min), pairs(avg).max(pairs(min)), pairs(window.len()));
         let mut hash = 0;
-        for (from, to, mask) in [(first, middle, self.mask_small), (middle, last, self.mask_large)] {
+        for (from, to, mask) in [(first, middle, self.mask_small), (middle, last, self.mask_large)]
+        {
             match self.hit(&window[from..to], hash, mask) {
                 ControlFlow::Break(at) => return from + at,
                 ControlFlow::Continue(so_far) => hash = so_far,
@@ -117,7 +132,8 @@ impl Gear {
         window.len()
     }
 
-    /// Where the hash, which was `hash` before the first byte, first has no bit of `mask`; if nowhere, what it is after the last byte.
+    /// Where the hash, which was `hash` before the first byte, first has no bit of `mask`; if
+    /// nowhere, what it is after the last byte.
     fn hit(&self, bytes: &[u8], mut hash: u64, mask: u64) -> ControlFlow<usize, u64> {
         let mut at = 0;
         for lanes in bytes.as_chunks::<{ 3 * LANE_BYTES }>().0 {
@@ -143,11 +159,13 @@ impl Gear {
 
     /// The hash after three lanes without a hit. Nothing if there is one, in any of them.
     //
-    // Not inlined, and of a size that the type says: only then are there no checks inside and enough registers for all three.
+    // Not inlined, and of a size that the type says: only then are there no checks inside and
+    // enough registers for all three.
     #[inline(never)]
     fn passes(&self, lanes: &[u8; 3 * LANE_BYTES], hash: u64, mask: u64) -> Option<u64> {
         let tables = self.tables();
-        let [first, second, third] = lanes.as_chunks::<2>().0.as_chunks::<{ LANE_BYTES / 2 }>().0 else {
+        let [first, second, third] = lanes.as_chunks::<2>().0.as_chunks::<{ LANE_BYTES / 2 }>().0
+        else {
             return None;
         };
         let after = |lane: &[[u8; 2]; LANE_BYTES / 2]| {
@@ -182,7 +200,8 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// The hash after the first byte of a pair, one bit further than it should be: one shift for two bytes.
+    /// The hash after the first byte of a pair, one bit further than it should be: one shift for
+    /// two bytes.
     #[inline(always)]
     fn even(self, hash: u64, pair: [u8; 2]) -> u64 {
         (hash << 2).wrapping_add(self.shifted[usize::from(pair[0])])
@@ -240,9 +259,10 @@ mod tests {
             (256 << 10, 1 << 20, 4 << 20),
         ] {
             let ours = cut_whole(&Cutter::new(Chunking::fast_cdc(min, avg, max).unwrap()), &data);
-            let theirs: Vec<usize> = fastcdc::v2020::FastCDC::new(&data, min as u32, avg as u32, max as u32)
-                .map(|c| c.length)
-                .collect();
+            let theirs: Vec<usize> =
+                fastcdc::v2020::FastCDC::new(&data, min as u32, avg as u32, max as u32)
+                    .map(|c| c.length)
+                    .collect();
             assert_eq!(ours, theirs, "{min},{avg},{max}");
         }
     }
@@ -250,7 +270,10 @@ mod tests {
     #[test]
     fn default_boundaries_are_frozen() {
         let lens = cut_whole(&Cutter::new(Chunking::default()), &noise(12 << 20));
-        assert_eq!(lens, GOLDEN, "boundaries changed: every store would stop deduplicating against its past");
+        assert_eq!(
+            lens, GOLDEN,
+            "boundaries changed: every store would stop deduplicating against its past"
+        );
     }
 
     #[test]

@@ -35,7 +35,9 @@ impl FromStr for ChunkId {
     type Err = ParseChunkIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseChunkIdError> {
-        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| ParseChunkIdError)
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| ParseChunkIdError)
     }
 }
 

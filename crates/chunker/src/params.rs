@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// The largest chunk any cutter may make: a chunk has to fit into one buffer.
 const CHUNK_BYTES_MAX: u32 = 1 << 30;
-/// Below this FastCDC's masks are no longer meaningful (the fastcdc crate's own bound for the average).
+/// Below this FastCDC's masks are no longer meaningful (the fastcdc crate's own bound for the
+/// average).
 const CDC_AVG_MIN: u32 = 256;
 /// The largest average for which the mask table has an entry.
 const CDC_AVG_MAX: u32 = 4 << 20;
@@ -34,7 +35,9 @@ pub enum Chunking {
 #[non_exhaustive]
 pub enum ParamsError {
     /// Not one of the textual forms.
-    #[error("`{0}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example cdc:256KiB,1MiB,4MiB")]
+    #[error(
+        "`{0}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example cdc:256KiB,1MiB,4MiB"
+    )]
     Syntax(String),
     /// A size outside what the cutter supports.
     #[error("{what} chunk size {found} is outside {low}..={high} bytes")]

@@ -37,7 +37,9 @@ pub(crate) fn run(settings: &Settings, command: &BucketCommand, output: &Output)
 fn create(store: &Store, name: &BucketName, public: bool, output: &Output) -> Outcome {
     let new = NewBucket { public, ..NewBucket::named(name.clone()) };
     if !store.make_bucket(&new)? {
-        anyhow::bail!("there is a bucket `{name}` already; `drystone bucket set {name}` changes it");
+        anyhow::bail!(
+            "there is a bucket `{name}` already; `drystone bucket set {name}` changes it"
+        );
     }
     say(output, name, Some(public), "made")
 }
@@ -61,7 +63,9 @@ fn remove(store: &Store, name: &BucketName, output: &Output) -> Outcome {
 /// What became of a bucket: its state, or `None` when it is gone.
 fn say(output: &Output, name: &BucketName, public: Option<bool>, what: &str) -> Outcome {
     if output.json {
-        output.report(&serde_json::json!({ "bucket": name.as_str(), "public": public, "done": what }))?;
+        output.report(
+            &serde_json::json!({ "bucket": name.as_str(), "public": public, "done": what }),
+        )?;
     } else {
         let state = public.map_or(String::new(), |public| format!("; it is {}", word(public)));
         output.note(format_args!("{what} the bucket `{name}`{state}"));
@@ -89,8 +93,12 @@ fn list(store: &Store, output: &Output) -> Outcome {
         for BucketRow { name, created_ms, public, region } in &page {
             let created = output::utc_of_ms(*created_ms);
             if output.json {
-                let line =
-                    Line { bucket: name.as_str(), public: *public, created, region: region.as_deref() };
+                let line = Line {
+                    bucket: name.as_str(),
+                    public: *public,
+                    created,
+                    region: region.as_deref(),
+                };
                 serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else {

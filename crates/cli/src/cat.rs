@@ -25,7 +25,8 @@ pub(crate) fn run(settings: &Settings, args: &CatArgs) -> Outcome {
 
 /// `FROM-TO` with TO included, `FROM-` or `-LAST`, as in HTTP.
 fn parse_range(text: &str, size: u64) -> Result<Range<u64>, Usage> {
-    let wrong = || Usage(format!("`{text}` is not a range: write FROM-TO, FROM- or -LAST, in bytes"));
+    let wrong =
+        || Usage(format!("`{text}` is not a range: write FROM-TO, FROM- or -LAST, in bytes"));
     let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
     match text.split_once('-').ok_or_else(wrong)? {
         ("", last) => Ok(size.saturating_sub(number(last)?)..size),

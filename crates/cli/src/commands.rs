@@ -98,7 +98,13 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
                 serde_json::to_writer(&mut out, &Listed::new(object)).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else if args.long {
-                writeln!(out, "{:>14}  {}  {}", object.size, utc(object.meta.modified_ns), object.key)?;
+                writeln!(
+                    out,
+                    "{:>14}  {}  {}",
+                    object.size,
+                    utc(object.meta.modified_ns),
+                    object.key
+                )?;
             } else {
                 writeln!(out, "{}", object.key)?;
             }
@@ -157,7 +163,8 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
     let open = open(settings)?;
     let Some(name) = &args.name else {
         if args.bucket.bucket.is_some() {
-            // Only to say so if there is none: the totals are those of the whole store, for buckets share their chunks.
+            // Only to say so if there is none: the totals are those of the whole store, for buckets
+            // share their chunks.
             open.store.list(&settings.bucket(&args.bucket)?, "", Bound::Unbounded, 1)?;
         }
         let totals = open.store.totals()?;
@@ -215,7 +222,12 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
         (None, None) => settings.chunk.unwrap_or_default(),
     };
     let plan = if args.serve {
-        open::plan_serving(settings, chunking, &Serving::resolve(&args.serving, &settings.file), args.tls)?
+        open::plan_serving(
+            settings,
+            chunking,
+            &Serving::resolve(&args.serving, &settings.file),
+            args.tls,
+        )?
     } else {
         open::plan(settings, chunking)?
     };

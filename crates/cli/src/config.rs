@@ -1,7 +1,8 @@
 //! The configuration file of the `drystone` command.
 //!
-//! A library of its own inside the command's package, for one reason: `fuzz/` links it. It is pure: text in, a checked
-//! [`Config`] or a [`ConfigError`] out; which file that is, and what flags say instead, is `settings.rs`.
+//! A library of its own inside the command's package, for one reason: `fuzz/` links it. It is pure:
+//! text in, a checked [`Config`] or a [`ConfigError`] out; which file that is, and what flags say
+//! instead, is `settings.rs`.
 //!
 //! Invariants:
 //! - a value of type [`Config`] can be used: names, sizes and counts are within their limits;
@@ -24,7 +25,8 @@ pub const WORKERS_MAX: u16 = 64;
 pub const CONNECTIONS: RangeInclusive<u16> =
     constants::CONNECTIONS_MIN as u16..=constants::CONNECTIONS_MAX as u16;
 /// Bodies that a server sends or receives at a time.
-pub const TRANSFERS: RangeInclusive<u16> = constants::TRANSFERS_MIN as u16..=constants::TRANSFERS_MAX as u16;
+pub const TRANSFERS: RangeInclusive<u16> =
+    constants::TRANSFERS_MIN as u16..=constants::TRANSFERS_MAX as u16;
 /// How long a server may be told to wait for anything, in seconds.
 pub const SECONDS: RangeInclusive<u16> = 1..=3600;
 
@@ -111,8 +113,8 @@ impl Config {
     /// Reads a configuration file's text.
     ///
     /// # Errors
-    /// When it is not TOML, has a key that is none of ours, or a value that cannot be used. The first in the order of the
-    /// keys is given.
+    /// When it is not TOML, has a key that is none of ours, or a value that cannot be used. The
+    /// first in the order of the keys is given.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let table = DeTable::parse(text).map_err(|error| ConfigError {
             line: line_of(text, error.span().map_or(0, |span| span.start)),
@@ -148,7 +150,13 @@ impl Config {
             "unread_seconds" => self.unread_seconds = Some(whole(value, SECONDS)?),
             "turn_seconds" => self.turn_seconds = Some(whole(value, SECONDS)?),
             "drain_seconds" => self.drain_seconds = Some(whole(value, SECONDS)?),
-            _ => return Err(format!("unknown field `{}`; there are {}", shown(key), KEYS.join(", "))),
+            _ => {
+                return Err(format!(
+                    "unknown field `{}`; there are {}",
+                    shown(key),
+                    KEYS.join(", ")
+                ));
+            }
         }
         Ok(())
     }
@@ -252,7 +260,10 @@ mod tests {
         check_refused("store = 1", "line 1: store: a text in quotes is expected, not an integer");
         check_refused("[store]\nx = 1", "line 1: store: a text in quotes is expected, not a table");
         for workers in ["0", "65", "-1", "65537", "99999999999999999999"] {
-            check_refused(&format!("\n\nworkers = {workers}"), "line 3: workers: must be between 1 and 64");
+            check_refused(
+                &format!("\n\nworkers = {workers}"),
+                "line 3: workers: must be between 1 and 64",
+            );
         }
         for (key, below, above) in
             [("connections", 15, 16_385), ("transfers", 7, 513), ("turn_seconds", 0, 3601)]
@@ -280,7 +291,9 @@ mod tests {
 
     #[test]
     fn what_is_no_toml_names_the_line() {
-        for (text, line) in [("= = =", 1), ("\n\nsync = ", 3), ("sync = 'never'\nsync = 'never'", 2)] {
+        for (text, line) in
+            [("= = =", 1), ("\n\nsync = ", 3), ("sync = 'never'\nsync = 'never'", 2)]
+        {
             let error = Config::parse(text).expect_err(text);
             assert_eq!((error.line, error.key), (line, None), "{}", error.message);
         }

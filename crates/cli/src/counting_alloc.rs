@@ -1,4 +1,5 @@
-//! The system allocator, counting. `bench` prints the counts; an allocation per chunk is nothing beside hashing it.
+//! The system allocator, counting. `bench` prints the counts; an allocation per chunk is nothing
+//! beside hashing it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -20,8 +21,8 @@ fn count(bytes: usize) {
     BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
-// SAFETY: every call is passed on to `System` unchanged, which upholds the contract; counting touches two atomics and
-// neither allocates nor unwinds.
+// SAFETY: every call is passed on to `System` unchanged, which upholds the contract; counting
+// touches two atomics and neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());

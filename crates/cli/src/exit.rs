@@ -97,10 +97,12 @@ impl Exit {
     fn of_open(error: &OpenError) -> Self {
         match error {
             OpenError::NotAStore(_) => Self::NotFound,
-            OpenError::NoRecords(_) | OpenError::DamagedRecords { .. } | OpenError::Damaged { .. } => {
-                Self::Damaged
+            OpenError::NoRecords(_)
+            | OpenError::DamagedRecords { .. }
+            | OpenError::Damaged { .. } => Self::Damaged,
+            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Self::DiskFull
             }
-            OpenError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Self::DiskFull,
             _ => Self::Failed,
         }
     }

@@ -22,7 +22,8 @@ use crate::settings::Settings;
 const PAGE_OBJECTS: usize = 512;
 /// Objects handed to a restoring thread at a time; small files are not worth a hand-over each.
 const BATCH_OBJECTS: usize = 16;
-/// A batch ends early when its objects have this many bytes, so that the last one does not leave a thread idle.
+/// A batch ends early when its objects have this many bytes, so that the last one does not leave a
+/// thread idle.
 const BATCH_BYTES: u64 = 4 << 20;
 /// Threads that write files. Making files is bound by the file system's locks; more do not help.
 const RESTORERS: usize = 2;
@@ -112,7 +113,8 @@ impl Get<'_> {
         for name in names {
             match self.object(name)? {
                 Some(object) => {
-                    let file = object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+                    let file =
+                        object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
                     let reader = self.store.read(object.clone(), None);
                     let result = destination.restorer(&|_| Ok(None)).object(&file, reader);
                     self.note((object, result))?;
@@ -158,7 +160,8 @@ impl Get<'_> {
             let known = |path: &str| folder_meta(&store, &of, format!("{above}{path}/"));
             let mut restorer = target.restorer(&known);
             let restore = |object: ObjectRow| {
-                let result = restorer.object(&object.key.as_str()[cut..], store.read(object.clone(), None));
+                let result =
+                    restorer.object(&object.key.as_str()[cut..], store.read(object.clone(), None));
                 (object, result)
             };
             Ok::<Vec<Restored>, StoreError>(batch.into_iter().map(restore).collect())
@@ -180,7 +183,8 @@ impl Get<'_> {
         match result {
             Ok(bytes) => {
                 let is_folder = object.key.as_str().ends_with('/');
-                *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) += 1;
+                *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) +=
+                    1;
                 self.summary.bytes += bytes;
                 self.progress.advance(bytes);
                 if self.output.json {
@@ -225,7 +229,9 @@ impl Get<'_> {
             let failures = if failed > 0 { format!("; {failed} failed") } else { String::new() };
             let (bytes, rate) = (size(bytes), size(rate as u64));
             let restored = objects_and_folders(objects, folders);
-            self.output.note(format!("restored {restored}, {bytes} in {seconds:.1} s ({rate}/s){failures}"));
+            self.output.note(format!(
+                "restored {restored}, {bytes} in {seconds:.1} s ({rate}/s){failures}"
+            ));
         }
         Ok(match (failed, objects, self.worst) {
             (0, ..) => Exit::Success,
@@ -236,7 +242,11 @@ impl Get<'_> {
 }
 
 /// What is known of a folder: the meta data of the empty object under its key.
-fn folder_meta(store: &Store, bucket: &BucketName, key: String) -> Result<Option<ObjectMeta>, StoreError> {
+fn folder_meta(
+    store: &Store,
+    bucket: &BucketName,
+    key: String,
+) -> Result<Option<ObjectMeta>, StoreError> {
     // Nothing can be stored under a key that is too long.
     let Ok(key) = Key::new(key) else { return Ok(None) };
     match store.stat(bucket, &key) {

@@ -24,7 +24,8 @@ impl Heartbeat {
             .name("drystone-heartbeat".into())
             .spawn(move || {
                 while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                    // An expired session is reported by the commit that it refuses; a busy database may be free next time.
+                    // An expired session is reported by the commit that it refuses; a busy database
+                    // may be free next time.
                     let _ = session.extend();
                 }
             })

@@ -12,7 +12,8 @@ use signal_hook::iterator::Signals;
 use crate::exit::{Exit, Interrupted};
 use crate::output::Output;
 
-/// Time to notice the first signal. A read that blocks (standard input, a hung file system) would never notice it.
+/// Time to notice the first signal. A read that blocks (standard input, a hung file system) would
+/// never notice it.
 const GRACE: Duration = Duration::from_secs(2);
 const STOPPING: &str = "drystone: stopping within two seconds; a second signal stops at once";
 
@@ -36,7 +37,8 @@ impl Interrupt {
                     if seen.swap(true, Ordering::Release) {
                         quit();
                     }
-                    // The store is crash-safe, so ending in the middle costs nothing that was acknowledged.
+                    // The store is crash-safe, so ending in the middle costs nothing that was
+                    // acknowledged.
                     let patience = std::thread::Builder::new().spawn(|| {
                         std::thread::sleep(GRACE);
                         quit();
@@ -45,8 +47,10 @@ impl Interrupt {
                         quit();
                     }
                     if !quiet {
-                        // Not here: whoever reads what is said may have stopped reading, and a second signal must be seen.
-                        let _ = std::thread::Builder::new().spawn(|| writeln!(io::stderr(), "{STOPPING}"));
+                        // Not here: whoever reads what is said may have stopped reading, and a
+                        // second signal must be seen.
+                        let _ = std::thread::Builder::new()
+                            .spawn(|| writeln!(io::stderr(), "{STOPPING}"));
                     }
                 }
             })

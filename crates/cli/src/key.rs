@@ -17,7 +17,8 @@ use crate::weak_key::weakness;
 const PAGE: usize = 256;
 const ACCESS_CHARS: usize = 20;
 const SECRET_CHARS: usize = 40;
-/// Clients put it into headers, addresses and configuration files; none of these needs quoting there.
+/// Clients put it into headers, addresses and configuration files; none of these needs quoting
+/// there.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 pub(crate) fn run(settings: &Settings, command: &KeyCommand, output: &Output) -> Outcome {
@@ -30,7 +31,9 @@ pub(crate) fn run(settings: &Settings, command: &KeyCommand, output: &Output) ->
         KeyCommand::List => list(&store, output),
         KeyCommand::Revoke { access } => {
             if store.revoke_key(access)? {
-                output.note(format_args!("revoked {access}; a running server forgets it within seconds"));
+                output.note(format_args!(
+                    "revoked {access}; a running server forgets it within seconds"
+                ));
                 Ok(Exit::Success)
             } else {
                 output.error(&anyhow::anyhow!(
@@ -118,10 +121,12 @@ fn random(chars: usize) -> anyhow::Result<String> {
 /// What every client can use as a key.
 fn check(access: &str, secret: &str) -> anyhow::Result<()> {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !(3..=128).contains(&access.len()) || !plain(access) || access.contains([':', '/', ',', '=']) {
-        return Err(
-            Usage("an access key has 3 to 128 visible ASCII characters, none of `:/,=`".into()).into()
-        );
+    if !(3..=128).contains(&access.len()) || !plain(access) || access.contains([':', '/', ',', '='])
+    {
+        return Err(Usage(
+            "an access key has 3 to 128 visible ASCII characters, none of `:/,=`".into(),
+        )
+        .into());
     }
     if !(8..=128).contains(&secret.len()) || !plain(secret) {
         return Err(Usage("a secret key has 8 to 128 visible ASCII characters".into()).into());
@@ -205,9 +210,14 @@ fn list(store: &Store, output: &Output) -> Outcome {
         grants: Vec<String>,
     }
     let rights = |grant: &Grant| {
-        let flags =
-            [(grant.read, "read"), (grant.write, "write"), (grant.list, "list"), (grant.admin, "admin")];
-        let rights: Vec<&str> = flags.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+        let flags = [
+            (grant.read, "read"),
+            (grant.write, "write"),
+            (grant.list, "list"),
+            (grant.admin, "admin"),
+        ];
+        let rights: Vec<&str> =
+            flags.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
         format!("{}: {}", grant.bucket.as_ref().map_or("*", BucketName::as_str), rights.join(", "))
     };
     // A closed standard output is an error also when there is no key to list.

@@ -49,12 +49,17 @@ impl MadeFolders {
     }
 
     /// Notes a folder. `open` gives a file for what does not fit into memory; it is called once.
-    pub(crate) fn push(&mut self, made: &Made, open: impl FnOnce() -> io::Result<File>) -> io::Result<()> {
+    pub(crate) fn push(
+        &mut self,
+        made: &Made,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<()> {
         let len = made.path.len() + TAIL_BYTES;
         if !self.block.is_empty() && self.block.len() + len > self.block_bytes_max {
             self.spill(open)?;
         }
-        let path_len = u32::try_from(made.path.len()).expect("a path is part of a key, which is short");
+        let path_len =
+            u32::try_from(made.path.len()).expect("a path is part of a key, which is short");
         self.block.extend_from_slice(made.path.as_bytes());
         self.block.extend_from_slice(&path_len.to_le_bytes());
         self.block.extend_from_slice(&made.modified_ns.to_le_bytes());
@@ -137,7 +142,9 @@ mod tests {
 
     #[test]
     fn what_was_noted_last_comes_back_first_also_from_the_file() {
-        for (block_bytes_max, count) in [(1, 0), (1, 1), (1, 50), (100, 200), (BLOCK_BYTES_MAX, 5000)] {
+        for (block_bytes_max, count) in
+            [(1, 0), (1, 1), (1, 50), (100, 200), (BLOCK_BYTES_MAX, 5000)]
+        {
             let mut folders = MadeFolders::of_blocks(block_bytes_max);
             let made = |number: usize| Made {
                 path: format!("{}{number}", "f/".repeat(number % 40)),

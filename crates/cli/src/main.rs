@@ -85,7 +85,8 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Plan(args) => commands::plan(&settings, &args, output),
         Command::Bench(args) => bench::run(&settings, &args, output),
         Command::Fdwatch { arguments } => {
-            let given: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+            let given: Vec<_> =
+                arguments.iter().map(|argument| argument.to_string_lossy()).collect();
             let told = format!(
                 "flags of drystone do not go with this command: drystone fdwatch {}",
                 given.join(" ")

@@ -1,12 +1,15 @@
-//! What the C library's allocator keeps: bounded, and enough that a server does not fault in each buffer anew.
+//! What the C library's allocator keeps: bounded, and enough that a server does not fault in each
+//! buffer anew.
 //!
-//! Read buffers of wide connections are 128 KiB, which glibc by default maps and unmaps each time: of an upload of 1 GiB, 95,000 page
-//! faults and a fifth of the server's CPU time. And it makes up to eight arenas for each CPU that it sees, whatever the cgroup grants.
+//! Read buffers of wide connections are 128 KiB, which glibc by default maps and unmaps each time:
+//! of an upload of 1 GiB, 95,000 page faults and a fifth of the server's CPU time. And it makes up
+//! to eight arenas for each CPU that it sees, whatever the cgroup grants.
 #![allow(unsafe_code, reason = "mallopt has no safe wrapper")]
 
 use drystone_limits::constants::{ALLOCATOR_ARENAS, ALLOCATOR_KEEPS_BYTES, WIDE_CONNECTION_BYTES};
 
-/// To be called before there are other threads: arenas are made with them. Does nothing where the C library is another one.
+/// To be called before there are other threads: arenas are made with them. Does nothing where the C
+/// library is another one.
 pub(crate) fn bound() {
     #[cfg(target_env = "gnu")]
     for (option, value) in [

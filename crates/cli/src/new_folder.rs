@@ -19,7 +19,8 @@ pub(crate) struct NewFolder {
 impl NewFolder {
     /// Makes `folder` and what is missing above it.
     pub(crate) fn make(folder: &Path) -> io::Result<Self> {
-        let missing = folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+        let missing =
+            folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
         let top = missing.last().map(Path::to_owned);
         let new = Self { folder: folder.to_owned(), top };
         match fs::create_dir_all(folder) {
@@ -31,10 +32,12 @@ impl NewFolder {
         }
     }
 
-    /// Takes away what was made, as far as nothing but empty folders is in it. A folder that was there before stays as it is.
+    /// Takes away what was made, as far as nothing but empty folders is in it. A folder that was
+    /// there before stays as it is.
     pub(crate) fn remove_empty(&self) {
         let Some(top) = &self.top else { return };
-        // A folder is seen to be empty only once those below it are gone, so each pass takes one level.
+        // A folder is seen to be empty only once those below it are gone, so each pass takes one
+        // level.
         let mut removed = true;
         while std::mem::take(&mut removed) {
             for found in Walk::new(&self.folder, OPEN_MAX) {

@@ -52,7 +52,8 @@ fn plan_with(
     Ok(Plan::new(&ask, &Budget::detect())?)
 }
 
-/// Refuses what can be no store's folder, in words that fit better than that there is no store in it.
+/// Refuses what can be no store's folder, in words that fit better than that there is no store in
+/// it.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), NotAFolder> {
     if folder.exists() && !folder.is_dir() { Err(NotAFolder(folder.to_owned())) } else { Ok(()) }
 }
@@ -86,13 +87,15 @@ pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> an
         ingests: plan.ingests,
         buffer_bytes: usize::try_from(plan.buffer_bytes).context("buffers larger than memory")?,
         read_ahead_max: plan.buffers,
-        commit_queue_bytes: usize::try_from(plan.commit_queue_bytes).context("a queue larger than memory")?,
+        commit_queue_bytes: usize::try_from(plan.commit_queue_bytes)
+            .context("a queue larger than memory")?,
     };
     let store = Store::new(local.records, local.segments, config)?;
     Ok(Open { store, plan })
 }
 
-/// To be heard whatever the settings are: what was in the store may have been read, and whoever shared it on purpose has to know.
+/// To be heard whatever the settings are: what was in the store may have been read, and whoever
+/// shared it on purpose has to know.
 fn tell_of_others(folder: &Path) {
     let folder = folder.display();
     let told = format!(

@@ -37,7 +37,8 @@ impl Output {
         stdout()?.write_all(&line)
     }
 
-    /// The same for a command whose work matters more than what it says of it: a reader that left does not end it.
+    /// The same for a command whose work matters more than what it says of it: a reader that left
+    /// does not end it.
     pub(crate) fn report(&self, value: &impl Serialize) -> io::Result<()> {
         match self.json(value) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -125,7 +126,8 @@ pub(crate) fn tell(told: &clap::Error) -> Outcome {
     let text = told.render();
     if told.use_stderr() {
         let mut err = io::stderr().lock();
-        let _ = if err.is_terminal() { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
+        let _ =
+            if err.is_terminal() { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
         return Ok(Exit::Usage);
     }
     if io::stdout().is_terminal() {
@@ -162,17 +164,24 @@ pub(crate) fn objects_and_folders(objects: u64, folders: u64) -> String {
 pub(crate) fn utc(ns: i64) -> String {
     let seconds = ns.div_euclid(1_000_000_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date from days, after Howard Hinnant's `civil_from_days`: years begin in March, eras have 400 years.
+    // Civil date from days, after Howard Hinnant's `civil_from_days`: years begin in March, eras
+    // have 400 years.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 /// The same of milliseconds.

@@ -21,9 +21,10 @@ impl Progress {
                 ProgressBar::new(total),
                 "{bar:24} {bytes}/{total_bytes}  {binary_bytes_per_sec}  {eta} left  {wide_msg}",
             ),
-            None => {
-                (ProgressBar::no_length(), "{spinner} {bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}")
-            }
+            None => (
+                ProgressBar::no_length(),
+                "{spinner} {bytes}  {binary_bytes_per_sec}  {elapsed}  {wide_msg}",
+            ),
         };
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         if let Ok(style) = ProgressStyle::with_template(template) {

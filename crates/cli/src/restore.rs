@@ -1,5 +1,5 @@
-//! Writes files below one folder and nowhere else: every path is resolved beneath the folder's descriptor, links inside it
-//! are not followed, and a file appears by rename when it is whole.
+//! Writes files below one folder and nowhere else: every path is resolved beneath the folder's
+//! descriptor, links inside it are not followed, and a file appears by rename when it is whole.
 //!
 //! A new folder is open to its owner only, until [`Destination::finish`] gives it its mode and its
 //! time. A folder that was there before keeps its own.
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use drystone_store::{ObjectMeta, ObjectReader, StoreError};
 use drystone_sync::Mutex;
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, open,
-    openat, openat2, renameat_with, statat, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, fchmod, futimens,
+    mkdirat, open, openat, openat2, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -28,10 +28,11 @@ const MODE_DEFAULT: u32 = 0o666;
 /// Of a folder until it is full, and for ever where no mode is known: what was put into it may have
 /// been private.
 const MODE_FOLDER: u32 = 0o700;
-/// Names tried for a temporary file. A killed `get` leaves one file for each of its threads, and a later process may have the
-/// same id.
+/// Names tried for a temporary file. A killed `get` leaves one file for each of its threads, and a
+/// later process may have the same id.
 const TEMPORARY_NAMES_MAX: u32 = 1000;
-/// Bytes written by one call, so that a large chunk on a slow disk does not keep an interrupt waiting.
+/// Bytes written by one call, so that a large chunk on a slow disk does not keep an interrupt
+/// waiting.
 const WRITE_BYTES_MAX: usize = 8 << 20;
 
 /// Nothing outside the destination, whatever the links in it say.
@@ -82,7 +83,8 @@ pub(crate) type Known<'a> = &'a dyn Fn(&str) -> Result<Option<ObjectMeta>, Store
 impl Destination {
     /// Opens `folder`, which must exist.
     pub(crate) fn open(folder: &Path, force: bool, interrupt: Interrupt) -> io::Result<Self> {
-        let root = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root =
+            open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         // The only way to read the mask is to set it; no other thread runs that makes files.
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
@@ -114,7 +116,8 @@ impl Destination {
                 }
                 Ok(None) => return,
                 Err(source) => {
-                    let what = "read back which folders were made; they stay open to their owner only";
+                    let what =
+                        "read back which folders were made; they stay open to their owner only";
                     return failed("", RestoreError::Io { what, source });
                 }
             }
@@ -133,7 +136,12 @@ impl Destination {
         Ok(())
     }
 
-    fn file(&self, folder: &OwnedFd, name: &str, mut reader: ObjectReader) -> Result<u64, RestoreError> {
+    fn file(
+        &self,
+        folder: &OwnedFd,
+        name: &str,
+        mut reader: ObjectReader,
+    ) -> Result<u64, RestoreError> {
         if !self.force && statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(RestoreError::Exists);
         }
@@ -154,9 +162,11 @@ impl Destination {
         written
     }
 
-    /// A new file under a name that nobody has; what a killed `get` left is left alone, for it may be another machine's.
+    /// A new file under a name that nobody has; what a killed `get` left is left alone, for it may
+    /// be another machine's.
     fn temporary(&self, folder: &OwnedFd, mode: u32) -> Result<(String, File), RestoreError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut tries = 0;
         loop {
             let name = self.temporary_name();
@@ -207,7 +217,8 @@ impl Destination {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // Held to the end, so that no other thread notes a folder before the one that holds it.
         let mut made = self.made.lock();
-        let mut parent = openat(&self.root, ".", flags, Mode::empty()).map_err(failed("open the folder"))?;
+        let mut parent =
+            openat(&self.root, ".", flags, Mode::empty()).map_err(failed("open the folder"))?;
         let mut end = 0;
         for segment in path.split('/') {
             if segment.is_empty() {
@@ -228,7 +239,12 @@ impl Destination {
     }
 
     /// Notes what a new folder is to get when it is full.
-    fn note(&self, made: &mut MadeFolders, path: &str, known: Known<'_>) -> Result<(), RestoreError> {
+    fn note(
+        &self,
+        made: &mut MadeFolders,
+        path: &str,
+        known: Known<'_>,
+    ) -> Result<(), RestoreError> {
         let Some(meta) = known(path)? else { return Ok(()) };
         let folder = Made { path: path.to_owned(), modified_ns: meta.modified_ns, mode: meta.mode };
         let noted = made.push(&folder, || nameless(&self.root, &self.temporary_name()));
@@ -309,7 +325,8 @@ impl Write for Interruptible<'_> {
 fn split(path: &str) -> Result<(&str, &str), RestoreError> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let valid = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
-    if valid(name) && (folder.is_empty() || folder.split('/').all(valid)) && !path.starts_with('/') {
+    if valid(name) && (folder.is_empty() || folder.split('/').all(valid)) && !path.starts_with('/')
+    {
         Ok((folder, name))
     } else {
         Err(RestoreError::Path)

@@ -32,7 +32,8 @@ const LOG_VARIABLE: &str = "DRYSTONE_LOG";
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// The same after a second signal.
 const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
-/// Threads of the runtime's own on which something may block. Requests have threads of the server's.
+/// Threads of the runtime's own on which something may block. Requests have threads of the
+/// server's.
 const BLOCKING_THREADS_MAX: usize = THREADS_HEARTBEAT_AND_RELOAD as usize;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
@@ -59,7 +60,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         // For the journal: what it will never pass.
         plan.lines().iter().for_each(|line| output.note(line));
     }
-    // Where the store is, there is a disk; a store that is only read has the system's place for such files.
+    // Where the store is, there is a disk; a store that is only read has the system's place for
+    // such files.
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.context("cannot make the file in which bytes wait for slow clients")?;
     let config = ServerConfig::new(plan.clone(), serving.deadlines, spool);
@@ -67,7 +69,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     let store = open::open_planned(&settings, &folder, plan.clone())?.store;
     // New, or made by `init`: so that the first upload has somewhere to go.
     if store.buckets(None, 1)?.is_empty() {
-        let bucket = BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
+        let bucket =
+            BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
         store.create_bucket(&bucket)?;
     }
     let key = first_key(&store, pair, listen)?;
@@ -108,8 +111,9 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     exit
 }
 
-/// Ends what is left, if the disk lets it. Where a call of it hangs, nobody can end the thread that makes it but the end of the process,
-/// which is as safe as any: what was acknowledged is on the disk.
+/// Ends what is left, if the disk lets it. Where a call of it hangs, nobody can end the thread that
+/// makes it but the end of the process, which is as safe as any: what was acknowledged is on the
+/// disk.
 async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
     let watched = closing.clone();
     let closed = tokio::task::spawn_blocking(move || {
@@ -140,7 +144,9 @@ fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", folder.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", folder.display()));
+        }
     };
     if is_empty {
         LocalStore::init(folder, settings.chunk.unwrap_or_default())?;
@@ -157,7 +163,11 @@ enum FirstKey {
 }
 
 /// Sees to it that there is a key: the one from the environment, one that exists, or a new one.
-fn first_key(store: &Store, pair: Option<(&str, &str)>, listen: SocketAddr) -> anyhow::Result<FirstKey> {
+fn first_key(
+    store: &Store,
+    pair: Option<(&str, &str)>,
+    listen: SocketAddr,
+) -> anyhow::Result<FirstKey> {
     if let Some((access, secret)) = pair {
         key::keep(store, access, secret)?;
         return Ok(FirstKey::Kept);
@@ -179,8 +189,9 @@ fn first_key(store: &Store, pair: Option<(&str, &str)>, listen: SocketAddr) -> a
 fn log_filter() -> Result<EnvFilter, Usage> {
     let text = std::env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty());
     let text = text.unwrap_or_else(|| "warn,drystone=info".into());
-    let refused =
-        |why: String| Usage(format!("{LOG_VARIABLE}: {why}; try `debug`, or `warn,drystone=debug`"));
+    let refused = |why: String| {
+        Usage(format!("{LOG_VARIABLE}: {why}; try `debug`, or `warn,drystone=debug`"))
+    };
     let text = text.to_str().ok_or_else(|| refused("it is not UTF-8".into()))?;
     let filter = EnvFilter::builder().parse(text).map_err(|error| refused(error.to_string()))?;
     // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good
@@ -238,7 +249,8 @@ async fn serve(
                 break;
             }
             notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-            // A few lines; but whoever waits for a disk that hangs must still hear that it should stop.
+            // A few lines; but whoever waits for a disk that hangs must still hear that it should
+            // stop.
             let read_again = tokio::task::spawn_blocking(move || {
                 files.0.iter().for_each(Tls::reload);
                 files.1.run();

@@ -1,4 +1,5 @@
-//! What a server is asked to be: from flags, variables and the configuration file, and while it runs from the file again.
+//! What a server is asked to be: from flags, variables and the configuration file, and while it
+//! runs from the file again.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,8 +35,9 @@ pub(crate) struct Serving {
 impl Serving {
     pub(crate) fn resolve(args: &ServingArgs, file: &Config) -> Self {
         let default = Deadlines::default();
-        let seconds =
-            |said: Option<u16>, default| said.map_or(default, |said| Duration::from_secs(said.into()));
+        let seconds = |said: Option<u16>, default| {
+            said.map_or(default, |said| Duration::from_secs(said.into()))
+        };
         Self {
             connections: args.connections.or(file.connections).map(u64::from),
             transfers: args.transfers.or(file.transfers).map(u64::from),
@@ -50,8 +52,8 @@ impl Serving {
         }
     }
 
-    /// The plan of a server that runs, with these ceilings. What is asked for as before stays as it is, also where the start
-    /// could not give all of it.
+    /// The plan of a server that runs, with these ceilings. What is asked for as before stays as it
+    /// is, also where the start could not give all of it.
     fn refit(&self, before: &Self, plan: &Plan) -> anyhow::Result<Plan> {
         if (self.connections, self.transfers) == (before.connections, before.transfers) {
             return Ok(plan.clone());
@@ -63,7 +65,8 @@ impl Serving {
             return Ok(plan.with_serving(connections, same.or(self.transfers))?);
         }
         let fitted = plan.with_serving(connections, None)?;
-        // They follow the connections; more of these are not bought with fewer transfers unless somebody says so.
+        // They follow the connections; more of these are not bought with fewer transfers unless
+        // somebody says so.
         let least = same.map(|same| same.min(fitted.connections as u64 / 2));
         match least.filter(|least| (fitted.transfers as u64) < *least) {
             Some(least) => Ok(plan.with_serving(connections, Some(least))?),
@@ -79,7 +82,8 @@ pub(crate) struct Reload {
     chunking: Chunking,
     /// What flags and variables say, which a file does not change.
     overridden: Vec<&'static str>,
-    /// With the file as it holds now: a setting that needs a restart is still the one from the start.
+    /// With the file as it holds now: a setting that needs a restart is still the one from the
+    /// start.
     running: Settings,
     plan: Plan,
 }
@@ -102,7 +106,8 @@ impl Reload {
             ("connections", args.serving.connections.is_some()),
             ("transfers", args.serving.transfers.is_some()),
         ];
-        let overridden = said.iter().filter(|(_, is_said)| *is_said).map(|(setting, _)| *setting).collect();
+        let overridden =
+            said.iter().filter(|(_, is_said)| *is_said).map(|(setting, _)| *setting).collect();
         Self { controls, args: args.serving, chunking, overridden, running, plan }
     }
 
@@ -152,7 +157,8 @@ impl Reload {
         // What waits for a restart is said again with every reload, until there was one.
         let kept = self.running.file.clone();
         let Config { store, memory, workers, sync, listen, .. } = kept;
-        self.running = self.running.with_file(Config { store, memory, workers, sync, listen, ..file });
+        self.running =
+            self.running.with_file(Config { store, memory, workers, sync, listen, ..file });
         self.plan = plan;
         Ok(())
     }
@@ -174,7 +180,8 @@ impl Reload {
             // Overridden ones only: what holds is compared with the plan.
             Change::of("connections", old.connections, file.connections)
                 .filter(|_| self.is_said("connections")),
-            Change::of("transfers", old.transfers, file.transfers).filter(|_| self.is_said("transfers")),
+            Change::of("transfers", old.transfers, file.transfers)
+                .filter(|_| self.is_said("transfers")),
         ];
         let judge = |change: Change| {
             let how = if self.is_said(change.setting) { How::Overridden } else { How::Restart };
@@ -223,9 +230,15 @@ enum How {
 }
 
 impl Change {
-    fn of<T: Display + PartialEq>(setting: &'static str, from: Option<T>, to: Option<T>) -> Option<Self> {
+    fn of<T: Display + PartialEq>(
+        setting: &'static str,
+        from: Option<T>,
+        to: Option<T>,
+    ) -> Option<Self> {
         let is_same = from == to;
-        let shown = |value: Option<T>| value.map_or_else(|| "not set".to_owned(), |value| value.to_string());
+        let shown = |value: Option<T>| {
+            value.map_or_else(|| "not set".to_owned(), |value| value.to_string())
+        };
         (!is_same).then(|| Self { setting, from: shown(from), to: shown(to), how: How::Applied })
     }
 }

@@ -121,9 +121,11 @@ impl Source {
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
         match read {
             Ok(len) if len as u64 > FILE_BYTES_MAX => {
-                return Err(
-                    Usage(format!("{} is not a settings file: it is too large", path.display())).into()
-                );
+                return Err(Usage(format!(
+                    "{} is not a settings file: it is too large",
+                    path.display()
+                ))
+                .into());
             }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.asked_for => {
@@ -134,7 +136,8 @@ impl Source {
         let refused = |error: &dyn std::fmt::Display| Usage(format!("{}: {error}", path.display()));
         let mut config = Config::parse(&text).map_err(|error| refused(&error))?;
         if let Some(store) = &mut config.store {
-            *store = home::expand(store).map_err(|error| refused(&format_args!("store: {error}")))?;
+            *store =
+                home::expand(store).map_err(|error| refused(&format_args!("store: {error}")))?;
         }
         Ok(config)
     }

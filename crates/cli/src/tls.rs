@@ -67,7 +67,8 @@ impl Tls {
         Ok(TlsAcceptor::from(PlainArc::new(config)))
     }
 
-    /// Reads both files again. What cannot be used leaves the pair that is there; the log says which. Blocks for the files.
+    /// Reads both files again. What cannot be used leaves the pair that is there; the log says
+    /// which. Blocks for the files.
     pub(crate) fn reload(&self) {
         let cert = self.cert.display().to_string();
         match pair(&self.cert, &self.key, &self.provider) {
@@ -79,7 +80,11 @@ impl Tls {
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(cert, error, "certificate not read again: the one from before stays");
+                tracing::error!(
+                    cert,
+                    error,
+                    "certificate not read again: the one from before stays"
+                );
             }
         }
     }
@@ -89,7 +94,8 @@ fn pair(cert: &PathBuf, key: &PathBuf, provider: &CryptoProvider) -> anyhow::Res
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert)
         .with_context(|| format!("cannot read the certificate {}", cert.display()))?
         .collect();
-    let chain = chain.with_context(|| format!("{} is not a PEM certificate chain", cert.display()))?;
+    let chain =
+        chain.with_context(|| format!("{} is not a PEM certificate chain", cert.display()))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read the key {}", key.display()))?;
     let pair: Result<_, rustls::Error> = CertifiedKey::from_der(chain, key, provider);

@@ -66,6 +66,9 @@ mod tests {
             "DRYSTONE_ACCES_KEY",
             "drystone_store",
         ];
-        assert_eq!(unknown(names.into_iter().map(OsString::from)), ["DRYSTONE_ACCES_KEY", "DRYSTONE_STOER"]);
+        assert_eq!(
+            unknown(names.into_iter().map(OsString::from)),
+            ["DRYSTONE_ACCES_KEY", "DRYSTONE_STOER"]
+        );
     }
 }

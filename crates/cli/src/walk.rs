@@ -1,7 +1,8 @@
 //! Walks a folder with few descriptors and constant memory, however wide or deep it is.
 //!
-//! Each level of the way down is one open folder, up to a ceiling; past it the uppermost open one is closed and, on the way
-//! back, opened again at the position where it was left. Nothing is sorted and no list of names is kept.
+//! Each level of the way down is one open folder, up to a ceiling; past it the uppermost open one
+//! is closed and, on the way back, opened again at the position where it was left. Nothing is
+//! sorted and no list of names is kept.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -88,7 +89,8 @@ impl Walk {
         walk
     }
 
-    /// Passes over `folder`, wherever it is met: a store inside the tree that is put into it would grow while it is read.
+    /// Passes over `folder`, wherever it is met: a store inside the tree that is put into it would
+    /// grow while it is read.
     pub(crate) fn skipping(mut self, folder: &Path) -> Self {
         self.skip = rustix::fs::stat(folder).ok().map(|stat| (stat.st_dev, stat.st_ino));
         self
@@ -202,7 +204,12 @@ impl Iterator for Walk {
                     let path = self.path();
                     if let Some(level) = self.leave() {
                         let Level { is_empty, mode, modified_ns, .. } = level;
-                        return Some(Found::Folder(FoundFolder { path, is_empty, mode, modified_ns }));
+                        return Some(Found::Folder(FoundFolder {
+                            path,
+                            is_empty,
+                            mode,
+                            modified_ns,
+                        }));
                     }
                 }
                 Err(error) => {
@@ -232,7 +239,9 @@ mod tests {
                     let empty = if is_empty { "empty" } else { "" };
                     format!("{}/{empty}", path.strip_prefix(root).unwrap().display())
                 }
-                Found::Other(path, kind) => format!("{kind} {}", path.strip_prefix(root).unwrap().display()),
+                Found::Other(path, kind) => {
+                    format!("{kind} {}", path.strip_prefix(root).unwrap().display())
+                }
                 Found::Unreadable(path, error) => format!("{error} {}", path.display()),
             })
             .collect();
@@ -251,7 +260,9 @@ mod tests {
             .map(|found| match found {
                 Found::File(path) => path.file_name().unwrap().to_string_lossy().into_owned(),
                 Found::Other(_, kind) => kind.to_owned(),
-                Found::Folder(folder) => format!("{}/", folder.path.file_name().unwrap().to_string_lossy()),
+                Found::Folder(folder) => {
+                    format!("{}/", folder.path.file_name().unwrap().to_string_lossy())
+                }
                 Found::Unreadable(..) => "?".to_owned(),
             })
             .collect();

@@ -22,7 +22,9 @@ fn a_prefix_that_no_key_can_have_is_one_usage_error() {
         let ran = sandbox.fails(2, args!["put", "--prefix", prefix, "s"]);
         assert_eq!(ran.says(&[says]).err.lines().count(), 1, "{}", ran.err);
     }
-    sandbox.fails(2, args!["put", "s/a", "--name", "f", "--prefix", "../"]).says(&["--prefix `../`"]);
+    sandbox
+        .fails(2, args!["put", "s/a", "--name", "f", "--prefix", "../"])
+        .says(&["--prefix `../`"]);
     // Nothing was done, not even a bucket was made.
     assert_eq!(sandbox.ok(args!["ls", "--buckets"]).text(), "");
     for prefix in ["..", "a/.", ".../", "/"] {
@@ -41,9 +43,12 @@ fn two_sources_of_the_same_name_are_refused() {
     }
     for (first, second) in [("a/x", "b/x"), ("a/x/", "c/x"), ("c/x", "c/x"), ("c/x", "missing/x")] {
         let says = format!("`{first}` and `{second}` would both become `p/x`");
-        sandbox.fails(2, args!["put", "d/y", first, second, "--prefix", "p/"]).says(&[&says, "--prefix"]);
+        sandbox
+            .fails(2, args!["put", "d/y", first, second, "--prefix", "p/"])
+            .says(&[&says, "--prefix"]);
     }
-    let here = Ran::of(sandbox.drystone(args!["put", ".", "../b/x"]).current_dir(sandbox.path("a/x")));
+    let here =
+        Ran::of(sandbox.drystone(args!["put", ".", "../b/x"]).current_dir(sandbox.path("a/x")));
     assert_eq!(here.code, Some(2), "{}", here.err);
     assert_eq!(sandbox.ok(args!["ls", "--buckets"]).text(), "");
     sandbox.ok(args!["put", "a/x", "d/y", "d"]);
@@ -86,9 +91,11 @@ fn a_chunk_of_an_impossible_size_is_called_that() {
 fn a_bucket_that_does_not_exist_is_named_also_without_an_object() {
     let sandbox = Sandbox::new();
     sandbox.put_bytes("k", b"bytes");
-    for command in
-        [args!["stat", "-b", "nosuch"], args!["stat", "-b", "nosuch", "k"], args!["ls", "-b", "nosuch"]]
-    {
+    for command in [
+        args!["stat", "-b", "nosuch"],
+        args!["stat", "-b", "nosuch", "k"],
+        args!["ls", "-b", "nosuch"],
+    ] {
         sandbox.fails(4, command).says(&["no bucket `nosuch`"]);
     }
     assert!(sandbox.ok(args!["stat", "-b", "default"]).text().contains("objects   1"));
@@ -108,15 +115,20 @@ fn a_variable_that_is_empty_counts_as_unset() {
     let sandbox = Sandbox::new();
     sandbox.put_bytes("k", b"bytes");
     let mut command = sandbox.drystone(args!["ls"]);
-    for name in ["STORE", "MEMORY", "WORKERS", "SYNC", "CONFIG", "JSON", "QUIET", "BUCKET", "CHUNK"] {
+    for name in ["STORE", "MEMORY", "WORKERS", "SYNC", "CONFIG", "JSON", "QUIET", "BUCKET", "CHUNK"]
+    {
         command.env(format!("DRYSTONE_{name}"), "");
     }
     let ran = Ran::of(&mut command);
     assert_eq!((ran.code, ran.err.as_str(), ran.text()), (Some(0), "", "k\n"));
-    let plan = Ran::of(sandbox.drystone(args!["plan"]).env("DRYSTONE_CHUNK", "").env("DRYSTONE_WORKERS", ""));
+    let plan = Ran::of(
+        sandbox.drystone(args!["plan"]).env("DRYSTONE_CHUNK", "").env("DRYSTONE_WORKERS", ""),
+    );
     assert_eq!(plan.code, Some(0), "{}", plan.err);
     // One that is set counts, also where the flag has no value.
-    for (value, json) in [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false)] {
+    for (value, json) in
+        [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false)]
+    {
         let ran = Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_JSON", value));
         assert_eq!(ran.code, Some(0), "{value}: {}", ran.err);
         assert_eq!(ran.text().starts_with('{'), json, "{value}");

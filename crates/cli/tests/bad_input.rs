@@ -37,9 +37,13 @@ fn a_file_without_permission_is_named() {
     put.arg(format!("--bounding-set={bounds}")).arg(env!("CARGO_BIN_EXE_drystone"));
     let put = Ran::of(put.arg("--store").arg(sandbox.store()).args(["put", "s"]));
     assert_eq!(put.code, Some(3), "{}", put.err);
-    put.says(&["s/closed: cannot open it: Permission denied", "closed folder: cannot read the folder"]);
+    put.says(&[
+        "s/closed: cannot open it: Permission denied",
+        "closed folder: cannot read the folder",
+    ]);
     assert_eq!(sandbox.ok(args!["ls"]).text(), "s/\ns/open\n");
-    fs::set_permissions(sandbox.path("s/closed folder"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(sandbox.path("s/closed folder"), fs::Permissions::from_mode(0o700))
+        .unwrap();
 }
 
 #[test]
@@ -52,7 +56,10 @@ fn a_name_that_is_not_utf8_is_named_and_the_others_are_stored() {
     fs::write(sandbox.path("s").join(OsStr::from_bytes(b"\xc3\x28")), "x").unwrap();
     let put = sandbox.fails(3, args!["--json", "put", "s"]);
     // The folder as such is none that can be stored, and so is what is in it.
-    put.says(&["s/odd\u{fffd}: its name is not UTF-8", "s/odd\u{fffd}/below: its name is not UTF-8"]);
+    put.says(&[
+        "s/odd\u{fffd}: its name is not UTF-8",
+        "s/odd\u{fffd}/below: its name is not UTF-8",
+    ]);
     assert_eq!((put.summary("objects"), put.summary("failed")), (1, 3));
     assert_eq!(sandbox.ok(args!["ls"]).text(), "s/\ns/good\n");
 }
@@ -177,7 +184,11 @@ fn settings_come_from_a_file_and_wrong_ones_are_named() {
         fs::write(&file, text).unwrap();
         sandbox.fails(2, args!["ls"]).says(&[says]);
     }
-    fs::write(&file, "bucket = \"from-file\"\nmemory = \"100MiB\"\nworkers = 1\nsync = \"never\"\n").unwrap();
+    fs::write(
+        &file,
+        "bucket = \"from-file\"\nmemory = \"100MiB\"\nworkers = 1\nsync = \"never\"\n",
+    )
+    .unwrap();
     sandbox.put_bytes("k", b"bytes");
     assert_eq!(sandbox.ok(args!["ls", "--buckets"]).text(), "from-file\n");
     assert_eq!(sandbox.ok(args!["--json", "plan"]).json()[0]["workers"], 1);
@@ -228,7 +239,8 @@ fn a_store_in_the_folder_that_is_put_is_passed_over() {
     assert_eq!(put.summary("skipped"), 1);
     let put = sandbox.ok(args!["--json", "put", "store"]);
     assert_eq!((put.summary("objects"), put.summary("skipped")), (0, 1));
-    // Named so that it is not recognised, it still ends: a file is read up to the length that it had.
+    // Named so that it is not recognised, it still ends: a file is read up to the length that it
+    // had.
     let put = sandbox.run(args!["--json", "put", "store/segments"]);
     assert!(matches!(put.code, Some(0 | 3)), "{}", put.err);
     assert!(put.summary("bytes") < 3 << 20);

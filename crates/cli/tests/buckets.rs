@@ -11,7 +11,9 @@ use support::{Sandbox, args};
 #[test]
 fn buckets_are_made_listed_changed_and_removed() {
     let sandbox = Sandbox::new();
-    sandbox.ok(args!["bucket", "create", "photos"]).says(&["made the bucket `photos`; it is private"]);
+    sandbox
+        .ok(args!["bucket", "create", "photos"])
+        .says(&["made the bucket `photos`; it is private"]);
     let made = sandbox.ok(args!["--json", "bucket", "create", "site", "--public"]).json();
     assert_eq!((&made[0]["bucket"], &made[0]["public"]), (&"site".into(), &true.into()));
     let state = || -> Vec<(String, bool)> {
@@ -36,7 +38,9 @@ fn buckets_are_made_listed_changed_and_removed() {
 fn what_a_bucket_cannot_be_or_do_is_said() {
     let sandbox = Sandbox::new();
     sandbox.put_bytes("k", b"bytes");
-    sandbox.fails(1, args!["bucket", "create", "default"]).says(&["already", "drystone bucket set default"]);
+    sandbox
+        .fails(1, args!["bucket", "create", "default"])
+        .says(&["already", "drystone bucket set default"]);
     for command in [args!["bucket", "rm", "nosuch"], args!["bucket", "set", "nosuch", "--public"]] {
         sandbox.fails(4, command).says(&["no bucket `nosuch`"]);
     }
@@ -67,7 +71,8 @@ fn more_buckets_than_a_page_has_are_listed() {
     }
     drop(records);
     let listed = sandbox.ok(args!["bucket", "list"]);
-    let found: Vec<_> = listed.text().lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    let found: Vec<_> =
+        listed.text().lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert_eq!(found, names);
 }
 

@@ -18,7 +18,9 @@ fn thirty_two_descriptors_are_enough_for_thousands_of_files() {
     let deep = (0..60).fold(source.join("deep"), |folder, depth| folder.join(format!("d{depth}")));
     tree::file(&deep.join("bottom"), 1, 9 << 20);
     let limited = |args: &[&std::ffi::OsStr]| {
-        let ran = Ran::of(&mut sandbox.drystone_limited("-n 32", &[args!["--workers", "2"], args].concat()));
+        let ran = Ran::of(
+            &mut sandbox.drystone_limited("-n 32", &[args!["--workers", "2"], args].concat()),
+        );
         assert_eq!(ran.code, Some(0), "{args:?}: {}", ran.err);
         ran
     };
@@ -48,21 +50,25 @@ fn too_few_descriptors_are_refused_with_what_to_change() {
 
 /// Runs to the end and returns the most memory that was resident, in bytes.
 #[allow(unsafe_code)]
-#[allow(clippy::zombie_processes, reason = "it is waited for by `wait4`, which also says what it used")]
+#[allow(
+    clippy::zombie_processes,
+    reason = "it is waited for by `wait4`, which also says what it used"
+)]
 fn peak_bytes(command: &mut Command) -> u64 {
     let child = command.spawn().expect("the binary starts");
     let pid = libc::pid_t::try_from(child.id()).expect("a process id");
     let mut status = 0;
     // SAFETY: all zeroes are a value of this struct of integers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to locals that outlive the call. `child` is never waited for otherwise, so the process id is
-    // that of our child.
+    // SAFETY: both pointers are to locals that outlive the call. `child` is never waited for
+    // otherwise, so the process id is that of our child.
     let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
     assert_eq!((waited, status), (pid, 0), "{command:?}");
     u64::try_from(usage.ru_maxrss).expect("a size") * 1024
 }
 
-/// Written piece by piece: a child's peak begins at what its parent had resident, so this process must stay small.
+/// Written piece by piece: a child's peak begins at what its parent had resident, so this process
+/// must stay small.
 fn noise_file(path: &Path, seed: u64, mebibytes: usize) {
     let mut noise = Noise::new(seed);
     let mut file = File::create(path).expect("a new file");
@@ -90,12 +96,18 @@ fn peak_memory_is_below_the_plan_whatever_the_size_of_the_file() {
             let put = run(args!["put", name]);
             let get = run(args!["get", "--force", name, "into"]);
             for peak in [put, get] {
-                assert!(peak < planned, "{mebibytes} MiB took {peak} bytes, the plan said {planned}");
+                assert!(
+                    peak < planned,
+                    "{mebibytes} MiB took {peak} bytes, the plan said {planned}"
+                );
             }
             peaks.push((put, get));
         }
         let grown = |small: u64, large: u64| large.saturating_sub(small) >> 20;
         let (put, get) = (grown(peaks[0].0, peaks[1].0), grown(peaks[0].1, peaks[1].1));
-        assert!(put < 16 && get < 16, "four times the bytes took {put} and {get} MiB more: {peaks:?}");
+        assert!(
+            put < 16 && get < 16,
+            "four times the bytes took {put} and {get} MiB more: {peaks:?}"
+        );
     }
 }

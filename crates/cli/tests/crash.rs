@@ -1,4 +1,5 @@
-//! Killed at any moment, the store opens, holds all that was acknowledged and no half object, and takes the put again.
+//! Killed at any moment, the store opens, holds all that was acknowledged and no half object, and
+//! takes the put again.
 
 mod support;
 
@@ -38,7 +39,8 @@ fn whole(sandbox: &Sandbox, name: &str, source: &Path, acknowledged: &[String], 
     let into = sandbox.get(name);
     let found = tree::read(&into.path().join(name));
     // A folder of which only the mode has come is an empty one.
-    let found: Vec<_> = found.iter().filter(|(_, entry)| matches!(entry, Entry::File { .. })).collect();
+    let found: Vec<_> =
+        found.iter().filter(|(_, entry)| matches!(entry, Entry::File { .. })).collect();
     assert_eq!(found.len(), visible.iter().filter(|key| !key.ends_with('/')).count(), "{moment}");
     for (path, entry) in found {
         assert!(expected.get(path) == Some(entry), "{moment}: {path} is not what was put");
@@ -131,11 +133,14 @@ fn killed_at_its_end_a_put_is_all_or_nothing() {
         let ran = sandbox.run(args!["cat", "k"]);
         match ran.code {
             Some(0) => {
-                let of = (0..=round).find(|of| ran.out == Noise::new(*of).bytes(2000 * (*of as usize + 1)));
+                let of = (0..=round)
+                    .find(|of| ran.out == Noise::new(*of).bytes(2000 * (*of as usize + 1)));
                 assert!(of.is_some(), "round {round}: {} bytes that nobody put", ran.out.len());
                 seen.insert(round, of);
             }
-            code => assert!(code == Some(4) && seen.is_empty(), "round {round}: {code:?} {}", ran.err),
+            code => {
+                assert!(code == Some(4) && seen.is_empty(), "round {round}: {code:?} {}", ran.err)
+            }
         }
     }
     sandbox.put_bytes("k", b"after");
@@ -154,7 +159,11 @@ fn a_killed_init_is_finished_by_the_next() {
         }
         kill(child);
         let again = sandbox.run(args!["init"]);
-        assert!(again.code == Some(0) || again.err.contains("is a drystone store already"), "{}", again.err);
+        assert!(
+            again.code == Some(0) || again.err.contains("is a drystone store already"),
+            "{}",
+            again.err
+        );
         sandbox.put_bytes("k", b"bytes");
         assert_eq!(sandbox.cat("k"), b"bytes");
     }

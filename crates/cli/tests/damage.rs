@@ -61,7 +61,9 @@ fn a_truncated_segment_loses_what_was_cut_off() {
     let sandbox = three_objects();
     let (segment, at) = sandbox.find_in_segments(&body("s/c")[100_000..100_064]);
     fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(at as u64).unwrap();
-    sandbox.fails(5, args!["cat", "s/c"]).says(&["object `s/c` is damaged", "the segment ends before"]);
+    sandbox
+        .fails(5, args!["cat", "s/c"])
+        .says(&["object `s/c` is damaged", "the segment ends before"]);
     assert!(sandbox.cat("s/a") == body("s/a"));
 }
 
@@ -73,7 +75,8 @@ fn a_truncated_segment_does_not_stop_new_puts() {
     }
     let fresh = Noise::new(1).bytes(300_000);
     let ran = sandbox.feed(args!["put", "-", "--name", "fresh"], &fresh);
-    // Refusing is as good as going on, as long as it is said and nothing is acknowledged that cannot be read.
+    // Refusing is as good as going on, as long as it is said and nothing is acknowledged that
+    // cannot be read.
     match ran.code {
         Some(0) => assert!(sandbox.cat("fresh") == fresh),
         _ => _ = ran.says(&["segment"]),
@@ -99,9 +102,13 @@ fn what_is_not_a_store_is_not_taken_for_one() {
     let sandbox = Sandbox::bare();
     let store = sandbox.store();
     let refused = |code: i32, says: &str| {
-        for command in
-            [args!["ls"], args!["put", "config"], args!["cat", "x"], args!["stat"], args!["rm", "x"]]
-        {
+        for command in [
+            args!["ls"],
+            args!["put", "config"],
+            args!["cat", "x"],
+            args!["stat"],
+            args!["rm", "x"],
+        ] {
             sandbox.fails(code, command).says(&[says]);
         }
     };
@@ -153,7 +160,8 @@ fn missing_records_are_named() {
     assert!(!sandbox.store().join("records.db").exists());
 }
 
-/// Every command answers with exit code 5 and a name, or, where it did not come upon the damage, rightly.
+/// Every command answers with exit code 5 and a name, or, where it did not come upon the damage,
+/// rightly.
 #[track_caller]
 fn damaged_records(damage: impl Fn(&Path), always: bool) {
     let sandbox = three_objects();
@@ -174,7 +182,11 @@ fn damaged_records(damage: impl Fn(&Path), always: bool) {
         let ran = sandbox.run(command);
         if ran.code == Some(5) {
             found = true;
-            assert!(ran.err.contains("records") && ran.err.contains("damaged"), "{command:?}: {}", ran.err);
+            assert!(
+                ran.err.contains("records") && ran.err.contains("damaged"),
+                "{command:?}: {}",
+                ran.err
+            );
         } else {
             assert!(!always, "{command:?}: {:?}: {}", ran.code, ran.err);
             assert!(matches!(ran.code, Some(0 | 4)), "{command:?}: {:?}: {}", ran.code, ran.err);
@@ -237,10 +249,13 @@ fn contradicting_records(sql: &str, whole: bool) {
     sandbox.put_bytes("s/o", &bytes);
     let db = rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
     // Damage asks no leave.
-    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON").expect("settings");
+    db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
+        .expect("settings");
     assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
     db.close().expect("nothing is prepared any more");
-    for (range, from, to) in [("0-", 0, 100_000), ("60500-60600", 60_500, 60_601), ("100-199", 100, 200)] {
+    for (range, from, to) in
+        [("0-", 0, 100_000), ("60500-60600", 60_500, 60_601), ("100-199", 100, 200)]
+    {
         let ran = sandbox.run(args!["cat", "--range", range, "s/o"]);
         match ran.code {
             Some(0) => assert!(!whole && ran.out == bytes[from..to], "{sql}: {range}"),
@@ -283,7 +298,8 @@ fn other_chunks_than_those_stored_are_noticed() {
     ] {
         let sandbox = Sandbox::chunked("fixed:1000");
         sandbox.put_bytes("s/o", &Noise::new(1).bytes(100_000));
-        let db = rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
+        let db =
+            rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
         db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
             .expect("settings");
         assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");

@@ -17,11 +17,15 @@ fn a_get_that_restores_nothing_leaves_no_new_folder() {
     let mut damaged = fs::read(&segment).unwrap();
     damaged[at] ^= 1;
     fs::write(&segment, damaged).unwrap();
-    for (code, name) in [(4, "nothing"), (4, "nothing/"), (2, "a/../b"), (2, "/"), (5, "s"), (5, "s/deep/er")]
+    for (code, name) in
+        [(4, "nothing"), (4, "nothing/"), (2, "a/../b"), (2, "/"), (5, "s"), (5, "s/deep/er")]
     {
         for dest in ["new", "new/", "made/for/it/"] {
             sandbox.fails(code, args!["get", name, dest]);
-            assert!(!sandbox.path("new").exists() && !sandbox.path("made").exists(), "{name} {dest}");
+            assert!(
+                !sandbox.path("new").exists() && !sandbox.path("made").exists(),
+                "{name} {dest}"
+            );
         }
     }
     // A tree of which only the folders are whole is none either.

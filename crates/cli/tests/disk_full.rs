@@ -45,7 +45,8 @@ impl SmallDisk {
 
     /// Takes the last name that others may have.
     fn use_up_names(&self) {
-        let is_made = |number: u32| std::fs::File::create(self.0.join(format!("name-{number}"))).is_ok();
+        let is_made =
+            |number: u32| std::fs::File::create(self.0.join(format!("name-{number}"))).is_ok();
         assert!((0..100_000).any(|number| !is_made(number)), "there are more names than that");
     }
 }
@@ -109,7 +110,8 @@ fn deletes_work_beside_what_a_killed_put_has_left() {
     put_small_ones(&sandbox);
     let mut put = sandbox.drystone(args!["put", "-", "--name", "large"]);
     let mut put = put.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    // Beyond the pipe and the buffers: what went in before has been written, and is in the records in part.
+    // Beyond the pipe and the buffers: what went in before has been written, and is in the records
+    // in part.
     put.stdin.as_mut().unwrap().write_all(&Noise::new(3).bytes(30 << 20)).unwrap();
     put.kill().unwrap();
     put.wait().unwrap();
@@ -121,7 +123,9 @@ fn deletes_work_beside_what_a_killed_put_has_left() {
 #[test]
 fn deletes_work_when_no_file_can_be_made() {
     let sandbox = Sandbox::bare();
-    let Some(disk) = SmallDisk::mount_with(&sandbox.path("disk"), "size=40m,nr_inodes=400") else { return };
+    let Some(disk) = SmallDisk::mount_with(&sandbox.path("disk"), "size=40m,nr_inodes=400") else {
+        return;
+    };
     store_on(&sandbox);
     put_small_ones(&sandbox);
     // It has its name already when there is none left.
@@ -168,7 +172,9 @@ fn a_get_says_that_the_disk_is_full_and_leaves_no_half_file() {
     let Some(_disk) = SmallDisk::mount(&sandbox.path("disk")) else { return };
     sandbox.put_bytes("s/large", &Noise::new(1).bytes(40 << 20));
     sandbox.put_bytes("s/small", b"small");
-    sandbox.fails(7, args!["get", "s", "disk"]).says(&["s/large: cannot write the file: No space left"]);
+    sandbox
+        .fails(7, args!["get", "s", "disk"])
+        .says(&["s/large: cannot write the file: No space left"]);
     assert!(!sandbox.path("disk/s/large").exists());
     assert_nothing_temporary_below(&sandbox.path("disk"));
     assert_eq!(std::fs::read(sandbox.path("disk/s/small")).unwrap(), b"small");

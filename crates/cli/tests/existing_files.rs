@@ -49,7 +49,9 @@ fn a_link_to_a_folder_is_not_followed() {
         fs::create_dir_all(&outside).unwrap();
         symlink(target, into.join("s/in")).unwrap();
         for force in ["--json", "--force"] {
-            sandbox.fails(3, args!["get", force, "s", into]).says(&["s/in/f: cannot open the folder"]);
+            sandbox
+                .fails(3, args!["get", force, "s", into])
+                .says(&["s/in/f: cannot open the folder"]);
             assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
             fs::remove_file(into.join("s/ok")).unwrap();
         }

@@ -23,7 +23,9 @@ fn mode(path: &Path) -> u32 {
 /// A folder's time: a number of seconds since 1970 and some nanoseconds.
 fn at(path: &Path, seconds: u64) {
     let time = UNIX_EPOCH + Duration::new(seconds, 123_456_789);
-    File::open(path).and_then(|folder| folder.set_times(FileTimes::new().set_modified(time))).unwrap();
+    File::open(path)
+        .and_then(|folder| folder.set_times(FileTimes::new().set_modified(time)))
+        .unwrap();
 }
 
 /// `s` with folders of every kind, the deepest first for what changes a time or closes a door.
@@ -169,8 +171,9 @@ fn more_folders_than_are_kept_in_memory_come_back() {
     }
     let expected = tree::folders(&source);
     sandbox.ok(args!["put", "s"]);
-    let limited =
-        Ran::of(&mut sandbox.drystone_limited("-n 32", args!["get", "s", "into", "--workers", "2"]));
+    let limited = Ran::of(
+        &mut sandbox.drystone_limited("-n 32", args!["get", "s", "into", "--workers", "2"]),
+    );
     assert_eq!(limited.code, Some(0), "{}", limited.err);
     assert_eq!(tree::folders(&sandbox.path("into/s")), expected);
     support::assert_nothing_temporary_below(&sandbox.path("into"));

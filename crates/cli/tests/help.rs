@@ -40,7 +40,10 @@ fn every_command_has_help_and_a_manual_page() {
         "man",
     ];
     for command in commands {
-        assert!(sandbox.ok(args![command, "--help"]).text().contains("Usage: drystone"), "{command}");
+        assert!(
+            sandbox.ok(args![command, "--help"]).text().contains("Usage: drystone"),
+            "{command}"
+        );
         let page = fs::read_to_string(folder.join(format!("drystone-{command}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS"), "{command}");
     }
@@ -50,7 +53,10 @@ fn every_command_has_help_and_a_manual_page() {
 fn completions_are_written_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Sandbox::bare().ok(args!["completions", shell]);
-        assert!(script.text().contains("drystone") && script.text().contains("recursive"), "{shell}");
+        assert!(
+            script.text().contains("drystone") && script.text().contains("recursive"),
+            "{shell}"
+        );
     }
 }
 

@@ -47,7 +47,8 @@ fn a_get_takes_its_temporary_file_away() {
     let mut interrupted = 0;
     for dest in ["into", "into/file", "into", "into/file"] {
         let mut child = spawn(&mut sandbox.drystone(args!["get", "--force", "large", dest]));
-        let begun = || files_below(&sandbox.path("into")).iter().any(|path| path.extension().is_some());
+        let begun =
+            || files_below(&sandbox.path("into")).iter().any(|path| path.extension().is_some());
         while !begun() && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }

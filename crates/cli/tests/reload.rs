@@ -14,7 +14,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use served::Served;
 
-const KEY: [(&str, &str); 2] = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
+const KEY: [(&str, &str); 2] =
+    [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
 /// The same, as a header has it.
 const BASIC: &str = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
 const OBJECT: &str = "/_/files/default/object";
@@ -31,7 +32,8 @@ impl Configured {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, file).unwrap();
-        // Not as many as there are CPUs: they have buffers, and what is left for clients is looked at here.
+        // Not as many as there are CPUs: they have buffers, and what is left for clients is looked
+        // at here.
         let args = [&["--config", path.to_str().unwrap(), "--workers", "2"], args].concat();
         let server = Served::start(&folder.path().join("store"), &args, &KEY);
         Self { server, file: path, _folder: folder }
@@ -41,8 +43,9 @@ impl Configured {
     fn reload(&self, file: &str) -> Vec<Value> {
         fs::write(&self.file, file).unwrap();
         self.server.signal(Signal::HUP);
-        let ends =
-            |line: &Value| message(line).starts_with("reload done") || message(line).contains("refused");
+        let ends = |line: &Value| {
+            message(line).starts_with("reload done") || message(line).contains("refused")
+        };
         let lines = self.server.log_until(ends);
         lines.into_iter().filter(|line| line["target"] != "drystone_server::route").collect()
     }
@@ -56,7 +59,13 @@ impl Configured {
 
     fn resource(&self, name: &str) -> Value {
         let limits = self.limits();
-        limits["resources"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
+        limits["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["name"] == name)
+            .unwrap()
+            .clone()
     }
 
     fn seconds(&self, setting: &str) -> f64 {
@@ -79,8 +88,9 @@ impl Configured {
     fn put(&self, bytes: &[u8]) {
         let mut socket = self.server.connect();
         let len = bytes.len();
-        let head =
-            format!("PUT {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n");
+        let head = format!(
+            "PUT {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n"
+        );
         socket.write_all(format!("{head}Content-Length: {len}\r\n\r\n").as_bytes()).unwrap();
         socket.write_all(bytes).unwrap();
         let mut answer = String::new();
@@ -97,8 +107,9 @@ impl Configured {
 fn begin(address: &str) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(served::PATIENCE)).unwrap();
-    let head =
-        format!("GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n\r\n");
+    let head = format!(
+        "GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {BASIC}\r\n\r\n"
+    );
     socket.write_all(head.as_bytes()).unwrap();
     socket
 }
@@ -170,9 +181,15 @@ fn what_does_not_fit_or_cannot_be_read_changes_nothing() {
     let fits = "connections = 64\ntransfers = 8\nmemory = \"128MiB\"\n";
     for (file, why) in [
         ("idle_seconds = 9\nconnections = 16384\nmemory = \"128MiB\"\n", "set connections to"),
-        ("idle_seconds = 9\nconnections = 64\ntransfers = 33\nmemory = \"128MiB\"\n", "set transfers to"),
+        (
+            "idle_seconds = 9\nconnections = 64\ntransfers = 33\nmemory = \"128MiB\"\n",
+            "set transfers to",
+        ),
         ("idle_seconds = 9\nmemory = \"1MiB\"\n", "--memory"),
-        ("idle_seconds = 9\nconnections = 0\n", "line 2: connections: must be between 16 and 16384"),
+        (
+            "idle_seconds = 9\nconnections = 0\n",
+            "line 2: connections: must be between 16 and 16384",
+        ),
         ("idle_seconds = 9\n= = =\n", "line 2: "),
     ] {
         let log = server.reload(file);
@@ -199,9 +216,12 @@ fn what_does_not_fit_or_cannot_be_read_changes_nothing() {
 fn one_ceiling_is_not_raised_at_the_cost_of_the_other() {
     let server = Configured::start("memory = \"256MiB\"\n", &[]);
     let before = server.limits()["spends"].clone();
-    for (file, setting) in [("transfers = 200\n", "transfers"), ("connections = 1000\n", "transfers")] {
+    for (file, setting) in
+        [("transfers = 200\n", "transfers"), ("connections = 1000\n", "transfers")]
+    {
         let log = server.reload(&format!("memory = \"256MiB\"\n{file}"));
-        let error = log.last().unwrap()["error"].as_str().unwrap_or_else(|| panic!("{file}: {log:?}"));
+        let error =
+            log.last().unwrap()["error"].as_str().unwrap_or_else(|| panic!("{file}: {log:?}"));
         assert!(error.starts_with(&format!("{setting} = ")), "{file}: {log:?}");
         assert_eq!(server.limits()["spends"], before, "{file}");
     }
@@ -258,14 +278,16 @@ fn idle_connections_go_when_their_ceiling_is_lowered() {
     drop(idle);
 }
 
-/// Twice as many clients as there are transfers read the object at once; the most threads that were seen, and how many are planned.
+/// Twice as many clients as there are transfers read the object at once; the most threads that were
+/// seen, and how many are planned.
 fn threads_under_load(server: &Configured, bytes: &[u8]) -> (u64, u64) {
     let of_process = |what: &str| server.limits()["process"][what].as_u64().unwrap();
     let address = server.server.address.as_str();
     let mut most = 0;
     std::thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..32).map(|_| scope.spawn(|| (0..8).for_each(|_| finish(begin(address), bytes)))).collect();
+        let clients: Vec<_> = (0..32)
+            .map(|_| scope.spawn(|| (0..8).for_each(|_| finish(begin(address), bytes))))
+            .collect();
         while clients.iter().any(|client| !client.is_finished()) {
             most = most.max(of_process("threads"));
         }
@@ -296,7 +318,8 @@ fn there_are_no_more_threads_than_planned_whatever_the_transfers_are() {
     panic!("more threads than planned stay: {}", server.limits()["process"]);
 }
 
-/// The room for more connections is what fewer transfers leave, and that is not there before those under way have ended.
+/// The room for more connections is what fewer transfers leave, and that is not there before those
+/// under way have ended.
 #[test]
 fn a_ceiling_is_not_raised_into_the_room_of_those_under_way() {
     let server = Configured::start("memory = \"256MiB\"\nconnections = 100\ntransfers = 50\n", &[]);

@@ -16,7 +16,10 @@ fn a_tree_comes_back(sandbox: &Sandbox, boundaries: &[usize]) {
     let (expected, folders) = (tree::read(&source), tree::folders(&source));
     let put = sandbox.ok(args!["--json", "put", source]);
     let files = expected.values().filter(|entry| matches!(entry, Entry::File { .. })).count();
-    assert_eq!((put.summary("objects"), put.summary("folders")), (files as u64, folders.len() as u64));
+    assert_eq!(
+        (put.summary("objects"), put.summary("folders")),
+        (files as u64, folders.len() as u64)
+    );
     assert_eq!((put.summary("failed"), put.summary("skipped"), put.summary("changed")), (0, 0, 0));
     let into = sandbox.get("source");
     tree::assert_same(&tree::read(&into.path().join("source")), &expected);
@@ -26,7 +29,10 @@ fn a_tree_comes_back(sandbox: &Sandbox, boundaries: &[usize]) {
 
 #[test]
 fn a_tree_comes_back_from_tiny_content_defined_chunks() {
-    a_tree_comes_back(&Sandbox::chunked("cdc:64,256,1024"), &[0, 1, 64, 256, 1024, 1025, 65_536, 300_000]);
+    a_tree_comes_back(
+        &Sandbox::chunked("cdc:64,256,1024"),
+        &[0, 1, 64, 256, 1024, 1025, 65_536, 300_000],
+    );
 }
 
 #[test]
@@ -36,7 +42,8 @@ fn a_tree_comes_back_from_fixed_chunks() {
 
 #[test]
 fn a_tree_comes_back_from_default_chunks() {
-    // Lengths around the smallest and largest chunk, the part of a buffer that is read at a time, and a buffer.
+    // Lengths around the smallest and largest chunk, the part of a buffer that is read at a time,
+    // and a buffer.
     a_tree_comes_back(&Sandbox::new(), &[0, 1, 256 << 10, 1 << 20, 4 << 20, 8 << 20]);
 }
 
@@ -123,7 +130,11 @@ fn cat_joins_objects() {
     sandbox.put_bytes("empty", b"");
     let joined = sandbox.ok(args!["cat", "small", "big", "empty", "small"]).out;
     assert_eq!(joined.len(), big.len() + 10);
-    assert!(joined.starts_with(b"small") && joined.ends_with(b"small") && joined[5..joined.len() - 5] == big);
+    assert!(
+        joined.starts_with(b"small")
+            && joined.ends_with(b"small")
+            && joined[5..joined.len() - 5] == big
+    );
 }
 
 #[test]
@@ -196,7 +207,8 @@ fn listings_page_and_begin_where_they_are_told() {
     // More than two pages of the listing.
     tree::many(&source, 1, 2100, 3);
     sandbox.ok(args!["put", source]);
-    let mut expected: Vec<String> = tree::read(&source).keys().map(|name| format!("s/{name}")).collect();
+    let mut expected: Vec<String> =
+        tree::read(&source).keys().map(|name| format!("s/{name}")).collect();
     expected.extend(tree::folders(&source).keys().map(|name| format!("s/{name}")));
     expected.sort();
     let lines = |args: &[&std::ffi::OsStr]| -> Vec<String> {
@@ -223,13 +235,22 @@ fn stat_and_long_listings_tell_what_was_stored() {
     sandbox.ok(args!["put", file]);
     assert_eq!(sandbox.ok(args!["ls", "-l"]).text(), "             5  2000-02-29 00:00:00  f\n");
     let stat = sandbox.ok(args!["stat", "f"]);
-    for line in ["key       f\n", "size      5 (", "modified  2000-02-29 00:00:00 UTC\n", "mode      0640\n"]
-    {
+    for line in [
+        "key       f\n",
+        "size      5 (",
+        "modified  2000-02-29 00:00:00 UTC\n",
+        "mode      0640\n",
+    ] {
         assert!(stat.text().contains(line), "{line:?} is not in {}", stat.text());
     }
     let json = &sandbox.ok(args!["--json", "stat", "f"]).json()[0];
     assert_eq!(
-        (json["key"].as_str(), json["size"].as_u64(), json["mode"].as_u64(), json["modified_ns"].as_i64()),
+        (
+            json["key"].as_str(),
+            json["size"].as_u64(),
+            json["mode"].as_u64(),
+            json["modified_ns"].as_i64()
+        ),
         (Some("f"), Some(5), Some(0o640), Some(951_782_400_000_000_005))
     );
     assert_eq!(json["content"].as_str().map(str::len), Some(64));
@@ -270,7 +291,8 @@ fn json_lines_add_up() {
         let lines = ran.json();
         // 250 files in three folders, and the folder that they are in.
         assert_eq!((lines.len(), ran.summary("folders")), (255, 4));
-        let sum = |name: &str| lines[..254].iter().map(|line| line[name].as_u64().unwrap()).sum::<u64>();
+        let sum =
+            |name: &str| lines[..254].iter().map(|line| line[name].as_u64().unwrap()).sum::<u64>();
         assert_eq!((ran.summary("objects"), ran.summary("bytes")), (250, bytes_total));
         assert_eq!(sum("size"), bytes_total);
         assert_eq!(ran.err, "");

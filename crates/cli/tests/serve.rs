@@ -39,24 +39,33 @@ fn keys_are_made_listed_and_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     assert!(drystone(&store, &["init"]).status.success());
-    let made =
-        drystone(&store, &["--json", "key", "create", "--name", "alice", "--bucket", "photos", "--read"]);
+    let made = drystone(
+        &store,
+        &["--json", "key", "create", "--name", "alice", "--bucket", "photos", "--read"],
+    );
     assert!(made.status.success());
     let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
-    let (access, secret) = (made["access_key"].as_str().unwrap(), made["secret_key"].as_str().unwrap());
+    let (access, secret) =
+        (made["access_key"].as_str().unwrap(), made["secret_key"].as_str().unwrap());
     let listed = String::from_utf8(drystone(&store, &["key", "list"]).stdout).unwrap();
     assert!(
         listed.contains(access) && listed.contains("alice") && listed.contains("photos: read"),
         "{listed}"
     );
     assert!(!listed.contains(secret), "{listed}");
-    let taken = ["key", "create", "--name", "b", "--access-key", access, "--secret-key", "12345678"];
+    let taken =
+        ["key", "create", "--name", "b", "--access-key", access, "--secret-key", "12345678"];
     let taken = drystone(&store, &taken);
     assert_eq!(taken.status.code(), Some(1), "{taken:?}");
-    let short =
-        drystone(&store, &["key", "create", "--name", "b", "--access-key", "abc", "--secret-key", "short"]);
+    let short = drystone(
+        &store,
+        &["key", "create", "--name", "b", "--access-key", "abc", "--secret-key", "short"],
+    );
     assert_eq!(short.status.code(), Some(2));
-    assert!(!String::from_utf8_lossy(&short.stderr).contains("short"), "a secret is never repeated");
+    assert!(
+        !String::from_utf8_lossy(&short.stderr).contains("short"),
+        "a secret is never repeated"
+    );
     assert!(drystone(&store, &["key", "revoke", access]).status.success());
     assert_eq!(drystone(&store, &["key", "revoke", access]).status.code(), Some(4));
     assert!(drystone(&store, &["key", "list"]).stdout.is_empty());
@@ -137,7 +146,10 @@ fn a_key_is_shown_only_by_a_server_that_listens() {
     for _ in 0..2 {
         let failed = drystone(&store, &["serve", "--listen", &address]);
         assert_eq!(failed.status.code(), Some(1), "{failed:?}");
-        assert!(String::from_utf8_lossy(&failed.stderr).contains(&format!("cannot listen on {address}")));
+        assert!(
+            String::from_utf8_lossy(&failed.stderr)
+                .contains(&format!("cannot listen on {address}"))
+        );
         assert!(failed.stdout.is_empty(), "a key of no use was shown: {failed:?}");
     }
     assert!(drystone(&store, &["key", "list"]).stdout.is_empty(), "and kept");
@@ -146,7 +158,8 @@ fn a_key_is_shown_only_by_a_server_that_listens() {
     assert!(server.said.iter().any(|line| line.starts_with("secret key")), "{:?}", server.said);
 }
 
-/// Another program holds the records for longer than the server waits: a call of it takes for ever, as one to a dead disk does.
+/// Another program holds the records for longer than the server waits: a call of it takes for ever,
+/// as one to a dead disk does.
 #[test]
 fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,8 +189,9 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
         assert!(begun.elapsed() < served::PATIENCE, "no download is under way");
     }
     server.signal(rustix::process::Signal::TERM);
-    let stopped =
-        |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().contains("do not return");
+    let stopped = |line: &serde_json::Value| {
+        line["message"].as_str().unwrap_or_default().contains("do not return")
+    };
     let log = server.log_until(stopped);
     let last = log.last().unwrap();
     assert_eq!((&last["transfers"], &last["uploads"]), (&1.into(), &1.into()), "{last}");
@@ -190,7 +204,8 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
 #[test]
 fn buffers_of_uploads_are_used_again() {
     let folder = tempfile::tempdir().unwrap();
-    let keys = [("DRYSTONE_ACCESS_KEY", "AKIDEXAMPLE"), ("DRYSTONE_SECRET_KEY", "a-secret-of-the-test")];
+    let keys =
+        [("DRYSTONE_ACCESS_KEY", "AKIDEXAMPLE"), ("DRYSTONE_SECRET_KEY", "a-secret-of-the-test")];
     let server = Served::start(&folder.path().join("store"), &[], &keys);
     let bytes = drystone_testkit::noise::Noise::new(1).bytes(64 << 20);
     let upload = |name: &str| {
@@ -209,7 +224,8 @@ fn buffers_of_uploads_are_used_again() {
         assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     };
     let faults = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid().as_raw_nonzero())).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid().as_raw_nonzero()))
+            .unwrap();
         // Field 10, counted from behind the name.
         stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse::<u64>().unwrap()
     };
@@ -219,7 +235,8 @@ fn buffers_of_uploads_are_used_again() {
         upload("large");
         faults() - before
     };
-    // The least: a thread that works for the first time, or memory that the system took back, is not what is asked for.
+    // The least: a thread that works for the first time, or memory that the system took back, is
+    // not what is asked for.
     let faulted = (0..5).map(|_| faulted()).min().unwrap();
     assert!(faulted < 16_384 / 8, "{faulted} page faults for 16,384 pages");
 }

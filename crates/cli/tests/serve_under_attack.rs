@@ -1,4 +1,5 @@
-//! A server of its own process among bad clients and out of descriptors: what it says of them, and how it goes on.
+//! A server of its own process among bad clients and out of descriptors: what it says of them, and
+//! how it goes on.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -10,7 +11,8 @@ use std::net::TcpStream;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use served::Served;
 
-const KEY: [(&str, &str); 2] = [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
+const KEY: [(&str, &str); 2] =
+    [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
 /// The same, as a header has it.
 const BASIC: &str = "YWxpY2U6Zmlyc3Qtc2VjcmV0";
 const OBJECT: &str = "/_/files/default/object";
@@ -19,7 +21,8 @@ const OBJECT: &str = "/_/files/default/object";
 fn say(server: &Served, head: &str, body: &[u8]) -> String {
     let mut socket = server.connect();
     // It may answer and close before it has read everything.
-    let _ = socket.write_all(&[head.as_bytes(), b"Host: x\r\nConnection: close\r\n\r\n", body].concat());
+    let _ = socket
+        .write_all(&[head.as_bytes(), b"Host: x\r\nConnection: close\r\n\r\n", body].concat());
     let mut said = Vec::new();
     let _ = socket.read_to_end(&mut said);
     String::from_utf8_lossy(&said).into_owned()
@@ -27,7 +30,8 @@ fn say(server: &Served, head: &str, body: &[u8]) -> String {
 
 fn put(server: &Served, path: &str, body: &[u8]) -> String {
     let len = body.len();
-    let head = format!("PUT {path} HTTP/1.1\r\nAuthorization: Basic {BASIC}\r\nContent-Length: {len}\r\n");
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nAuthorization: Basic {BASIC}\r\nContent-Length: {len}\r\n");
     say(server, &head, body)
 }
 
@@ -43,8 +47,14 @@ fn who_a_client_says_that_it_is_does_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::start(&folder.path().join("store"), &[], &KEY);
     let spoofed = "203.0.113.7";
-    let names =
-        ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-Client-IP", "True-Client-IP"];
+    let names = [
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Forwarded",
+        "X-Forwarded-Host",
+        "X-Client-IP",
+        "True-Client-IP",
+    ];
     let headers: String = names.iter().map(|name| format!("{name}: {spoofed}\r\n")).collect();
     let answer = say(&server, &format!("GET /_/files/ HTTP/1.1\r\n{headers}"), b"");
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
@@ -59,8 +69,14 @@ fn what_is_secret_is_not_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let envs = [KEY[0], KEY[1], ("DRYSTONE_LOG", "trace")];
     let mut server = Served::start(&folder.path().join("store"), &[], &envs);
-    let secrets =
-        ["first-secret", BASIC, "bearer-of-news", "5167e0f0dead", "0ddba115ecre7", "query-token-77"];
+    let secrets = [
+        "first-secret",
+        BASIC,
+        "bearer-of-news",
+        "5167e0f0dead",
+        "0ddba115ecre7",
+        "query-token-77",
+    ];
     for (head, status) in [
         (format!("GET /_/files/ HTTP/1.1\r\nAuthorization: Basic {BASIC}\r\n"), "200"),
         (format!("GET /_/files/ HTTP/1.1\r\nAuthorization: Basic {BASIC}x\r\n"), "401"),
@@ -109,13 +125,18 @@ fn a_server_without_a_descriptor_left_waits_for_one() {
         );
         socket.write_all(head.as_bytes()).unwrap();
     }
-    let message = |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().to_owned();
+    let message =
+        |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().to_owned();
     server.log_until(|line| message(line) == "cannot accept a connection");
     prlimit(Some(server.pid()), Resource::Nofile, before).unwrap();
     for mut socket in waiting {
         let mut said = Vec::new();
         socket.read_to_end(&mut said).unwrap();
-        assert!(said.starts_with(b"HTTP/1.1 200") && said.ends_with(&bytes), "{} bytes came", said.len());
+        assert!(
+            said.starts_with(b"HTTP/1.1 200") && said.ends_with(&bytes),
+            "{} bytes came",
+            said.len()
+        );
     }
 }
 
@@ -138,7 +159,10 @@ fn an_upload_that_gets_no_descriptor_fails_alone() {
     let mut said = String::new();
     let _ = socket.read_to_string(&mut said);
     // A worker that has its segment open already needs none.
-    assert!(["HTTP/1.1 201", "HTTP/1.1 500"].iter().any(|status| said.starts_with(status)), "{said}");
+    assert!(
+        ["HTTP/1.1 201", "HTTP/1.1 500"].iter().any(|status| said.starts_with(status)),
+        "{said}"
+    );
     prlimit(Some(server.pid()), Resource::Nofile, before).unwrap();
     let auth = format!("Basic {BASIC}");
     let there = say(&server, &format!("HEAD {OBJECT} HTTP/1.1\r\nAuthorization: {auth}\r\n"), b"");

@@ -37,7 +37,8 @@ fn a_tilde_is_the_home_folder_in_flags_variables_and_the_file() {
     for name in ["cert", "key"] {
         fs::write(sandbox.path("home").join(name), "").unwrap();
     }
-    let tls = ["serve", "--tls-cert=~/cert", "--tls-key=~/key", "--store=~/flag", "--listen=127.0.0.1:0"];
+    let tls =
+        ["serve", "--tls-cert=~/cert", "--tls-key=~/key", "--store=~/flag", "--listen=127.0.0.1:0"];
     let ran = at_home(&sandbox, &tls, &[]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     ran.says(&[sandbox.path("home/key").to_str().unwrap()]);
@@ -80,8 +81,11 @@ fn a_key_comes_from_both_variables_or_from_none() {
         let mut command = sandbox.drystone(args!["--json", "key", "create", "--name", "me"]);
         Ran::of(command.args(more).envs(envs.iter().copied()))
     };
-    let (access, secret) = (("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "k7Qw-93xv.Tz2_pL"));
-    for (half, given) in [(access, "only the access key is given"), (secret, "only the secret is given")] {
+    let (access, secret) =
+        (("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "k7Qw-93xv.Tz2_pL"));
+    for (half, given) in
+        [(access, "only the access key is given"), (secret, "only the secret is given")]
+    {
         let ran = create(&[half], &[]);
         assert_eq!(ran.code, Some(2), "{}", ran.err);
         ran.says(&[given, "DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY", "both or neither"]);
@@ -92,11 +96,21 @@ fn a_key_comes_from_both_variables_or_from_none() {
     }
     assert_eq!(sandbox.ok(args!["key", "list"]).text(), "");
     let both = create(&[access, secret], &[]);
-    assert_eq!((both.code, &both.json()[0]["access_key"]), (Some(0), &"alice".into()), "{}", both.err);
+    assert_eq!(
+        (both.code, &both.json()[0]["access_key"]),
+        (Some(0), &"alice".into()),
+        "{}",
+        both.err
+    );
     assert_eq!(both.json()[0]["secret_key"], secret.1);
     // A flag and a variable are a pair as well, and the flag is the stronger one.
     let mixed = create(&[access, secret], &["--access-key", "bob"]);
-    assert_eq!((mixed.code, &mixed.json()[0]["access_key"]), (Some(0), &"bob".into()), "{}", mixed.err);
+    assert_eq!(
+        (mixed.code, &mixed.json()[0]["access_key"]),
+        (Some(0), &"bob".into()),
+        "{}",
+        mixed.err
+    );
     let neither = create(&[("DRYSTONE_ACCESS_KEY", ""), ("DRYSTONE_SECRET_KEY", "")], &[]);
     assert_eq!(neither.json()[0]["access_key"].as_str().map(str::len), Some(20), "{}", neither.err);
     // It is taken: what is wrong is said, and what to do.
@@ -109,8 +123,9 @@ fn a_key_comes_from_both_variables_or_from_none() {
 fn a_variable_that_is_no_setting_is_named() {
     let sandbox = Sandbox::new();
     sandbox.put_bytes("k", b"bytes");
-    let ran =
-        Ran::of(sandbox.drystone(args!["ls"]).env("DRYSTONE_BUKET", "b").env("DRYSTONE_MEMORY", "100MiB"));
+    let ran = Ran::of(
+        sandbox.drystone(args!["ls"]).env("DRYSTONE_BUKET", "b").env("DRYSTONE_MEMORY", "100MiB"),
+    );
     assert_eq!((ran.code, ran.err.lines().count()), (Some(0), 1), "{}", ran.err);
     ran.says(&["there is no setting `DRYSTONE_BUKET`"]);
     let quiet = Ran::of(sandbox.drystone(args!["--quiet", "ls"]).env("DRYSTONE_BUKET", "b"));

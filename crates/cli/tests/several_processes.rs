@@ -19,13 +19,15 @@ fn overlapping_puts_and_gets_all_succeed() {
     let early = sandbox.path("early");
     tree::many(&early, 99, 100, 40_000);
     sandbox.ok(args!["put", early]);
-    let mut puts: Vec<_> =
-        (0..4).map(|number| spawn(&mut sandbox.drystone(args!["--quiet", "put", folder(number)]))).collect();
+    let mut puts: Vec<_> = (0..4)
+        .map(|number| spawn(&mut sandbox.drystone(args!["--quiet", "put", folder(number)])))
+        .collect();
     let expected = tree::read(&early);
     let mut gets = 0;
     // At least two rounds of readers, and more for as long as somebody writes.
     while gets < 2 || puts.iter_mut().any(|put| put.try_wait().unwrap().is_none()) {
-        let into: Vec<_> = (0..2).map(|_| tempfile::tempdir_in(sandbox.path("")).unwrap()).collect();
+        let into: Vec<_> =
+            (0..2).map(|_| tempfile::tempdir_in(sandbox.path("")).unwrap()).collect();
         let running: Vec<_> = into
             .iter()
             .map(|into| spawn(&mut sandbox.drystone(args!["get", "early", into.path()])))
@@ -44,7 +46,10 @@ fn overlapping_puts_and_gets_all_succeed() {
     }
     for number in 0..4 {
         let into = sandbox.get(&format!("f{number}"));
-        tree::assert_same(&tree::read(&into.path().join(format!("f{number}"))), &tree::read(&folder(number)));
+        tree::assert_same(
+            &tree::read(&into.path().join(format!("f{number}"))),
+            &tree::read(&folder(number)),
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! The server under load, watched by `drystone fdwatch run`: its descriptors stay below what `plan` prints, and do not grow.
+//! The server under load, watched by `drystone fdwatch run`: its descriptors stay below what `plan`
+//! prints, and do not grow.
 //!
 //! Ten seconds; DRYSTONE_SOAK_SECONDS says otherwise, and `cargo xtask verify --full` says sixty.
 
@@ -29,7 +30,8 @@ fn descriptors_stay_level_and_below_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let plan = drystone(&store, &["--json", "plan", "--serve"]).stdout;
-    let planned = serde_json::from_slice::<Value>(&plan).unwrap()["descriptors_total"].as_u64().unwrap();
+    let planned =
+        serde_json::from_slice::<Value>(&plan).unwrap()["descriptors_total"].as_u64().unwrap();
 
     let seen = folder.path().join("seen.json");
     let mut command = Command::new(DRYSTONE);
@@ -42,7 +44,8 @@ fn descriptors_stay_level_and_below_the_plan() {
     let mut server = Served::listening(&mut command);
 
     assert_eq!(Client::of(&server.address).put("large", &vec![9; LARGE_BYTES]), 201);
-    let seconds: Option<u64> = std::env::var("DRYSTONE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds: Option<u64> =
+        std::env::var("DRYSTONE_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS_DEFAULT));
     let rounds: Vec<u64> = std::thread::scope(|scope| {
         let address = &server.address[..];
@@ -57,7 +60,10 @@ fn descriptors_stay_level_and_below_the_plan() {
     let last = seen.last().unwrap();
     let (verdict, process) = (last["verdict"].as_str().unwrap(), &last["processes"][0]);
     let most = process["high_water"].as_u64().unwrap();
-    println!("{rounds:?} rounds, {} counts, {most} descriptors at most, {planned} planned", seen.len());
+    println!(
+        "{rounds:?} rounds, {} counts, {most} descriptors at most, {planned} planned",
+        seen.len()
+    );
     assert!(rounds.iter().all(|rounds| *rounds > 0), "{rounds:?}");
     assert!(seen.len() >= COUNTS_MIN, "only {} counts", seen.len());
     // Ten seconds are not enough to be certain of.

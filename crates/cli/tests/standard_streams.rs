@@ -62,7 +62,9 @@ fn an_empty_standard_input_is_stored_where_it_is_meant() {
     assert_eq!(sandbox.cat("k"), b"");
     fs::write(sandbox.path("f"), "").unwrap();
     sandbox.ok(args!["put", "f"]);
-    sandbox.fails(2, args!["put", "f", "--allow-empty"]).says(&["--allow-empty is for standard input"]);
+    sandbox
+        .fails(2, args!["put", "f", "--allow-empty"])
+        .says(&["--allow-empty is for standard input"]);
 }
 
 /// Memory of this process from so many bytes before the end of its stack on; behind that end there
@@ -143,9 +145,12 @@ fn output_that_cannot_be_written_is_an_error_of_every_command() {
 fn commands_that_write_nothing_need_no_standard_output() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("f"), "bytes").unwrap();
-    for command in
-        [args!["put", "f"], args!["get", "f", "g"], args!["rm", "f"], args!["bucket", "create", "b-1"]]
-    {
+    for command in [
+        args!["put", "f"],
+        args!["get", "f", "g"],
+        args!["rm", "f"],
+        args!["bucket", "create", "b-1"],
+    ] {
         let ran = redirected(&sandbox, "<&- >&-", command);
         assert_eq!(ran.code, Some(0), "{command:?}: {}", ran.err);
     }
@@ -198,8 +203,9 @@ fn a_key_that_could_not_be_shown_is_not_kept() {
             assert_eq!(keys(&sandbox.store()), "", "{redirection}");
         }
         // A reader that has left has not seen it either.
-        let mut child =
-            spawn(sandbox.drystone(args![json, "key", "create", "--name", "me"]).stdin(Stdio::null()));
+        let mut child = spawn(
+            sandbox.drystone(args![json, "key", "create", "--name", "me"]).stdin(Stdio::null()),
+        );
         drop(child.stdout.take());
         let ran = Ran::new(child.wait_with_output().unwrap());
         assert_eq!((ran.code, keys(&sandbox.store())), (Some(1), String::new()), "{}", ran.err);
@@ -251,6 +257,9 @@ fn a_terminal_is_named_before_it_is_read() {
     child.stdin.take().unwrap().write_all(b"words\n\x04").unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains("is read from the terminal; Ctrl-D"), "{said}");
+    assert!(
+        output.status.success() && said.contains("is read from the terminal; Ctrl-D"),
+        "{said}"
+    );
     assert_eq!(sandbox.cat("typed"), b"words\n");
 }

@@ -1,4 +1,5 @@
-//! The files of a store: other users cannot look into them, and what is no file is damage and keeps no command waiting.
+//! The files of a store: other users cannot look into them, and what is no file is damage and keeps
+//! no command waiting.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -38,8 +39,7 @@ fn check_closed(sandbox: &Sandbox) {
 fn other_users_cannot_look_into_a_store_whatever_the_mask() {
     for umask in ["000", "022", "077"] {
         let sandbox = Sandbox::bare();
-        let script =
-            "umask $0 && \"$1\" --store \"$2\" init && echo stone | \"$1\" --store \"$2\" put - --name a";
+        let script = "umask $0 && \"$1\" --store \"$2\" init && echo stone | \"$1\" --store \"$2\" put - --name a";
         let mut shell = sandbox.clean("sh");
         shell.args(["-c", script, umask, env!("CARGO_BIN_EXE_drystone")]).arg(sandbox.store());
         let ran = support::Ran::of(&mut shell);
@@ -55,13 +55,16 @@ fn a_store_that_was_open_to_others_is_closed_and_that_is_said_once() {
     sandbox.put_bytes("a", b"stone");
     for path in everything(&sandbox) {
         let is_folder = path.is_dir();
-        fs::set_permissions(path, Permissions::from_mode(if is_folder { 0o755 } else { 0o644 })).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(if is_folder { 0o755 } else { 0o644 }))
+            .unwrap();
     }
     let told = "other users could read this store";
     let first = sandbox.ok(args!["cat", "a"]);
     first.says(&[told]);
     assert_eq!(first.out, b"stone");
-    for path in [sandbox.store(), sandbox.store().join("segments"), sandbox.store().join("drystone.toml")] {
+    for path in
+        [sandbox.store(), sandbox.store().join("segments"), sandbox.store().join("drystone.toml")]
+    {
         assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
     }
     assert_eq!(mode(&sandbox.store().join("records.db")), 0o600);
@@ -131,8 +134,9 @@ fn a_segment_that_cannot_be_made_leaves_no_row() {
     }
     let sandbox = Sandbox::new();
     let segments = sandbox.store().join("segments");
-    let immutable =
-        |flag: &str| Command::new("chattr").arg(flag).arg(&segments).status().is_ok_and(|s| s.success());
+    let immutable = |flag: &str| {
+        Command::new("chattr").arg(flag).arg(&segments).status().is_ok_and(|s| s.success())
+    };
     if !immutable("+i") {
         return support::skipped("chattr is not to be had here");
     }

@@ -1,8 +1,9 @@
 //! TLS: which certificate a server shows, and that it can be exchanged while it runs.
 //!
 //! The pairs in `tls/` are for this test alone, and good for a hundred years:
-//! `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=first
-//! -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout first.key.pem -out first.cert.pem`.
+//! `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj
+//! /CN=first -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE
+//! -keyout first.key.pem -out first.cert.pem`.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -85,7 +86,8 @@ impl Secure {
     /// What the log says of the certificate.
     fn reload(&self) -> (String, String) {
         self.server.signal(Signal::HUP);
-        let message = |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().to_owned();
+        let message =
+            |line: &serde_json::Value| line["message"].as_str().unwrap_or_default().to_owned();
         let log = self.server.log_until(|line| message(line).starts_with("reload done"));
         let line = log.iter().find(|line| message(line).starts_with("certificate")).unwrap();
         (message(line), line["error"].as_str().unwrap_or_default().to_owned())
@@ -120,16 +122,18 @@ fn a_certificate_is_exchanged_while_the_server_runs() {
     ask(&mut before);
 }
 
-/// Their handshakes may take 10 s. A connection that waited for that would come after all of them, and nothing would be said of one that
-/// is broken off.
+/// Their handshakes may take 10 s. A connection that waited for that would come after all of them,
+/// and nothing would be said of one that is broken off.
 #[test]
 fn those_that_never_shake_hands_make_way() {
     let debug = [("DRYSTONE_LOG", "warn,drystone=debug,drystone_server=debug")];
     let secure = Secure::start_with_env(&["--connections", "16"], &debug);
-    let silent: Vec<_> = (0..16).map(|_| TcpStream::connect(&secure.server.address).unwrap()).collect();
+    let silent: Vec<_> =
+        (0..16).map(|_| TcpStream::connect(&secure.server.address).unwrap()).collect();
     ask(&mut secure.connect(FIRST[0]).unwrap());
-    let says =
-        |line: &serde_json::Value, what: &str| line["message"].as_str().is_some_and(|said| said == what);
+    let says = |line: &serde_json::Value, what: &str| {
+        line["message"].as_str().is_some_and(|said| said == what)
+    };
     let log = secure.server.log_until(|line| says(line, "a TLS handshake is broken off"));
     let too_long = log.iter().find(|line| says(line, "a TLS handshake took too long"));
     assert!(too_long.is_none(), "it had to wait: {log:?}");
@@ -144,7 +148,11 @@ fn a_pair_that_is_of_no_use_leaves_the_one_from_before() {
     for (cert, key, why) in [
         (Some(second), Some(FIRST[1]), "do not go together"),
         (Some("no certificate"), Some(FIRST[1]), "do not go together"),
-        (Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"), Some(FIRST[1]), "is not a PEM"),
+        (
+            Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"),
+            Some(FIRST[1]),
+            "is not a PEM",
+        ),
         (Some(first), Some("no key"), "cannot read the key"),
         (Some(first), None, "cannot read the key"),
         (None, Some(FIRST[1]), "cannot read the certificate"),
@@ -183,7 +191,10 @@ fn a_server_that_waits_for_its_certificate_stops_when_it_is_told_to() {
         {
             Ok(file) => break file,
             Err(error) => {
-                assert!(begun.elapsed() < PATIENCE, "the server does not read its certificate: {error}");
+                assert!(
+                    begun.elapsed() < PATIENCE,
+                    "the server does not read its certificate: {error}"
+                );
             }
         }
         std::thread::yield_now();

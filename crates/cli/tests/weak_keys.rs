@@ -27,7 +27,11 @@ fn a_weak_pair_is_refused_where_others_can_reach_the_server() {
                 let what = format!("{listen} {secret} {tls:?}: {}", ran.err);
                 if tls.is_empty() {
                     assert_eq!(ran.code, Some(2), "{what}");
-                    ran.says(&[listen, "can be reached from elsewhere", &format!("the key `{access}`")]);
+                    ran.says(&[
+                        listen,
+                        "can be reached from elsewhere",
+                        &format!("the key `{access}`"),
+                    ]);
                     ran.says(&["drystone key create", "--allow-weak-keys"]);
                     assert!(!ran.err.contains(secret), "{what}");
                 } else {
@@ -45,8 +49,16 @@ fn a_weak_key_of_the_store_is_found_among_strong_ones() {
     for number in 0..3 {
         sandbox.ok(args!["key", "create", "--name", format!("strong {number}")]);
     }
-    let weak =
-        sandbox.ok(args!["key", "create", "--name", "w", "--access-key", "zoe", "--secret-key", "12345678"]);
+    let weak = sandbox.ok(args![
+        "key",
+        "create",
+        "--name",
+        "w",
+        "--access-key",
+        "zoe",
+        "--secret-key",
+        "12345678"
+    ]);
     weak.says(&["the secret can be guessed", "--allow-weak-keys"]);
     let serve = args!["serve", "--listen", "0.0.0.0:0"];
     let ran = Ran::of_server(&mut sandbox.drystone(serve));
@@ -66,12 +78,18 @@ fn a_strong_pair_is_served_and_a_network_without_tls_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let is_warning = |line: &serde_json::Value| {
-        line["message"].as_str().is_some_and(|message| message.contains("without TLS keys can be read"))
+        line["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("without TLS keys can be read"))
     };
     let listen = ["--listen", "0.0.0.0:0"];
     let serve = |listen: &[&str], envs: &[(&str, &str)]| {
         let mut command = std::process::Command::new(DRYSTONE);
-        command.args(["serve", "--log", "json"]).args(listen).arg(&store).envs(envs.iter().copied());
+        command
+            .args(["serve", "--log", "json"])
+            .args(listen)
+            .arg(&store)
+            .envs(envs.iter().copied());
         Served::listening(&mut command)
     };
     serve(&listen, &pair("alice", STRONG)).log_until(is_warning);
@@ -83,7 +101,10 @@ fn a_strong_pair_is_served_and_a_network_without_tls_is_warned_of() {
     assert!(!said.iter().any(|line| line.contains("without TLS")), "{said:?}");
     // Weak keys are there now, and meant.
     let mut weak = std::process::Command::new(DRYSTONE);
-    assert_eq!(Ran::of_server(weak.args(["serve", "--listen", "0.0.0.0:0"]).arg(&store)).code, Some(2));
+    assert_eq!(
+        Ran::of_server(weak.args(["serve", "--listen", "0.0.0.0:0"]).arg(&store)).code,
+        Some(2)
+    );
     serve(&[&listen[..], &["--allow-weak-keys"]].concat(), &[]);
     serve(&listen, &[("DRYSTONE_ALLOW_WEAK_KEYS", "1")]);
 }

@@ -1,7 +1,7 @@
 //! Bytes of an answer that its connection has taken and not sent yet.
 //!
-//! A connection keeps what it is given until the client reads. So an answer gives it little at a time, and waits until that is gone:
-//! a client that reads slowly holds so much memory and no more.
+//! A connection keeps what it is given until the client reads. So an answer gives it little at a
+//! time, and waits until that is gone: a client that reads slowly holds so much memory and no more.
 
 use bytes::Bytes;
 use drystone_sync::PlainArc;
@@ -69,8 +69,12 @@ mod tests {
     use super::*;
 
     async fn is_below(flight: &Flight, bytes_max: usize) {
-        poll_fn(|context| if flight.is_below(bytes_max, context) { Poll::Ready(()) } else { Poll::Pending })
-            .await;
+        poll_fn(
+            |context| {
+                if flight.is_below(bytes_max, context) { Poll::Ready(()) } else { Poll::Pending }
+            },
+        )
+        .await;
     }
 
     #[tokio::test]

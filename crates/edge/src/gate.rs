@@ -1,11 +1,14 @@
-//! A gate lets a number of turns through at a time. In front of it is a bounded queue, and a bound on how long each waits in it.
+//! A gate lets a number of turns through at a time. In front of it is a bounded queue, and a bound
+//! on how long each waits in it.
 //!
-//! Small requests go first: they are over soon, and so many of them can never add up to a long wait for the others, who have one
-//! turn in eight for certain. Among equals keys take turns, and among those with one key addresses. So a client with
-//! a thousand requests waits for itself, not the others for it.
+//! Small requests go first: they are over soon, and so many of them can never add up to a long wait
+//! for the others, who have one turn in eight for certain. Among equals keys take turns, and among
+//! those with one key addresses. So a client with a thousand requests waits for itself, not the
+//! others for it.
 //!
-//! The number can be changed while turns are taken. Raising it lets more through at once. Lowering it disturbs no turn that is
-//! under way, and lets none through before there are fewer than the new number.
+//! The number can be changed while turns are taken. Raising it lets more through at once. Lowering
+//! it disturbs no turn that is under way, and lets none through before there are fewer than the new
+//! number.
 
 use std::time::Duration;
 
@@ -28,7 +31,8 @@ pub enum Size {
     Large,
 }
 
-/// Why a request is not let through: the queue is full, or its patience has run out. Names the gate.
+/// Why a request is not let through: the queue is full, or its patience has run out. Names the
+/// gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is at its ceiling of {0}; try again in a moment")]
 pub struct Busy(pub &'static str);
@@ -117,7 +121,10 @@ impl Gate {
             waiting: 0,
             usage: Counts::default(),
         };
-        Self { what, shared: PlainArc::new(Shared { state: Mutex::new(state), wanted: Notify::new() }) }
+        Self {
+            what,
+            shared: PlainArc::new(Shared { state: Mutex::new(state), wanted: Notify::new() }),
+        }
     }
 
     /// A turn, if there is one and no request waits for it.
@@ -152,7 +159,8 @@ impl Gate {
         let _waiting = Waiting { shared: &self.shared, share, size, number };
         match tokio::time::timeout(patience, told).await {
             Ok(Ok(turn)) => Ok(turn),
-            // The gate drops nobody that waits; so the second is a deadline, too, seen from its other side.
+            // The gate drops nobody that waits; so the second is a deadline, too, seen from its
+            // other side.
             Err(_) | Ok(Err(_)) => {
                 self.shared.state.lock().usage.refused += 1;
                 Err(Busy(self.what))
@@ -170,8 +178,8 @@ impl Gate {
         self.shared.wanted.notify_one();
     }
 
-    /// Waits until a request begins to wait, or [`want`](Self::want) is called. For one task: it is what takes turns from those that
-    /// do not use them.
+    /// Waits until a request begins to wait, or [`want`](Self::want) is called. For one task: it is
+    /// what takes turns from those that do not use them.
     pub async fn wanted(&self) {
         self.shared.wanted.notified().await;
     }
@@ -225,8 +233,8 @@ impl State {
 
     /// Who comes up next.
     fn pop(&mut self) -> Option<Waiter> {
-        let is_larges_turn =
-            self.small.is_empty() || (self.small_in_a_row >= SMALL_IN_A_ROW && !self.large.is_empty());
+        let is_larges_turn = self.small.is_empty()
+            || (self.small_in_a_row >= SMALL_IN_A_ROW && !self.large.is_empty());
         let waiter = self.line(if is_larges_turn { Size::Large } else { Size::Small }).pop()?;
         self.small_in_a_row =
             if is_larges_turn || self.large.is_empty() { 0 } else { self.small_in_a_row + 1 };
@@ -241,7 +249,8 @@ impl Shared {
             let Some(waiter) = state.pop() else { return };
             state.take();
             if let Err(mut turn) = waiter.turn.send(Turn(Some(PlainArc::clone(self)))) {
-                // It has left in this moment. Its turn would be given back under the lock that is held here.
+                // It has left in this moment. Its turn would be given back under the lock that is
+                // held here.
                 turn.0 = None;
                 state.taken -= 1;
             }
@@ -271,7 +280,11 @@ mod tests {
     use super::*;
 
     fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
     }
 
     fn share(key: &str) -> Share {
@@ -329,7 +342,11 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(gate.is_wanted());
             assert!(gate.enter(&anybody, Size::Large).await.is_err(), "no place in the queue");
-            assert_eq!(second.await.unwrap(), Err(Busy("turns")), "patience ended while it was held");
+            assert_eq!(
+                second.await.unwrap(),
+                Err(Busy("turns")),
+                "patience ended while it was held"
+            );
             assert_eq!((gate.usage().refused, gate.usage().waiting), (2, 0));
             drop(held);
             drop(gate.enter(&anybody, Size::Large).await.unwrap());
@@ -348,7 +365,10 @@ mod tests {
                 let entering = gate.enter(&anybody, Size::Small);
                 assert!(tokio::time::timeout(Duration::from_secs(1), entering).await.is_err());
                 assert!(!gate.is_wanted());
-                assert!(gate.shared.state.lock().small.is_empty(), "the queue grows with those that left");
+                assert!(
+                    gate.shared.state.lock().small.is_empty(),
+                    "the queue grows with those that left"
+                );
             }
             drop(held);
             assert!(gate.try_enter().is_some());

@@ -1,11 +1,13 @@
 //! Where bytes wait for a client: in a file, so that a client's pace never holds memory.
 //!
-//! What a slow client has sent so far, and what a slow client has not read yet, lies in a *slot* of one file that has no name: it
-//! costs one descriptor, and the kernel writes its pages out when memory is short. A slot belongs to one request. There are never more
-//! slots than requests under way, which are never more than connections, and a slot is never longer than [`Spool::slot_bytes`]; so
-//! the file has a largest size, too.
+//! What a slow client has sent so far, and what a slow client has not read yet, lies in a *slot* of
+//! one file that has no name: it costs one descriptor, and the kernel writes its pages out when
+//! memory is short. A slot belongs to one request. There are never more slots than requests under
+//! way, which are never more than connections, and a slot is never longer than
+//! [`Spool::slot_bytes`]; so the file has a largest size, too.
 //!
-//! All calls here block for as long as the disk does; the event loops make them on the threads for short calls.
+//! All calls here block for as long as the disk does; the event loops make them on the threads for
+//! short calls.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +55,11 @@ pub struct Slot {
 impl Spool {
     /// Slots of `slot_bytes` in `file`, which is empty and belongs to nothing else.
     pub fn new(file: &PlainArc<File>, slot_bytes: u64) -> PlainArc<Self> {
-        PlainArc::new(Self { file: PlainArc::clone(file), slot_bytes, state: Mutex::new(State::default()) })
+        PlainArc::new(Self {
+            file: PlainArc::clone(file),
+            slot_bytes,
+            state: Mutex::new(State::default()),
+        })
     }
 
     /// How long a slot can be.
@@ -61,7 +67,8 @@ impl Spool {
         self.slot_bytes
     }
 
-    /// A slot for a request, which must hold its connection for longer than the slot. Neither waits nor touches the file.
+    /// A slot for a request, which must hold its connection for longer than the slot. Neither waits
+    /// nor touches the file.
     pub fn slot(self: &PlainArc<Self>) -> Slot {
         let mut state = self.state.lock();
         let (number, used) = state.free.pop().unwrap_or_else(|| {
@@ -80,7 +87,8 @@ impl Spool {
 
     /// Gives the disk back what free slots hold of it. Blocks.
     pub fn clean(&self) {
-        // One at a time: nothing is locked while the disk works, and a slot that is being cleaned cannot be taken.
+        // One at a time: nothing is locked while the disk works, and a slot that is being cleaned
+        // cannot be taken.
         while let Some((number, used)) = self.next_to_clean() {
             // A file system that cannot do it keeps what it has until the server ends.
             let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;

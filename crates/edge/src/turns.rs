@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// Who asks, as far as fairness goes. Requests without a key share one place in the round, whatever their addresses.
+/// Who asks, as far as fairness goes. Requests without a key share one place in the round, whatever
+/// their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     key: Option<String>,
@@ -38,7 +39,8 @@ impl<K: PartialEq, Q: Default> Round<K, Q> {
         &mut self.lines[at].1
     }
 
-    /// Takes from the line whose turn it is, which then comes after all others, or leaves when it is empty.
+    /// Takes from the line whose turn it is, which then comes after all others, or leaves when it
+    /// is empty.
     fn take<T>(
         &mut self,
         take: impl FnOnce(&mut Q) -> Option<T>,
@@ -100,7 +102,8 @@ impl<T> Turns<T> {
     /// Takes one out of the middle.
     pub(crate) fn remove(&mut self, share: &Share, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let in_line = |line: &mut VecDeque<T>| line.remove(line.iter().position(is_it)?);
-        let of_key = |line: &mut Addresses<T>| line.take_from(&share.line(), in_line, VecDeque::is_empty);
+        let of_key =
+            |line: &mut Addresses<T>| line.take_from(&share.line(), in_line, VecDeque::is_empty);
         self.keys.take_from(&share.key, of_key, |line| line.lines.is_empty())
     }
 }

@@ -1,7 +1,8 @@
-//! The native half of the Python package `fdwatch`; the other half, which people import, is below `python/`.
+//! The native half of the Python package `fdwatch`; the other half, which people import, is below
+//! `python/`.
 //!
-//! What Python is given is plain: numbers, strings and tuples. The interpreter is let go while `/proc` is read, so other
-//! threads of Python go on.
+//! What Python is given is plain: numbers, strings and tuples. The interpreter is let go while
+//! `/proc` is read, so other threads of Python go on.
 
 use pyo3::pymodule;
 
@@ -47,15 +48,17 @@ mod _native {
         let pid = known(pid)?;
         let seen = py.detach(|| fdwatch::snapshot(pid.unwrap_or_else(std::process::id)));
         let seen = seen.map_err(|error| as_python(&error))?;
-        let rows = seen.descriptors.into_iter().map(|open| row(py, open)).collect::<PyResult<_>>()?;
+        let rows =
+            seen.descriptors.into_iter().map(|open| row(py, open)).collect::<PyResult<_>>()?;
         Ok((seen.key.pid, seen.key.start_ticks, rows, seen.is_cut))
     }
 
     fn row(py: Python<'_>, open: Descriptor) -> PyResult<Row<'_>> {
         // As `os.fsdecode` does it: what is no text comes back from `os.fsencode` as it was.
         let target = OsStr::from_bytes(&open.target).into_pyobject(py)?;
-        let socket =
-            open.socket.map(|Socket { family, state, local, peer, .. }| (family, state, local, peer));
+        let socket = open
+            .socket
+            .map(|Socket { family, state, local, peer, .. }| (family, state, local, peer));
         Ok((open.fd, open.kind.name(), target, socket))
     }
 

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p fdwatch --example figures [DESCRIPTORS] [ROUNDS]`
 //!
-//! Needs both programs, and takes some minutes. Starts children of its own: one that holds descriptors, as many as
-//! the hard RLIMIT_NOFILE allows, then a thousand that do nothing. All end with this process.
+//! Needs both programs, and takes some minutes. Starts children of its own: one that holds
+//! descriptors, as many as the hard RLIMIT_NOFILE allows, then a thousand that do nothing. All end
+//! with this process.
 
 #[path = "figures/stacks.rs"]
 mod stacks;
@@ -42,7 +43,8 @@ fn main() -> Outcome<ExitCode> {
         ["work", kind] => stacks::work(kind)?,
         ["run", way, ref command @ ..] => return stacks::beside(way, command),
         _ => {
-            let number = |index: usize, default| words.get(index).map_or(Ok(default), |word| word.parse());
+            let number =
+                |index: usize, default| words.get(index).map_or(Ok(default), |word| word.parse());
             let rounds = number(1, 7)?;
             compare(number(0, 20_000)?, rounds)?;
             stacks::compare(rounds)?;
@@ -163,15 +165,19 @@ fn hold(count: usize) -> Outcome<()> {
     let count = maximum.map_or(count, |hard| count.min((hard as usize).saturating_sub(50)));
     let folder = std::env::temp_dir().join(format!("fdwatch-figures-{}", std::process::id()));
     std::fs::create_dir(&folder)?;
-    let files = (0..count / 2).map(|index| File::create(folder.join(format!("{}.txt", index % 100))));
+    let files =
+        (0..count / 2).map(|index| File::create(folder.join(format!("{}.txt", index % 100))));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let connect =
-        || Ok::<_, std::io::Error>((TcpStream::connect(listener.local_addr()?)?, listener.accept()?));
+    let connect = || {
+        Ok::<_, std::io::Error>((TcpStream::connect(listener.local_addr()?)?, listener.accept()?))
+    };
     let connections = (0..count / 20).map(|_| connect()).collect::<Result<Vec<_>, _>>()?;
     let pairs = (0..count / 20).map(|_| UnixStream::pair()).collect::<Result<Vec<_>, _>>()?;
     let pipes = (0..count / 10).map(|_| std::io::pipe()).collect::<Result<Vec<_>, _>>()?;
-    let events = (0..count / 10).map(|_| eventfd(0, EventfdFlags::CLOEXEC)).collect::<Result<Vec<_>, _>>()?;
+    let events = (0..count / 10)
+        .map(|_| eventfd(0, EventfdFlags::CLOEXEC))
+        .collect::<Result<Vec<_>, _>>()?;
     println!("ready");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     drop((files, connections, pairs, pipes, events));
@@ -182,7 +188,14 @@ fn hold(count: usize) -> Outcome<()> {
 fn scan(pid: u32) -> Outcome<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for open in snapshot(pid)?.descriptors {
-        writeln!(out, "{} {} {} {:?}", open.fd, open.kind.name(), open.target.escape_ascii(), open.socket)?;
+        writeln!(
+            out,
+            "{} {} {} {:?}",
+            open.fd,
+            open.kind.name(),
+            open.target.escape_ascii(),
+            open.socket
+        )?;
     }
     Ok(())
 }
@@ -220,7 +233,8 @@ fn watch_changing() -> Outcome<()> {
     let root = std::env::temp_dir().join(format!("fdwatch-figures-{}", std::process::id()));
     let folder = |pid: usize| root.join(pid.to_string()).join("fd");
     let link = |pid: usize, fd: usize, folder: &Path| {
-        let targets = ["pipe:[1]", "anon_inode:[eventfd]", "anon_inode:inotify", "socket:[1]", "net:[1]"];
+        let targets =
+            ["pipe:[1]", "anon_inode:[eventfd]", "anon_inode:inotify", "socket:[1]", "net:[1]"];
         symlink(targets[(pid + fd) % targets.len()], folder.join(fd.to_string()))
     };
     for pid in 1..=PROCESSES {
@@ -228,7 +242,8 @@ fn watch_changing() -> Outcome<()> {
         let stat = format!("{pid} (fake) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 7 0 0\n");
         std::fs::write(root.join(pid.to_string()).join("stat"), stat)?;
     }
-    let config = WatchConfig { root: root.clone(), ..WatchConfig::new(vec![Target::new("fake".as_ref())]) };
+    let config =
+        WatchConfig { root: root.clone(), ..WatchConfig::new(vec![Target::new("fake".as_ref())]) };
     let mut watcher = Watcher::new(config)?;
     let mut all = Duration::ZERO;
     for second in 0..300_usize {
@@ -257,7 +272,8 @@ fn say_memory(watcher: &Watcher, tick: Duration) -> Outcome<()> {
     let report = watcher.report();
     let reported = start.elapsed();
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+    let line =
+        |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let descriptors = fdwatch::own()?;
     let watched = report.processes.len();
     println!(

@@ -1,9 +1,13 @@
-//! Opens descriptors, each in a function that says so, says which, and waits until its input ends. The tests of `--stacks` run it.
+//! Opens descriptors, each in a function that says so, says which, and waits until its input ends.
+//! The tests of `--stacks` run it.
 //!
 //! `named_opener each|threads|again|children|exec-in-thread|accept|told|made|loop COUNT|without
 //! CALL COMMAND…`
 
-#![allow(unsafe_code, reason = "a few calls that have no safe wrapper: each says why it may be made")]
+#![allow(
+    unsafe_code,
+    reason = "a few calls that have no safe wrapper: each says why it may be made"
+)]
 
 use std::fs::File;
 use std::hint::black_box;
@@ -19,8 +23,8 @@ use std::{env, thread};
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::{FdFlags, dup, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
@@ -84,8 +88,8 @@ fn tell(name: &str, fd: RawFd) -> RawFd {
     fd
 }
 
-/// A function of its own that is not left by a jump: what it calls must find it on the stack. Its name in it, or the compiler would
-/// make one function of those that do the same.
+/// A function of its own that is not left by a jump: what it calls must find it on the stack. Its
+/// name in it, or the compiler would make one function of those that do the same.
 macro_rules! named {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $body:expr)*) => {$(
         #[inline(never)]
@@ -223,8 +227,9 @@ fn made() -> Outcome<Vec<RawFd>> {
     ];
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping wherever the kernel likes, which is never unmapped.
-    let page =
-        unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    let page = unsafe {
+        libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
     if page == libc::MAP_FAILED {
         return Err(io::Error::last_os_error().into());
     }
@@ -235,7 +240,8 @@ fn made() -> Outcome<Vec<RawFd>> {
         return Err(io::Error::last_os_error().into());
     }
     // SAFETY: what was put there is a function of that type, and can be executed by now.
-    let call: extern "C" fn(extern "C" fn() -> RawFd) -> RawFd = unsafe { std::mem::transmute(page) };
+    let call: extern "C" fn(extern "C" fn() -> RawFd) -> RawFd =
+        unsafe { std::mem::transmute(page) };
     let map = format!("/tmp/perf-{}.map", std::process::id());
     std::fs::write(&map, format!("{:x} {:x} made::by a compiler\n", page as usize, CODE.len()))?;
     let fd = black_box(call)(opens_below_made_code);
@@ -273,7 +279,9 @@ fn opens_when_told() -> Outcome<()> {
 
 /// Four at once.
 fn threads() -> Outcome<Vec<RawFd>> {
-    let open = || (0..8).map(|_| opens_in_a_thread().map_err(|error| error.to_string())).collect::<Vec<_>>();
+    let open = || {
+        (0..8).map(|_| opens_in_a_thread().map_err(|error| error.to_string())).collect::<Vec<_>>()
+    };
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(open)).collect();
     let fds = threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic"));
     Ok(fds.map(|fd| fd.map(|fd| tell("opens_in_a_thread", fd))).collect::<Result<_, _>>()?)
@@ -331,11 +339,16 @@ fn refuse(call: &str) -> Outcome<()> {
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
         instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, u32::try_from(number)?),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0x7fff_0000),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned()),
+        instruction(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM.cast_unsigned(),
+        ),
     ];
     rustix::thread::set_no_new_privs(true)?;
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: the filter and its instructions outlive the call, which copies them.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
+    let done =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
 }

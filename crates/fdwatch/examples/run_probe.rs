@@ -1,9 +1,10 @@
 //! The smallest owner of a [`Child`]: `run_probe [OPTION…] -- COMMAND…`.
 //!
-//! With `--stacks` it says which stacks opened what is open whenever it is sent SIGUSR2, which is then not passed on.
+//! With `--stacks` it says which stacks opened what is open whenever it is sent SIGUSR2, which is
+//! then not passed on.
 //!
-//! It says on stderr what happens and ends with the code of the command. The tests of `run` drive it, since they need a process with one
-//! thread and a `main` of its own.
+//! It says on stderr what happens and ends with the code of the command. The tests of `run` drive
+//! it, since they need a process with one thread and a `main` of its own.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
     match Probe::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+            let causes =
+                std::iter::successors(std::error::Error::source(&error), |error| error.source());
             let causes: String = causes.map(|cause| format!(": {cause}")).collect();
             eprintln!("probe: {error}{causes}");
             ExitCode::from(error.exit_code())
@@ -97,11 +99,16 @@ impl Probe {
 fn print_stacks(child: &mut Child) {
     let below = child.leftovers().expect("/proc can be read");
     for pid in below.processes.iter().map(|process| process.key.pid) {
-        let fds: Vec<i32> = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(vec![], |entries| {
-            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-        });
+        let fds: Vec<i32> =
+            std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(vec![], |entries| {
+                entries
+                    .flatten()
+                    .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+                    .collect()
+            });
         let stacks = child.stacks().expect("they were asked for");
-        let (opened, creators): (Vec<i32>, Vec<_>) = stacks.stacks_of(pid, &fds).into_iter().unzip();
+        let (opened, creators): (Vec<i32>, Vec<_>) =
+            stacks.stacks_of(pid, &fds).into_iter().unzip();
         for (fd, frames) in opened.iter().zip(stacks.describe(&creators)) {
             eprintln!("probe: {pid} has {fd} by {}", frames.join(" < "));
         }

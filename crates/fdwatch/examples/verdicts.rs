@@ -2,8 +2,10 @@
 //!
 //! `cargo run -p fdwatch --example verdicts [simulated [TIMES [NAME]] | real | by-counts]`
 //!
-//! - `simulated`: the scenarios of `tests/simulation/scenarios.rs`, each with many seeds, or TIMES as many; a minute or two.
-//! - `real`: the same descriptors in real processes, all at once, in two minutes; they end with this process.
+//! - `simulated`: the scenarios of `tests/simulation/scenarios.rs`, each with many seeds, or TIMES
+//!   as many; a minute or two.
+//! - `real`: the same descriptors in real processes, all at once, in two minutes; they end with
+//!   this process.
 //! - `by-counts`: simulated, but judged as where nothing but the number is known.
 
 #[path = "verdicts/child.rs"]
@@ -31,7 +33,9 @@ fn main() -> Outcome<()> {
         ["by-counts"] => simulated(1, "", |process, scenario| process.counted(scenario.watch)),
         ["simulated"] => simulated(1, "", |process, scenario| process.watched(scenario.watch)),
         ["simulated", times, ref name @ ..] => {
-            simulated(times.parse()?, &name.join(" "), |process, scenario| process.watched(scenario.watch));
+            simulated(times.parse()?, &name.join(" "), |process, scenario| {
+                process.watched(scenario.watch)
+            });
         }
         _ => {
             simulated(1, "", |process, scenario| process.watched(scenario.watch));

@@ -1,4 +1,5 @@
-//! The command `fdwatch`, also as `drystone fdwatch`: parses, watches, draws, ends with the verdict.
+//! The command `fdwatch`, also as `drystone fdwatch`: parses, watches, draws, ends with the
+//! verdict.
 //!
 //! Nothing is written by `println!` and its like, which end the process where they fail: see
 //! `streams`.

@@ -52,14 +52,15 @@ pub enum Kind {
 pub struct Socket {
     /// `tcp`, `tcp6`, `udp`, `udp6`, `unix`, `netlink`, `packet`, `raw`, `raw6`.
     pub family: &'static str,
-    /// As the kernel's tables have it, in the words of `ss`: `established`, `close-wait`, `listen`, …
+    /// As the kernel's tables have it, in the words of `ss`: `established`, `close-wait`,
+    /// `listen`, …
     pub state: &'static str,
     /// `127.0.0.1:80`, `[::1]:80`, a path, `@name`; empty if it has none.
     pub local: String,
     /// The other end, in the same form; empty if there is none.
     pub peer: String,
-    /// Something listens at the port of `local`, so the other end has connected to us, whatever the
-    /// numbers of both ports.
+    /// Something listens at the port of `local`, so the other end has connected to us, whatever
+    /// the numbers of both ports.
     pub is_to_listener: bool,
 }
 

@@ -15,7 +15,9 @@ pub enum Error {
         pid: u32,
     },
     /// The kernel does not show it to this user.
-    #[error("the kernel does not show the descriptors of process {pid}: run as its user or as root")]
+    #[error(
+        "the kernel does not show the descriptors of process {pid}: run as its user or as root"
+    )]
     NotPermitted {
         /// Which.
         pid: u32,
@@ -34,7 +36,8 @@ impl Error {
     /// Of a call that looked at a file of a process.
     pub(crate) fn of_process(pid: u32, errno: Errno) -> Self {
         match errno {
-            // A process that ends takes its files with it; through a held folder the kernel says ESRCH.
+            // A process that ends takes its files with it; through a held folder the kernel says
+            // ESRCH.
             Errno::NOENT | Errno::SRCH => Self::Gone { pid },
             Errno::ACCESS | Errno::PERM => Self::NotPermitted { pid },
             _ => Self::Read { what: format!("process {pid}"), source: errno.into() },

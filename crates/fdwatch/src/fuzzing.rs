@@ -1,7 +1,8 @@
-//! The bodies of the fuzz targets of this crate: each takes arbitrary bytes and panics when a promise is broken.
+//! The bodies of the fuzz targets of this crate: each takes arbitrary bytes and panics when a
+//! promise is broken.
 //!
-//! They are here because what they check is nobody else's business; a shipped build has none of it. The targets in `fuzz/`
-//! call them, and the test below replays the committed inputs.
+//! They are here because what they check is nobody else's business; a shipped build has none of it.
+//! The targets in `fuzz/` call them, and the test below replays the committed inputs.
 
 mod fd_groups;
 mod proc_files;
@@ -28,7 +29,11 @@ mod tests {
             let inputs = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
             let mut inputs: Vec<_> = inputs.collect();
             inputs.sort();
-            assert!(!inputs.is_empty() && inputs.len() <= 40, "{target} has {} inputs", inputs.len());
+            assert!(
+                !inputs.is_empty() && inputs.len() <= 40,
+                "{target} has {} inputs",
+                inputs.len()
+            );
             for input in inputs {
                 println!("{}", input.display());
                 body(&std::fs::read(&input).unwrap());

@@ -13,8 +13,8 @@ const ID_DIGITS_MIN: usize = 8;
 
 /// The pattern of a descriptor: `/data/*.pdf`, `tcp close-wait 10.0.0.7:5432`, `eventfd`.
 ///
-/// `target` is what the link says. Sockets that somebody else opened to a port of ours have `on` and our end, since
-/// their other ends are all different.
+/// `target` is what the link says. Sockets that somebody else opened to a port of ours have `on`
+/// and our end, since their other ends are all different.
 pub fn pattern(kind: Kind, target: &[u8], socket: Option<&Socket>) -> Vec<u8> {
     let mut pattern = match kind {
         Kind::Socket => socket.map_or_else(|| b"socket".to_vec(), of_socket),
@@ -43,7 +43,8 @@ pub(crate) fn coarse(pattern: &[u8]) -> Vec<u8> {
     [&parts.join(&b'/'), name].concat()
 }
 
-/// What the kernel appends to the path of a file that has lost it: once, whatever the file was called.
+/// What the kernel appends to the path of a file that has lost it: once, whatever the file was
+/// called.
 pub(crate) fn without_deleted(target: &[u8]) -> &[u8] {
     target.strip_suffix(b" (deleted)").unwrap_or(target)
 }
@@ -80,7 +81,9 @@ fn of_socket(socket: &Socket) -> Vec<u8> {
     let is_chosen = |port: Option<u16>| port.is_some_and(|port| port >= EPHEMERAL_PORT_MIN);
     let end = match socket.family {
         "unix" | "netlink" => socket.local.clone(),
-        _ if socket.peer.is_empty() && is_chosen(local) && socket.state != "listen" => String::new(),
+        _ if socket.peer.is_empty() && is_chosen(local) && socket.state != "listen" => {
+            String::new()
+        }
         _ if socket.peer.is_empty() => socket.local.clone(),
         _ if socket.is_to_listener || (is_chosen(peer) && !is_chosen(local)) => {
             format!("on {}", socket.local)
@@ -172,9 +175,27 @@ mod tests {
             let found = pattern(Kind::Socket, b"socket:[7]", Some(&socket));
             assert_eq!(String::from_utf8_lossy(&found), expected);
         };
-        check("tcp", "close-wait", "10.0.0.1:50000", "10.0.0.7:5432", "tcp close-wait 10.0.0.7:5432");
-        check("tcp", "established", "10.0.0.1:443", "10.0.0.7:50000", "tcp established on 10.0.0.1:443");
-        check("tcp", "established", "10.0.0.1:40001", "10.0.0.7:50000", "tcp established 10.0.0.7:50000");
+        check(
+            "tcp",
+            "close-wait",
+            "10.0.0.1:50000",
+            "10.0.0.7:5432",
+            "tcp close-wait 10.0.0.7:5432",
+        );
+        check(
+            "tcp",
+            "established",
+            "10.0.0.1:443",
+            "10.0.0.7:50000",
+            "tcp established on 10.0.0.1:443",
+        );
+        check(
+            "tcp",
+            "established",
+            "10.0.0.1:40001",
+            "10.0.0.7:50000",
+            "tcp established 10.0.0.7:50000",
+        );
         check("tcp6", "listen", "[::]:40000", "", "tcp6 listen [::]:40000");
         check("udp", "unconnected", "0.0.0.0:40000", "", "udp unconnected");
         check("udp", "unconnected", "0.0.0.0:53", "", "udp unconnected 0.0.0.0:53");

@@ -1,8 +1,8 @@
 //! The descriptors of one process by pattern and by kind, over time, in bounded memory.
 //!
-//! A scan fills numbers beside those that are shown, and takes their place when it is complete: it may take several
-//! ticks. When there are too many patterns they get coarser once and for all; what then still does not fit goes
-//! to one group for the rest.
+//! A scan fills numbers beside those that are shown, and takes their place when it is complete: it
+//! may take several ticks. When there are too many patterns they get coarser once and for all; what
+//! then still does not fit goes to one group for the rest.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -77,7 +77,8 @@ pub(crate) struct Moment {
 }
 
 impl Groups {
-    /// Adds what a scan has seen; for sockets once it is known what they are. Says which group it is in.
+    /// Adds what a scan has seen; for sockets once it is known what they are. Says which group it
+    /// is in.
     pub(crate) fn add(&mut self, kind: Kind, target: &[u8], socket: Option<&Socket>) -> u8 {
         match self.kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, tally)) => tally.scanned = tally.scanned.saturating_add(1),
@@ -90,7 +91,8 @@ impl Groups {
             // All of these differ, by a number that says nothing.
             _ => b"",
         };
-        let target = Some(target).filter(|target| !target.is_empty() && target.len() <= TARGET_BYTES_MAX);
+        let target =
+            Some(target).filter(|target| !target.is_empty() && target.len() <= TARGET_BYTES_MAX);
         if self.are_coarse {
             pattern = coarse(&pattern);
         }
@@ -183,8 +185,8 @@ impl Groups {
         self.kinds.shrink_to_fit();
     }
 
-    /// What came into the groups and left them, by the newest scan of a process that was first looked at `began_ms`
-    /// after the watch began.
+    /// What came into the groups and left them, by the newest scan of a process that was first
+    /// looked at `began_ms` after the watch began.
     pub(crate) fn add_flows(
         &mut self,
         changes: &Changes,
@@ -205,7 +207,9 @@ impl Groups {
         };
         changes.came_of_groups.iter().for_each(|(id, came)| growing(&mut self.groups, *id, *came));
         for (id, flow) in changes.of_groups.iter().filter(|(id, _)| *id != REST_ID) {
-            let Some(group) = self.groups.iter_mut().find(|group| group.id == *id) else { continue };
+            let Some(group) = self.groups.iter_mut().find(|group| group.id == *id) else {
+                continue;
+            };
             if group.growth.is_none() {
                 group.growth = permits.growth(began_ms, warm_ms);
             }
@@ -225,7 +229,8 @@ impl Groups {
         }
     }
 
-    /// The fastest of its groups that leak: by how many a second. `is_at_end`: if the process had ended now.
+    /// The fastest of its groups that leak: by how many a second. `is_at_end`: if the process had
+    /// ended now.
     pub(crate) fn leak(&self, at: Duration, are_lone_files: bool, is_at_end: bool) -> Option<f64> {
         let at_ms = milliseconds(at);
         let leaks = self.groups.iter().filter_map(|group| {
@@ -270,7 +275,8 @@ impl Groups {
 
     /// Most first.
     pub(crate) fn kind_reports(&self, has_series: bool) -> Vec<KindReport> {
-        let shown = self.kinds.iter().filter(|(_, tally)| tally.count > 0 || tally.series.is_some());
+        let shown =
+            self.kinds.iter().filter(|(_, tally)| tally.count > 0 || tally.series.is_some());
         let report = |(kind, tally): &(Kind, Tally)| KindReport {
             kind: *kind,
             count: tally.count,
@@ -286,14 +292,23 @@ impl Groups {
         reports
     }
 
-    /// Those that leak first, then newest growth, then most. `leaks`: what their process is found to be.
-    pub(crate) fn group_reports(&self, at: Moment, leaks: bool, groups_max: usize) -> Vec<GroupReport> {
+    /// Those that leak first, then newest growth, then most. `leaks`: what their process is found
+    /// to be.
+    pub(crate) fn group_reports(
+        &self,
+        at: Moment,
+        leaks: bool,
+        groups_max: usize,
+    ) -> Vec<GroupReport> {
         let shown = self.groups.iter().filter(|group| group.tally.count > 0);
         let mut reports: Vec<GroupReport> = shown.map(|group| group.report(at)).collect();
         if leaks && !reports.iter().any(|group| group.trend.is_leak) {
-            // It leaks, but no group alone grows enough to be called: those that grew most are what leaks.
+            // It leaks, but no group alone grows enough to be called: those that grew most are what
+            // leaks.
             let most = reports.iter().map(|group| kept(group.evidence)).max().unwrap_or(0);
-            for group in reports.iter_mut().filter(|group| most > 0 && 2 * kept(group.evidence) >= most) {
+            for group in
+                reports.iter_mut().filter(|group| most > 0 && 2 * kept(group.evidence) >= most)
+            {
                 group.trend.is_leak = true;
             }
         }
@@ -398,8 +413,9 @@ mod tests {
         kinds.sort();
         assert_eq!(kinds, [Kind::File, Kind::DeletedFile]);
         assert_eq!(reports.len(), PATTERNS_MAX + 2);
-        let of =
-            |kind| reports.iter().filter(|group| group.kind == kind).map(|group| group.count).sum::<u32>();
+        let of = |kind| {
+            reports.iter().filter(|group| group.kind == kind).map(|group| group.count).sum::<u32>()
+        };
         assert_eq!((of(Kind::File), of(Kind::DeletedFile)), (100, 100));
     }
 }

@@ -1,25 +1,29 @@
 //! Whether what is opened stays: judged by what came and what went, not by a number alone.
 //!
-//! A process that uses descriptors closes what it opens, or stops opening. A leak goes on opening, and what it
-//! opened stays. So for a row of ages ([`AGES_MS`]) it is counted how many descriptors *came to* that age, and how
-//! many older ones were closed. In a process that does not leak the two are equal in the long run, whatever the load
-//! and however long each is held; a busy pool whose descriptors live for a second does not reach the age of three at
-//! all, and so cannot hide the ones that stay.
+//! A process that uses descriptors closes what it opens, or stops opening. A leak goes on opening,
+//! and what it opened stays. So for a row of ages ([`AGES_MS`]) it is counted how many descriptors
+//! *came to* that age, and how many older ones were closed. In a process that does not leak the two
+//! are equal in the long run, whatever the load and however long each is held; a busy pool whose
+//! descriptors live for a second does not reach the age of three at all, and so cannot hide the
+//! ones that stay.
 //!
 //! A leak is called at an age when, since the warm-up (or since its onset, where it began later):
-//! - **it grows**: at least so many more came than went, more than chance explains if the two are as likely as each
-//!   other ([`SIGMAS_MIN`]), and also if each stretch of time is taken for one event, as bursts are;
-//! - **it does not come back**: the growth is twice the deepest fall that was ever seen at this age;
-//! - **it goes on**: no long gap, the newest gain is new, and the second half brings as much as the first but for
-//!   chance. A pool that fills and a cache that warms up fail here.
+//! - **it grows**: at least so many more came than went, more than chance explains if the two are
+//!   as likely as each other ([`SIGMAS_MIN`]), and also if each stretch of time is taken for one
+//!   event, as bursts are;
+//! - **it does not come back**: the growth is twice the deepest fall that was ever seen at this
+//!   age;
+//! - **it goes on**: no long gap, the newest gain is new, and the second half brings as much as the
+//!   first but for chance. A pool that fills and a cache that warms up fail here.
 //!
-//! **Once called, it stays called** until most of it is closed again, or until nothing has stayed for a third of the
-//! time that it grew (and for fifteen times its mean gap). Then all evidence must be gathered anew. So there is no
-//! flip-flop.
+//! **Once called, it stays called** until most of it is closed again, or until nothing has stayed
+//! for a third of the time that it grew (and for fifteen times its mean gap). Then all evidence
+//! must be gathered anew. So there is no flip-flop.
 //!
-//! **What cannot be told apart**: a leak, and what rises evenly for as long as it was watched and would have come
-//! back later: a collected runtime before its first collection, a cache that fills at an even rate. Files with names
-//! of their own that are opened once each, as caches, databases and class loaders do, must go on for longer.
+//! **What cannot be told apart**: a leak, and what rises evenly for as long as it was watched and
+//! would have come back later: a collected runtime before its first collection, a cache that fills
+//! at an even rate. Files with names of their own that are opened once each, as caches, databases
+//! and class loaders do, must go on for longer.
 //!
 //! Pure: the time comes in with each call, in milliseconds since the watch began. Constant size.
 
@@ -142,7 +146,8 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 }
 
 impl Growth {
-    /// For descriptors first looked at `began_ms` after the watch began; what comes before `warm_ms` is no growth.
+    /// For descriptors first looked at `began_ms` after the watch began; what comes before
+    /// `warm_ms` is no growth.
     pub(crate) fn new(began_ms: u64, warm_ms: u64) -> Self {
         let of_age = |age_ms: u64| {
             let began_ms = warm_ms.max(began_ms).saturating_add(age_ms);
@@ -163,7 +168,8 @@ impl Growth {
             self.opened = self.opened.saturating_add(flow.gained[0].into());
             self.closed = self.closed.saturating_add(flow.lost[0].into());
         }
-        for (age, (&gained, &lost)) in self.ages.iter_mut().zip(flow.gained.iter().zip(&flow.lost)) {
+        for (age, (&gained, &lost)) in self.ages.iter_mut().zip(flow.gained.iter().zip(&flow.lost))
+        {
             if gained > 0 || lost > 0 {
                 age.add(at_ms, gained, lost);
             }
@@ -196,7 +202,8 @@ impl Growth {
 
     /// By how many a second it grows: of a leak; else, of all since the warm-up.
     pub(crate) fn per_second(&self, at_ms: u64) -> f64 {
-        let (age, is_recent) = self.called.map_or((0, false), |called| (called.age, called.is_recent));
+        let (age, is_recent) =
+            self.called.map_or((0, false), |called| (called.age, called.is_recent));
         let ring = self.ages[age].ring(is_recent);
         let over_ms = at_ms.saturating_sub(ring.began_ms());
         if over_ms == 0 { 0.0 } else { ring.net() as f64 * 1_000.0 / over_ms as f64 }
@@ -212,7 +219,12 @@ impl Growth {
             for is_recent in [false, true] {
                 let ring = age.ring(is_recent);
                 if age.is_growing(ring, at_ms, (AGES_MS[index], is_recent), circumstances) {
-                    return Some(Called { age: index, is_recent, since_ms: at_ms, most: ring.net() });
+                    return Some(Called {
+                        age: index,
+                        is_recent,
+                        since_ms: at_ms,
+                        most: ring.net(),
+                    });
                 }
             }
         }
@@ -227,7 +239,8 @@ impl OfAge {
 
     fn add(&mut self, at_ms: u64, gained: u32, lost: u32) {
         if gained > 0 {
-            let (last, began) = (self.last_gain_ms.max(self.recent.began_ms()), self.recent.began_ms());
+            let (last, began) =
+                (self.last_gain_ms.max(self.recent.began_ms()), self.recent.began_ms());
             let pause_ms = at_ms.saturating_sub(last);
             if pause_ms > STOPPED_MS_MIN.max((last - began) / 2) {
                 self.recent = Ring::new(at_ms);
@@ -250,7 +263,13 @@ impl OfAge {
     }
 
     /// `looked_at`: the age, and whether since the newest onset only.
-    fn is_growing(&self, ring: &Ring, at_ms: u64, looked_at: (u64, bool), of: Circumstances) -> bool {
+    fn is_growing(
+        &self,
+        ring: &Ring,
+        at_ms: u64,
+        looked_at: (u64, bool),
+        of: Circumstances,
+    ) -> bool {
         let over_ms = at_ms.saturating_sub(ring.began_ms());
         let net = ring.net();
         let Some(least) = least_growth(over_ms, looked_at, of) else { return false };
@@ -281,7 +300,8 @@ impl OfAge {
         }
         let grew_ms = self.last_gain_ms.saturating_sub(ring.began_ms());
         let mean_gap_ms = grew_ms / ring.gained().max(1);
-        let patience_ms = STOPPED_MS_MIN.max(grew_ms / STOPPED_SHARE).max(STOPPED_GAPS * mean_gap_ms);
+        let patience_ms =
+            STOPPED_MS_MIN.max(grew_ms / STOPPED_SHARE).max(STOPPED_GAPS * mean_gap_ms);
         if at_ms.saturating_sub(self.last_gain_ms) > patience_ms {
             return true;
         }
@@ -304,7 +324,9 @@ fn least_growth(over_ms: u64, (age_ms, is_recent): (u64, bool), of: Circumstance
         Circumstances { has_ended: true, .. } => (2.5, line((10.0, 14.0), (60.0, 36.0))),
         _ if is_recent => (25.0, 40.0),
         // To come to an age takes as long, so that more than this was seen of them.
-        _ if seconds < 25.0 => ((15.0 - age_ms as f64 / 1_000.0).max(10.0), line((10.0, 9.5), (25.0, 14.0))),
+        _ if seconds < 25.0 => {
+            ((15.0 - age_ms as f64 / 1_000.0).max(10.0), line((10.0, 9.5), (25.0, 14.0)))
+        }
         _ => (15.0, line((25.0, 14.0), (60.0, 36.0))),
     };
     (seconds >= least_s).then_some(least)
@@ -327,17 +349,22 @@ fn goes_on(nets: &[f64], net: f64, sigmas_max: f64) -> bool {
     let gaps = nets.split(|net| *net > 0.0);
     let longest = gaps.map(<[f64]>::len).max().unwrap_or(0) as f64;
     let last = nets.iter().rev().take_while(|net| **net <= 0.0).count() as f64;
-    if grown < GROWN_WINDOWS_MIN || longest > GAP_SHARE_MAX * n || last > (LAST_GAP_SHARE_MAX * n).max(1.0) {
+    if grown < GROWN_WINDOWS_MIN
+        || longest > GAP_SHARE_MAX * n
+        || last > (LAST_GAP_SHARE_MAX * n).max(1.0)
+    {
         return false;
     }
     let middle = nets.len() / 2;
     let halves = [&nets[..middle], &nets[nets.len() - middle..]];
     let [first, second] = halves.map(|half| half.iter().sum::<f64>());
     // Batches make the halves differ by more than single descriptors do.
-    let spread_of =
-        |half: &[f64], sum: f64| half.iter().map(|net| (net - sum / middle as f64).powi(2)).sum::<f64>();
+    let spread_of = |half: &[f64], sum: f64| {
+        half.iter().map(|net| (net - sum / middle as f64).powi(2)).sum::<f64>()
+    };
     let spread = spread_of(halves[0], first) + spread_of(halves[1], second);
     first - second <= sigmas_max * spread.max(net).sqrt()
 }
 
-const _: () = assert!(GROWN_WINDOWS_MIN < WINDOWS / 2, "a full ring has enough windows after a merge");
+const _: () =
+    assert!(GROWN_WINDOWS_MIN < WINDOWS / 2, "a full ring has enough windows after a merge");

@@ -1,10 +1,11 @@
 //! Which descriptors are open, since when, and so what was opened and closed between two looks.
 //!
-//! A descriptor is known by its number and by what it refers to: a socket or a pipe by its inode, a file by its path.
-//! One that takes another's place and is the same in both goes unnoticed, which is no growth either.
+//! A descriptor is known by its number and by what it refers to: a socket or a pipe by its inode, a
+//! file by its path. One that takes another's place and is the same in both goes unnoticed, which
+//! is no growth either.
 //!
-//! Sixteen bytes for each open descriptor, out of a number of permits that all processes share; a process for which
-//! there are too few is judged by its counts alone.
+//! Sixteen bytes for each open descriptor, out of a number of permits that all processes share; a
+//! process for which there are too few is judged by its counts alone.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ pub(crate) struct Sighting {
     pub(crate) group: u8,
 }
 
-/// The group of what fits into no other: coming there from another group, or leaving it for one, says nothing.
+/// The group of what fits into no other: coming there from another group, or leaving it for one,
+/// says nothing.
 pub(crate) const REST_ID: u8 = u8::MAX;
 /// Set in the keys of tables that single threads have to themselves.
 const OTHER_TABLE: u32 = 1 << 31;
@@ -106,7 +108,8 @@ pub(crate) struct Changes {
 }
 
 impl Ledger {
-    /// Takes in a whole look; `seen` is left in another order. `None` where there were too few permits.
+    /// Takes in a whole look; `seen` is left in another order. `None` where there were too few
+    /// permits.
     pub(crate) fn look(
         &mut self,
         at_ms: u64,
@@ -165,7 +168,9 @@ impl Ledger {
         let kept = self.entries.iter().filter(|entry| entry.born > 0);
         let mut tags: Vec<u32> = kept.map(|entry| entry.sighting.tag).collect();
         tags.sort_unstable();
-        let alone = tags.chunk_by(|a, b| a == b).filter(|same| same.len() == 1 && same[0] & NAMED_FILE != 0);
+        let alone = tags
+            .chunk_by(|a, b| a == b)
+            .filter(|same| same.len() == 1 && same[0] & NAMED_FILE != 0);
         2 * alone.count() > tags.len()
     }
 
@@ -222,14 +227,17 @@ impl Ledger {
 
 /// One process alone, for simulations.
 impl Ledger {
-    /// Takes in what is open: numbers and what they refer to, and whether that is a file with a name.
+    /// Takes in what is open: numbers and what they refer to, and whether that is a file with a
+    /// name.
     pub fn observe(
         &mut self,
         at: Duration,
         warm_up: Duration,
         open: impl IntoIterator<Item = (i32, u64, bool)>,
     ) {
-        let of = |(fd, id, is_file): (i32, u64, bool)| Sighting::new(fd, true, &id.to_le_bytes(), is_file);
+        let of = |(fd, id, is_file): (i32, u64, bool)| {
+            Sighting::new(fd, true, &id.to_le_bytes(), is_file)
+        };
         let mut seen: Vec<Sighting> = open.into_iter().map(of).collect();
         let at_ms = crate::growth::milliseconds(at);
         let warm_up_ms = crate::growth::milliseconds(warm_up);
@@ -271,7 +279,13 @@ struct Merge {
 impl Changes {
     fn first() -> Self {
         let flow = Flow::default();
-        Self { flow, came: Vec::new(), came_of_groups: Vec::new(), of_groups: Vec::new(), is_first: true }
+        Self {
+            flow,
+            came: Vec::new(),
+            came_of_groups: Vec::new(),
+            of_groups: Vec::new(),
+            is_first: true,
+        }
     }
 }
 
@@ -282,7 +296,9 @@ impl Merge {
         let mut old = old.iter().peekable();
         let identity = |sighting: &Sighting| (sighting.key, sighting.tag);
         for sighting in seen {
-            while let Some(gone) = old.next_if(|entry| identity(&entry.sighting) < identity(sighting)) {
+            while let Some(gone) =
+                old.next_if(|entry| identity(&entry.sighting) < identity(sighting))
+            {
                 self.close(gone);
             }
             let same = old.next_if(|entry| identity(&entry.sighting) == identity(sighting));

@@ -1,4 +1,5 @@
-//! Watches the file descriptors of processes: how many, what they are, how fast they grow, when the limit is hit.
+//! Watches the file descriptors of processes: how many, what they are, how fast they grow, when the
+//! limit is hit.
 //!
 //! - [`count`], [`snapshot`], [`own`], [`own_kinds`]: one look at a process.
 //! - [`Watcher`]: many processes over time; its [`Report`] is what every picture is made from.

@@ -1,13 +1,15 @@
 //! How much better a rising line explains counts than a level does.
 //!
-//! - **Slope**: Theil–Sen, the median of the slopes between all pairs of points (Theil 1950, Sen 1968). More than a
-//!   quarter of the points may be wild before it moves.
-//! - **Evidence**: the logarithm of a likelihood ratio, in nats: `n · ln(scale around a level / scale around a line)`.
-//!   The scale is that of a normal or of a uniform noise, whichever fits better, on each side. Noise with sharp
-//!   edges gives a slope away much sooner than its spread says: the error of the line with the smallest greatest
-//!   residual (Chebyshev's) falls like n⁻² where that of least squares falls like n⁻¹·⁵.
-//! - **Echo**: counts that follow each other closely are worth fewer than their number. The residuals'
-//!   autocorrelations, summed in pairs as long as these are positive (Geyer 1992), say how many times fewer.
+//! - **Slope**: Theil–Sen, the median of the slopes between all pairs of points (Theil 1950, Sen
+//!   1968). More than a quarter of the points may be wild before it moves.
+//! - **Evidence**: the logarithm of a likelihood ratio, in nats: `n · ln(scale around a level /
+//!   scale around a line)`. The scale is that of a normal or of a uniform noise, whichever fits
+//!   better, on each side. Noise with sharp edges gives a slope away much sooner than its spread
+//!   says: the error of the line with the smallest greatest residual (Chebyshev's) falls like n⁻²
+//!   where that of least squares falls like n⁻¹·⁵.
+//! - **Echo**: counts that follow each other closely are worth fewer than their number. The
+//!   residuals' autocorrelations, summed in pairs as long as these are positive (Geyer 1992), say
+//!   how many times fewer.
 
 use std::f64::consts::{E, PI};
 
@@ -94,7 +96,8 @@ pub(crate) fn squared_correlation(lows: &Lows) -> f64 {
     if scale > 0.0 { product * product / scale } else { 0.0 }
 }
 
-/// The slope, not below 0, around which the residuals span the least. That span is convex in the slope.
+/// The slope, not below 0, around which the residuals span the least. That span is convex in the
+/// slope.
 fn edge_slope(lows: &Lows) -> f64 {
     let span = |slope: f64| uniform_scale(lows.without(slope).counts());
     let (mut least, mut most) = (0.0, 3.0 * uniform_scale(lows.counts()) / lows.duration());
@@ -175,7 +178,8 @@ mod tests {
     use crate::stretch::Stretch;
 
     fn lows(counts: &[u32]) -> Lows {
-        let stretch = |(at, &count): (usize, &u32)| Stretch { at: at as u32, low: count, high: count };
+        let stretch =
+            |(at, &count): (usize, &u32)| Stretch { at: at as u32, low: count, high: count };
         Lows::of(&counts.iter().enumerate().map(stretch).collect::<Vec<_>>())
     }
 
@@ -225,7 +229,8 @@ mod tests {
 
     #[test]
     fn the_evidence_for_a_step_is_greater_where_there_is_one() {
-        let counts: Vec<u32> = (0..64).map(|at| 100 + noise(at) + if at < 32 { 0 } else { 30 }).collect();
+        let counts: Vec<u32> =
+            (0..64).map(|at| 100 + noise(at) + if at < 32 { 0 } else { 30 }).collect();
         let fit = LineFit::rising(&lows(&counts)).expect("it rises");
         assert!(fit.step_nats > fit.nats + 10.0, "{fit:?}");
     }

@@ -1,10 +1,13 @@
-//! Processes of one name together: workers that are replaced before one of them alone shows what it leaks.
+//! Processes of one name together: workers that are replaced before one of them alone shows what it
+//! leaks.
 //!
-//! What comes and goes in all of them is judged as if it were one process, with two differences. What a process holds
-//! when it ends is not closed: nothing was given back, it is only not there any more. And where one begins with more
-//! than the one before it, that is growth: it has inherited it.
+//! What comes and goes in all of them is judged as if it were one process, with two differences.
+//! What a process holds when it ends is not closed: nothing was given back, it is only not there
+//! any more. And where one begins with more than the one before it, that is growth: it has
+//! inherited it.
 //!
-//! What a process opens within the warm-up after its first look is left out, as all workers open the same then.
+//! What a process opens within the warm-up after its first look is left out, as all workers open
+//! the same then.
 
 use crate::growth::{AGES_MS, Came, Circumstances, Evidence, Flow, Growth};
 use crate::ledger::{Changes, Permits};
@@ -77,7 +80,12 @@ impl Lineages {
             return None;
         }
         let growth = permits.growth(look.at_ms, look.at_ms.saturating_add(look.warm_up_ms))?;
-        self.lineages.push(Lineage { name: look.name.into(), growth, newest_began_with: None, ended: 0 });
+        self.lineages.push(Lineage {
+            name: look.name.into(),
+            growth,
+            newest_began_with: None,
+            ended: 0,
+        });
         self.lineages.last_mut()
     }
 
@@ -89,7 +97,9 @@ impl Lineages {
 
     /// At every tick.
     pub(crate) fn judge(&mut self, at_ms: u64) {
-        self.lineages.iter_mut().for_each(|known| known.growth.judge(at_ms, Circumstances::default()));
+        self.lineages
+            .iter_mut()
+            .for_each(|known| known.growth.judge(at_ms, Circumstances::default()));
     }
 
     /// Those that leak, and of which one has ended: the others are judged alone.

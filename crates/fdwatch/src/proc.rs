@@ -1,14 +1,16 @@
 //! Reading `/proc`: who is there, how many descriptors he has, and what they are.
 //!
 //! # Invariants
-//! - **A pid is never mistaken.** Everything of a process is read through a handle of its folder `/proc/PID`, which
-//!   the kernel ties to that process and not to the number; a number that was taken up again has another start time.
-//! - **Descriptors are few**: [`ProcRoot`] holds one. Looking at a process takes at most [`LOOK_DESCRIPTORS`] more,
-//!   for as long as the look lasts.
-//! - **Memory is bounded**, whatever is read: files are cut, lists have a most, tables are read line by line.
+//! - **A pid is never mistaken.** Everything of a process is read through a handle of its folder
+//!   `/proc/PID`, which the kernel ties to that process and not to the number; a number that was
+//!   taken up again has another start time.
+//! - **Descriptors are few**: [`ProcRoot`] holds one. Looking at a process takes at most
+//!   [`LOOK_DESCRIPTORS`] more, for as long as the look lasts.
+//! - **Memory is bounded**, whatever is read: files are cut, lists have a most, tables are read
+//!   line by line.
 //! - **What the kernel does not tell is an error**, never a zero.
-//! - **No call waits for another machine.** A link is followed only where the mount table says that its file system is
-//!   local, and then asked with `AT_STATX_DONT_SYNC`.
+//! - **No call waits for another machine.** A link is followed only where the mount table says that
+//!   its file system is local, and then asked with `AT_STATX_DONT_SYNC`.
 
 mod ceilings;
 mod cgroup;
@@ -41,5 +43,6 @@ pub use select::Target;
 pub(crate) use sockets::{Wanted, find_sockets};
 pub(crate) use tables::{Counted, Tables};
 
-/// The most that are open while one process is looked at: its folder, a folder in there, a file in there.
+/// The most that are open while one process is looked at: its folder, a folder in there, a file in
+/// there.
 pub const LOOK_DESCRIPTORS: usize = 3;

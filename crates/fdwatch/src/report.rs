@@ -1,8 +1,10 @@
-//! What a watch has found so far: the one structure that every picture (terminal, HTML, SVG, JSON, CSV, Prometheus) is made from.
+//! What a watch has found so far: the one structure that every picture (terminal, HTML, SVG, JSON,
+//! CSV, Prometheus) is made from.
 //!
-//! The pictures are in the modules below. Each is a pure function of a [`Report`]: no clock, no environment, and no more memory
-//! than a process's worth at a time, since they write as they go. Names and targets are any bytes, so all of them go through
-//! `printable.rs` first and then through the escapes of the format.
+//! The pictures are in the modules below. Each is a pure function of a [`Report`]: no clock, no
+//! environment, and no more memory than a process's worth at a time, since they write as they go.
+//! Names and targets are any bytes, so all of them go through `printable.rs` first and then through
+//! the escapes of the format.
 
 pub mod csv;
 #[cfg(test)]
@@ -53,7 +55,8 @@ pub struct Report {
     pub processes: Vec<ProcessReport>,
     /// How many more there were than are watched.
     pub processes_left_out: u32,
-    /// Names whose processes leak together, though each may be too short-lived to be called a leak alone.
+    /// Names whose processes leak together, though each may be too short-lived to be called a leak
+    /// alone.
     pub lineages: Vec<LineageReport>,
     /// Children of the targets that are alive: how their number moves.
     pub children: Children,
@@ -64,7 +67,8 @@ pub struct Report {
 /// The number of processes below the targets.
 #[derive(Clone, Debug, Default)]
 pub struct Children {
-    /// Whether they are known at all: with targets that are pids and without a tree, they are not looked for.
+    /// Whether they are known at all: with targets that are pids and without a tree, they are not
+    /// looked for.
     pub are_counted: bool,
     /// Now.
     pub count: u32,
@@ -119,7 +123,8 @@ pub struct ProcessReport {
     pub verdict: Verdict,
     /// What was opened and closed; `None` where only the counts are known.
     pub evidence: Option<Evidence>,
-    /// Where it is too early to say anything: for how long it will be. `None` also where that cannot be told.
+    /// Where it is too early to say anything: for how long it will be. `None` also where that
+    /// cannot be told.
     pub decided_in: Option<Duration>,
     /// Whether the newest full scan stopped at its bound.
     pub is_scan_cut: bool,
@@ -161,7 +166,8 @@ pub struct KindReport {
 pub struct GroupReport {
     /// What they are.
     pub kind: Kind,
-    /// What their targets have in common: `/data/*.pdf`, `tcp close-wait 10.0.0.7:5432`; any bytes.
+    /// What their targets have in common: `/data/*.pdf`, `tcp close-wait 10.0.0.7:5432`; any
+    /// bytes.
     pub pattern: Vec<u8>,
     /// Now.
     pub count: u32,
@@ -173,7 +179,8 @@ pub struct GroupReport {
     pub trend: Trend,
     /// What came into the group and what left it; `None` where nothing did.
     pub evidence: Option<Evidence>,
-    /// With `--stacks`: the call stacks that opened most of them, and how many each; empty otherwise.
+    /// With `--stacks`: the call stacks that opened most of them, and how many each; empty
+    /// otherwise.
     pub stacks: Vec<StackCount>,
 }
 

@@ -1,4 +1,5 @@
-//! What came and went in equal windows of time: a bounded number of them, whose length doubles when they run out.
+//! What came and went in equal windows of time: a bounded number of them, whose length doubles when
+//! they run out.
 
 /// Windows of a ring.
 pub(crate) const WINDOWS: usize = 16;

@@ -1,11 +1,12 @@
 //! A bounded series of counts: what a watch remembers of one process, one kind or one group.
 //!
-//! At most [`SERIES_POINTS_MAX`] stretches of time, each with the lowest and the highest count in it. When all are
-//! taken, neighbours are merged two by two, so a stretch holds twice as many counts from then on; lows and highs are
-//! never lost, only their time gets coarser. A series of one unchanging count, which is what most processes are, keeps
-//! no stretches at all.
+//! At most [`SERIES_POINTS_MAX`] stretches of time, each with the lowest and the highest count in
+//! it. When all are taken, neighbours are merged two by two, so a stretch holds twice as many
+//! counts from then on; lows and highs are never lost, only their time gets coarser. A series of
+//! one unchanging count, which is what most processes are, keeps no stretches at all.
 //!
-//! Pure: the time comes in with each count. Not here: what is made of the counts, see [`crate::Trend`].
+//! Pure: the time comes in with each count. Not here: what is made of the counts, see
+//! [`crate::Trend`].
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub struct Series {
     counts_in_newest: u64,
     /// When the newest stretch began, in milliseconds.
     newest_began_ms: u64,
-    /// Stretches keep their time in so many milliseconds since the first count, so that 32 bits are enough.
+    /// Stretches keep their time in so many milliseconds since the first count, so that 32 bits
+    /// are enough.
     unit_ms: u64,
     /// All counts so far; `None` before the first.
     span: Option<Span>,
@@ -40,12 +42,18 @@ struct Span {
 }
 
 impl Series {
-    /// Adds a count, taken `at` after the watch began. A time before the last one is taken for the last one.
+    /// Adds a count, taken `at` after the watch began. A time before the last one is taken for the
+    /// last one.
     pub fn push(&mut self, at: Duration, count: u32) {
         let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         let Some(span) = self.span else {
-            self.span =
-                Some(Span { first_ms: at_ms, last_ms: at_ms, counts: 1, newest: count, high_water: count });
+            self.span = Some(Span {
+                first_ms: at_ms,
+                last_ms: at_ms,
+                counts: 1,
+                newest: count,
+                high_water: count,
+            });
             return;
         };
         let at_ms = at_ms.max(span.last_ms);
@@ -67,11 +75,14 @@ impl Series {
     /// The stretches, oldest first; at most [`SERIES_POINTS_MAX`].
     pub fn points(&self) -> Vec<Point> {
         let Some(span) = self.span else { return Vec::new() };
-        let point = |at_ms: u64, low, high| Point { at_ms: span.first_ms.saturating_add(at_ms), low, high };
+        let point =
+            |at_ms: u64, low, high| Point { at_ms: span.first_ms.saturating_add(at_ms), low, high };
         if self.stretches.is_empty() {
             // Two ends of a flat line.
             let mut points = vec![point(0, span.newest, span.newest)];
-            points.extend((span.counts > 1).then(|| point(span.length_ms(), span.newest, span.newest)));
+            points.extend(
+                (span.counts > 1).then(|| point(span.length_ms(), span.newest, span.newest)),
+            );
             return points;
         }
         let unit_ms = self.unit_ms;
@@ -86,7 +97,8 @@ impl Series {
         self.span.map(|span| span.newest)
     }
 
-    /// The lowest count that was seen `warm_up` or more after the watch began; `None` if there was none.
+    /// The lowest count that was seen `warm_up` or more after the watch began; `None` if there was
+    /// none.
     pub fn lowest_after(&self, warm_up: Duration) -> Option<u32> {
         let span = self.span?;
         if self.stretches.is_empty() {

@@ -42,7 +42,8 @@ fn before_the_first_count_there_is_nothing() {
 #[test]
 fn no_low_and_no_high_is_lost_by_merging() {
     for spike_at in [0, 1, 119, 239, 240, 241, 479, 480, 481, 4999] {
-        let counts = (0..5000).map(|at| 500 + u32::from(at == spike_at) * 500 - u32::from(at == 2500) * 400);
+        let counts =
+            (0..5000).map(|at| 500 + u32::from(at == spike_at) * 500 - u32::from(at == 2500) * 400);
         check_bounds(&series(counts), 100, 1000);
     }
 }
@@ -103,7 +104,11 @@ fn an_unchanging_count_is_warm_when_any_other_would_be() {
         for counts in 1..=200 {
             let flat = series(std::iter::repeat_n(7, counts));
             let varied = series((0..counts).map(|at| at as u32 % 2));
-            assert_eq!(flat.is_warm(warm_up), varied.is_warm(warm_up), "{counts} counts, {warm_up:?}");
+            assert_eq!(
+                flat.is_warm(warm_up),
+                varied.is_warm(warm_up),
+                "{counts} counts, {warm_up:?}"
+            );
         }
     }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use rustix::fd::{AsFd as _, AsRawFd as _};
 use rustix::fs::{AtFlags, CWD, statat};
 
-use crate::proc::{Position, ProcRoot, Process, Tables, Wanted, each_entry, find_sockets, open_folder, scan};
+use crate::proc::{
+    Position, ProcRoot, Process, Tables, Wanted, each_entry, find_sockets, open_folder, scan,
+};
 use crate::{Descriptor, Error, Kind, ProcessKey};
 
 /// In one [`Snapshot`].
@@ -27,7 +29,8 @@ pub struct Count {
     pub tables: usize,
     /// The soft RLIMIT_NOFILE; `None` if it is unlimited or not told.
     pub limit: Option<u64>,
-    /// It is a zombie: it has ended, and its parent has not asked yet. Then there are no descriptors.
+    /// It is a zombie: it has ended, and its parent has not asked yet. Then there are no
+    /// descriptors.
     pub is_zombie: bool,
 }
 
@@ -42,8 +45,8 @@ pub struct Snapshot {
     pub is_cut: bool,
 }
 
-/// How many descriptors process `pid` has. Some ten system calls, however many there are (before Linux 6.2, one for
-/// every few hundred).
+/// How many descriptors process `pid` has. Some ten system calls, however many there are (before
+/// Linux 6.2, one for every few hundred).
 ///
 /// ```
 /// let own = fdwatch::count(std::process::id())?;
@@ -52,7 +55,8 @@ pub struct Snapshot {
 /// ```
 ///
 /// # Errors
-/// [`Error::Gone`] if there is no such process; [`Error::NotPermitted`] if the kernel does not tell.
+/// [`Error::Gone`] if there is no such process; [`Error::NotPermitted`] if the kernel does not
+/// tell.
 pub fn count(pid: u32) -> Result<Count, Error> {
     let root = ProcRoot::open(Path::new("/proc"))?;
     let process = Process::open(&root, pid)?;
@@ -84,19 +88,26 @@ pub fn snapshot(pid: u32) -> Result<Snapshot, Error> {
     of_process(&root, &Process::open(&root, pid)?, DESCRIPTORS_MAX)
 }
 
-pub(crate) fn of_process(root: &ProcRoot, process: &Process, fds_max: usize) -> Result<Snapshot, Error> {
+pub(crate) fn of_process(
+    root: &ProcRoot,
+    process: &Process,
+    fds_max: usize,
+) -> Result<Snapshot, Error> {
     let mut tables = Tables::default();
     tables.count(root, process)?;
     let (mut descriptors, mut sockets) = (Vec::new(), Vec::new());
-    let held = root.is_own(process).then(|| [root.as_fd().as_raw_fd(), process.as_fd().as_raw_fd()]);
+    let held =
+        root.is_own(process).then(|| [root.as_fd().as_raw_fd(), process.as_fd().as_raw_fd()]);
     let next = scan(process, &tables, Position::default(), fds_max, |seen| {
-        // In another thread's table, the same number may be something else; it is hardly a folder of `/proc`.
+        // In another thread's table, the same number may be something else; it is hardly a folder
+        // of `/proc`.
         let is_of_look = held.is_some_and(|held| held.contains(&seen.fd) || seen.fd == seen.folder);
         if is_of_look && seen.kind == Kind::Directory && seen.target.starts_with(b"/proc") {
             return;
         }
         if let Some(inode) = seen.inode {
-            let tag = u32::try_from(descriptors.len()).expect("they are fewer than DESCRIPTORS_MAX");
+            let tag =
+                u32::try_from(descriptors.len()).expect("they are fewer than DESCRIPTORS_MAX");
             sockets.push(Wanted { inode, fd: seen.fd, is_first_table: seen.is_first_table, tag });
         }
         let target = seen.target.to_vec();
@@ -118,8 +129,8 @@ pub fn own() -> Result<u64, Error> {
     own_below(Path::new("/proc/thread-self/fd"))
 }
 
-/// What this process has open, by kind, most first: of its first `fds_max` descriptors. Two or three system calls for each, and no
-/// table of sockets is read.
+/// What this process has open, by kind, most first: of its first `fds_max` descriptors. Two or
+/// three system calls for each, and no table of sockets is read.
 ///
 /// # Errors
 /// [`Error::Read`] if there is no `/proc`.
@@ -140,8 +151,10 @@ pub fn own_kinds(fds_max: usize) -> Result<Vec<(Kind, u64)>, Error> {
 }
 
 fn own_below(folder: &Path) -> Result<u64, Error> {
-    let error =
-        |errno: rustix::io::Errno| Error::Read { what: folder.display().to_string(), source: errno.into() };
+    let error = |errno: rustix::io::Errno| Error::Read {
+        what: folder.display().to_string(),
+        source: errno.into(),
+    };
     let size = statat(CWD, folder, AtFlags::empty()).map_err(error)?.st_size;
     if let Ok(descriptors @ 1..) = u64::try_from(size) {
         return Ok(descriptors);

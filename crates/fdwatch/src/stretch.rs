@@ -1,4 +1,5 @@
-//! Stretches of time with their lowest and highest count, and the few numbers that statistics are made from.
+//! Stretches of time with their lowest and highest count, and the few numbers that statistics are
+//! made from.
 
 /// Some time, and the counts in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub(crate) fn highest(stretches: &[Stretch]) -> u32 {
     stretches.iter().map(|stretch| stretch.high).max().unwrap_or(0)
 }
 
-/// So many numbers are looked at, whatever the length of a window: this bounds the pairs of them to 2,016.
+/// So many numbers are looked at, whatever the length of a window: this bounds the pairs of them to
+/// 2,016.
 pub(crate) const LOWS_MAX: usize = 64;
 
 /// A window as at most [`LOWS_MAX`] lows at their times, on the stack.
@@ -41,7 +43,8 @@ pub(crate) struct Lows {
 impl Lows {
     /// Neighbours are put together as far as needed; what is left over at the old end is left out.
     ///
-    /// The lows, not the means: a burst leaves them alone, a descriptor that is never closed raises them all.
+    /// The lows, not the means: a burst leaves them alone, a descriptor that is never closed raises
+    /// them all.
     pub(crate) fn of(window: &[Stretch]) -> Self {
         let mut lows = Self { at: [0.0; LOWS_MAX], count: [0.0; LOWS_MAX], len: 0 };
         let together = window.len().div_ceil(LOWS_MAX).max(1);
@@ -112,7 +115,11 @@ mod tests {
             assert!(lows.counts().len() <= LOWS_MAX, "{len}");
             assert!(lows.counts().len() >= (len as usize).min(LOWS_MAX / 2), "{len}");
             let together = (len as usize).div_ceil(LOWS_MAX).max(1) as f64;
-            assert_eq!(lows.counts().last().copied(), (len > 0).then(|| f64::from(len) - together), "{len}");
+            assert_eq!(
+                lows.counts().last().copied(),
+                (len > 0).then(|| f64::from(len) - together),
+                "{len}"
+            );
         }
     }
 

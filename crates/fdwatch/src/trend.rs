@@ -1,42 +1,51 @@
 //! Whether counts grow by more than noise and bursts explain, and how fast.
 //!
-//! This is the judge where nothing but the number is known: where the kernel does not show what the descriptors are,
-//! or where there are too many to remember them. Else what came and what went decides, see `growth.rs`.
+//! This is the judge where nothing but the number is known: where the kernel does not show what the
+//! descriptors are, or where there are too many to remember them. Else what came and what went
+//! decides, see `growth.rs`.
 //!
-//! A leak is called when one of three observations is made of the counts after warm-up. Each is rare enough by chance
-//! to be looked for at every tick, for hours:
-//! - **A young watch on a line** (56 to 64 counts): the noise is new at every count, or no more than what rounding to
-//!   whole numbers leaves of a perfect line; and a rising line explains the
+//! A leak is called when one of three observations is made of the counts after warm-up. Each is
+//! rare enough by chance to be looked for at every tick, for hours:
+//! - **A young watch on a line** (56 to 64 counts): the noise is new at every count, or no more
+//!   than what rounding to whole numbers leaves of a perfect line; and a rising line explains the
 //!   counts better than a level, by 7.5 nats (see `line_fit.rs`), at each of the last three counts.
-//! - **A line** (more than 64): the same by 25 nats, after counts that follow each other closely were discounted.
-//! - **A rising floor** (128 and more): the lowest counts of eight equal parts rise, each over the one before it;
-//!   either evenly (a t of 10), or ten times as far in all as the deepest fall between.
+//! - **A line** (more than 64): the same by 25 nats, after counts that follow each other closely
+//!   were discounted.
+//! - **A rising floor** (128 and more): the lowest counts of eight equal parts rise, each over the
+//!   one before it; either evenly (a t of 10), or ten times as far in all as the deepest fall
+//!   between.
 //!
-//! All three also ask for growth beyond churn. When descriptors are opened at random and held for any times at all,
-//! the number open is Poisson distributed in the long run (the M/G/∞ queue), so it wanders by about the square root
-//! of itself for no reason. Growth must be six of these, or twenty times the deepest fall; in a young watch, which
-//! has seen the noise to be new each time, three and a half.
+//! All three also ask for growth beyond churn. When descriptors are opened at random and held for
+//! any times at all, the number open is Poisson distributed in the long run (the M/G/∞ queue), so
+//! it wanders by about the square root of itself for no reason. Growth must be six of these, or
+//! twenty times the deepest fall; in a young watch, which has seen the noise to be new each time,
+//! three and a half.
 //!
-//! Two windows are looked at: all after warm-up, and the newest quarter to half of it, for a leak that begins late.
-//! That must also have left behind every height that was seen before it: a process has come back from these. The
-//! same is asked of the whole while it is shorter than twice the warm-up.
+//! Two windows are looked at: all after warm-up, and the newest quarter to half of it, for a leak
+//! that begins late. That must also have left behind every height that was seen before it: a
+//! process has come back from these. The same is asked of the whole while it is shorter than twice
+//! the warm-up.
 //!
-//! **Asking at every tick** makes chances of error add up: a test that is wrong once in a hundred times is wrong
-//! nearly surely within an hour of ticks. Hence the high thresholds. They cost a true leak little: over a time T its
-//! evidence grows like T³, so that twice the evidence is there after a quarter more time.
+//! **Asking at every tick** makes chances of error add up: a test that is wrong once in a hundred
+//! times is wrong nearly surely within an hour of ticks. Hence the high thresholds. They cost a
+//! true leak little: over a time T its evidence grows like T³, so that twice the evidence is there
+//! after a quarter more time.
 //!
-//! A young watch knows least and errs most. Of 20,000 simulated leaks of one a second among uniform noise of ±50 it
-//! called 99.4 % within a minute (96.7 % of 10,000 that lay 100 higher, where churn may be more). Of 4,000 simulated
-//! hours of a bursty server it called one a leak, for some seconds of the first minute. Strong noise that is new each
-//! second on top of slow churn is the hardest case: the one hides the other.
+//! A young watch knows least and errs most. Of 20,000 simulated leaks of one a second among uniform
+//! noise of ±50 it called 99.4 % within a minute (96.7 % of 10,000 that lay 100 higher, where churn
+//! may be more). Of 4,000 simulated hours of a bursty server it called one a leak, for some seconds
+//! of the first minute. Strong noise that is new each second on top of slow churn is the hardest
+//! case: the one hides the other.
 //!
-//! **A leak that stops** bends the line, and the last parts of the floor are level: it ends being called once it has
-//! been level for about a third as long as it grew. Until then it is, as what is held is still held.
+//! **A leak that stops** bends the line, and the last parts of the floor are level: it ends being
+//! called once it has been level for about a third as long as it grew. Until then it is, as what is
+//! held is still held.
 //!
-//! **What cannot be told apart**: a leak, and anything that rises for the whole watch and would come back later. A
-//! collected runtime before its first collection, a cache that fills, the morning of a daily curve, and descriptors
-//! held for longer than the watch are all called leaks when they rise like one. Give a warm-up that is longer than
-//! they take; heights seen during warm-up count as heights the process comes back from.
+//! **What cannot be told apart**: a leak, and anything that rises for the whole watch and would
+//! come back later. A collected runtime before its first collection, a cache that fills, the
+//! morning of a daily curve, and descriptors held for longer than the watch are all called leaks
+//! when they rise like one. Give a warm-up that is longer than they take; heights seen during
+//! warm-up count as heights the process comes back from.
 
 use serde::Serialize;
 
@@ -54,7 +63,8 @@ pub struct Trend {
 
 /// With fewer stretches nothing is said.
 pub(crate) const STRETCHES_MIN: usize = 56;
-/// The newest of them are looked at on their own: in a full series, a quarter to a half of the time.
+/// The newest of them are looked at on their own: in a full series, a quarter to a half of the
+/// time.
 const NEWER_STRETCHES: usize = 60;
 /// A watch is young up to so many counts.
 const YOUNG_COUNTS_MAX: u64 = 64;
@@ -84,7 +94,8 @@ const FLOOR_FALL_FACTOR: f64 = 10.0;
 const GROWTH_MIN: f64 = 8.0;
 const CHURN_FACTOR: f64 = 6.0;
 const FALL_FACTOR: f64 = 20.0;
-/// While a window is shorter than so many times what was before it, it must leave the heights of that behind.
+/// While a window is shorter than so many times what was before it, it must leave the heights of
+/// that behind.
 const SHORT_FACTOR: u64 = 2;
 
 /// What is looked at: some stretches before a window, and those of the window.
@@ -114,7 +125,9 @@ impl<'a> History<'a> {
         if whole.len() < STRETCHES_MIN {
             return None;
         }
-        if (!self.is_short() || lowest_lately(whole) > highest(self.before)) && self.grows(whole, true) {
+        if (!self.is_short() || lowest_lately(whole) > highest(self.before))
+            && self.grows(whole, true)
+        {
             return Some(whole);
         }
         let (older, newer) = whole.split_at(whole.len().saturating_sub(NEWER_STRETCHES));
@@ -169,7 +182,8 @@ fn is_line(window: &[Stretch]) -> bool {
     }
     let lows = Lows::of(window);
     // First what costs least: a line grows no further than the counts range.
-    let range = f64::from(window.iter().map(|stretch| stretch.low).max().unwrap_or(0) - lowest(window));
+    let range =
+        f64::from(window.iter().map(|stretch| stretch.low).max().unwrap_or(0) - lowest(window));
     if !is_beyond_churn(window, &lows, range) || squared_correlation(&lows) < LINE_CORRELATION_MIN {
         return false;
     }
@@ -225,11 +239,14 @@ impl FloorGrowth {
         let is_hardly_falling = self.least_rise
             >= FLOOR_RISE_SHARE_MIN * self.total / (FLOOR_PARTS - 1) as f64
             && self.total >= FLOOR_FALL_FACTOR * lows.deepest_fall();
-        (is_even || is_hardly_falling) && is_beyond_churn(window, &lows, self.total) && theil_sen(&lows) > 0.0
+        (is_even || is_hardly_falling)
+            && is_beyond_churn(window, &lows, self.total)
+            && theil_sen(&lows) > 0.0
     }
 }
 
 fn is_beyond_churn(window: &[Stretch], lows: &Lows, growth: f64) -> bool {
     let churn = f64::from(lowest(window)).sqrt();
-    growth >= GROWTH_MIN && (growth >= CHURN_FACTOR * churn || growth >= FALL_FACTOR * lows.deepest_fall())
+    growth >= GROWTH_MIN
+        && (growth >= CHURN_FACTOR * churn || growth >= FALL_FACTOR * lows.deepest_fall())
 }

@@ -49,10 +49,11 @@ const NEAR_PERCENT: u128 = 90;
 /// Longer than this is as good as never, and fits every unit.
 const LIMIT_IN_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// What is to be said of a process with `count` descriptors (`None`: the kernel does not tell), `high_water` at the most so far, and a
-/// soft limit.
+/// What is to be said of a process with `count` descriptors (`None`: the kernel does not tell),
+/// `high_water` at the most so far, and a soft limit.
 ///
-/// `is_warm` is [`Series::is_warm`](crate::Series::is_warm). For children, which have no limit: `limit` is `None`.
+/// `is_warm` is [`Series::is_warm`](crate::Series::is_warm). For children, which have no limit:
+/// `limit` is `None`.
 pub fn verdict_of(
     count: Option<u64>,
     high_water: u64,
@@ -82,8 +83,8 @@ pub fn verdict_of(
 
 /// How long until `limit` at this rate, from the newest count on; `None` if it does not grow.
 ///
-/// From the newest count, not from the floor below the noise: `open` fails when the count gets there, and noise only
-/// makes that sooner. At most a hundred years.
+/// From the newest count, not from the floor below the noise: `open` fails when the count gets
+/// there, and noise only makes that sooner. At most a hundred years.
 pub fn limit_in(count: u64, limit: u64, per_second: f64) -> Option<Duration> {
     if per_second.is_nan() || per_second <= 0.0 {
         return None;
@@ -106,8 +107,9 @@ impl Verdict {
 
     /// The worse of two; of two leaks the one that hits its limit first, then the faster.
     ///
-    /// From bad to good: near the limit, leaking, not permitted (there may be anything), gone, steady, warming: a
-    /// child that has just been born takes nothing from what is known of the others.
+    /// From bad to good: near the limit, leaking, not permitted (there may be anything), gone,
+    /// steady, warming: a child that has just been born takes nothing from what is known of the
+    /// others.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         if other.badness() > self.badness() { other } else { self }
@@ -128,7 +130,9 @@ impl Verdict {
             Self::Leaking { per_second, limit_in } => {
                 (4, -limit_in.map_or(f64::INFINITY, |time| time.as_secs_f64()), per_second)
             }
-            Self::NearLimit { count, limit } => (5, count as f64 / limit.max(1) as f64, count as f64),
+            Self::NearLimit { count, limit } => {
+                (5, count as f64 / limit.max(1) as f64, count as f64)
+            }
         }
     }
 }
@@ -151,13 +155,19 @@ mod tests {
 
     #[test]
     fn what_the_kernel_does_not_tell_is_not_permitted() {
-        assert_eq!(verdict_of(None, 0, Some(10), &LEAK, true, &Terms::default()), Verdict::NotPermitted);
+        assert_eq!(
+            verdict_of(None, 0, Some(10), &LEAK, true, &Terms::default()),
+            Verdict::NotPermitted
+        );
     }
 
     #[test]
     fn without_a_leak_it_is_steady_once_warm() {
         check(10, None, &STEADY, Terms::default(), Verdict::Steady);
-        assert_eq!(verdict_of(Some(10), 10, None, &STEADY, false, &Terms::default()), Verdict::Warming);
+        assert_eq!(
+            verdict_of(Some(10), 10, None, &STEADY, false, &Terms::default()),
+            Verdict::Warming
+        );
     }
 
     #[test]

@@ -1,13 +1,17 @@
-//! Watches processes: counts at every tick, looks at targets when a count has changed, reports at any time.
+//! Watches processes: counts at every tick, looks at targets when a count has changed, reports at
+//! any time.
 //!
 //! There is no clock and no sleep in here: the caller makes the ticks and says when they are.
 //!
 //! # Bounds
-//! - **Descriptors**: one for `/proc`; one for each process that is held open, of which there are at most
-//!   `handles_max`, and none where RLIMIT_NOFILE is low; three more during a tick. Nothing else grows with the number
-//!   of processes: those beyond are opened by pid at each tick, and closed again if their start time is another.
-//! - **Memory**: `processes_max` processes, [`GONE_MAX`] that are gone; for all together [`Permits`].
-//! - **Time**: `scan_fds_max` targets in a tick. With names or a tree, a pass through all processes.
+//! - **Descriptors**: one for `/proc`; one for each process that is held open, of which there are
+//!   at most `handles_max`, and none where RLIMIT_NOFILE is low; three more during a tick. Nothing
+//!   else grows with the number of processes: those beyond are opened by pid at each tick, and
+//!   closed again if their start time is another.
+//! - **Memory**: `processes_max` processes, [`GONE_MAX`] that are gone; for all together
+//!   [`Permits`].
+//! - **Time**: `scan_fds_max` targets in a tick. With names or a tree, a pass through all
+//!   processes.
 
 mod config;
 #[cfg(test)]
@@ -112,10 +116,12 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// Counts, `at` after the watch began. What cannot be read of one process does not keep it from the others.
+    /// Counts, `at` after the watch began. What cannot be read of one process does not keep it from
+    /// the others.
     ///
     /// # Errors
-    /// [`Error::Read`] if `/proc` itself cannot be listed, or if this process is out of descriptors.
+    /// [`Error::Read`] if `/proc` itself cannot be listed, or if this process is out of
+    /// descriptors.
     pub fn tick(&mut self, at: Duration) -> Result<Tick, Error> {
         self.now = at;
         let moment = self.moment();
@@ -141,7 +147,8 @@ impl Watcher {
         }
         self.bury(moment);
         let is_first = !std::mem::replace(&mut self.has_ticked, true);
-        let fds_max = if is_first { self.config.first_scan_fds_max } else { self.config.scan_fds_max };
+        let fds_max =
+            if is_first { self.config.first_scan_fds_max } else { self.config.scan_fds_max };
         let (permits, lineages) = (&mut self.permits, &mut self.lineages);
         self.scanner.run(&self.root, &mut self.watched, fds_max, moment, permits, lineages);
         self.watched.iter_mut().for_each(|watched| watched.push(moment));
@@ -154,13 +161,15 @@ impl Watcher {
         report::of(self)
     }
 
-    /// Says of a report what is to be said of it if there will be no more evidence, as the command that was watched
-    /// has ended: what was too short to be called a leak while it lived may be one now.
+    /// Says of a report what is to be said of it if there will be no more evidence, as the command
+    /// that was watched has ended: what was too short to be called a leak while it lived may be
+    /// one now.
     pub fn conclude(&self, report: &mut Report) {
         report::conclude(self, report);
     }
 
-    /// The time between two ticks is another from now on: for the report only, as the caller makes the ticks.
+    /// The time between two ticks is another from now on: for the report only, as the caller makes
+    /// the ticks.
     pub fn pace(&mut self, interval: Duration) {
         self.config.interval = interval;
     }
@@ -188,9 +197,11 @@ impl Watcher {
             return Ok(());
         }
         let pass = pass(&self.root, &mut self.names)?;
-        let is_watched =
-            |key: &ProcessKey| self.watched.binary_search_by_key(key, |watched| watched.key).is_ok();
-        let family = pass.family(|process| process.is_named || is_watched(&process.key), &self.root);
+        let is_watched = |key: &ProcessKey| {
+            self.watched.binary_search_by_key(key, |watched| watched.key).is_ok()
+        };
+        let family =
+            pass.family(|process| process.is_named || is_watched(&process.key), &self.root);
         let (mut children, mut zombies, mut left_out) = (0, 0, pass.left_out);
         for Member { process, is_child } in family {
             let known = self.watched.binary_search_by_key(&process.key, |watched| watched.key);
@@ -238,7 +249,8 @@ impl Watcher {
         }
         while self.gone.len() > GONE_MAX {
             // That a target is gone must not be forgotten.
-            let oldest = self.gone.iter().position(|watched| watched.role != Role::Pid).unwrap_or(0);
+            let oldest =
+                self.gone.iter().position(|watched| watched.role != Role::Pid).unwrap_or(0);
             self.gone.remove(oldest);
         }
     }
@@ -252,6 +264,7 @@ impl Watcher {
 /// Leaves most of RLIMIT_NOFILE to others.
 fn handles_max(asked: usize) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let spared = soft.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARED) / DESCRIPTORS_PER_HANDLE;
+    let spared =
+        soft.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARED) / DESCRIPTORS_PER_HANDLE;
     asked.min(usize::try_from(spared).unwrap_or(usize::MAX))
 }

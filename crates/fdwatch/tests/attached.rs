@@ -124,7 +124,8 @@ impl Watch {
         signal(self.process.id(), name);
         let mut errors = String::new();
         self.said.read_to_string(&mut errors).unwrap();
-        let Output { status, stdout, .. } = self.process.0.take().unwrap().wait_with_output().unwrap();
+        let Output { status, stdout, .. } =
+            self.process.0.take().unwrap().wait_with_output().unwrap();
         (status.code(), String::from_utf8(stdout).unwrap(), errors)
     }
 }
@@ -144,7 +145,10 @@ fn what_is_opened_from_then_on_is_known_by_its_function() {
     watch.count_again();
     let (code, report, errors) = watch.end_by("INT");
     assert_eq!(code, Some(0), "{errors}");
-    assert!(report.contains("3 opened by") && report.contains("named_opener::opens_a_file+"), "{report}");
+    assert!(
+        report.contains("3 opened by") && report.contains("named_opener::opens_a_file+"),
+        "{report}"
+    );
     assert!(
         report.contains("2 opened by") && report.contains("named_opener::opens_in_a_thread+"),
         "{report}"
@@ -207,8 +211,9 @@ fn a_watch_whose_output_is_not_read_does_not_stop_the_process() {
     let mut line = String::new();
     BufReader::new(watch.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
     let pid = watch.id();
-    let is_waiting =
-        || std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"));
+    let is_waiting = || {
+        std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("pipe"))
+    };
     until("its output is full", is_waiting);
     for _ in 0..20 {
         opener.open("main");
@@ -231,7 +236,8 @@ fn where_it_is_not_permitted_it_says_why_and_ends() {
     assert!(said.contains(&format!("trace process {pid}")), "{said}");
     // Somebody else traces it already.
     let first = Watch::start(opener.pid(), &[]);
-    let second = Command::new(env!("CARGO_BIN_EXE_fdwatch")).args([&pid, "--stacks"]).output().unwrap();
+    let second =
+        Command::new(env!("CARGO_BIN_EXE_fdwatch")).args([&pid, "--stacks"]).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(4), "{said}");
     assert!(said.contains("is traced already"), "{said}");

@@ -83,14 +83,16 @@ fn whoever_gets_the_name_is_watched_from_then_on() {
     std::fs::copy("/bin/sh", &program).unwrap();
     let mut watcher = watch(vec![Target::new(name.as_ref())]);
     assert_eq!(watcher.tick(Duration::ZERO).unwrap().alive, 0);
-    let children: Vec<_> =
-        (0..2).map(|_| Running::start(Command::new(&program).args(["-c", "read -r line"]))).collect();
+    let children: Vec<_> = (0..2)
+        .map(|_| Running::start(Command::new(&program).args(["-c", "read -r line"])))
+        .collect();
     let mut second = 0;
     wait_until("both are seen", || {
         second += 1;
         watcher.tick(Duration::from_secs(second)).unwrap().alive == 2
     });
-    let mut pids: Vec<u32> = watcher.report().processes.iter().map(|process| process.key.pid).collect();
+    let mut pids: Vec<u32> =
+        watcher.report().processes.iter().map(|process| process.key.pid).collect();
     pids.sort_unstable();
     assert_eq!(pids, children.iter().map(Running::pid).collect::<Vec<_>>());
     drop(children);
@@ -101,7 +103,8 @@ fn whoever_gets_the_name_is_watched_from_then_on() {
 
 #[test]
 fn a_tree_has_the_children_and_not_us() {
-    let shell = Running::start(Command::new("sh").args(["-c", "exec 3<&0; cat <&3 & cat <&3 & wait"]));
+    let shell =
+        Running::start(Command::new("sh").args(["-c", "exec 3<&0; cat <&3 & cat <&3 & wait"]));
     let config = WatchConfig { tree: true, ..WatchConfig::new(vec![Target::Pid(shell.pid())]) };
     let mut watcher = Watcher::new(config).unwrap();
     let mut second = 0;
@@ -141,8 +144,7 @@ fn a_kernel_thread_has_none_and_no_name() {
 /// Another network namespace has other sockets.
 #[test]
 fn sockets_are_those_of_the_process_and_not_ours() {
-    let script =
-        "import socket, sys; s = socket.socket(); s.bind(('0.0.0.0', 1)); s.listen(); sys.stdin.read()";
+    let script = "import socket, sys; s = socket.socket(); s.bind(('0.0.0.0', 1)); s.listen(); sys.stdin.read()";
     let probe = Command::new("unshare").args(["-n", "python3", "-c", "0"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
         skipped("a network namespace needs unshare, python3 and the right to make one");

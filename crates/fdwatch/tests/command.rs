@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 fn fdwatch(arguments: &[&str]) -> Command {
-    // A signal that the tests were started with as ignored (`nohup`, a background job) would stay ignored.
+    // A signal that the tests were started with as ignored (`nohup`, a background job) would stay
+    // ignored.
     let mut command = Command::new("env");
-    command.args(["--default-signal", env!("CARGO_BIN_EXE_fdwatch")]).args(arguments).stdin(Stdio::null());
+    command
+        .args(["--default-signal", env!("CARGO_BIN_EXE_fdwatch")])
+        .args(arguments)
+        .stdin(Stdio::null());
     command
 }
 
@@ -97,10 +101,14 @@ fn a_steady_process_is_seen_with_its_kinds() {
     let lines: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (last, others) = lines.split_last().unwrap();
-    assert!(last["final"].as_bool().unwrap() && others.iter().all(|line| !line["final"].as_bool().unwrap()));
+    assert!(
+        last["final"].as_bool().unwrap()
+            && others.iter().all(|line| !line["final"].as_bool().unwrap())
+    );
     assert!(others.len() >= 2, "a count at the beginning and one at the end");
     let groups = last["processes"][0]["groups"].as_array().unwrap();
-    let of_file = |group: &&Value| group["pattern"].as_str().unwrap().ends_with("/fdwatch/Cargo.toml");
+    let of_file =
+        |group: &&Value| group["pattern"].as_str().unwrap().ends_with("/fdwatch/Cargo.toml");
     let group = groups.iter().find(of_file).unwrap();
     assert_eq!((&group["kind"], &group["count"]), (&Value::from("file"), &Value::from(3)));
 }
@@ -169,7 +177,8 @@ fn metrics_are_served_while_it_watches() {
 #[test]
 fn a_watch_ends_with_its_target() {
     let opener = Opener::start(Path::new("Cargo.toml"));
-    let watch = fdwatch(&[&opener.pid(), "--interval", "10ms"]).stdout(Stdio::piped()).spawn().unwrap();
+    let watch =
+        fdwatch(&[&opener.pid(), "--interval", "10ms"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(opener);
     assert_eq!(watch.wait_with_output().unwrap().status.code(), Some(3));
 }
@@ -198,7 +207,8 @@ fn what_a_command_leaves_behind_is_named_and_killed_if_asked_to() {
 fn a_check_of_a_command_that_leaks_for_some_seconds_fails() {
     let folder = tempfile::tempdir().unwrap();
     let seen = folder.path().join("seen");
-    let script = "n=20; while read -r line; do eval \"exec $n</dev/null\"; n=$((n + 1)); done; exit 0";
+    let script =
+        "n=20; while read -r line; do eval \"exec $n</dev/null\"; n=$((n + 1)); done; exit 0";
     let mut run = fdwatch(&["run", "--check"])
         .arg(format!("--json={}", seen.display()))
         .args(["--", "bash", "-c", script])
@@ -258,7 +268,8 @@ fn processes_are_found_by_their_command_line() {
     let ended = output(&["--match", &format!("{part}/only this"), "--duration", "0", "--json"]);
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
     let last: Value = serde_json::from_str(text(&ended.stdout).lines().last().unwrap()).unwrap();
-    let pids: Vec<_> = last["processes"].as_array().unwrap().iter().map(|process| &process["pid"]).collect();
+    let pids: Vec<_> =
+        last["processes"].as_array().unwrap().iter().map(|process| &process["pid"]).collect();
     assert_eq!(pids, [&Value::from(opener.pid().parse::<u32>().unwrap())]);
     for (arguments, said) in [
         (
@@ -279,7 +290,8 @@ fn a_watch_until_something_leaks_ends_with_that_and_runs_a_command_once() {
     let folder = tempfile::tempdir().unwrap();
     let said = folder.path().join("said");
     let mut opener = Opener::start(Path::new("Cargo.toml"));
-    let command = format!("echo \"$FDWATCH_VERDICT $FDWATCH_PID $FDWATCH_KIND\" >> {}", said.display());
+    let command =
+        format!("echo \"$FDWATCH_VERDICT $FDWATCH_PID $FDWATCH_KIND\" >> {}", said.display());
     let mut watch =
         fdwatch(&[&opener.pid(), "--until", "leaking", "--duration", "10m", "--on-leak", &command])
             .args(["--interval", "10ms", "--warm-up", "0"])
@@ -316,7 +328,10 @@ fn what_grew_between_two_recordings_is_said() {
     let ended = output(&["compare", &path("before"), &path("after")]);
     let said = text(&ended.stdout);
     assert_eq!(ended.status.code(), Some(1), "{said}");
-    assert!(said.contains("+5 file") && said.contains("/fdwatch/Cargo.toml (0 → 5, bash)"), "{said}");
+    assert!(
+        said.contains("+5 file") && said.contains("/fdwatch/Cargo.toml (0 → 5, bash)"),
+        "{said}"
+    );
     for (arguments, code) in [
         (&["compare", "--allow", "5", &path("before"), &path("after")][..], 0),
         (&["compare", &path("after"), &path("before")], 0),

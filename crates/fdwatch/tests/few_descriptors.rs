@@ -51,7 +51,8 @@ fn a_watch_needs_few_descriptors_and_keeps_to_them() {
     }
     let report = watcher.report();
     for child in &children {
-        let process = report.processes.iter().find(|process| process.key.pid == child.pid()).unwrap();
+        let process =
+            report.processes.iter().find(|process| process.key.pid == child.pid()).unwrap();
         assert_eq!(process.count.unwrap(), child.descriptors());
         assert!(!process.kinds.is_empty() && !process.groups.is_empty());
     }

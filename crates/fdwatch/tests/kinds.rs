@@ -39,7 +39,8 @@ fn check_socket(fd: &impl AsRawFd, family: &str, state: &str, local: &str, peer:
 #[test]
 fn files_with_and_without_names() {
     let folder = tempfile::tempdir().unwrap();
-    let create = |name: &[u8]| File::create_new(folder.path().join(OsStr::from_bytes(name))).unwrap();
+    let create =
+        |name: &[u8]| File::create_new(folder.path().join(OsStr::from_bytes(name))).unwrap();
     let remove = |name: &str| std::fs::remove_file(folder.path().join(name)).unwrap();
 
     check(&create(b"plain"), Kind::File);
@@ -71,7 +72,9 @@ fn files_that_never_had_a_name() {
     check(&memory, Kind::Memfd);
     match rustix::fs::openat(CWD, folder.path(), flags, Mode::RUSR) {
         Ok(unnamed) => check(&unnamed, Kind::TmpFile),
-        Err(errno) => common::skipped(&format!("O_TMPFILE in {}: {errno}", folder.path().display())),
+        Err(errno) => {
+            common::skipped(&format!("O_TMPFILE in {}: {errno}", folder.path().display()))
+        }
     }
 }
 
@@ -82,7 +85,8 @@ fn pipes_devices_and_namespaces() {
     check(&read, Kind::Pipe);
     check(&write, Kind::Pipe);
     let path = folder.path().join("fifo");
-    rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+        .unwrap();
     check(&File::options().read(true).write(true).open(path).unwrap(), Kind::Fifo);
     check(&File::open("/dev/null").unwrap(), Kind::Device);
     check(&File::open("/proc/self/ns/net").unwrap(), Kind::Namespace);
@@ -98,7 +102,10 @@ fn what_the_kernel_made_up() {
     check(&eventfd(0, EventfdFlags::CLOEXEC).unwrap(), Kind::EventFd);
     check(&epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(), Kind::Epoll);
     check(&inotify::init(inotify::CreateFlags::CLOEXEC).unwrap(), Kind::Inotify);
-    check(&timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).unwrap(), Kind::TimerFd);
+    check(
+        &timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).unwrap(),
+        Kind::TimerFd,
+    );
     check(&pidfd_open(getpid(), PidfdFlags::empty()).unwrap(), Kind::PidFd);
     check(&signalfd(), Kind::SignalFd);
     match io_uring() {
@@ -148,7 +155,8 @@ fn a_socket_in_no_table_still_has_its_protocol() {
 }
 
 fn signalfd() -> OwnedFd {
-    // SAFETY: the set is initialised by `sigemptyset` before `signalfd` reads it, and the result is a new descriptor.
+    // SAFETY: the set is initialised by `sigemptyset` before `signalfd` reads it, and the result is
+    // a new descriptor.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -160,7 +168,8 @@ fn signalfd() -> OwnedFd {
 
 fn io_uring() -> Option<OwnedFd> {
     let mut parameters = [0_u64; 15];
-    // SAFETY: `struct io_uring_params` is 120 bytes, and the result, if not negative, is a new descriptor.
+    // SAFETY: `struct io_uring_params` is 120 bytes, and the result, if not negative, is a new
+    // descriptor.
     unsafe {
         let fd = libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr());
         (fd >= 0).then(|| OwnedFd::from_raw_fd(fd as i32))

@@ -18,7 +18,8 @@ fn a_table_of_its_own_is_counted_too() {
     let (parted, has_parted) = sync_channel(1);
     let (end, may_end) = sync_channel::<()>(1);
     let thread = std::thread::spawn(move || {
-        // SAFETY: takes no pointer; only this thread has the new table, and it closes nothing of the old one.
+        // SAFETY: takes no pointer; only this thread has the new table, and it closes nothing of
+        // the old one.
         assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
         let held: Vec<File> = (0..5).map(|_| File::open("/dev/zero").unwrap()).collect();
         parted.send(own().unwrap()).unwrap();
@@ -39,8 +40,8 @@ fn a_table_of_its_own_is_counted_too() {
     assert_eq!((after.tables, after.descriptors), (1, before.descriptors));
 }
 
-/// Its own, while it counts us: one of `/proc`, one of the process, and where the kernel does not tell their number (before 6.2) one of
-/// the folder that is read for it.
+/// Its own, while it counts us: one of `/proc`, one of the process, and where the kernel does not
+/// tell their number (before 6.2) one of the folder that is read for it.
 fn count_descriptors() -> u64 {
     if std::fs::metadata("/proc/self/fd").unwrap().len() > 0 { 2 } else { 3 }
 }

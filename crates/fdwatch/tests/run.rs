@@ -1,4 +1,5 @@
-//! A command under `run`: its code, its signals, what it leaves behind. The probe is `examples/run_probe.rs`.
+//! A command under `run`: its code, its signals, what it leaves behind. The probe is
+//! `examples/run_probe.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -48,21 +49,25 @@ fn what_the_command_is_given_is_what_we_have() {
     let script = "ls /proc/self/fd | wc -l >&2; pwd >&2; env | grep -v '^_=' | sort >&2; \
         grep -E 'SigBlk|SigIgn|SigCgt|NoNewPrivs|Seccomp|NSpgid|NSsid' /proc/self/status >&2";
     // Both without the signals that the tests may have been started with as ignored.
-    let plain =
-        std::process::Command::new("env").args(["--default-signal", "sh", "-c", script]).output().unwrap();
+    let plain = std::process::Command::new("env")
+        .args(["--default-signal", "sh", "-c", script])
+        .output()
+        .unwrap();
     let plain = String::from_utf8(plain.stderr).unwrap();
     assert!(plain.contains("SigBlk"), "{plain}");
     let (code, said) = run(&["sh", "-c", script]);
     assert_eq!(code, Some(0));
-    let said: String = said.split_inclusive('\n').filter(|line| !line.starts_with("probe: ")).collect();
+    let said: String =
+        said.split_inclusive('\n').filter(|line| !line.starts_with("probe: ")).collect();
     assert_eq!(said, plain);
 }
 
 #[test]
 fn a_signal_to_us_reaches_the_command() {
     for signal in ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH"] {
-        let script =
-            format!("trap 'echo got it >&2; exit 9' {signal}; echo ready >&2; while :; do sleep 0.02; done");
+        let script = format!(
+            "trap 'echo got it >&2; exit 9' {signal}; echo ready >&2; while :; do sleep 0.02; done"
+        );
         let mut probe = Probe::start(&[], &["bash", "-c", &script]);
         probe.wait_for("ready");
         probe.signal(signal);
@@ -91,8 +96,10 @@ fn an_ignored_signal_stays_ignored() {
 
 #[test]
 fn what_is_left_behind_is_reported_and_lives_on() {
-    // It ends only when what it leaves behind has its own name: until then it is a copy of the shell.
-    let script = "(sleep 300 & until grep -q sleep /proc/$!/comm; do :; done; echo left-is $! >&2) ; exit 3";
+    // It ends only when what it leaves behind has its own name: until then it is a copy of the
+    // shell.
+    let script =
+        "(sleep 300 & until grep -q sleep /proc/$!/comm; do :; done; echo left-is $! >&2) ; exit 3";
     let (code, said) = run(&["sh", "-c", script]);
     assert_eq!(code, Some(3));
     let pid: u32 = probe::word_after(&said, "left-is ").parse().unwrap();
@@ -137,7 +144,8 @@ fn the_command_dies_with_us() {
 #[test]
 fn a_stopped_command_is_not_an_ended_one() {
     let mut probe = Probe::start(&[], &["sh", "-c", "echo ready >&2; kill -STOP $$; exit 4"]);
-    let pid: u32 = probe::word_after(&probe.wait_for("probe: started "), "probe: started ").parse().unwrap();
+    let pid: u32 =
+        probe::word_after(&probe.wait_for("probe: started "), "probe: started ").parse().unwrap();
     until("it is stopped", || probe::state(pid) == Some('T'));
     assert!(probe.is_running());
     probe::signal(pid, "CONT");

@@ -1,7 +1,8 @@
-//! Everyday leaks and everyday servers, as descriptors that are opened and closed: each with many seeds.
+//! Everyday leaks and everyday servers, as descriptors that are opened and closed: each with many
+//! seeds.
 //!
-//! A failure names its seeds; the same seed gives the same descriptors. `cargo run -p fdwatch --example verdicts`
-//! prints the same as a table, and does the same with real processes.
+//! A failure names its seeds; the same seed gives the same descriptors. `cargo run -p fdwatch
+//! --example verdicts` prints the same as a table, and does the same with real processes.
 
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod simulation;
@@ -15,7 +16,8 @@ fn watched(scenario: &Scenario, seed: u64) -> Said {
     Process::new(lives).watched(scenario.watch)
 }
 
-/// Fails with the seeds for which `is_right` does not hold, if they are more than `wrong_max` in a hundred.
+/// Fails with the seeds for which `is_right` does not hold, if they are more than `wrong_max` in a
+/// hundred.
 #[track_caller]
 fn check(scenarios: &[Scenario], wrong_max: usize, is_right: impl Fn(&Scenario, &Said) -> bool) {
     for scenario in scenarios {

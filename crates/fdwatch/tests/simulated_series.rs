@@ -1,4 +1,5 @@
-//! Leaks and no leaks, simulated: each with many seeds, looked at with every count like a watch does.
+//! Leaks and no leaks, simulated: each with many seeds, looked at with every count like a watch
+//! does.
 //!
 //! A failure names its seeds; the same seed gives the same counts.
 
@@ -35,7 +36,12 @@ fn check_never_called(seeds: u64, server: impl Fn(&mut Seed) -> Vec<u32>) {
 }
 
 #[track_caller]
-fn check_called_within(seconds: usize, seeds: u64, wrong_max: usize, leak: impl Fn(&mut Seed) -> Vec<u32>) {
+fn check_called_within(
+    seconds: usize,
+    seeds: u64,
+    wrong_max: usize,
+    leak: impl Fn(&mut Seed) -> Vec<u32>,
+) {
     check(seeds, wrong_max, |mut seed| {
         called(&leak(&mut seed), NO_WARM_UP).next().is_some_and(|first| first <= seconds)
     });
@@ -52,12 +58,14 @@ fn one_a_second_among_noise_of_fifty_is_called_within_a_minute() {
 #[test]
 fn a_perfect_line_is_called_by_its_counts_alone() {
     for per_second in [0.52, 0.98, 1.02, 1.98, 2.03] {
-        check_called_within(64, 1, 0, |_| counts(64, |second| 12.0 + (second as f64 * per_second).floor()));
+        check_called_within(64, 1, 0, |_| {
+            counts(64, |second| 12.0 + (second as f64 * per_second).floor())
+        });
     }
 }
 
-/// Connections that come at random and stay for a time of any length, bursts of them that come and go, and files
-/// that are open for a moment: every parameter is drawn anew for each seed.
+/// Connections that come at random and stay for a time of any length, bursts of them that come and
+/// go, and files that are open for a moment: every parameter is drawn anew for each seed.
 fn bursty_server(seed: &mut Seed, seconds: usize) -> Vec<u32> {
     const IDLE_S: f64 = 1200.0;
     let mean_held_s = 2.0 * 60.0_f64.powf(seed.fraction());
@@ -95,7 +103,8 @@ fn noise_is_not_called_in_an_hour() {
 fn churn_is_not_called_in_an_hour() {
     for (per_second, held_s) in [(20.0, 5.0), (10.0, 30.0), (3.0, 120.0), (0.02, 200.0)] {
         check_never_called(100, |seed| {
-            let open = churn(seed, HOUR, 20.0 * held_s, per_second, |seed| seed.exponential(held_s));
+            let open =
+                churn(seed, HOUR, 20.0 * held_s, per_second, |seed| seed.exponential(held_s));
             counts(HOUR, |second| 12.0 + open[second])
         });
     }
@@ -106,11 +115,13 @@ fn a_step_is_not_called_in_an_hour() {
     let noises = [0, 1, 5, 20];
     check_never_called(100, |seed| {
         let breath = noises[seed.whole(0, 3) as usize];
-        let steps: [(usize, f64); 2] =
-            std::array::from_fn(|_| (seed.whole(30, HOUR as i64) as usize, 5.0 + seed.exponential(60.0)));
+        let steps: [(usize, f64); 2] = std::array::from_fn(|_| {
+            (seed.whole(30, HOUR as i64) as usize, 5.0 + seed.exponential(60.0))
+        });
         let is_twice = seed.fraction() < 0.5;
         let height = |second: usize| {
-            let taken = steps.iter().take(1 + usize::from(is_twice)).filter(|(at, _)| second >= *at);
+            let taken =
+                steps.iter().take(1 + usize::from(is_twice)).filter(|(at, _)| second >= *at);
             taken.map(|(_, height)| height.round()).sum::<f64>()
         };
         counts(HOUR, |second| 200.0 + seed.whole(-breath, breath) + height(second))
@@ -122,8 +133,9 @@ fn a_step_is_not_called_in_an_hour() {
 fn a_step_in_the_first_minute_is_hardly_ever_called() {
     check(500, 2, |mut seed| {
         let (at, height) = (seed.whole(15, 45) as usize, seed.whole(25, 80));
-        let step =
-            counts(5 * MINUTE, |second| 100.0 + seed.whole(-20, 20) + if second < at { 0.0 } else { height });
+        let step = counts(5 * MINUTE, |second| {
+            100.0 + seed.whole(-20, 20) + if second < at { 0.0 } else { height }
+        });
         called(&step, NO_WARM_UP).next().is_none()
     });
 }
@@ -131,7 +143,9 @@ fn a_step_in_the_first_minute_is_hardly_ever_called() {
 #[test]
 fn seven_more_are_no_leak_yet() {
     check_never_called(1, |_| counts(HOUR, |second| 12.0 + (second / 20).min(7) as f64));
-    check_called_within(10 * MINUTE, 1, 0, |_| counts(HOUR, |second| 12.0 + (second / 20).min(20) as f64));
+    check_called_within(10 * MINUTE, 1, 0, |_| {
+        counts(HOUR, |second| 12.0 + (second / 20).min(20) as f64)
+    });
 }
 
 #[test]
@@ -146,7 +160,9 @@ fn one_more_once_is_not_called() {
 fn a_quiet_leak_is_called_before_long() {
     // 12, 13, 14, … every ten seconds; every minute; at random, once a minute in the mean.
     check_called_within(2 * MINUTE, 1, 0, |_| counts(HOUR, |second| 12.0 + (second / 10) as f64));
-    check_called_within(10 * MINUTE, 1, 0, |_| counts(HOUR, |second| 12.0 + (second / MINUTE) as f64));
+    check_called_within(10 * MINUTE, 1, 0, |_| {
+        counts(HOUR, |second| 12.0 + (second / MINUTE) as f64)
+    });
     check_called_within(HOUR, 100, 0, |seed| {
         let mut leaked = 0.0;
         counts(HOUR, |_| {
@@ -181,7 +197,9 @@ fn one_in_two_seconds_is_called_on_top_of_churn_and_bursts() {
 fn a_leak_that_begins_after_half_an_hour_is_called_within_a_quarter() {
     check(50, 0, |mut seed| {
         let begins = 30 * MINUTE;
-        let leak = counts(HOUR, |second| 200.0 + seed.whole(-50, 50) + second.saturating_sub(begins) as f64);
+        let leak = counts(HOUR, |second| {
+            200.0 + seed.whole(-50, 50) + second.saturating_sub(begins) as f64
+        });
         let mut called = called(&leak, NO_WARM_UP);
         called.next().is_some_and(|first| (begins..=begins + 15 * MINUTE).contains(&first))
     });
@@ -235,7 +253,8 @@ fn a_leak_below_a_collected_runtime_is_called_within_seven_collections() {
 fn a_wave_is_not_called_after_a_warm_up_of_one_period() {
     check(200, 0, |mut seed| {
         let period_s = 60.0 + 540.0 * seed.fraction();
-        let (height, phase) = (20.0 + 80.0 * seed.fraction(), std::f64::consts::TAU * seed.fraction());
+        let (height, phase) =
+            (20.0 + 80.0 * seed.fraction(), std::f64::consts::TAU * seed.fraction());
         let breath = seed.whole(0, 20) as i64;
         let wave = counts(HOUR, |second| {
             300.0
@@ -270,7 +289,9 @@ fn a_pool_that_fills_during_warm_up_is_not_called() {
 fn a_pool_is_not_called_any_more_once_it_has_been_full_for_some_time() {
     check(50, 0, |mut seed| {
         let ramp_s = 60.0 + 120.0 * seed.fraction();
-        called(&pool(&mut seed, ramp_s), NO_WARM_UP).last().is_none_or(|last| last as f64 <= 2.5 * ramp_s)
+        called(&pool(&mut seed, ramp_s), NO_WARM_UP)
+            .last()
+            .is_none_or(|last| last as f64 <= 2.5 * ramp_s)
     });
 }
 
@@ -295,7 +316,8 @@ fn whether_it_leaks_is_the_same_with_and_without_the_rate() {
         leak.iter().enumerate().all(|(second, &count)| {
             series.push(Duration::from_secs(second as u64), count);
             let trend = series.trend(NO_WARM_UP);
-            trend.is_leak == series.is_leaking(NO_WARM_UP) && (trend.per_second > 0.0 || !trend.is_leak)
+            trend.is_leak == series.is_leaking(NO_WARM_UP)
+                && (trend.per_second > 0.0 || !trend.is_leak)
         })
     });
 }

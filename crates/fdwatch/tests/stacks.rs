@@ -1,5 +1,5 @@
-//! Which functions opened what a command has open: `examples/named_opener.rs` under `examples/run_probe.rs`, and what being
-//! traced changes for a command, which is to be nothing.
+//! Which functions opened what a command has open: `examples/named_opener.rs` under
+//! `examples/run_probe.rs`, and what being traced changes for a command, which is to be nothing.
 
 #![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
@@ -106,7 +106,8 @@ fn a_child_has_what_it_was_given_and_what_it_opens() {
     let said = probe.wait_for("ready");
     let (first, stacks) = (pid(&said), stacks(&mut probe));
     let number = |name: &str| opened(&said).into_iter().find(|(_, of)| of == name).unwrap().0;
-    let (before_fork, before_exec) = (number("opens_before_the_fork"), number("opens_before_the_exec"));
+    let (before_fork, before_exec) =
+        (number("opens_before_the_fork"), number("opens_before_the_exec"));
     check(stacks.get(&(first, before_fork)), "opens_before_the_fork");
     check(stacks.get(&(first, before_exec)), "opens_before_the_exec");
     let children: Vec<u32> =
@@ -160,7 +161,12 @@ fn functions_of_python_are_known_where_it_names_them() {
         print('ready', file=sys.stderr, flush=True)\nsys.stdin.read()\n";
     let names_its_functions = |python: &&str| {
         let asked = std::process::Command::new(python)
-            .args(["-X", "perf", "-c", "import sys; sys.exit(not sys.is_stack_trampoline_active())"])
+            .args([
+                "-X",
+                "perf",
+                "-c",
+                "import sys; sys.exit(not sys.is_stack_trampoline_active())",
+            ])
             .stderr(std::process::Stdio::null())
             .status();
         asked.is_ok_and(|status| status.success())
@@ -248,7 +254,8 @@ fn a_stopped_command_goes_on_when_it_is_told_to() {
 
 #[test]
 fn no_code_is_lost_and_no_zombie_stays() {
-    // 200 children that end with codes of their own, four at a time, and orphans in between; the code says how many were right.
+    // 200 children that end with codes of their own, four at a time, and orphans in between; the
+    // code says how many were right.
     let script = "right=0; for i in $(seq 50); do for j in 1 2 3 4; do sh -c \"exit $((i+j))\" & eval p$j=$!; done; \
         (true & ); for j in 1 2 3 4; do eval wait \\$p$j; [ $? = $((i+j)) ] && right=$((right+1)); done; done; \
         i=0; while grep -l \"^State:.Z\" /proc/[0-9]*/status 2>/dev/null | xargs -r grep -l \"^PPid:.$PPID\\$\" | grep -q .; \
@@ -273,9 +280,10 @@ fn everything_traced_ends_with_us() {
 #[test]
 fn where_tracing_is_refused_it_says_so_and_goes_on() {
     let opener = probe::example("named_opener");
-    for (call, reason) in
-        [("ptrace", "the kernel refuses ptrace"), ("seccomp", "the kernel refuses a seccomp filter")]
-    {
+    for (call, reason) in [
+        ("ptrace", "the kernel refuses ptrace"),
+        ("seccomp", "the kernel refuses a seccomp filter"),
+    ] {
         let ended = std::process::Command::new(&opener)
             .args(["without", call, env!("CARGO_BIN_EXE_fdwatch"), "run", "--stacks", "--"])
             .args(["sh", "-c", "echo out; exit 7"])
@@ -297,7 +305,14 @@ fn the_report_names_the_functions() {
     let folder = tempfile::tempdir().unwrap();
     let seen = folder.path().join("seen");
     let mut run = Command::new(env!("CARGO_BIN_EXE_fdwatch"))
-        .args(["run", "--stacks", "--interval", "10ms", &format!("--json={}", seen.display()), "--"])
+        .args([
+            "run",
+            "--stacks",
+            "--interval",
+            "10ms",
+            &format!("--json={}", seen.display()),
+            "--",
+        ])
         .arg(probe::example("named_opener"))
         .arg("again")
         .stdin(Stdio::piped())

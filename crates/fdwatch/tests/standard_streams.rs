@@ -65,7 +65,8 @@ fn a_reader_that_has_seen_enough_is_a_success() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut ours = Command::new(FDWATCH);
-        let output = ours.args(&command).current_dir(folder.path()).stdin(Stdio::null()).stdout(writer);
+        let output =
+            ours.args(&command).current_dir(folder.path()).stdin(Stdio::null()).stdout(writer);
         let output = output.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*said), (Some(0), ""), "{command:?}");

@@ -27,12 +27,14 @@ pub struct Budget {
     pub cpus: Limit,
     /// Bytes of memory that may be used. Never more than physical memory.
     pub memory_bytes: Limit,
-    /// Descriptors that may be open: the soft limit, so call [`raise_nofile`](crate::raise_nofile) first.
+    /// Descriptors that may be open: the soft limit, so call [`raise_nofile`](crate::raise_nofile)
+    /// first.
     pub descriptors: Limit,
 }
 
 impl Budget {
-    /// Reads the ceilings of this process. Blocking: a handful of small files below `/proc` and `/sys`.
+    /// Reads the ceilings of this process. Blocking: a handful of small files below `/proc` and
+    /// `/sys`.
     pub fn detect() -> Self {
         Probe::system().budget()
     }

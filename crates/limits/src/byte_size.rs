@@ -42,7 +42,8 @@ pub enum ByteSizeError {
 /// Messages repeat at most this many characters of what was written.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// Reads a byte size: a whole number and an optional unit, in upper or lower case, with or without a space between.
+/// Reads a byte size: a whole number and an optional unit, in upper or lower case, with or without
+/// a space between.
 ///
 /// As in GNU coreutils, `KiB` and `K` are 1,024 bytes and `KB` is 1,000; no unit, or `B`, is bytes.
 pub fn parse_bytes(text: &str) -> Result<u64, ByteSizeError> {
@@ -84,10 +85,12 @@ fn unit_bytes(unit: &str) -> Option<u64> {
     })
 }
 
-/// A byte size for a person: `256 MiB`, `1.5 GiB`. Rounded down to a tenth of the unit, so it never overstates.
+/// A byte size for a person: `256 MiB`, `1.5 GiB`. Rounded down to a tenth of the unit, so it never
+/// overstates.
 pub fn format_bytes(bytes: u64) -> String {
     let units = [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
-    let Some((unit_bytes, unit)) = units.into_iter().find(|(unit_bytes, _)| bytes >= *unit_bytes) else {
+    let Some((unit_bytes, unit)) = units.into_iter().find(|(unit_bytes, _)| bytes >= *unit_bytes)
+    else {
         return format!("{bytes} B");
     };
     let tenths = u128::from(bytes) * 10 / u128::from(unit_bytes);
@@ -148,7 +151,9 @@ mod tests {
         check_refused("5 parsecs", "unknown unit \"parsecs\"");
         check_refused("5MiB5", "unknown unit \"MiB5\"");
         check_refused("5é", "unknown unit \"é\"");
-        assert!(parse_bytes(&format!("1{}", "é".repeat(10_000))).unwrap_err().to_string().len() < 500);
+        assert!(
+            parse_bytes(&format!("1{}", "é".repeat(10_000))).unwrap_err().to_string().len() < 500
+        );
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The memory limit that control groups set on this process.
 //!
-//! The kernel kills a process for exceeding the limit of *any* group on its path, so the ceiling is the minimum over
-//! the whole path, not the value at the leaf.
+//! The kernel kills a process for exceeding the limit of *any* group on its path, so the ceiling is
+//! the minimum over the whole path, not the value at the leaf.
 //! - `/proc/self/cgroup` names the path, as seen from the root of the cgroup namespace.
-//! - `/proc/self/mountinfo` says which part of the hierarchy is mounted where. In a container the mount's root is
-//!   often a sub-path; then the files lie at mount point + (path − root).
-//! - When the path is not below the mount's root (a namespace gives `/../..`, or the mount comes from another
-//!   namespace) the names in between are unknown. Then the mount point itself is read: it is an ancestor, or the
-//!   container's own group. At worst the ceiling is lower than need be.
-//! - Version 1 and 2 are both looked at and the lower limit wins, which also covers a hybrid set-up.
+//! - `/proc/self/mountinfo` says which part of the hierarchy is mounted where. In a container the
+//!   mount's root is often a sub-path; then the files lie at mount point + (path − root).
+//! - When the path is not below the mount's root (a namespace gives `/../..`, or the mount comes
+//!   from another namespace) the names in between are unknown. Then the mount point itself is read:
+//!   it is an ancestor, or the container's own group. At worst the ceiling is lower than need be.
+//! - Version 1 and 2 are both looked at and the lower limit wins, which also covers a hybrid
+//!   set-up.
 //!
-//! Not read: `memory.high` and swap. The first slows a process down and does not kill it; the second is not ours to use.
+//! Not read: `memory.high` and swap. The first slows a process down and does not kill it; the
+//! second is not ours to use.
 
 use crate::parse::{self, CgroupMount, CgroupVersion};
 use crate::{Limit, Probe};
@@ -20,7 +22,8 @@ const PATH_LEVELS_MAX: usize = 2048;
 
 /// The lowest memory limit on the path of this process, if any group sets one.
 pub(crate) fn memory_limit(probe: &Probe) -> Option<Limit> {
-    let paths = probe.read("/proc/self/cgroup").map(|text| parse::cgroup_paths(&text)).unwrap_or_default();
+    let paths =
+        probe.read("/proc/self/cgroup").map(|text| parse::cgroup_paths(&text)).unwrap_or_default();
     let mounts = match probe.read("/proc/self/mountinfo") {
         Some(text) => parse::cgroup_mounts(&text).collect(),
         None => customary_mounts(),
@@ -37,7 +40,10 @@ fn customary_mounts() -> Vec<CgroupMount> {
         root: "/".to_owned(),
         mount_point: mount_point.to_owned(),
     };
-    vec![mount(CgroupVersion::V2, "/sys/fs/cgroup"), mount(CgroupVersion::V1Memory, "/sys/fs/cgroup/memory")]
+    vec![
+        mount(CgroupVersion::V2, "/sys/fs/cgroup"),
+        mount(CgroupVersion::V1Memory, "/sys/fs/cgroup/memory"),
+    ]
 }
 
 fn version_limit(
@@ -57,7 +63,9 @@ fn version_limit(
     let holds_path = |mount: &&CgroupMount| parse::path_below(&mount.root, path).is_some();
     if mounts().any(|mount| holds_path(&mount)) {
         let names = |mount: &CgroupMount| parse::path_below(&mount.root, path).unwrap_or_default();
-        lowest(&mut mounts().filter(holds_path).filter_map(|mount| limit_below(mount, &names(mount))))
+        lowest(
+            &mut mounts().filter(holds_path).filter_map(|mount| limit_below(mount, &names(mount))),
+        )
     } else {
         lowest(&mut mounts().filter_map(|mount| limit_below(mount, &[])))
     }
@@ -71,8 +79,9 @@ fn v2_limit(probe: &Probe, mount_point: &str, names: &[&str]) -> Option<Limit> {
     leaf_to_root(mount_point, names).filter_map(at_level).min_by_key(|limit| limit.value)
 }
 
-/// `hierarchical_memory_limit` already is the minimum over the ancestors that count (with `use_hierarchy` off, none
-/// do), so the walk ends at the first group that has it; below that, the groups' own limits are taken.
+/// `hierarchical_memory_limit` already is the minimum over the ancestors that count (with
+/// `use_hierarchy` off, none do), so the walk ends at the first group that has it; below that, the
+/// groups' own limits are taken.
 fn v1_limit(probe: &Probe, mount_point: &str, names: &[&str]) -> Option<Limit> {
     let mut lowest: Option<Limit> = None;
     let mut take = |bytes: Option<u64>, source: String| {
@@ -84,7 +93,8 @@ fn v1_limit(probe: &Probe, mount_point: &str, names: &[&str]) -> Option<Limit> {
     };
     for directory in leaf_to_root(mount_point, names) {
         let path = format!("{directory}/memory.stat");
-        let hierarchical = probe.read(&path).and_then(|text| parse::hierarchical_limit_bytes(&text));
+        let hierarchical =
+            probe.read(&path).and_then(|text| parse::hierarchical_limit_bytes(&text));
         if let Some(bytes) = hierarchical {
             take(parse::v1_limit(bytes), format!("{path} (hierarchical_memory_limit)"));
             break;

@@ -47,8 +47,8 @@ pub fn nofile() -> Nofile {
 
 /// Raises the soft limit of open files of this process to the hard one.
 ///
-/// Call it once, at start, before [`Budget::detect`](crate::Budget::detect): children inherit the limit, and a
-/// program that uses `select` breaks above 1,024.
+/// Call it once, at start, before [`Budget::detect`](crate::Budget::detect): children inherit the
+/// limit, and a program that uses `select` breaks above 1,024.
 pub fn raise_nofile() -> Result<Raised, RaiseError> {
     let limit = getrlimit(Resource::Nofile);
     let (before, hard) = (number(limit.current), number(limit.maximum));

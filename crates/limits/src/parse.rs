@@ -1,5 +1,5 @@
-//! Pure parsers of the kernel's text files. They take arbitrary text, never panic, and answer `None` (or skip the line)
-//! for what they do not understand.
+//! Pure parsers of the kernel's text files. They take arbitrary text, never panic, and answer
+//! `None` (or skip the line) for what they do not understand.
 
 /// The groups of a process that matter for memory, as in `/proc/self/cgroup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct CgroupMount {
     pub mount_point: String,
 }
 
-/// From here on a version 1 limit means "none". The kernel writes the largest page-aligned signed number, which
-/// depends on the page size: 9223372036854771712 with 4 KiB.
+/// From here on a version 1 limit means "none". The kernel writes the largest page-aligned signed
+/// number, which depends on the page size: 9223372036854771712 with 4 KiB.
 const V1_UNLIMITED_MIN: u64 = 1 << 62;
 
 /// `/proc/self/cgroup`: lines of `hierarchy:controllers:path`; the path may contain colons.
@@ -39,7 +39,8 @@ pub fn cgroup_paths(text: &str) -> CgroupPaths {
     let mut paths = CgroupPaths::default();
     for line in text.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(hierarchy), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
+        let (Some(hierarchy), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
         else {
             continue;
         };
@@ -80,7 +81,8 @@ fn cgroup_mount(line: &str) -> Option<CgroupMount> {
     well_formed.then_some(CgroupMount { version, root, mount_point })
 }
 
-/// Undoes the kernel's escapes of three octal digits (`\040` is a space). A backslash that begins no such escape stays.
+/// Undoes the kernel's escapes of three octal digits (`\040` is a space). A backslash that begins
+/// no such escape stays.
 pub fn unescape(field: &str) -> String {
     let bytes = field.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -100,10 +102,11 @@ pub fn unescape(field: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// The names that lead from the group `root` down to `path`, or `None` when `path` is not below `root` for sure.
+/// The names that lead from the group `root` down to `path`, or `None` when `path` is not below
+/// `root` for sure.
 ///
-/// Compared name by name: `/docker/ab` is not below `/docker/a`. Steps up (`..`) count as below only when they are
-/// part of `root` too, so no name in the answer ever leaves a mount point.
+/// Compared name by name: `/docker/ab` is not below `/docker/a`. Steps up (`..`) count as below
+/// only when they are part of `root` too, so no name in the answer ever leaves a mount point.
 pub fn path_below<'path>(root: &str, path: &'path str) -> Option<Vec<&'path str>> {
     let mut path_names = names(path);
     if !names(root).all(|name| path_names.next() == Some(name)) {
@@ -127,7 +130,8 @@ pub fn limit_in_bytes(text: &str) -> Option<u64> {
     text.trim().parse().ok().and_then(v1_limit)
 }
 
-/// Version 1 `memory.stat`: the raw number of `hierarchical_memory_limit`; pass it through [`v1_limit`].
+/// Version 1 `memory.stat`: the raw number of `hierarchical_memory_limit`; pass it through
+/// [`v1_limit`].
 pub fn hierarchical_limit_bytes(text: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let number = line.strip_prefix("hierarchical_memory_limit ")?;
@@ -140,7 +144,8 @@ pub fn v1_limit(bytes: u64) -> Option<u64> {
     (bytes < V1_UNLIMITED_MIN).then_some(bytes)
 }
 
-/// `/proc/meminfo`: physical memory in bytes, from `MemTotal:   24684084 kB`. Zero counts as unknown.
+/// `/proc/meminfo`: physical memory in bytes, from `MemTotal:   24684084 kB`. Zero counts as
+/// unknown.
 pub fn mem_total_bytes(text: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let number = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;

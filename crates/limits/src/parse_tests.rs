@@ -2,7 +2,11 @@ use super::*;
 
 fn check_paths(text: &str, unified: Option<&str>, memory_v1: Option<&str>) {
     let paths = cgroup_paths(text);
-    assert_eq!((paths.unified.as_deref(), paths.memory_v1.as_deref()), (unified, memory_v1), "{text:?}");
+    assert_eq!(
+        (paths.unified.as_deref(), paths.memory_v1.as_deref()),
+        (unified, memory_v1),
+        "{text:?}"
+    );
 }
 
 #[test]
@@ -27,7 +31,10 @@ fn only_mounts_that_can_limit_memory_are_listed() {
     use CgroupVersion::{V1Memory, V2};
     check_mount("31 23 0:28 / /c rw - cgroup2 cgroup2 rw", Some((V2, "/", "/c")));
     check_mount("31 23 0:28 / /c rw shared:1 master:2 - cgroup2 none rw", Some((V2, "/", "/c")));
-    check_mount("31 23 0:28 /d/e /c rw - cgroup cgroup rw,cpu,memory", Some((V1Memory, "/d/e", "/c")));
+    check_mount(
+        "31 23 0:28 /d/e /c rw - cgroup cgroup rw,cpu,memory",
+        Some((V1Memory, "/d/e", "/c")),
+    );
     check_mount("31 23 0:28 /d\\040e /c\\134d rw - cgroup2 x rw", Some((V2, "/d e", "/c\\d")));
     check_mount("31 23 0:28 / /c rw - cgroup cgroup rw,cpu", None);
     check_mount("31 23 0:28 / /memory rw - tmpfs memory rw,memory", None);
@@ -104,17 +111,24 @@ fn the_hierarchical_limit_is_found_among_the_other_lines() {
 
 #[test]
 fn physical_memory_is_in_kilobytes_of_1024() {
-    assert_eq!(mem_total_bytes("MemTotal:       24684084 kB\nMemFree: 1 kB\n"), Some(24_684_084 * 1024));
-    for nothing in ["", "MemTotal:", "MemTotal: 5", "MemTotal: 0 kB", "MemTotal: 18446744073709551615 kB"] {
+    assert_eq!(
+        mem_total_bytes("MemTotal:       24684084 kB\nMemFree: 1 kB\n"),
+        Some(24_684_084 * 1024)
+    );
+    for nothing in
+        ["", "MemTotal:", "MemTotal: 5", "MemTotal: 0 kB", "MemTotal: 18446744073709551615 kB"]
+    {
         assert_eq!(mem_total_bytes(nothing), None, "{nothing:?}");
     }
 }
 
-/// A small stand-in for the fuzz target: characters that the formats give a meaning to, in random order.
+/// A small stand-in for the fuzz target: characters that the formats give a meaning to, in random
+/// order.
 #[test]
 fn arbitrary_text_never_panics_and_never_leaves_the_mount_point() {
-    let alphabet =
-        ["/", "..", ".", ":", "\\", "0", "40", "7", " ", " - ", "\n", "cgroup2", "memory", "é", "\0"];
+    let alphabet = [
+        "/", "..", ".", ":", "\\", "0", "40", "7", " ", " - ", "\n", "cgroup2", "memory", "é", "\0",
+    ];
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = move || {
         state ^= state << 13;
@@ -123,7 +137,8 @@ fn arbitrary_text_never_panics_and_never_leaves_the_mount_point() {
         usize::try_from(state >> 33).unwrap()
     };
     for _ in 0..20_000 {
-        let mut text = || (0..next() % 24).map(|_| alphabet[next() % alphabet.len()]).collect::<String>();
+        let mut text =
+            || (0..next() % 24).map(|_| alphabet[next() % alphabet.len()]).collect::<String>();
         let (text, other) = (text(), text());
         cgroup_paths(&text);
         for mount in cgroup_mounts(&text) {
@@ -131,7 +146,10 @@ fn arbitrary_text_never_panics_and_never_leaves_the_mount_point() {
         }
         unescape(&text);
         for name in path_below(&other, &text).unwrap_or_default() {
-            assert!(!name.is_empty() && !name.contains('/') && name != "." && name != "..", "{text:?}");
+            assert!(
+                !name.is_empty() && !name.contains('/') && name != "." && name != "..",
+                "{text:?}"
+            );
         }
         memory_max_bytes(&text);
         limit_in_bytes(&text);

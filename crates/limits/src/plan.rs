@@ -1,7 +1,8 @@
-//! What drystone does with its budget: pure arithmetic, from ceilings to numbers that the caller obeys.
+//! What drystone does with its budget: pure arithmetic, from ceilings to numbers that the caller
+//! obeys.
 //!
-//! The sum of every section is at most its ceiling, or there is no plan. Constants are in `constants`, memory and
-//! descriptors have a file each, and `table` prints.
+//! The sum of every section is at most its ceiling, or there is no plan. Constants are in
+//! `constants`, memory and descriptors have a file each, and `table` prints.
 
 pub mod constants;
 mod descriptors;
@@ -36,8 +37,8 @@ pub struct Ask {
     pub chunk_name: String,
     /// `Some` for a server: how many clients may be connected at a time, if there is room.
     pub connections: Option<u64>,
-    /// For a server: bodies that are sent or received at a time, if there is room; 40 if not given, and never more than half
-    /// the connections.
+    /// For a server: bodies that are sent or received at a time, if there is room; 40 if not
+    /// given, and never more than half the connections.
     pub transfers: Option<u64>,
     /// For a server: it speaks TLS.
     pub tls: bool,
@@ -58,7 +59,8 @@ impl Ask {
     }
 }
 
-/// What is done with the budget. The fields are what the caller builds; `ceilings` and `spends` explain them.
+/// What is done with the budget. The fields are what the caller builds; `ceilings` and `spends`
+/// explain them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
@@ -68,7 +70,8 @@ pub struct Plan {
     pub buffers: usize,
     /// Size of one buffer: headroom, then the data part.
     pub buffer_bytes: u64,
-    /// The front of each buffer, where the unfinished tail of the one before is moved to: the largest chunk.
+    /// The front of each buffer, where the unfinished tail of the one before is moved to: the
+    /// largest chunk.
     pub headroom_bytes: u64,
     /// Reading database connections.
     pub readers: usize,
@@ -92,7 +95,8 @@ pub struct Plan {
     pub transfers: usize,
     /// The connections speak TLS.
     pub tls: bool,
-    /// Downloads that have buffers at a time: those that no upload can take; 0 when no clients are served.
+    /// Downloads that have buffers at a time: those that no upload can take; 0 when no clients are
+    /// served.
     pub reads: usize,
     /// Documents and long answers in memory at a time; 0 when no clients are served.
     pub documents: usize,
@@ -117,7 +121,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Spends the budget, or says what to change. A function of its arguments: reads nothing, changes nothing.
+    /// Spends the budget, or says what to change. A function of its arguments: reads nothing,
+    /// changes nothing.
     pub fn new(ask: &Ask, budget: &Budget) -> Result<Self, PlanError> {
         let workers = worker_count(ask, budget);
         let memory_ceiling = memory::ceiling(ask, budget);
@@ -131,20 +136,26 @@ impl Plan {
         ))
     }
 
-    /// The plan of the same process with other ceilings for its clients: what the store has taken stays as it is, and the
-    /// rest must fit beside it. What is `None` becomes what a start would take, or as much of it as fits.
+    /// The plan of the same process with other ceilings for its clients: what the store has taken
+    /// stays as it is, and the rest must fit beside it. What is `None` becomes what a start
+    /// would take, or as much of it as fits.
     ///
     /// # Errors
     /// [`PlanError::ServingTooLarge`] when what was asked for does not fit.
     ///
     /// # Panics
     /// When this is no server's plan.
-    pub fn with_serving(&self, connections: Option<u64>, transfers: Option<u64>) -> Result<Self, PlanError> {
+    pub fn with_serving(
+        &self,
+        connections: Option<u64>,
+        transfers: Option<u64>,
+    ) -> Result<Self, PlanError> {
         assert!(self.connections > 0, "only a server has clients");
         refit::refit(self, connections, transfers)
     }
 
-    /// Whether so many clients fit beside what the store has taken, whatever is right between the two numbers.
+    /// Whether so many clients fit beside what the store has taken, whatever is right between the
+    /// two numbers.
     pub fn has_room_for(&self, connections: usize, transfers: usize) -> bool {
         refit::has_room_for(self, connections as u64, transfers as u64)
     }
@@ -161,7 +172,8 @@ impl Plan {
         spends.extend(descriptors.spends());
         spends.extend(thread_spends(workers, memory.buffers, serving));
         spends.push(Spend::new(Resource::Children, "none are started", 0, 1));
-        let descriptors_ceiling = ceilings.iter().find(|ceiling| ceiling.resource == Resource::Descriptors);
+        let descriptors_ceiling =
+            ceilings.iter().find(|ceiling| ceiling.resource == Resource::Descriptors);
         let plan = Self {
             workers: small(workers),
             buffers: small(memory.buffers),
@@ -194,8 +206,14 @@ impl Plan {
             ceilings,
             spends,
         };
-        assert!(plan.memory_total_bytes <= plan.memory_ceiling, "a plan that passes its memory ceiling");
-        assert!(plan.descriptors_total <= plan.descriptors_ceiling, "a plan that passes its descriptors");
+        assert!(
+            plan.memory_total_bytes <= plan.memory_ceiling,
+            "a plan that passes its memory ceiling"
+        );
+        assert!(
+            plan.descriptors_total <= plan.descriptors_ceiling,
+            "a plan that passes its descriptors"
+        );
         plan
     }
 }
@@ -209,7 +227,8 @@ fn readers_wanted(workers: u64) -> u64 {
     (workers + READERS_BEYOND_WORKERS).min(READERS_MAX)
 }
 
-/// The richest plan of both kinds. Descriptors first: they bound the database connections, and each connection has a cache.
+/// The richest plan of both kinds. Descriptors first: they bound the database connections, and each
+/// connection has a cache.
 fn fit(
     ask: &Ask,
     budget: &Budget,
@@ -224,7 +243,9 @@ fn fit(
             .map(|memory| (descriptors, memory))
     };
     for serving in candidates {
-        let Ok(descriptors) = DescriptorPlan::fit(workers, serving, &budget.descriptors) else { continue };
+        let Ok(descriptors) = DescriptorPlan::fit(workers, serving, &budget.descriptors) else {
+            continue;
+        };
         let buffers_min = if serving.is_none() { BUFFERS_MIN } else { BUFFERS_SERVING_MIN };
         if let Some(plan) = memory_of(serving, descriptors, buffers_min) {
             return Ok(plan);

@@ -11,7 +11,8 @@ use crate::{Budget, Limit, cgroup, nofile, parse};
 /// The source of a memory ceiling that is the machine itself, no setting.
 pub const PHYSICAL_MEMORY_SOURCE: &str = "physical memory (/proc/meminfo)";
 
-/// A file is read up to here: `mountinfo` of a machine full of containers is the largest, at some 100 KiB.
+/// A file is read up to here: `mountinfo` of a machine full of containers is the largest, at some
+/// 100 KiB.
 const FILE_BYTES_MAX: usize = MIB as usize;
 
 /// Reads ceilings from `/proc` and `/sys` below a root.
@@ -36,7 +37,8 @@ impl Probe {
         Budget { cpus: cpus(), memory_bytes: self.memory(), descriptors: nofile().soft }
     }
 
-    /// The memory ceiling: the lowest limit on the cgroup path, or physical memory when that is lower.
+    /// The memory ceiling: the lowest limit on the cgroup path, or physical memory when that is
+    /// lower.
     ///
     /// When neither can be read, a small amount is assumed rather than none.
     pub fn memory(&self) -> Limit {
@@ -44,7 +46,8 @@ impl Probe {
             .read("/proc/meminfo")
             .and_then(|text| parse::mem_total_bytes(&text))
             .map(|bytes| Limit::new(bytes, PHYSICAL_MEMORY_SOURCE));
-        let lowest = cgroup::memory_limit(self).into_iter().chain(physical).min_by_key(|limit| limit.value);
+        let lowest =
+            cgroup::memory_limit(self).into_iter().chain(physical).min_by_key(|limit| limit.value);
         lowest.unwrap_or_else(|| {
             Limit::new(MEMORY_ASK_DEFAULT_BYTES, "assumed: no cgroup limit and no /proc/meminfo")
         })
@@ -52,7 +55,8 @@ impl Probe {
 
     /// The text of a file, named by its absolute path below the root; `None` if it cannot be read.
     ///
-    /// A file above the cap is cut after its last whole line, so that half a number is never taken for a number.
+    /// A file above the cap is cut after its last whole line, so that half a number is never taken
+    /// for a number.
     pub(crate) fn read(&self, path: &str) -> Option<String> {
         let file = File::open(self.root.join(path.trim_start_matches('/'))).ok()?;
         let mut bytes = Vec::with_capacity(4 * KIB as usize);

@@ -1,4 +1,5 @@
-//! The memory ceiling, read from fixture trees: each is `/proc` and `/sys` of one kind of machine or container.
+//! The memory ceiling, read from fixture trees: each is `/proc` and `/sys` of one kind of machine
+//! or container.
 
 use std::path::Path;
 
@@ -40,7 +41,11 @@ fn a_group_that_is_gone_leaves_its_ancestors() {
 #[test]
 fn a_mount_of_a_part_of_the_hierarchy_is_read_from_there() {
     check("v2_bind_mount", 700 * MIB, "/sys/fs/cgroup/memory.max");
-    check("v1_container", 128 * MIB, "/sys/fs/cgroup/memory/memory.stat (hierarchical_memory_limit)");
+    check(
+        "v1_container",
+        128 * MIB,
+        "/sys/fs/cgroup/memory/memory.stat (hierarchical_memory_limit)",
+    );
     check("v1_container_nested", 128 * MIB, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
     check("v2_prefix_is_not_a_parent", 900 * MIB, "/sys/fs/cgroup/boxes/ab/memory.max");
 }
@@ -80,13 +85,21 @@ fn v1_without_a_hierarchical_limit_walks_the_path() {
 
 #[test]
 fn a_hybrid_takes_memory_from_v1() {
-    check("hybrid", 512 * MIB, "/sys/fs/cgroup/memory/jobs/one/memory.stat (hierarchical_memory_limit)");
+    check(
+        "hybrid",
+        512 * MIB,
+        "/sys/fs/cgroup/memory/jobs/one/memory.stat (hierarchical_memory_limit)",
+    );
 }
 
 #[test]
 fn missing_files_fall_back_to_the_customary_places() {
     check("no_mountinfo_v2", 450 * MIB, "/sys/fs/cgroup/a/memory.max");
-    check("no_mountinfo_v1", 460 * MIB, "/sys/fs/cgroup/memory/a/memory.stat (hierarchical_memory_limit)");
+    check(
+        "no_mountinfo_v1",
+        460 * MIB,
+        "/sys/fs/cgroup/memory/a/memory.stat (hierarchical_memory_limit)",
+    );
     check("no_cgroup_file", 470 * MIB, "/sys/fs/cgroup/memory.max");
     check("no_meminfo", 480 * MIB, "/sys/fs/cgroup/a/memory.max");
 }

@@ -66,14 +66,18 @@ fn check_shape(plan: &Plan, workers: usize, chunk_bytes_max: u64) {
     assert!(data >= MIB.max(chunk_bytes_max) && data.is_multiple_of(4 * KIB), "{plan}");
     assert!((2 * MIB..=8 * MIB).contains(&plan.writer_cache_bytes), "{plan}");
     assert!((1..=8).contains(&plan.readers), "{plan}");
-    assert!((2..=8).contains(&plan.segment_readers) && (2..=8).contains(&plan.walk_depth_max), "{plan}");
+    assert!(
+        (2..=8).contains(&plan.segment_readers) && (2..=8).contains(&plan.walk_depth_max),
+        "{plan}"
+    );
 }
 
 #[test]
 fn the_stated_need_fits_exactly_and_one_byte_less_does_not() {
     for workers in [1, 2, 3, 7, 8, 63, 64] {
         for chunk in CHUNKS {
-            let Err(PlanError::MemoryTooSmall { needed_bytes, .. }) = plan(workers, 0, chunk) else {
+            let Err(PlanError::MemoryTooSmall { needed_bytes, .. }) = plan(workers, 0, chunk)
+            else {
                 panic!("a plan without memory")
             };
             let least = plan(workers, needed_bytes, chunk).unwrap();
@@ -81,7 +85,8 @@ fn the_stated_need_fits_exactly_and_one_byte_less_does_not() {
             check_shape(&least, workers, chunk);
             assert_eq!((least.memory_total_bytes, least.buffers), (needed_bytes, 2));
             let refused = plan(workers, needed_bytes - 1, chunk).unwrap_err();
-            let PlanError::MemoryTooSmall { needed_bytes: again, ceiling_bytes, .. } = refused else {
+            let PlanError::MemoryTooSmall { needed_bytes: again, ceiling_bytes, .. } = refused
+            else {
                 panic!("{refused}")
             };
             assert_eq!((again, ceiling_bytes), (needed_bytes, needed_bytes - 1));
@@ -107,12 +112,14 @@ fn more_memory_never_gives_less_and_little_is_left_unused() {
                 }
                 let remains = plan.memory_ceiling - plan.memory_total_bytes;
                 if plan.buffers < workers + 2 {
-                    // Another buffer of the least size, with the least cache, would not have fitted.
+                    // Another buffer of the least size, with the least cache, would not have
+                    // fitted.
                     let least = chunk + MIB.max(chunk).next_multiple_of(4 * KIB);
-                    let could_be =
-                        plan.buffers as u64 * (plan.buffer_bytes - least) + plan.writer_cache_bytes - 2 * MIB
-                            + plan.commit_queue_bytes
-                            - 4 * MIB;
+                    let could_be = plan.buffers as u64 * (plan.buffer_bytes - least)
+                        + plan.writer_cache_bytes
+                        - 2 * MIB
+                        + plan.commit_queue_bytes
+                        - 4 * MIB;
                     assert!(remains + could_be < least, "{plan}");
                 } else if plan.buffer_bytes - chunk < BUFFER_DATA_BYTES.max(chunk) {
                     assert!(remains < (plan.buffers as u64 + 1) * 4 * KIB, "{plan}");
@@ -157,13 +164,17 @@ fn the_lowest_of_ask_default_and_budget_is_the_ceiling() {
     let ceiling = |asked, there: u64| {
         let ask = Ask { memory_bytes: asked, ..ask(2, 0, MIB) };
         let plan = Plan::new(&ask, &budget(2, there, 1024)).unwrap();
-        let source = plan.ceilings.iter().find(|c| c.resource == Resource::Memory).unwrap().source.clone();
+        let source =
+            plan.ceilings.iter().find(|c| c.resource == Resource::Memory).unwrap().source.clone();
         (plan.memory_ceiling / MIB, source)
     };
     let there = "at most 1 GiB: /sys/fs/cgroup/x/memory.max";
     assert_eq!(ceiling(None, 1024 * MIB), (256, format!("the default of --memory; {there}")));
     assert_eq!(ceiling(Some(512 * MIB), 1024 * MIB), (512, format!("--memory; {there}")));
-    assert_eq!(ceiling(Some(512 * MIB), 511 * MIB), (511, "/sys/fs/cgroup/x/memory.max".to_owned()));
+    assert_eq!(
+        ceiling(Some(512 * MIB), 511 * MIB),
+        (511, "/sys/fs/cgroup/x/memory.max".to_owned())
+    );
     assert_eq!(ceiling(None, 100 * MIB), (100, "/sys/fs/cgroup/x/memory.max".to_owned()));
 }
 
@@ -192,7 +203,9 @@ fn two_workers_fit_in_32_descriptors() {
 #[test]
 fn descriptors_fit_exactly_and_one_less_is_refused_with_the_line_to_change() {
     for workers in [1_usize, 2, 16, 64] {
-        let with = |descriptors| Plan::new(&ask(workers, 2048 * MIB, MIB), &budget(2, u64::MAX, descriptors));
+        let with = |descriptors| {
+            Plan::new(&ask(workers, 2048 * MIB, MIB), &budget(2, u64::MAX, descriptors))
+        };
         let needed = 19 + workers as u64;
         let least = with(needed).unwrap();
         check_sums(&least);
@@ -209,7 +222,10 @@ fn descriptors_fit_exactly_and_one_less_is_refused_with_the_line_to_change() {
             let plan = with(descriptors).unwrap();
             check_sums(&plan);
             let all = plan.walk_depth_max == 8;
-            assert!(all || plan.descriptors_total == descriptors, "a descriptor is left unused: {plan}");
+            assert!(
+                all || plan.descriptors_total == descriptors,
+                "a descriptor is left unused: {plan}"
+            );
         }
     }
 }
@@ -235,10 +251,14 @@ fn every_remedy_that_a_refusal_names_is_enough() {
     let mut followed = [0; 2];
     for workers in [1, 2, 8, 64] {
         for memory in [0, MIB, 36 * MIB, 37 * MIB, 40 * MIB, 60 * MIB, 100 * MIB] {
-            for (chunk, descriptors) in [(4096, 1024), (MIB, 1024), (64 * MIB, 1024), (MIB, 26), (MIB, 83)] {
+            for (chunk, descriptors) in
+                [(4096, 1024), (MIB, 1024), (64 * MIB, 1024), (MIB, 26), (MIB, 83)]
+            {
                 let ask = ask(workers, memory, chunk);
                 let budget = budget(2, u64::MAX, descriptors);
-                let Err(PlanError::MemoryTooSmall { hint, .. }) = Plan::new(&ask, &budget) else { continue };
+                let Err(PlanError::MemoryTooSmall { hint, .. }) = Plan::new(&ask, &budget) else {
+                    continue;
+                };
                 let bytes = remedy(&hint, "--memory").expect("the budget allows it");
                 Plan::new(&Ask { memory_bytes: Some(bytes), ..ask.clone() }, &budget).unwrap();
                 followed[0] += 1;
@@ -270,13 +290,19 @@ fn serving(memory_bytes: u64, descriptors: u64, connections: u64) -> Result<Plan
 fn a_server_gives_up_connections_before_buffers() {
     let roomy = serving(256 * MIB, 1024, 512).unwrap();
     check_sums(&roomy);
-    assert_eq!((roomy.connections, roomy.transfers, roomy.buffers, roomy.ingests), (512, 40, 12, 4));
+    assert_eq!(
+        (roomy.connections, roomy.transfers, roomy.buffers, roomy.ingests),
+        (512, 40, 12, 4)
+    );
     let few = serving(256 * MIB, 256, 512).unwrap();
     check_sums(&few);
     assert_eq!((few.connections, few.buffers), (128, 12));
     let tight = serving(128 * MIB, 1024, 512).unwrap();
     check_sums(&tight);
-    assert!(tight.connections < 512 && tight.buffers >= 6 && tight.ingests == tight.buffers / 3, "{tight:?}");
+    assert!(
+        tight.connections < 512 && tight.buffers >= 6 && tight.ingests == tight.buffers / 3,
+        "{tight:?}"
+    );
     assert!(tight.blocking_threads > tight.transfers);
 }
 
@@ -293,10 +319,12 @@ fn memory_buys_uploads_and_downloads_at_a_time() {
     assert_eq!(counts(64 * 1024 * MIB), (192, 64), "more would wait for the disk");
 }
 
-/// TLS has a row, and takes it from the buffers; also when the ceilings change while the server runs.
+/// TLS has a row, and takes it from the buffers; also when the ceilings change while the server
+/// runs.
 #[test]
 fn what_tls_holds_is_counted() {
-    let ask = |tls| Ask { workers: Some(2), connections: Some(512), tls, ..Ask::new(4 * MIB, "cdc") };
+    let ask =
+        |tls| Ask { workers: Some(2), connections: Some(512), tls, ..Ask::new(4 * MIB, "cdc") };
     let plan = |tls| Plan::new(&ask(tls), &budget(2, u64::MAX, 1024)).unwrap();
     let row = |plan: &Plan| {
         plan.spends.iter().find(|row| row.use_.starts_with("TLS")).map(|row| (row.count, row.unit))
@@ -338,7 +366,8 @@ fn whatever_there_is_a_server_stays_below_it() {
     }
 }
 
-/// Each upload that has buffers has a cutter thread of its own, and with many workers there are more buffers.
+/// Each upload that has buffers has a cutter thread of its own, and with many workers there are
+/// more buffers.
 #[test]
 fn there_is_a_cutter_thread_for_each_upload_that_has_buffers() {
     let mut seen = Vec::new();
@@ -348,7 +377,10 @@ fn there_is_a_cutter_thread_for_each_upload_that_has_buffers() {
             let Ok(plan) = Plan::new(&ask, &budget(2, u64::MAX, 4096)) else { continue };
             check_sums(&plan);
             let cutters = plan.spends.iter().find(|row| row.use_.starts_with("cutters")).unwrap();
-            assert_eq!(cutters.count, plan.ingests as u64, "{workers} workers, {memory} MiB: {plan}");
+            assert_eq!(
+                cutters.count, plan.ingests as u64,
+                "{workers} workers, {memory} MiB: {plan}"
+            );
             let others = 3 + 2 * workers + plan.blocking_threads;
             assert_eq!(plan.threads, others + plan.ingests, "{plan}");
             seen.push(plan.ingests);

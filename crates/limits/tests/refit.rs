@@ -30,7 +30,10 @@ fn check_refused(
     let PlanError::ServingTooLarge { setting, most, .. } = refused else { panic!("{refused}") };
     assert_eq!(setting, expected);
     let text = refused.to_string();
-    assert!(text.contains(within) && text.contains(&format!("set {setting} to {most} or less")), "{text}");
+    assert!(
+        text.contains(within) && text.contains(&format!("set {setting} to {most} or less")),
+        "{text}"
+    );
     let again = |number| match setting {
         "connections" => plan.with_serving(Some(number), transfers),
         _ => plan.with_serving(connections, Some(number)),
@@ -47,8 +50,11 @@ fn the_store_part_stays_and_the_rows_follow() {
     assert_eq!((other.connections, other.transfers, other.blocking_threads), (200, 50, 56));
     // What is served anew is counted as a start would count it; the rest is what it was.
     assert_eq!(other.with_serving(Some(64), Some(plan.transfers as u64)), Ok(plan.clone()));
-    let row = |use_: &str| other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect();
-    let rows: [Vec<u64>; 3] = [row("connections"), row("bodies that move in large pieces"), row("requests")];
+    let row = |use_: &str| {
+        other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect()
+    };
+    let rows: [Vec<u64>; 3] =
+        [row("connections"), row("bodies that move in large pieces"), row("requests")];
     assert_eq!(rows, [vec![200, 200], vec![50], vec![56]]);
     let mut same = other;
     (same.connections, same.transfers, same.blocking_threads) =
@@ -62,7 +68,8 @@ fn the_store_part_stays_and_the_rows_follow() {
 #[test]
 fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
     let plan = running(8192 * MIB, 2048);
-    let most = check_refused(&plan, Some(16_384), None, "connections", "2048 descriptors (ulimit -n)");
+    let most =
+        check_refused(&plan, Some(16_384), None, "connections", "2048 descriptors (ulimit -n)");
     assert!(most > 512, "{most}");
     check_refused(&plan, Some(1000), Some(501), "transfers", "half of connections = 1000");
     check_refused(&plan, Some(64), Some(33), "transfers", "half of connections = 64");

@@ -17,7 +17,11 @@ fn ceilings_are_read_and_the_descriptor_limit_is_raised() {
     assert_eq!(raised.after, raised.hard, "the soft limit is the hard one now");
 
     let again = raise_nofile().unwrap();
-    assert_eq!((again.before, again.after), (raised.after, raised.after), "raising twice changes nothing");
+    assert_eq!(
+        (again.before, again.after),
+        (raised.after, raised.after),
+        "raising twice changes nothing"
+    );
 
     let budget = Budget::detect();
     assert!(budget.cpus.value >= 1);

@@ -12,9 +12,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use crate::format::{OpenError, failed};
 use crate::{migration, plain_file, schema};
 
-/// How long a transaction waits for another process's. Transactions are short; a minute means that something is wrong.
+/// How long a transaction waits for another process's. Transactions are short; a minute means that
+/// something is wrong.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(60);
-/// WAL pages after which a commit also checkpoints: 16 MiB. Each checkpoint syncs twice, so not too often.
+/// WAL pages after which a commit also checkpoints: 16 MiB. Each checkpoint syncs twice, so not too
+/// often.
 const CHECKPOINT_PAGES: u32 = 4096;
 /// The WAL is cut back to this after a checkpoint, in bytes.
 const WAL_BYTES_KEPT: u32 = 32 << 20;
@@ -40,7 +42,11 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens the database, which must exist.
-pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Connection, OpenError> {
+pub(crate) fn open(
+    path: &Path,
+    sync: SyncPolicy,
+    cache_bytes: u64,
+) -> Result<Connection, OpenError> {
     // SQLite itself would open whatever lies there.
     for name in ["", "-wal", "-shm"] {
         let file = beside(path, name);
@@ -52,7 +58,10 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
     match path.metadata() {
         Ok(meta) if meta.len() > 0 => {}
         Ok(_) => {
-            return Err(OpenError::DamagedRecords { path: path.to_owned(), detail: "it is empty".into() });
+            return Err(OpenError::DamagedRecords {
+                path: path.to_owned(),
+                detail: "it is empty".into(),
+            });
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::NoRecords(path.to_owned()));
@@ -63,14 +72,16 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(file, flags)?;
         db.busy_timeout(BUSY_WAIT)?;
-        // SQLite would look at the values bound to a range to choose a plan, and so compile such a statement again for every other
-        // value. The schema leaves one good plan for each of ours: promise that the values do not matter.
+        // SQLite would look at the values bound to a range to choose a plan, and so compile such a
+        // statement again for every other value. The schema leaves one good plan for each
+        // of ours: promise that the values do not matter.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = migration::version(&db)?;
         let policy = match sync {
             SyncPolicy::Commit => "FULL",
-            // Not OFF: a checkpoint under OFF would also un-sync what another process has acknowledged as durable.
+            // Not OFF: a checkpoint under OFF would also un-sync what another process has
+            // acknowledged as durable.
             SyncPolicy::Never => "NORMAL",
         };
         db.pragma_update(None, "synchronous", policy)?;
@@ -96,28 +107,35 @@ pub(crate) fn open(path: &Path, sync: SyncPolicy, cache_bytes: u64) -> Result<Co
         return Err(OpenError::DamagedRecords { path: path.to_owned(), detail });
     }
     let version = match version {
-        1..schema::VERSION => migration::run(&mut db, version).map_err(|error| damaged(path, &error))?,
+        1..schema::VERSION => {
+            migration::run(&mut db, version).map_err(|error| damaged(path, &error))?
+        }
         version => version,
     };
     match version {
         schema::VERSION => Ok(db),
-        newer if newer > schema::VERSION => Err(OpenError::NewerRecords { found: newer.unsigned_abs() }),
-        odd => {
-            Err(OpenError::DamagedRecords { path: path.to_owned(), detail: format!("its version is {odd}") })
+        newer if newer > schema::VERSION => {
+            Err(OpenError::NewerRecords { found: newer.unsigned_abs() })
         }
+        odd => Err(OpenError::DamagedRecords {
+            path: path.to_owned(),
+            detail: format!("its version is {odd}"),
+        }),
     }
 }
 
-/// Whether SQLite could not make the files that it shares with other processes because nothing can be made there; and not for
-/// want of descriptors, say, while somebody else is writing.
+/// Whether SQLite could not make the files that it shares with other processes because nothing can
+/// be made there; and not for want of descriptors, say, while somebody else is writing.
 fn is_read_only(path: &Path, error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         && rustix::fs::access(path.parent().unwrap_or(path), rustix::fs::Access::WRITE_OK).is_err()
 }
 
-/// The name by which SQLite opens a database that nobody can be changing, and leaves everything around it alone.
+/// The name by which SQLite opens a database that nobody can be changing, and leaves everything
+/// around it alone.
 ///
-/// Only where there is no log: what is in one was committed, and without it an older state would be read.
+/// Only where there is no log: what is in one was committed, and without it an older state would be
+/// read.
 fn frozen(path: &Path) -> Result<PathBuf, OpenError> {
     let log = beside(path, "-wal");
     if log.metadata().is_ok_and(|meta| meta.len() > 0) {
@@ -147,7 +165,8 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 fn damaged(path: &Path, error: &rusqlite::Error) -> OpenError {
     match error.sqlite_error_code() {
         _ if may_want_room(error) && is_on_a_full_disk(path) => {
-            let source = io::Error::new(io::ErrorKind::StorageFull, format!("the disk is full ({error})"));
+            let source =
+                io::Error::new(io::ErrorKind::StorageFull, format!("the disk is full ({error})"));
             OpenError::Io { what: "open", path: path.to_owned(), source }
         }
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
@@ -177,7 +196,8 @@ const ROOM_BYTES_MIN: u64 = 256 << 10;
 /// The same in files: SQLite needs two.
 const ROOM_FILES_MIN: u64 = 2;
 
-/// SQLite needs room for its shared-memory file even to read, and does not say what kept it from growing.
+/// SQLite needs room for its shared-memory file even to read, and does not say what kept it from
+/// growing.
 fn is_on_a_full_disk(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(path);
     let is_full = |disk: rustix::fs::StatVfs| {
@@ -189,23 +209,29 @@ fn is_on_a_full_disk(path: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(is_full)
 }
 
-/// Whether an error may come from a want of room, although it does not say so: a file could not be made or made longer. Not that of a
-/// sync: what it was for may have taken place.
+/// Whether an error may come from a want of room, although it does not say so: a file could not be
+/// made or made longer. Not that of a sync: what it was for may have taken place.
 fn may_want_room(error: &rusqlite::Error) -> bool {
     use rusqlite::ffi::{
         SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE,
     };
-    let growing = [SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE];
-    error
-        .sqlite_error()
-        .is_some_and(|error| error.code == ErrorCode::CannotOpen || growing.contains(&error.extended_code))
+    let growing =
+        [SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE];
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::CannotOpen || growing.contains(&error.extended_code)
+    })
 }
 
 fn is_wrong_value(error: &rusqlite::Error) -> bool {
-    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
     matches!(
         error,
-        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
     )
 }
 
@@ -231,9 +257,11 @@ pub(crate) fn refused<'a>(
             let detail = "another process has held the database for a minute";
             StoreError::records(what, io::Error::new(io::ErrorKind::TimedOut, detail))
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Inconsistent(format!(
-            "{what}: records.db is damaged ({error}); the segments are untouched, put a backup of it back"
-        )),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Inconsistent(format!(
+                "{what}: records.db is damaged ({error}); the segments are untouched, put a backup of it back"
+            ))
+        }
         _ => StoreError::records(what, error),
     }
 }
@@ -249,7 +277,8 @@ mod tests {
         assert_eq!(matches!(found, OpenError::DamagedRecords { .. }), is_damage, "{found}");
     }
 
-    /// A disk that fails or is full once led to the advice to put a backup in the place of sound records.
+    /// A disk that fails or is full once led to the advice to put a backup in the place of sound
+    /// records.
     #[test]
     fn a_failing_disk_is_not_taken_for_damage() {
         check(rusqlite::ffi::SQLITE_IOERR_READ, false);

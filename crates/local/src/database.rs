@@ -20,10 +20,11 @@ use crate::{migration, schema};
 /// Milliseconds since 1970 by the database's clock.
 pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
-/// How often one transaction uses what is kept for it: a process beside this one may use it up each time.
+/// How often one transaction uses what is kept for it: a process beside this one may use it up each
+/// time.
 const RESERVE_USES_MAX: usize = 3;
-/// How long a checkpoint waits for those who read from the log. They need not end for a long time, and
-/// every other transaction of this process waits meanwhile.
+/// How long a checkpoint waits for those who read from the log. They need not end for a long time,
+/// and every other transaction of this process waits meanwhile.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// The records of a store in one SQLite database.
@@ -41,7 +42,8 @@ pub struct SqliteRecords {
     pub(crate) is_read_only: bool,
     /// Behind the connections: dropped after them.
     growth: Growth,
-    /// The last field: dropped when the connections are closed, which gives back the room of their log.
+    /// The last field: dropped when the connections are closed, which gives back the room of their
+    /// log.
     reserve: Reserve,
 }
 
@@ -112,7 +114,8 @@ impl SqliteRecords {
         })
     }
 
-    /// Opens it like [`open`](Self::open), also on a full disk, and sees to it that room is kept there.
+    /// Opens it like [`open`](Self::open), also on a full disk, and sees to it that room is kept
+    /// there.
     pub(crate) fn open_with_room(
         path: &Path,
         config: &LocalConfig,
@@ -143,7 +146,8 @@ impl SqliteRecords {
         let permit = self.reader_permits.acquire()?;
         let connection = self.readers.lock().pop();
         let reader = Reader { records: self, connection, _permit: permit };
-        let connection = reader.connection.as_ref().expect("there are as many connections as permits");
+        let connection =
+            reader.connection.as_ref().expect("there are as many connections as permits");
         body(connection).map_err(self.refused(what))
     }
 
@@ -166,15 +170,17 @@ impl SqliteRecords {
         body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         self.may_write(what)?;
-        let written = transaction(&mut self.writer.lock(), &self.growth, body).map_err(self.refused(what));
+        let written =
+            transaction(&mut self.writer.lock(), &self.growth, body).map_err(self.refused(what));
         if written.is_ok() {
             self.reserve.take_again();
         }
         written
     }
 
-    /// A write transaction that must work on a full disk, because it makes room there or takes a right away. It uses what is kept for
-    /// it, and needs little more than a block for each page that it changes.
+    /// A write transaction that must work on a full disk, because it makes room there or takes a
+    /// right away. It uses what is kept for it, and needs little more than a block for each
+    /// page that it changes.
     pub(crate) fn write_on_a_full_disk<T>(
         &self,
         what: &'static str,
@@ -183,10 +189,12 @@ impl SqliteRecords {
         let is_full = |tried: &Result<T>| tried.as_ref().is_err_and(StoreError::is_full);
         self.may_write(what)?;
         let mut writer = self.writer.lock();
-        let try_once =
-            |writer: &mut Writer| transaction(writer, &self.growth, &body).map_err(self.refused(what));
+        let try_once = |writer: &mut Writer| {
+            transaction(writer, &self.growth, &body).map_err(self.refused(what))
+        };
         let mut tried = try_once(&mut writer);
-        // The log's own room is enough, if what is in the log can go where it belongs: the file has blocks for all of it.
+        // The log's own room is enough, if what is in the log can go where it belongs: the file has
+        // blocks for all of it.
         if is_full(&tried) && checkpoint(&writer, "RESTART") {
             tried = try_once(&mut writer);
         }
@@ -212,10 +220,12 @@ impl SqliteRecords {
         tried
     }
 
-    /// The same where stored bytes are promised to be there. They may be those of a process that does not sync
-    /// ([`SyncPolicy::Never`]): unless this one does not either, its segments are synced first.
+    /// The same where stored bytes are promised to be there. They may be those of a process that
+    /// does not sync ([`SyncPolicy::Never`]): unless this one does not either, its segments are
+    /// synced first.
     ///
-    /// Exact, because nobody else can commit while the transaction is open, and what was committed before had been appended by then.
+    /// Exact, because nobody else can commit while the transaction is open, and what was committed
+    /// before had been appended by then.
     pub(crate) fn write_durably<T>(
         &self,
         what: &'static str,
@@ -225,7 +235,8 @@ impl SqliteRecords {
         if self.sync == SyncPolicy::Never || self.is_read_only {
             return self.write(what, body);
         }
-        // Once without a lock that others wait for, because it may take long; what comes in between is little.
+        // Once without a lock that others wait for, because it may take long; what comes in between
+        // is little.
         self.sync_ahead(what)?;
         let written = self.write(what, |tx| match self.settle(tx)? {
             Ok(()) => body(tx).map(Ok),
@@ -267,8 +278,9 @@ impl SqliteRecords {
                 }
                 let sql = "UPDATE segments SET unsynced = 0 WHERE id = ?1 AND unsynced = 1";
                 if tx.prepare_cached(sql)?.execute([int(segment.0)])? != 1 {
-                    let detail =
-                        format!("an index says that segment {segment} was not synced, and its row does not");
+                    let detail = format!(
+                        "an index says that segment {segment} was not synced, and its row does not"
+                    );
                     return Ok(Err(StoreError::Inconsistent(detail)));
                 }
             }
@@ -278,7 +290,9 @@ impl SqliteRecords {
     fn sync_foreign(&self, segment: SegmentId) -> Result<()> {
         match self.segments.sync_with_names(segment) {
             // Whoever reads from a segment that is gone is told so; there is nothing to sync.
-            Err(StoreError::Storage { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(()),
+            Err(StoreError::Storage { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(())
+            }
             synced => synced,
         }
     }
@@ -293,7 +307,8 @@ fn transaction<T>(
     growth: &Growth,
     body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction =
+        writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // A newer process may have moved the store on while this one had it open. What its tables mean
     // now is not known here.
     if migration::version(&transaction)? != schema::VERSION {
@@ -311,7 +326,8 @@ fn sqlite_error(code: i32, detail: Option<String>) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), detail)
 }
 
-/// Moves what is in the log to where it belongs, so that the log can begin again. Returns whether that was done.
+/// Moves what is in the log to where it belongs, so that the log can begin again. Returns whether
+/// that was done.
 fn checkpoint(writer: &Writer, how: &str) -> bool {
     let sql = format!("PRAGMA wal_checkpoint({how})");
     let run = || writer.connection.query_row(&sql, [], |row| row.get::<_, i64>(0));
@@ -340,7 +356,8 @@ mod tests {
 
     static WAITS: AtomicUsize = AtomicUsize::new(0);
 
-    /// Every transaction of the process once waited a minute for one that read, and that seven times.
+    /// Every transaction of the process once waited a minute for one that read, and that seven
+    /// times.
     #[test]
     fn a_checkpoint_beside_a_long_read_does_not_wait_as_a_transaction_does() {
         let folder = tempfile::tempdir().unwrap();
@@ -361,7 +378,8 @@ mod tests {
         writer.connection.busy_handler(Some(count)).unwrap();
         assert!(!checkpoint(&writer, "RESTART"), "the reader needs the log");
         assert_eq!(WAITS.load(Ordering::Relaxed), 0, "it waited as a transaction waits");
-        let wait: i64 = writer.connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
+        let wait: i64 =
+            writer.connection.query_row("PRAGMA busy_timeout", [], |row| row.get(0)).unwrap();
         assert_eq!(u128::try_from(wait).unwrap(), BUSY_WAIT.as_millis());
         reader.execute_batch("COMMIT").unwrap();
         assert!(checkpoint(&writer, "RESTART"));

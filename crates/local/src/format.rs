@@ -32,7 +32,9 @@ pub enum OpenError {
     #[error("{} is not empty and not a drystone store; choose an empty or new folder", .0.display())]
     NotEmpty(PathBuf),
     /// The store was made by a later version.
-    #[error("the store has format {found}, this drystone reads up to {FORMAT_VERSION}: use a newer drystone")]
+    #[error(
+        "the store has format {found}, this drystone reads up to {FORMAT_VERSION}: use a newer drystone"
+    )]
     NewerFormat {
         /// The store's format.
         found: u64,
@@ -79,7 +81,10 @@ pub enum OpenError {
 }
 
 /// For `map_err`: an operation on a path failed.
-pub(crate) fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> OpenError + 'a {
+pub(crate) fn failed<'a>(
+    what: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> OpenError + 'a {
     move |source| OpenError::Io { what, path: path.to_owned(), source }
 }
 
@@ -92,7 +97,8 @@ struct Described {
 
 pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     let file = folder.join(FILE);
-    // The folders that have to be made, and the one that they are made in: each must keep its new name.
+    // The folders that have to be made, and the one that they are made in: each must keep its new
+    // name.
     let mut named_in: Vec<&Path> = Vec::new();
     for ancestor in folder.ancestors().skip(1) {
         let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
@@ -106,7 +112,8 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
         synced.map_err(failed("sync", dir))
     };
     if file.exists() {
-        // Whoever made it may have been killed before its name was durable. If that cannot be helped, it is there all the same.
+        // Whoever made it may have been killed before its name was durable. If that cannot be
+        // helped, it is there all the same.
         let _ = sync(folder);
         return Err(OpenError::Exists(folder.to_owned()));
     }
@@ -124,8 +131,11 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     let segments = segments_path(folder);
     plain_file::make_folder(&segments, Some(folder)).map_err(failed("create", &segments))?;
     connection::create(&records_path(folder))?;
-    let described =
-        Described { format: FORMAT_VERSION.into(), hash: HASH.into(), chunking: chunking.to_string() };
+    let described = Described {
+        format: FORMAT_VERSION.into(),
+        hash: HASH.into(),
+        chunking: chunking.to_string(),
+    };
     let text = format!(
         "# A drystone store. Do not edit: every chunk in it was cut and named like this.\n\
          format = {}\nhash = \"{}\"\nchunking = \"{}\"\n",
@@ -139,7 +149,8 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
     for dir in named_in {
         let named = sync(dir);
-        // What was there already is somebody else's, who may not let us open what it is in; or a killed `init`'s, who may.
+        // What was there already is somebody else's, who may not let us open what it is in; or a
+        // killed `init`'s, who may.
         if is_new {
             named?;
         }
@@ -160,7 +171,9 @@ pub(crate) fn read(folder: &Path) -> Result<Chunking, OpenError> {
             }
             read => read.map_err(failed("read", &path))?,
         },
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             return Err(OpenError::NotAStore(folder.to_owned()));
         }
         Err(error) if plain_file::is_not_a_file(&error) => {
@@ -188,8 +201,9 @@ fn parse(text: &str) -> Result<Chunking, ParseError> {
         Some(Ok(1..)) => {}
         _ => return Err(ParseError::Other("`format` is not a positive number".into())),
     }
-    let described: Described =
-        table.try_into().map_err(|error: toml::de::Error| ParseError::Other(error.message().into()))?;
+    let described: Described = table
+        .try_into()
+        .map_err(|error: toml::de::Error| ParseError::Other(error.message().into()))?;
     if described.hash != HASH {
         return Err(ParseError::Other(format!("unknown hash `{}`", described.hash)));
     }

@@ -1,17 +1,18 @@
 //! Blocks for the database file before a transaction that makes it longer is committed.
 //!
-//! What is committed is in the log at first; a checkpoint moves it to the database file. If the file
-//! had no blocks for it then, a full disk would keep every checkpoint from ending, and so the log from
-//! beginning again: it could only grow, and nothing would work any more, deletes included. So the
-//! blocks come first: the transaction that needs them is refused if there are none, and a checkpoint
-//! never needs any. (Not on file systems that write changed blocks to new places, nor on those without
-//! `fallocate`.)
+//! What is committed is in the log at first; a checkpoint moves it to the database file. If the
+//! file had no blocks for it then, a full disk would keep every checkpoint from ending, and so the
+//! log from beginning again: it could only grow, and nothing would work any more, deletes included.
+//! So the blocks come first: the transaction that needs them is refused if there are none, and a
+//! checkpoint never needs any. (Not on file systems that write changed blocks to new places, nor on
+//! those without `fallocate`.)
 //!
-//! A transaction holds SQLite's write lock, not its checkpoint lock: another process may write pages to
-//! the file at the same time, or cut it. So nothing is written here and the file's length stays as it
-//! is. SQLite's own size hint does both where it was built without `posix_fallocate`, and the C
-//! library's `posix_fallocate` writes where the file system has none: a page that a checkpoint had just
-//! written lost its last byte. `FALLOC_FL_KEEP_SIZE` only adds blocks behind the end.
+//! A transaction holds SQLite's write lock, not its checkpoint lock: another process may write
+//! pages to the file at the same time, or cut it. So nothing is written here and the file's length
+//! stays as it is. SQLite's own size hint does both where it was built without `posix_fallocate`,
+//! and the C library's `posix_fallocate` writes where the file system has none: a page that a
+//! checkpoint had just written lost its last byte. `FALLOC_FL_KEEP_SIZE` only adds blocks behind
+//! the end.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -63,8 +64,8 @@ impl Growth {
         Self { file: open_once(path).ok() }
     }
 
-    /// Sees to it that the file has blocks for every page of an open transaction; `known` is what the
-    /// last one got.
+    /// Sees to it that the file has blocks for every page of an open transaction; `known` is what
+    /// the last one got.
     pub(crate) fn ensure(&self, db: &Connection, known: Blocks) -> rusqlite::Result<Blocks> {
         let Some(file) = &self.file else { return Ok(known) };
         let number = |sql: &str| db.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
@@ -73,8 +74,8 @@ impl Growth {
         give(file, Blocks { needed, ..known }).map_err(refused)
     }
 
-    /// The same once more, after the commit: until then a checkpoint of another process may have cut
-    /// the file to what was committed. From now on none does.
+    /// The same once more, after the commit: until then a checkpoint of another process may have
+    /// cut the file to what was committed. From now on none does.
     pub(crate) fn ensure_again(&self, known: Blocks) -> Blocks {
         let given = self.file.as_ref().and_then(|file| give(file, known).ok());
         // What is missing is asked for again by the next transaction.
@@ -100,7 +101,8 @@ fn open_once(path: &Path) -> io::Result<PlainArc<File>> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let is_wanted = |file: &File| {
-        file.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
+        file.metadata()
+            .is_ok_and(|found| (found.dev(), found.ino()) == (wanted.dev(), wanted.ino()))
     };
     if let Some(file) = open.iter().find(|file| is_wanted(file)) {
         return Ok(PlainArc::clone(file));

@@ -1,11 +1,12 @@
-//! The embedded backend of a drystone store: one folder with segment files, a SQLite database of records, and a small
-//! file that says how the store was made. `docs/format.md` has the bytes.
+//! The embedded backend of a drystone store: one folder with segment files, a SQLite database of
+//! records, and a small file that says how the store was made. `docs/format.md` has the bytes.
 //!
-//! Any number of processes may have a store open. They meet in database transactions only; a segment is appended to by
-//! the one process that holds its `flock`.
+//! Any number of processes may have a store open. They meet in database transactions only; a
+//! segment is appended to by the one process that holds its `flock`.
 //!
-//! Descriptors, at most: 3 for each database connection, one more for the database file, one for each segment that is appended to, and
-//! [`LocalConfig::segment_readers`] for reading. Memory: the database caches.
+//! Descriptors, at most: 3 for each database connection, one more for the database file, one for
+//! each segment that is appended to, and [`LocalConfig::segment_readers`] for reading. Memory: the
+//! database caches.
 
 mod connection;
 mod database;
@@ -75,12 +76,14 @@ pub struct LocalStore {
     pub segments: PlainArc<SegmentFiles>,
     /// How the store cuts.
     pub chunking: Chunking,
-    /// Other users could look into the folder, and cannot any more: an earlier version made it like that. To be told.
+    /// Other users could look into the folder, and cannot any more: an earlier version made it
+    /// like that. To be told.
     pub was_open_to_others: bool,
 }
 
 impl LocalStore {
-    /// Makes a new, empty store in `folder`, which must not exist or be empty. Durable when it returns.
+    /// Makes a new, empty store in `folder`, which must not exist or be empty. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// See [`OpenError`]. A half-made store of a failed `init` is completed by the next one.
@@ -122,10 +125,11 @@ impl LocalStore {
     }
 }
 
-/// Keeps other users out of a store that this process's user owns. The folders are enough for that; files follow as they are opened.
-/// Returns whether they had been let in.
+/// Keeps other users out of a store that this process's user owns. The folders are enough for that;
+/// files follow as they are opened. Returns whether they had been let in.
 fn close_to_others(folder: &Path) -> bool {
-    let records = ["", "-wal", "-shm"].map(|ending| connection::beside(&records_path(folder), ending));
+    let records =
+        ["", "-wal", "-shm"].map(|ending| connection::beside(&records_path(folder), ending));
     // All of them, not the first one only.
     let closed = [folder.to_owned(), segments_path(folder), folder.join(format::FILE)]
         .iter()

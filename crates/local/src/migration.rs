@@ -57,7 +57,8 @@ mod tests {
     }
 
     fn columns(db: &Connection, table: &str) -> Vec<String> {
-        let mut statement = db.prepare("SELECT name FROM pragma_table_info(?1)").expect("it is SQL");
+        let mut statement =
+            db.prepare("SELECT name FROM pragma_table_info(?1)").expect("it is SQL");
         let names = statement.query_map([table], |row| row.get(0)).expect("it is SQL");
         names.collect::<Result<_, _>>().expect("names are text")
     }

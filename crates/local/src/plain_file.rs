@@ -1,4 +1,5 @@
-//! Opening a file that must be one: no pipe that would never answer, no device, no link to somewhere else.
+//! Opening a file that must be one: no pipe that would never answer, no device, no link to
+//! somewhere else.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -20,11 +21,12 @@ pub(crate) fn is_not_a_file(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotAFile>())
 }
 
-/// Opens a regular file as `options` say. The opening itself waits for nothing, whatever lies there. What other users might do with
-/// the file is taken from them, which only its owner can.
+/// Opens a regular file as `options` say. The opening itself waits for nothing, whatever lies
+/// there. What other users might do with the file is taken from them, which only its owner can.
 pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = options.mode(FILE_MODE).custom_flags(flags).open(path).map_err(|error| odd(path, error))?;
+    let file =
+        options.mode(FILE_MODE).custom_flags(flags).open(path).map_err(|error| odd(path, error))?;
     let found = file.metadata()?;
     check(&found)?;
     if let Some(closed) = closed_to_others(&found) {
@@ -34,14 +36,16 @@ pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// The permissions that keep other users out, if they are others than now and it is for this process's user to say.
+/// The permissions that keep other users out, if they are others than now and it is for this
+/// process's user to say.
 fn closed_to_others(found: &Metadata) -> Option<Permissions> {
     let is_open = found.mode() & 0o077 != 0 && found.uid() == rustix::process::geteuid().as_raw();
     is_open.then(|| Permissions::from_mode(found.mode() & 0o7700))
 }
 
-/// Gives what root has made in a store to the owner of the store's folder: a service that has the store
-/// could not use it otherwise. A file that has other names may be somebody's own, and stays his.
+/// Gives what root has made in a store to the owner of the store's folder: a service that has the
+/// store could not use it otherwise. A file that has other names may be somebody's own, and stays
+/// his.
 pub(crate) fn give_to_owner(made: &File, store: Option<&Path>) {
     if !rustix::process::geteuid().is_root() {
         return;
@@ -68,7 +72,8 @@ pub(crate) fn make_folder(path: &Path, store: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps other users out of a folder or file of the store, if this process's user owns it. Returns whether they had been let in.
+/// Keeps other users out of a folder or file of the store, if this process's user owns it. Returns
+/// whether they had been let in.
 pub(crate) fn close_to_others(path: &Path) -> bool {
     let Ok(found) = path.symlink_metadata() else { return false };
     if found.is_symlink() {
@@ -104,7 +109,8 @@ fn check(found: &Metadata) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidData, NotAFile(what)))
 }
 
-/// A link, a folder, a socket and a pipe that nobody reads are refused by the system, each in its own words.
+/// A link, a folder, a socket and a pipe that nobody reads are refused by the system, each in its
+/// own words.
 fn odd(path: &Path, error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::NotFound {
         return error;

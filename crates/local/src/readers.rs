@@ -1,4 +1,5 @@
-//! The segment files that are open for reading: no more than a fixed number, those included that are being read.
+//! The segment files that are open for reading: no more than a fixed number, those included that
+//! are being read.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +19,8 @@ pub(crate) struct Readers {
 struct Open {
     id: SegmentId,
     file: PlainArc<File>,
-    /// Reads under way. A file that is being read is not closed, so another one has to wait rather than pass the ceiling.
+    /// Reads under way. A file that is being read is not closed, so another one has to wait rather
+    /// than pass the ceiling.
     reads: usize,
 }
 
@@ -54,7 +56,8 @@ impl Readers {
         Self { files: Mutex::new(Vec::with_capacity(len_max)), freed: Condvar::new(), len_max }
     }
 
-    /// The segment's file, opened by `open` if it is not open. Waits while as many others are being read as may be open.
+    /// The segment's file, opened by `open` if it is not open. Waits while as many others are being
+    /// read as may be open.
     pub(crate) fn read(
         &self,
         id: SegmentId,
@@ -78,7 +81,8 @@ impl Readers {
             }
             files = self.freed.wait(files);
         }
-        // Opened under the lock: otherwise many readers at once would pass the ceiling of descriptors.
+        // Opened under the lock: otherwise many readers at once would pass the ceiling of
+        // descriptors.
         let opened = open().inspect_err(|_| self.freed.notify_one())?;
         let file = PlainArc::new(opened);
         files.push(Open { id, file: PlainArc::clone(&file), reads: 1 });
@@ -120,7 +124,10 @@ mod tests {
                 scope.spawn(move || {
                     let reading = read(id).unwrap();
                     say.send(id).unwrap();
-                    assert!(descriptors_below(at) <= LEN_MAX, "the ceiling is passed while all are read");
+                    assert!(
+                        descriptors_below(at) <= LEN_MAX,
+                        "the ceiling is passed while all are read"
+                    );
                     drop(reading);
                 });
             }

@@ -1,18 +1,21 @@
-//! [`Records`] on SQLite: each method is one transaction; the statements are in the modules beside this one.
+//! [`Records`] on SQLite: each method is one transaction; the statements are in the modules beside
+//! this one.
 
 use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket, NewKey,
-    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session,
-    SessionId, StoreError, Totals, UploadId, UploadRow,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket,
+    NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId,
+    SegmentLen, Session, SessionId, StoreError, Totals, UploadId, UploadRow,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
-use crate::{records_commit, records_copy, records_keys, records_manifest, records_read, records_uploads};
+use crate::{
+    records_commit, records_copy, records_keys, records_manifest, records_read, records_uploads,
+};
 
 fn lease(lease_ms: u64) -> Result<i64> {
     match i64::try_from(lease_ms) {
@@ -27,7 +30,8 @@ impl Records for SqliteRecords {
         self.write("cannot begin an upload session", |tx| {
             let epoch: i64 =
                 tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
-            let sql = format!("INSERT INTO sessions (epoch, expires_ms) VALUES (?1, {NOW_MS} + ?2)");
+            let sql =
+                format!("INSERT INTO sessions (epoch, expires_ms) VALUES (?1, {NOW_MS} + ?2)");
             tx.execute(&sql, params![epoch, lease])?;
             Ok(Session { id: SessionId(uint(tx.last_insert_rowid())?), epoch: Epoch(uint(epoch)?) })
         })
@@ -35,7 +39,8 @@ impl Records for SqliteRecords {
 
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
         let lease = lease(lease_ms)?;
-        let sql = format!("UPDATE sessions SET expires_ms = {NOW_MS} + ?2 WHERE id = ?1 AND dead = 0");
+        let sql =
+            format!("UPDATE sessions SET expires_ms = {NOW_MS} + ?2 WHERE id = ?1 AND dead = 0");
         let extended = self.write_on_a_full_disk("cannot extend an upload session", |tx| {
             tx.execute(&sql, params![int(session.0), lease])
         })?;
@@ -48,13 +53,20 @@ impl Records for SqliteRecords {
         })
     }
 
-    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool> {
+    fn take_back(
+        &self,
+        session: SessionId,
+        manifest: Option<ManifestId>,
+        limit: usize,
+    ) -> Result<bool> {
         // Asked before: of most sessions nothing is left.
         let what = "cannot take back what an upload left";
         if self.read(what, |db| records_manifest::pending(db, session, manifest))?.is_none() {
             return Ok(true);
         }
-        self.write_on_a_full_disk(what, |tx| records_manifest::take_back(tx, session, manifest, limit))
+        self.write_on_a_full_disk(what, |tx| {
+            records_manifest::take_back(tx, session, manifest, limit)
+        })
     }
 
     fn expire_sessions(&self) -> Result<u64> {
@@ -82,7 +94,11 @@ impl Records for SqliteRecords {
         let what = "cannot commit to the records";
         let apply = |tx: &Transaction<'_>| records_commit::apply(tx, batch, self.sync);
         // Sealing a segment promises nothing.
-        if batch.entries.is_empty() { self.write(what, apply) } else { self.write_durably(what, apply) }
+        if batch.entries.is_empty() {
+            self.write(what, apply)
+        } else {
+            self.write_durably(what, apply)
+        }
     }
 
     fn create_segment(&self) -> Result<SegmentId> {
@@ -103,14 +119,16 @@ impl Records for SqliteRecords {
         self.read("cannot list segments", |db| {
             let sql = "SELECT id FROM segments WHERE sealed = 0 ORDER BY bytes DESC LIMIT ?1";
             let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map([limit_of(limit)], |row| uint(row.get(0)?).map(SegmentId))?;
+            let rows =
+                statement.query_map([limit_of(limit)], |row| uint(row.get(0)?).map(SegmentId))?;
             rows.collect()
         })
     }
 
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
-        // A transaction that really writes: its predecessor may have died with a commit in the log that no reader sees but a
-        // recovery would. Ours takes that commit's place in the log, so what we read here is final.
+        // A transaction that really writes: its predecessor may have died with a commit in the log
+        // that no reader sees but a recovery would. Ours takes that commit's place in the
+        // log, so what we read here is final.
         self.write_on_a_full_disk("cannot look a segment up", |tx| {
             let mut statement = tx.prepare_cached(
                 "UPDATE segments SET adoptions = adoptions + 1 WHERE id = ?1 RETURNING bytes, sealed",
@@ -125,7 +143,10 @@ impl Records for SqliteRecords {
 
     fn create_bucket(&self, bucket: &NewBucket) -> Result<bool> {
         // Asked before, so that the common case does not wait for a writer.
-        if self.read("cannot look a bucket up", |db| records_read::bucket(db, &bucket.name))?.is_some() {
+        if self
+            .read("cannot look a bucket up", |db| records_read::bucket(db, &bucket.name))?
+            .is_some()
+        {
             return Ok(false);
         }
         let sql = format!(
@@ -145,7 +166,10 @@ impl Records for SqliteRecords {
 
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
         let set = self.write_on_a_full_disk("cannot change a bucket", |tx| {
-            tx.execute("UPDATE buckets SET public = ?2 WHERE name = ?1", params![bucket.as_str(), public])
+            tx.execute(
+                "UPDATE buckets SET public = ?2 WHERE name = ?1",
+                params![bucket.as_str(), public],
+            )
         })?;
         if set == 1 { Ok(()) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
     }
@@ -179,14 +203,22 @@ impl Records for SqliteRecords {
     ) -> Result<Option<(ObjectRow, Vec<ManifestRow>)>> {
         let found = self.read("cannot look an object up", |db| {
             let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            let Some(object) = records_read::object(db, bucket, key)? else { return Ok(Some(None)) };
+            let Some(object) = records_read::object(db, bucket, key)? else {
+                return Ok(Some(None));
+            };
             let rows = records_manifest::page(db, object.manifest, 0, limit)?;
             Ok(Some(Some((object, rows))))
         })?;
         found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
     }
 
-    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+    fn set_property(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
         self.write("cannot change an object", |tx| {
             let Some(row) = records_read::bucket(tx, bucket)? else {
                 return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
@@ -218,7 +250,12 @@ impl Records for SqliteRecords {
         found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
     }
 
-    fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
+    fn manifest_page(
+        &self,
+        manifest: ManifestId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>> {
         self.read("cannot read a manifest", |db| records_manifest::page(db, manifest, from, limit))
     }
 
@@ -231,13 +268,18 @@ impl Records for SqliteRecords {
         })?
     }
 
-    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+    fn delete_many(
+        &self,
+        bucket: &BucketName,
+        objects: &[(Key, Condition)],
+    ) -> Result<Vec<Result<bool>>> {
         self.write_on_a_full_disk("cannot delete objects", |tx| {
             let Some(row) = records_read::bucket(tx, bucket)? else {
                 return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
             };
-            let delete =
-                |(key, condition): &(Key, Condition)| records_commit::delete(tx, row, key, *condition);
+            let delete = |(key, condition): &(Key, Condition)| {
+                records_commit::delete(tx, row, key, *condition)
+            };
             objects.iter().map(delete).collect::<rusqlite::Result<_>>().map(Ok)
         })?
     }
@@ -246,13 +288,24 @@ impl Records for SqliteRecords {
         self.write_durably("cannot copy an object", |tx| records_copy::copy(tx, source, target))?
     }
 
-    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+    fn create_upload(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Result<UploadRow> {
         let created = self.write("cannot begin a multipart upload", |tx| {
             let Some(id) = records_read::bucket(tx, bucket)? else { return Ok(None) };
             records_uploads::create(tx, id, key, meta).map(Some)
         })?;
         let (id, created_ms) = created.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))?;
-        Ok(UploadRow { id, bucket: bucket.clone(), key: key.clone(), meta: meta.clone(), created_ms })
+        Ok(UploadRow {
+            id,
+            bucket: bucket.clone(),
+            key: key.clone(),
+            meta: meta.clone(),
+            created_ms,
+        })
     }
 
     fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>> {
@@ -333,7 +386,9 @@ impl Records for SqliteRecords {
     }
 
     fn revoke_key(&self, access: &str) -> Result<bool> {
-        self.write_on_a_full_disk("cannot revoke an access key", |tx| records_keys::revoke(tx, access))
+        self.write_on_a_full_disk("cannot revoke an access key", |tx| {
+            records_keys::revoke(tx, access)
+        })
     }
 
     fn totals(&self) -> Result<Totals> {

@@ -1,13 +1,14 @@
 //! The group commit's transaction.
 //!
-//! An entry that must be refused is refused before anything of it is written, so the transaction needs no savepoints: what
-//! can fail after that is the database itself, and then the whole transaction rolls back.
+//! An entry that must be refused is refused before anything of it is written, so the transaction
+//! needs no savepoints: what can fail after that is the database itself, and then the whole
+//! transaction rolls back.
 
 use std::collections::BTreeMap;
 
 use drystone_store::{
-    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, ManifestId,
-    ObjectMeta, ObjectRow, SessionId, Source, StoreError, SyncPolicy, Target,
+    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key,
+    ManifestId, ObjectMeta, ObjectRow, SessionId, Source, StoreError, SyncPolicy, Target,
 };
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -51,7 +52,11 @@ pub(crate) fn apply(
 }
 
 /// Why an entry cannot be written, if so.
-fn refusal(tx: &Transaction<'_>, entry: &Entry, seen: &mut Seen) -> rusqlite::Result<Option<StoreError>> {
+fn refusal(
+    tx: &Transaction<'_>,
+    entry: &Entry,
+    seen: &mut Seen,
+) -> rusqlite::Result<Option<StoreError>> {
     let alive = match seen.sessions.get(&entry.session) {
         Some(alive) => *alive,
         None => {
@@ -108,7 +113,8 @@ pub(crate) fn unmet(
         return Ok(None);
     }
     let present = records_read::object(tx, bucket, key)?;
-    Ok((!condition.holds(present.as_ref())).then(|| StoreError::PreconditionFailed { key: key.clone() }))
+    Ok((!condition.holds(present.as_ref()))
+        .then(|| StoreError::PreconditionFailed { key: key.clone() }))
 }
 
 /// Removes an object's row, if the condition holds. Returns whether there was one.
@@ -132,25 +138,30 @@ fn write(tx: &Transaction<'_>, entry: &Entry, seen: &Seen) -> rusqlite::Result<M
     let manifest = match entry.manifest {
         Some(manifest) => {
             if pending.is_none() {
-                let sql = "UPDATE manifests SET session = NULL, size = ?2, content = ?3 WHERE id = ?1";
+                let sql =
+                    "UPDATE manifests SET session = NULL, size = ?2, content = ?3 WHERE id = ?1";
                 tx.prepare_cached(sql)?.execute(params![int(manifest.0), size, content])?;
             }
             int(manifest.0)
         }
         None => {
-            tx.prepare_cached("INSERT INTO manifests (session, size, content) VALUES (?1, ?2, ?3)")?
-                .execute(params![pending, size, content])?;
+            tx.prepare_cached(
+                "INSERT INTO manifests (session, size, content) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![pending, size, content])?;
             tx.last_insert_rowid()
         }
     };
-    let mut add =
-        tx.prepare_cached("INSERT INTO manifest_chunks (manifest, offset, chunk) VALUES (?1, ?2, ?3)")?;
+    let mut add = tx.prepare_cached(
+        "INSERT INTO manifest_chunks (manifest, offset, chunk) VALUES (?1, ?2, ?3)",
+    )?;
     for chunk in &entry.chunks {
         let row = match chunk.source {
             Source::Known(row) => int(row.0),
             Source::Written(at) => {
-                // Somebody else may have committed the same chunk meanwhile; then theirs stays, taken back from a
-                // collector if need be, and our bytes are garbage.
+                // Somebody else may have committed the same chunk meanwhile; then theirs stays,
+                // taken back from a collector if need be, and our bytes are
+                // garbage.
                 let mut insert = tx.prepare_cached(
                     "INSERT INTO chunks (hash, segment, offset, length) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (hash) DO UPDATE SET condemned = NULL RETURNING id",

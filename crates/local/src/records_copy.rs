@@ -1,11 +1,14 @@
-//! Objects and parts that are made of stored bytes. What must be refused is refused before anything is written.
+//! Objects and parts that are made of stored bytes. What must be refused is refused before anything
+//! is written.
 //!
-//! The outer errors are the database's and roll the transaction back; the inner ones are the caller's.
+//! The outer errors are the database's and roll the transaction back; the inner ones are the
+//! caller's.
 
 use std::ops::Range;
 
 use drystone_store::{
-    Completion, Composite, CopySource, CopyTarget, ObjectRow, PartRow, PartTarget, StoreError, UploadId,
+    Completion, Composite, CopySource, CopyTarget, ObjectRow, PartRow, PartTarget, StoreError,
+    UploadId,
 };
 use rusqlite::{Connection, Transaction};
 
@@ -30,11 +33,17 @@ fn source_row(db: &Connection, source: &CopySource) -> Answer<ObjectRow> {
     };
     Ok(match records_read::object(db, bucket, &source.key)? {
         Some(found) => source.check(&found).map(|()| found),
-        None => Err(StoreError::NotFound { bucket: source.bucket.clone(), key: source.key.clone() }),
+        None => {
+            Err(StoreError::NotFound { bucket: source.bucket.clone(), key: source.key.clone() })
+        }
     })
 }
 
-pub(crate) fn copy(tx: &Transaction<'_>, source: &CopySource, target: &CopyTarget) -> Answer<ObjectRow> {
+pub(crate) fn copy(
+    tx: &Transaction<'_>,
+    source: &CopySource,
+    target: &CopyTarget,
+) -> Answer<ObjectRow> {
     let found = allowed!(source_row(tx, source)?);
     let Some(bucket) = records_read::bucket(tx, &target.bucket)? else {
         return Ok(Err(StoreError::NoSuchBucket(target.bucket.clone())));

@@ -26,8 +26,12 @@ pub(crate) fn put(tx: &Transaction<'_>, key: &NewKey) -> rusqlite::Result<Result
 }
 
 fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
-    let key =
-        NewKey { access: row.get(0)?, secret: Secret(row.get(1)?), name: row.get(2)?, grants: Vec::new() };
+    let key = NewKey {
+        access: row.get(0)?,
+        secret: Secret(row.get(1)?),
+        name: row.get(2)?,
+        grants: Vec::new(),
+    };
     Ok(KeyRow { key, created_ms: uint(row.get(3)?)? })
 }
 
@@ -53,13 +57,17 @@ fn with_grants(db: &Connection, mut row: KeyRow) -> rusqlite::Result<KeyRow> {
 pub(crate) fn key(db: &Connection, access: &str) -> rusqlite::Result<Option<KeyRow>> {
     // One snapshot: a key is never seen without its grants.
     let transaction = db.unchecked_transaction()?;
-    let mut statement =
-        transaction.prepare_cached("SELECT access, secret, name, created_ms FROM keys WHERE access = ?1")?;
+    let mut statement = transaction
+        .prepare_cached("SELECT access, secret, name, created_ms FROM keys WHERE access = ?1")?;
     let found = statement.query_row([access], key_row).optional()?;
     found.map(|row| with_grants(&transaction, row)).transpose()
 }
 
-pub(crate) fn keys(db: &Connection, after: Option<&str>, limit: usize) -> rusqlite::Result<Vec<KeyRow>> {
+pub(crate) fn keys(
+    db: &Connection,
+    after: Option<&str>,
+    limit: usize,
+) -> rusqlite::Result<Vec<KeyRow>> {
     let transaction = db.unchecked_transaction()?;
     let mut statement = transaction.prepare_cached(
         "SELECT access, secret, name, created_ms FROM keys

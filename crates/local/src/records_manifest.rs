@@ -28,7 +28,8 @@ pub(crate) fn page(
     if rows.is_empty() { composite_page(db, int(manifest.0), from, limit) } else { Ok(rows) }
 }
 
-/// Chunks of a plain manifest from the one that holds byte `from`, or the last one, to the last that begins before `until`.
+/// Chunks of a plain manifest from the one that holds byte `from`, or the last one, to the last
+/// that begins before `until`.
 fn plain_page(
     db: &Connection,
     manifest: i64,
@@ -43,11 +44,17 @@ fn plain_page(
              (SELECT max(offset) FROM manifest_chunks WHERE manifest = ?1 AND offset <= ?2)
          ORDER BY m.offset LIMIT ?4",
     )?;
-    let rows = statement.query_map(params![manifest, place(from), place(until), limit_of(limit)], |row| {
-        let at =
-            Location { segment: SegmentId(uint(row.get(2)?)?), offset: uint(row.get(3)?)?, len: row.get(4)? };
-        Ok(ManifestRow::whole(uint(row.get(0)?)?, ChunkId(hash(row, 1)?), at))
-    })?;
+    let rows = statement.query_map(
+        params![manifest, place(from), place(until), limit_of(limit)],
+        |row| {
+            let at = Location {
+                segment: SegmentId(uint(row.get(2)?)?),
+                offset: uint(row.get(3)?)?,
+                len: row.get(4)?,
+            };
+            Ok(ManifestRow::whole(uint(row.get(0)?)?, ChunkId(hash(row, 1)?), at))
+        },
+    )?;
     rows.collect()
 }
 
@@ -78,7 +85,8 @@ fn composite_page(
     Ok(page)
 }
 
-/// Adds bytes of a manifest, plain or composite, to a composite. The inner error is the composite's.
+/// Adds bytes of a manifest, plain or composite, to a composite. The inner error is the
+/// composite's.
 pub(crate) fn add_to(
     composite: &mut Composite,
     db: &Connection,
@@ -92,7 +100,8 @@ pub(crate) fn add_to(
              (SELECT max(offset) FROM manifest_parts WHERE manifest = ?1 AND offset <= ?2)
          ORDER BY p.offset",
     )?;
-    let mut rows = statement.query(params![int(manifest.0), place(range.start), place(range.end)])?;
+    let mut rows =
+        statement.query(params![int(manifest.0), place(range.start), place(range.end)])?;
     let mut is_composite = false;
     while let Some(row) = rows.next()? {
         is_composite = true;
@@ -114,7 +123,8 @@ pub(crate) fn add_to(
         return Ok(Ok(()));
     }
     let mut statement = db.prepare_cached("SELECT size, content FROM manifests WHERE id = ?1")?;
-    let plain = statement.query_row([int(manifest.0)], |row| Ok((uint(row.get(0)?)?, hash(row, 1)?)));
+    let plain =
+        statement.query_row([int(manifest.0)], |row| Ok((uint(row.get(0)?)?, hash(row, 1)?)));
     Ok(match plain.optional()? {
         Some((size, content)) => composite.add(PlainSlice {
             manifest,
@@ -158,7 +168,8 @@ pub(crate) fn object_parts(
     limit: usize,
 ) -> rusqlite::Result<ObjectParts> {
     let (manifest, upload) = (int(manifest.0), place(upload.0));
-    let sql = "SELECT coalesce(max(number), 0) FROM object_parts WHERE manifest = ?1 AND upload = ?2";
+    let sql =
+        "SELECT coalesce(max(number), 0) FROM object_parts WHERE manifest = ?1 AND upload = ?2";
     let total = db.prepare_cached(sql)?.query_row([manifest, upload], |row| row.get(0))?;
     let mut statement = db.prepare_cached(
         "SELECT number, offset, size, system_meta FROM object_parts
@@ -183,7 +194,13 @@ pub(crate) fn write(tx: &Transaction<'_>, composite: &Composite) -> rusqlite::Re
         "INSERT INTO manifest_parts (manifest, offset, part, start, length) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (offset, slice) in composite.slices() {
-        add.execute(params![manifest, int(offset), int(slice.manifest.0), int(slice.from), int(slice.len)])?;
+        add.execute(params![
+            manifest,
+            int(offset),
+            int(slice.manifest.0),
+            int(slice.from),
+            int(slice.len)
+        ])?;
     }
     uint(manifest).map(ManifestId)
 }

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, ContentHash, Key, KnownChunk, ManifestId, ObjectMeta, ObjectRow, TAGS,
-    Totals,
+    BucketName, BucketRow, ChunkRef, ContentHash, Key, KnownChunk, ManifestId, ObjectMeta,
+    ObjectRow, TAGS, Totals,
 };
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -37,13 +37,16 @@ pub(crate) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
     bytes.try_into().map_err(|error: std::array::TryFromSliceError| unreadable(column, error))
 }
 
-pub(crate) fn find_chunks(db: &Connection, ids: &[ChunkId]) -> rusqlite::Result<Vec<Option<KnownChunk>>> {
+pub(crate) fn find_chunks(
+    db: &Connection,
+    ids: &[ChunkId],
+) -> rusqlite::Result<Vec<Option<KnownChunk>>> {
     // One snapshot for all of them: beginning a read is most of what a look-up costs.
     let transaction = db.unchecked_transaction()?;
     let mut found = Vec::with_capacity(ids.len());
     {
-        let mut statement =
-            transaction.prepare_cached("SELECT id, condemned IS NOT NULL FROM chunks WHERE hash = ?1")?;
+        let mut statement = transaction
+            .prepare_cached("SELECT id, condemned IS NOT NULL FROM chunks WHERE hash = ?1")?;
         for id in ids {
             let row = statement.query_row([&id.0[..]], |row| {
                 Ok(KnownChunk { chunk: ChunkRef(uint(row.get(0)?)?), condemned: row.get(1)? })
@@ -69,7 +72,10 @@ fn a_bucket(row: &Row<'_>) -> rusqlite::Result<BucketRow> {
     })
 }
 
-pub(crate) fn bucket_row(db: &Connection, name: &BucketName) -> rusqlite::Result<Option<BucketRow>> {
+pub(crate) fn bucket_row(
+    db: &Connection,
+    name: &BucketName,
+) -> rusqlite::Result<Option<BucketRow>> {
     let sql = "SELECT name, created_ms, public, region FROM buckets WHERE name = ?1";
     let mut statement = db.prepare_cached(sql)?;
     statement.query_row([name.as_str()], a_bucket).optional()
@@ -117,7 +123,11 @@ fn object_row(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
     })
 }
 
-pub(crate) fn object(db: &Connection, bucket: i64, key: &Key) -> rusqlite::Result<Option<ObjectRow>> {
+pub(crate) fn object(
+    db: &Connection,
+    bucket: i64,
+    key: &Key,
+) -> rusqlite::Result<Option<ObjectRow>> {
     let sql = format!("SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ?1 AND key = ?2");
     db.prepare_cached(&sql)?.query_row(params![bucket, key.as_str()], object_row).optional()
 }
@@ -129,7 +139,8 @@ pub(crate) fn list(
     from: Bound<&str>,
     limit: usize,
 ) -> rusqlite::Result<Vec<ObjectRow>> {
-    // Keys compare by bytes, so those with a prefix are neighbours and begin at the prefix itself. No key is empty.
+    // Keys compare by bytes, so those with a prefix are neighbours and begin at the prefix itself.
+    // No key is empty.
     let (first, after) = match from {
         Bound::Included(first) => (prefix.max(first), ""),
         Bound::Excluded(after) => (prefix.max(after), after),

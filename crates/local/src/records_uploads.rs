@@ -66,15 +66,17 @@ pub(crate) fn create(
 }
 
 pub(crate) fn upload(db: &Connection, upload: UploadId) -> rusqlite::Result<Option<UploadRow>> {
-    let sql =
-        format!("SELECT {UPLOAD_COLUMNS} FROM uploads u JOIN buckets b ON b.id = u.bucket WHERE u.id = ?1");
+    let sql = format!(
+        "SELECT {UPLOAD_COLUMNS} FROM uploads u JOIN buckets b ON b.id = u.bucket WHERE u.id = ?1"
+    );
     db.prepare_cached(&sql)?.query_row([id(upload)], upload_row).optional()
 }
 
 /// The row of an upload's bucket; `None` when there is no such upload.
 pub(crate) fn bucket_of(db: &Connection, upload: UploadId) -> rusqlite::Result<Option<i64>> {
-    let mut statement =
-        db.prepare_cached("SELECT b.id FROM uploads u JOIN buckets b ON b.id = u.bucket WHERE u.id = ?1")?;
+    let mut statement = db.prepare_cached(
+        "SELECT b.id FROM uploads u JOIN buckets b ON b.id = u.bucket WHERE u.id = ?1",
+    )?;
     statement.query_row([id(upload)], |row| row.get(0)).optional()
 }
 
@@ -126,7 +128,11 @@ pub(crate) fn parts(
     rows.collect()
 }
 
-pub(crate) fn part(db: &Connection, upload: UploadId, number: u32) -> rusqlite::Result<Option<PartRow>> {
+pub(crate) fn part(
+    db: &Connection,
+    upload: UploadId,
+    number: u32,
+) -> rusqlite::Result<Option<PartRow>> {
     let sql = format!("SELECT {PART_COLUMNS} FROM parts WHERE upload = ?1 AND number = ?2");
     db.prepare_cached(&sql)?.query_row(params![id(upload), number], part_row).optional()
 }
@@ -149,7 +155,13 @@ pub(crate) fn put_part(
     );
     let mut statement = tx.prepare_cached(&sql)?;
     let system: &BTreeMap<String, String> = &target.system;
-    let values =
-        params![id(target.upload), target.number, int(size), &content.0[..], json(system)?, int(manifest.0)];
+    let values = params![
+        id(target.upload),
+        target.number,
+        int(size),
+        &content.0[..],
+        json(system)?,
+        int(manifest.0)
+    ];
     statement.query_row(values, |row| uint(row.get(0)?))
 }

@@ -1,8 +1,9 @@
 //! Room that is kept on the disk for transactions that must work when it is full.
 //!
-//! A few files of a bounded size. Whatever makes room (a delete, say) and finds the disk full gives them up, does its work, and
-//! takes them again. SQLite needs blocks to delete, for its log; and to be opened it needs two names, which may be used up as well:
-//! so it is several files. Their bytes mean nothing, and whoever finds none is only worse off on a full disk.
+//! A few files of a bounded size. Whatever makes room (a delete, say) and finds the disk full gives
+//! them up, does its work, and takes them again. SQLite needs blocks to delete, for its log; and to
+//! be opened it needs two names, which may be used up as well: so it is several files. Their bytes
+//! mean nothing, and whoever finds none is only worse off on a full disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -16,8 +17,8 @@ use crate::plain_file;
 
 /// Files of the reserve.
 const FILES: u64 = 4;
-/// What each of them takes, in bytes, and less on a small disk: a delete of one object needs some 100 KiB, one of a multipart upload
-/// with as many parts as there may be less than 3 MiB.
+/// What each of them takes, in bytes, and less on a small disk: a delete of one object needs some
+/// 100 KiB, one of a multipart upload with as many parts as there may be less than 3 MiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The whole reserve is at most one part in so many of the disk.
 const DISK_SHARE: u64 = 32;
@@ -26,7 +27,8 @@ const BLOCK_BYTES: u64 = 4096;
 /// The room that is kept. When it is dropped, what was given up of it is taken again.
 pub(crate) struct Reserve {
     folder: PathBuf,
-    /// Set when some of it was given up, or could not be taken. A hint: read and written without an order.
+    /// Set when some of it was given up, or could not be taken. A hint: read and written without
+    /// an order.
     is_short: AtomicBool,
 }
 
@@ -79,8 +81,9 @@ impl Reserve {
         }
         for number in 0..FILES {
             let path = self.file(number);
-            let is_there =
-                path.symlink_metadata().is_ok_and(|found| found.is_file() && found.blocks() * 512 >= bytes);
+            let is_there = path
+                .symlink_metadata()
+                .is_ok_and(|found| found.is_file() && found.blocks() * 512 >= bytes);
             if !is_there {
                 self.take_one(&path, bytes)?;
             }
@@ -114,7 +117,8 @@ fn fill(file: &File, bytes: u64) -> io::Result<()> {
         Err(rustix::io::Errno::OPNOTSUPP) => {
             let block = [0xd5; BLOCK_BYTES as usize];
             let blocks = 0..bytes / BLOCK_BYTES;
-            let written = blocks.into_iter().try_for_each(|_| io::Write::write_all(&mut &*file, &block));
+            let written =
+                blocks.into_iter().try_for_each(|_| io::Write::write_all(&mut &*file, &block));
             written.and_then(|()| file.sync_all())
         }
         filled => Ok(filled?),
@@ -144,8 +148,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("reserve");
         let reserve = Reserve::new(at.clone());
-        let taken =
-            || fs::read_dir(&at).unwrap().map(|file| file.unwrap().metadata().unwrap().blocks()).sum();
+        let taken = || {
+            fs::read_dir(&at).unwrap().map(|file| file.unwrap().metadata().unwrap().blocks()).sum()
+        };
         assert!(reserve.take() && reserve.take_again());
         let bytes = FILES * file_bytes(folder.path()).unwrap();
         let blocks: u64 = taken();

@@ -1,7 +1,7 @@
 //! One segment file that this process appends to.
 //!
-//! Layout: a header of 64 bytes (magic, the segment's id as 8 bytes little-endian, zeros), then chunks' bytes with nothing
-//! between them. The records say where each chunk is.
+//! Layout: a header of 64 bytes (magic, the segment's id as 8 bytes little-endian, zeros), then
+//! chunks' bytes with nothing between them. The records say where each chunk is.
 
 // `sync_file_range` has no safe wrapper in the crates we use.
 #![allow(unsafe_code)]
@@ -20,13 +20,15 @@ use crate::segments::OpenWriters;
 
 pub(crate) const HEADER_BYTES: u64 = 64;
 const MAGIC: &[u8; 8] = b"drystone";
-/// Space is reserved ahead of the writes in steps of the segment's length between these bounds, in bytes: a new page of an
-/// allocated file costs about a third less to write than one whose block must be found first.
+/// Space is reserved ahead of the writes in steps of the segment's length between these bounds, in
+/// bytes: a new page of an allocated file costs about a third less to write than one whose block
+/// must be found first.
 const RESERVE_BYTES_MIN: u64 = 1 << 20;
 const RESERVE_BYTES_MAX: u64 = 128 << 20;
 /// What is reserved is at most one part in so many of the space that is free.
 const RESERVE_SHARE: u64 = 8;
-/// Written bytes after which the disk is told to begin, so that the sync at the commit finds little left to do.
+/// Written bytes after which the disk is told to begin, so that the sync at the commit finds little
+/// left to do.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 /// The most parts that one `pwritev` takes (Linux: `IOV_MAX`).
 const PARTS_MAX: usize = 1024;
@@ -75,7 +77,8 @@ impl SegmentFile {
         }
     }
 
-    /// To be done before anything is acknowledged that lies in it, also of one that was adopted: its maker may have been killed.
+    /// To be done before anything is acknowledged that lies in it, also of one that was adopted:
+    /// its maker may have been killed.
     pub(crate) fn sync_name(&self) -> io::Result<()> {
         if self.sync == SyncPolicy::Never { Ok(()) } else { self.open.syncs.name(&self.path) }
     }
@@ -109,8 +112,9 @@ impl SegmentFile {
         }
         let (offset, bytes) = (self.written_back, self.len - self.written_back);
         self.written_back = self.len;
-        // SAFETY: a system call on integers; the descriptor is open for as long as `self.file` lives. Its result does not
-        // matter: errors of the write-back are reported by the sync at the commit.
+        // SAFETY: a system call on integers; the descriptor is open for as long as `self.file`
+        // lives. Its result does not matter: errors of the write-back are reported by the
+        // sync at the commit.
         let _ = unsafe {
             libc::sync_file_range(
                 self.file.as_raw_fd(),
@@ -146,7 +150,8 @@ impl SegmentWriter for SegmentFile {
         (self.len, self.reserved, self.written_back) = (len, len, len);
         if bytes < HEADER_BYTES {
             // Its first owner died before it committed anything; its header may be missing as well.
-            write_all_at(&self.file, &[&header(self.id)], 0).map_err(|error| self.failed("write", error))?;
+            write_all_at(&self.file, &[&header(self.id)], 0)
+                .map_err(|error| self.failed("write", error))?;
         }
         Ok(())
     }
@@ -172,7 +177,8 @@ impl SegmentWriter for SegmentFile {
 impl Drop for SegmentFile {
     fn drop(&mut self) {
         if self.reserved > self.len {
-            // Gives back what was reserved and not used. Bytes beyond `len` are of no append that succeeded.
+            // Gives back what was reserved and not used. Bytes beyond `len` are of no append that
+            // succeeded.
             let _ = self.file.set_len(self.len);
         }
         self.open.remove(self.id);

@@ -27,7 +27,8 @@ pub struct SegmentFiles {
     readers: Readers,
 }
 
-/// The files that this process appends to, so that a sync finds their descriptors, and what they have in common.
+/// The files that this process appends to, so that a sync finds their descriptors, and what they
+/// have in common.
 #[derive(Default)]
 pub(crate) struct OpenWriters {
     /// A leaf lock.
@@ -79,22 +80,30 @@ impl SegmentFiles {
         let folder = path.parent().unwrap_or(&self.folder);
         let store = self.folder.parent();
         plain_file::make_folder(folder, store)?;
-        // Owned before it has its name: the records list the segment already, and whoever looks for one to adopt must not get
-        // between the making and the lock.
+        // Owned before it has its name: the records list the segment already, and whoever looks for
+        // one to adopt must not get between the making and the lock.
         let unnamed = path.with_extension("new");
         let mut options = OpenOptions::new();
         let file = plain_file::open(&unnamed, options.read(true).write(true).create_new(true))?;
         plain_file::give_to_owner(&file, store);
-        let owned = self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
+        let owned =
+            self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
         // Given up while it is owned, or somebody could adopt what a power cut takes away.
         owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(owned)
     }
 
-    fn name(&self, id: SegmentId, path: &Path, unnamed: &Path, file: File) -> io::Result<SegmentFile> {
+    fn name(
+        &self,
+        id: SegmentId,
+        path: &Path,
+        unnamed: &Path,
+        file: File,
+    ) -> io::Result<SegmentFile> {
         write_all_at(&file, &[&header(id)], 0)?;
         let owned = self.own(id, path, file)?;
-        let owned = owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
+        let owned =
+            owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
         // Never over an existing one: after an old database was put back, ids are handed out again.
         rustix::fs::renameat_with(CWD, unnamed, CWD, path, RenameFlags::NOREPLACE)?;
         Ok(owned)
@@ -113,7 +122,8 @@ impl SegmentFiles {
     fn sync_once(&self, id: SegmentId, name: Option<&Path>) -> Result<()> {
         let open = || match self.open.files.lock().get(&id) {
             Some(file) => Ok(PlainArc::clone(file)),
-            // Its writer has been dropped since; the kernel keeps an error for the next descriptor that asks.
+            // Its writer has been dropped since; the kernel keeps an error for the next descriptor
+            // that asks.
             None => plain_file::open_to_read(&self.path(id)).map(PlainArc::new),
         };
         self.open.syncs.segment(id, name, open).map_err(|error| self.failed("sync", id, error))
@@ -126,7 +136,8 @@ impl SegmentFiles {
 
 impl SegmentStorage for SegmentFiles {
     fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
-        let made = self.make(id, &self.path(id)).map_err(|error| self.failed("create", id, error))?;
+        let made =
+            self.make(id, &self.path(id)).map_err(|error| self.failed("create", id, error))?;
         Ok(Box::new(made))
     }
 
@@ -188,8 +199,10 @@ mod tests {
         let error = files.make(id, &path).err().expect("there is one");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
-        let left: Vec<_> =
-            fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         assert_eq!(left, [path]);
     }
 }

@@ -10,8 +10,9 @@ use drystone_sync::{Mutex, PlainArc};
 
 /// What could not be synced in this process.
 ///
-/// Locked for as long as something is synced: the kernel reports a write-back error once for each open file, so of two syncs side by
-/// side, or of one after the other, one would believe that all is well. The group commit is not the only one that asks.
+/// Locked for as long as something is synced: the kernel reports a write-back error once for each
+/// open file, so of two syncs side by side, or of one after the other, one would believe that all
+/// is well. The group commit is not the only one that asks.
 #[derive(Default)]
 pub(crate) struct Syncs {
     failed: Mutex<Failed>,
@@ -44,7 +45,8 @@ impl Failed {
 }
 
 impl Syncs {
-    /// Syncs a segment's name, and that of the folder it is in, which another process may have made a moment ago and not synced yet.
+    /// Syncs a segment's name, and that of the folder it is in, which another process may have made
+    /// a moment ago and not synced yet.
     pub(crate) fn name(&self, path: &Path) -> io::Result<()> {
         self.failed.lock().sync_name(path, File::sync_all)
     }
@@ -75,12 +77,15 @@ mod tests {
     fn a_failed_sync_of_a_segment_is_final() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let syncs = Syncs::default();
-        let sync =
-            |id: u64, path: &Path| syncs.segment(SegmentId(id), None, || File::open(path).map(PlainArc::new));
+        let sync = |id: u64, path: &Path| {
+            syncs.segment(SegmentId(id), None, || File::open(path).map(PlainArc::new))
+        };
         assert!(sync(1, &file.path().join("missing")).is_err() && sync(1, file.path()).is_ok());
         // It can be opened, and not synced.
         assert!(sync(1, Path::new("/dev/null")).is_err());
-        assert!(sync(1, file.path()).is_err_and(|error| error.to_string().contains("an earlier sync")));
+        assert!(
+            sync(1, file.path()).is_err_and(|error| error.to_string().contains("an earlier sync"))
+        );
         assert!(sync(2, file.path()).is_ok());
     }
 
@@ -96,7 +101,10 @@ mod tests {
         let fail = |_: &File| Err(io::Error::other("the disk is gone"));
         assert!(syncs.failed.lock().sync_name(&one, fail).is_err());
         let open = || File::open(&one).map(PlainArc::new);
-        assert!(syncs.name(&one).is_err(), "the kernel says once that a name is lost, and then no more");
+        assert!(
+            syncs.name(&one).is_err(),
+            "the kernel says once that a name is lost, and then no more"
+        );
         assert!(syncs.segment(SegmentId(1), Some(&one), open).is_err());
         assert!(syncs.segment(SegmentId(1), None, open).is_ok(), "its bytes were not asked about");
         assert!(syncs.name(&other).is_ok());

@@ -8,14 +8,15 @@ use std::sync::Barrier;
 
 use drystone_local::{LocalConfig, LocalStore, OpenError};
 use drystone_store::{
-    BucketName, Completion, Condition, Key, NamedPart, NewBucket, ObjectMeta, PartTarget, PutTarget, Store,
-    StoreConfig, StoreError, SyncPolicy, UploadId,
+    BucketName, Completion, Condition, Key, NamedPart, NewBucket, ObjectMeta, PartTarget,
+    PutTarget, Store, StoreConfig, StoreError, SyncPolicy, UploadId,
 };
 use rusqlite::Connection;
 
 /// A copy of the store that a version made, which may be written to.
 fn fixture(version: u32) -> tempfile::TempDir {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/version-{version}"));
+    let kept =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/version-{version}"));
     let folder = tempfile::tempdir().unwrap();
     copy(&kept, folder.path());
     folder
@@ -87,9 +88,16 @@ fn check_contents(store: &Store) {
     let tower = store.stat(&name("walls"), &key("tower")).unwrap();
     assert_eq!(tower.meta.system["part-sizes"], "29,11");
     let upload = UploadId(u64::from_str_radix(&tower.meta.system["completed-upload"], 16).unwrap());
-    assert_eq!(store.object_parts(&tower, upload, 0, 9).unwrap().total, 0, "nothing was remembered then");
+    assert_eq!(
+        store.object_parts(&tower, upload, 0, 9).unwrap().total,
+        0,
+        "nothing was remembered then"
+    );
     let key = store.key("mason").unwrap().unwrap();
-    assert_eq!((key.key.name.as_str(), key.key.secret.0.as_str()), ("the mason", "a secret of some length"));
+    assert_eq!(
+        (key.key.name.as_str(), key.key.secret.0.as_str()),
+        ("the mason", "a secret of some length")
+    );
     assert_eq!((key.key.grants.len(), key.key.grants[0].write), (1, true));
 }
 
@@ -112,7 +120,8 @@ fn a_store_of_version_1_is_opened_read_and_written() {
     assert_eq!((begun.len(), begun[0].key.as_str()), (1, "unfinished"));
     let mut writing = ingest.begin(None);
     writing.push(b", and a second").unwrap();
-    let part = PartTarget { upload: begun[0].id, number: 2, system: [("a".into(), "b".into())].into() };
+    let part =
+        PartTarget { upload: begun[0].id, number: 2, system: [("a".into(), "b".into())].into() };
     let pending = writing.finish(part).unwrap();
     ingest.rest().unwrap();
     pending.join().unwrap();
@@ -120,7 +129,10 @@ fn a_store_of_version_1_is_opened_read_and_written() {
     let completion = Completion { parts: vec![named(1), named(2)], ..Completion::default() };
     let completed = store.complete_upload(begun[0].id, &completion).unwrap();
     let parts = store.object_parts(&completed, begun[0].id, 0, 9).unwrap();
-    assert_eq!((parts.total, parts.page[1].offset, parts.page[1].system["a"].as_str()), (2, 12, "b"));
+    assert_eq!(
+        (parts.total, parts.page[1].offset, parts.page[1].system["a"].as_str()),
+        (2, 12, "b")
+    );
     let here = NewBucket { region: Some("eu-west-1".into()), ..NewBucket::named(name("abroad")) };
     assert!(store.make_bucket(&here).unwrap());
     drop((ingest, store));

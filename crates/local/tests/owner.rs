@@ -37,7 +37,9 @@ fn what_root_makes_in_a_store_belongs_to_the_owner_of_the_store() {
     let _segment = open.segments.create(SegmentId(7)).unwrap();
     let mut names = Vec::new();
     check(&store, &mut names);
-    for name in ["drystone.toml", "records.db", "records.db-wal", "records.db-shm", "07", "reserve", "3"] {
+    for name in
+        ["drystone.toml", "records.db", "records.db-wal", "records.db-shm", "07", "reserve", "3"]
+    {
         assert!(names.iter().any(|found| found == name), "no {name} among {names:?}");
     }
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{
-    BucketName, Completion, Condition, CopySource, CopyTarget, Key, NamedPart, ObjectMeta, PartTarget,
-    PutTarget, Result, Store, StoreConfig, StoreError, SyncPolicy,
+    BucketName, Completion, Condition, CopySource, CopyTarget, Key, NamedPart, ObjectMeta,
+    PartTarget, PutTarget, Result, Store, StoreConfig, StoreError, SyncPolicy,
 };
 
 fn open(folder: &Path, sync: SyncPolicy) -> Store {
@@ -49,7 +49,8 @@ fn put(store: &Store, name: &str, bytes: &[u8]) -> Result<()> {
     let mut writing = ingest.begin(None);
     writing.push(bytes)?;
     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
-    let pending = writing.finish(PutTarget { bucket: bucket(), key: key(name), meta, condition })?;
+    let pending =
+        writing.finish(PutTarget { bucket: bucket(), key: key(name), meta, condition })?;
     ingest.rest()?;
     pending.join().map(drop)
 }
@@ -90,7 +91,8 @@ fn what_was_not_synced_is_before_anything_rests_on_it() {
     copy(&durable, "copied", "a copy").unwrap();
     is_synced("a copy");
 
-    let upload = durable.create_upload(&bucket(), &key("large"), &ObjectMeta::default()).unwrap().id;
+    let upload =
+        durable.create_upload(&bucket(), &key("large"), &ObjectMeta::default()).unwrap().id;
     hasty_put("part");
     let target = PartTarget { upload, number: 1, system: BTreeMap::new() };
     durable.copy_part(&source("part"), None, &target).unwrap();
@@ -165,7 +167,10 @@ fn what_cannot_be_synced_is_not_promised() {
     let refused = |outcome: Result<()>, name: &str| {
         let error = outcome.unwrap_err();
         assert!(error.to_string().contains("sync"), "{error}");
-        assert!(matches!(durable.stat(&bucket(), &key(name)), Err(StoreError::NotFound { .. })), "{name}");
+        assert!(
+            matches!(durable.stat(&bucket(), &key(name)), Err(StoreError::NotFound { .. })),
+            "{name}"
+        );
     };
     refused(put(&durable, "the same", b"stone"), "the same");
     refused(copy(&durable, "stone", "a copy"), "a copy");

@@ -7,11 +7,12 @@ use std::path::Path;
 use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{
-    BucketName, Condition, Key, NewBucket, ObjectMeta, PutTarget, Records, Store, StoreConfig, StoreError,
-    SyncPolicy, UploadId,
+    BucketName, Condition, Key, NewBucket, ObjectMeta, PutTarget, Records, Store, StoreConfig,
+    StoreError, SyncPolicy, UploadId,
 };
 
-/// Real file systems let root write anywhere, so what the tests do as root they do as `nobody`, in a process of its own.
+/// Real file systems let root write anywhere, so what the tests do as root they do as `nobody`, in
+/// a process of its own.
 const NOBODY: u32 = 65_534;
 
 fn chunking() -> Chunking {
@@ -59,8 +60,10 @@ fn only_the_owner_may_read_the_records() {
 
 /// Called in a process that may write nothing; see below.
 fn read_everything(folder: &Path) {
-    let records = LocalStore::open(folder, &LocalConfig::default()).expect("it can be read").records;
-    let refused = records.create_bucket(&NewBucket::named(BucketName::new("stones").expect("a good name")));
+    let records =
+        LocalStore::open(folder, &LocalConfig::default()).expect("it can be read").records;
+    let refused =
+        records.create_bucket(&NewBucket::named(BucketName::new("stones").expect("a good name")));
     let Err(StoreError::Records { source, .. }) = refused else { panic!("{refused:?}") };
     assert!(source.to_string().contains("cannot be written"), "{source}");
     let store = open(folder);
@@ -82,8 +85,12 @@ fn a_store_that_cannot_be_written_to_is_read() {
     LocalStore::init(&path, chunking()).expect("it is new");
     let store = open(&path);
     store.create_bucket(&bucket()).expect("it can be written");
-    let target =
-        PutTarget { bucket: bucket(), key: key(), meta: ObjectMeta::default(), condition: Condition::Always };
+    let target = PutTarget {
+        bucket: bucket(),
+        key: key(),
+        meta: ObjectMeta::default(),
+        condition: Condition::Always,
+    };
     let mut ingest = store.ingest(60_000).expect("the store is open");
     ingest.put_now(target, &mut &b"a stone, and another stone"[..]).expect("it can be written");
     drop(ingest);
@@ -91,7 +98,11 @@ fn a_store_that_cannot_be_written_to_is_read() {
     assert!(!path.join("records.db-wal").exists(), "a closed store has no log");
     set_modes(folder.path(), 0o555, 0o444);
 
-    let done = again_as_nobody("a_store_that_cannot_be_written_to_is_read", "DRYSTONE_TEST_READ_ONLY", &path);
+    let done = again_as_nobody(
+        "a_store_that_cannot_be_written_to_is_read",
+        "DRYSTONE_TEST_READ_ONLY",
+        &path,
+    );
     // Else it cannot be removed.
     set_modes(folder.path(), 0o755, 0o644);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
@@ -138,7 +149,10 @@ fn a_store_of_an_earlier_version_that_cannot_be_written_to_is_read() {
     );
     set_modes(folder.path(), 0o755, 0o644);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
-    assert!(fs::read(folder.path().join("records.db")).expect("it is ours") == before, "it was changed");
+    assert!(
+        fs::read(folder.path().join("records.db")).expect("it is ours") == before,
+        "it was changed"
+    );
 }
 
 /// Runs one of the tests here again, with a folder in a variable, and not as root.
@@ -187,7 +201,8 @@ fn set_modes(folder: &Path, folders: u32, files: u32) {
     }
 }
 
-/// A folder with a copy of this program, `program`, that anybody may run: the one that cargo made may lie in a folder of root's.
+/// A folder with a copy of this program, `program`, that anybody may run: the one that cargo made
+/// may lie in a folder of root's.
 fn copy_for_all(program: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let copy = folder.path().join("program");

@@ -5,14 +5,16 @@ use drystone_sync::{Arc, Mutex};
 use crate::lease::Memory;
 use crate::{AcquireError, Lease, Owner, Permits, Usage};
 
-/// Buffers of `buffer_bytes` each, never more than `buffers` of them, handed out FIFO-fair (see [`Permits`]).
+/// Buffers of `buffer_bytes` each, never more than `buffers` of them, handed out FIFO-fair (see
+/// [`Permits`]).
 #[derive(Clone)]
 pub struct BufferPool {
     permits: Permits,
     shelf: Arc<Shelf>,
 }
 
-/// Memory that is not out, most recently used last, because that is the one still in the CPU's cache.
+/// Memory that is not out, most recently used last, because that is the one still in the CPU's
+/// cache.
 pub(crate) struct Shelf {
     /// A leaf lock; never held together with the permits' lock.
     memories: Mutex<Vec<Memory>>,
@@ -31,7 +33,8 @@ impl Shelf {
 }
 
 impl BufferPool {
-    /// A pool of `buffers` buffers of `buffer_bytes`, of which one owner holds at most `share_max` at a time.
+    /// A pool of `buffers` buffers of `buffer_bytes`, of which one owner holds at most `share_max`
+    /// at a time.
     pub fn new(buffers: usize, buffer_bytes: usize, share_max: usize) -> Self {
         let shelf = Shelf { memories: Mutex::new(Vec::with_capacity(buffers)), buffer_bytes };
         Self { permits: Permits::new(buffers, share_max), shelf: Arc::new(shelf) }
@@ -52,7 +55,8 @@ impl BufferPool {
         self.permits.close();
     }
 
-    /// Gives the memory of buffers that are not out back to the system. They are allocated again when they are wanted.
+    /// Gives the memory of buffers that are not out back to the system. They are allocated again
+    /// when they are wanted.
     pub fn trim(&self) {
         // Not freed under the lock, which others need to lease or to return a buffer.
         let shelved = std::mem::take(&mut *self.shelf.memories.lock());

@@ -1,4 +1,5 @@
-//! Jobs that succeed or fail together: the first error wins, and what has not begun yet is not begun.
+//! Jobs that succeed or fail together: the first error wins, and what has not begun yet is not
+//! begun.
 
 use drystone_sync::{Arc, Condvar, Mutex};
 
@@ -70,8 +71,8 @@ impl<E: Send + 'static> JobGroup<E> {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), idle: Condvar::new() }) }
     }
 
-    /// Queues `job` on `pool`; blocks while the pool's queue is full. After a failure of the group the job is
-    /// dropped instead of run.
+    /// Queues `job` on `pool`; blocks while the pool's queue is full. After a failure of the group
+    /// the job is dropped instead of run.
     ///
     /// # Errors
     /// [`Closed`] when the pool takes no more jobs.
@@ -82,7 +83,8 @@ impl<E: Send + 'static> JobGroup<E> {
     ) -> Result<(), Closed<()>> {
         self.shared.state.lock().running += 1;
         let place = Place { shared: Arc::clone(&self.shared), result: None };
-        // In this order: a job that is dropped instead of run gives back what it owns before its place says so.
+        // In this order: a job that is dropped instead of run gives back what it owns before its
+        // place says so.
         let task = (job, place);
         pool.submit(move || {
             let (job, place) = task;

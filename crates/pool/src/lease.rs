@@ -1,10 +1,11 @@
-//! Leased memory: a [`Lease`] is the unique, writable view of a part of one pooled buffer; freezing it gives a
-//! [`Slice`], a shared view that cannot change any more. The buffer goes back to its pool when its last view
-//! is dropped.
+//! Leased memory: a [`Lease`] is the unique, writable view of a part of one pooled buffer; freezing
+//! it gives a [`Slice`], a shared view that cannot change any more. The buffer goes back to its
+//! pool when its last view is dropped.
 //!
-//! This is the one module of the crate with `unsafe`. The invariant that carries it: **the ranges of all live
-//! leases of a buffer are disjoint from each other and from the ranges of all its slices**. It starts true (one
-//! lease covers everything), and `split_to` (two halves) and `freeze` (the lease is consumed) keep it true.
+//! This is the one module of the crate with `unsafe`. The invariant that carries it: **the ranges
+//! of all live leases of a buffer are disjoint from each other and from the ranges of all its
+//! slices**. It starts true (one lease covers everything), and `split_to` (two halves) and `freeze`
+//! (the lease is consumed) keep it true.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -25,7 +26,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Zeroed pages that the kernel has not backed yet: they cost memory when they are first written.
+    /// Zeroed pages that the kernel has not backed yet: they cost memory when they are first
+    /// written.
     pub(crate) fn zeroed(len: usize) -> Self {
         let start = Box::into_raw(vec![0u8; len].into_boxed_slice()).cast::<u8>();
         let memory = Self { start, len };
@@ -33,8 +35,8 @@ impl Memory {
         memory
     }
 
-    /// Asks for 2 MiB pages where there is room for several: a fresh buffer of small ones costs a fault every 4 KiB, and
-    /// every copy through it the address translations.
+    /// Asks for 2 MiB pages where there is room for several: a fresh buffer of small ones costs a
+    /// fault every 4 KiB, and every copy through it the address translations.
     fn prefer_huge_pages(&self) {
         const PAGE_BYTES: usize = 4096;
         if self.len < HUGE_FROM_BYTES {
@@ -42,10 +44,15 @@ impl Memory {
         }
         let skipped = self.start.align_offset(PAGE_BYTES);
         let len = (self.len - skipped) / PAGE_BYTES * PAGE_BYTES;
-        // SAFETY: the range lies inside this allocation (`skipped` is less than a page, the allocation has many). The
-        // advice changes how the kernel backs it, not what it contains. A refusal costs speed only.
+        // SAFETY: the range lies inside this allocation (`skipped` is less than a page, the
+        // allocation has many). The advice changes how the kernel backs it, not what it
+        // contains. A refusal costs speed only.
         let _ = unsafe {
-            rustix::mm::madvise(self.start.add(skipped).cast(), len, rustix::mm::Advice::LinuxHugepage)
+            rustix::mm::madvise(
+                self.start.add(skipped).cast(),
+                len,
+                rustix::mm::Advice::LinuxHugepage,
+            )
         };
     }
 }
@@ -53,14 +60,15 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         let whole = std::ptr::slice_from_raw_parts_mut(self.start, self.len);
-        // SAFETY: `start` and `len` come from `Box::into_raw` of a boxed slice of this length, and `Memory` is
-        // neither `Clone` nor `Copy`, so the box is rebuilt exactly once.
+        // SAFETY: `start` and `len` come from `Box::into_raw` of a boxed slice of this length, and
+        // `Memory` is neither `Clone` nor `Copy`, so the box is rebuilt exactly once.
         drop(unsafe { Box::from_raw(whole) });
     }
 }
 
-// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from; the raw pointer is not shared with anyone
-// but the views of this module, whose ranges are disjoint or read-only (see the module's invariant).
+// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from; the raw pointer is not
+// shared with anyone but the views of this module, whose ranges are disjoint or read-only (see the
+// module's invariant).
 unsafe impl Send for Memory {}
 // SAFETY: as above; `Memory` itself offers no access to its bytes.
 unsafe impl Sync for Memory {}
@@ -71,7 +79,8 @@ pub(crate) struct Allocation {
     memory: Option<Memory>,
     start: *mut u8,
     shelf: Arc<Shelf>,
-    /// Released after `drop` has shelved the memory, so whoever gets the permit next finds it there.
+    /// Released after `drop` has shelved the memory, so whoever gets the permit next finds it
+    /// there.
     _permit: Permit,
 }
 
@@ -130,16 +139,22 @@ impl Deref for Lease {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the range lies inside the allocation (established by `new`, kept by `split_to`), the memory is
-        // initialised (zeroed), lives as long as `home`, and no other view covers it (module invariant).
-        unsafe { std::slice::from_raw_parts(self.home.start.add(self.range.start), self.range.len()) }
+        // SAFETY: the range lies inside the allocation (established by `new`, kept by `split_to`),
+        // the memory is initialised (zeroed), lives as long as `home`, and no other view
+        // covers it (module invariant).
+        unsafe {
+            std::slice::from_raw_parts(self.home.start.add(self.range.start), self.range.len())
+        }
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `deref`; `&mut self` makes this the only access through the only view of the range.
-        unsafe { std::slice::from_raw_parts_mut(self.home.start.add(self.range.start), self.range.len()) }
+        // SAFETY: as in `deref`; `&mut self` makes this the only access through the only view of
+        // the range.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.home.start.add(self.range.start), self.range.len())
+        }
     }
 }
 
@@ -163,7 +178,10 @@ impl Slice {
     /// When `part` does not lie inside the view.
     #[must_use]
     pub fn part(&self, part: Range<usize>) -> Slice {
-        assert!(part.start <= part.end && part.end <= self.range.len(), "a part past the end of a slice");
+        assert!(
+            part.start <= part.end && part.end <= self.range.len(),
+            "a part past the end of a slice"
+        );
         let range = self.range.start + part.start..self.range.start + part.end;
         Slice { home: Arc::clone(&self.home), range }
     }
@@ -184,9 +202,12 @@ impl Deref for Slice {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the range was a lease's (or a part of one), lies inside the allocation and is initialised; that
-        // lease was consumed, so nothing writes to the range while `home` is alive (module invariant).
-        unsafe { std::slice::from_raw_parts(self.home.start.add(self.range.start), self.range.len()) }
+        // SAFETY: the range was a lease's (or a part of one), lies inside the allocation and is
+        // initialised; that lease was consumed, so nothing writes to the range while `home`
+        // is alive (module invariant).
+        unsafe {
+            std::slice::from_raw_parts(self.home.start.add(self.range.start), self.range.len())
+        }
     }
 }
 

@@ -1,12 +1,15 @@
-//! Bounded concurrency for programs that state their ceilings: permits, reusable buffers, a fixed worker pool
-//! and single-flight by key.
+//! Bounded concurrency for programs that state their ceilings: permits, reusable buffers, a fixed
+//! worker pool and single-flight by key.
 //!
-//! Everything here is synchronous, does no I/O and reads no clock. Blocking calls must not be made from an
-//! async task. Every resource is an RAII value: dropping it, also while unwinding, gives the unit back.
+//! Everything here is synchronous, does no I/O and reads no clock. Blocking calls must not be made
+//! from an async task. Every resource is an RAII value: dropping it, also while unwinding, gives
+//! the unit back.
 //!
-//! What this crate denies: unbounded queues, threads started on demand, allocation that grows with the input.
+//! What this crate denies: unbounded queues, threads started on demand, allocation that grows with
+//! the input.
 //!
-//! Lock order: a pool takes at most one of its own locks at a time and never calls user code under one.
+//! Lock order: a pool takes at most one of its own locks at a time and never calls user code under
+//! one.
 
 mod buffer;
 mod group;

@@ -65,9 +65,10 @@ impl<R> Drop for Arrival<R> {
 }
 
 impl WorkerPool {
-    /// Applies `work` to the items of `source` on the pool's threads. At most `ahead_max` items (at least 1) are
-    /// pulled, being worked on or waiting to be yielded at any time, so memory does not grow with the source.
-    /// A panic becomes that item's [`JobError::Panicked`]; later items still run.
+    /// Applies `work` to the items of `source` on the pool's threads. At most `ahead_max` items (at
+    /// least 1) are pulled, being worked on or waiting to be yielded at any time, so memory
+    /// does not grow with the source. A panic becomes that item's [`JobError::Panicked`]; later
+    /// items still run.
     pub fn map<I, F, R>(
         &self,
         source: I,
@@ -105,7 +106,8 @@ where
 {
     fn pull_one(&mut self) -> bool {
         let Some(item) = self.source.next() else { return false };
-        let arrival = Arrival { shared: Arc::clone(&self.shared), index: self.pulled, outcome: None };
+        let arrival =
+            Arrival { shared: Arc::clone(&self.shared), index: self.pulled, outcome: None };
         self.pulled += 1;
         let work = Arc::clone(&self.work);
         // A closed pool drops the job, and with it the arrival, which reports it as dropped.

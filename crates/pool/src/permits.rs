@@ -1,8 +1,8 @@
 //! Counting permits, FIFO-fair, with a share for each owner.
 //!
-//! Invariant, kept under the one lock: while a unit is free, no waiter in the queue is *eligible* (its owner is
-//! at its share). So a newcomer that finds a free unit overtakes nobody, and a release hands its unit straight
-//! to the first eligible waiter.
+//! Invariant, kept under the one lock: while a unit is free, no waiter in the queue is *eligible*
+//! (its owner is at its share). So a newcomer that finds a free unit overtakes nobody, and a
+//! release hands its unit straight to the first eligible waiter.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -84,8 +84,8 @@ impl Permits {
         Owner { shared: Arc::clone(&self.shared), id }
     }
 
-    /// Refuses every later request and wakes every waiter with [`AcquireError::Closed`]. Permits that are out
-    /// stay valid.
+    /// Refuses every later request and wakes every waiter with [`AcquireError::Closed`]. Permits
+    /// that are out stay valid.
     pub fn close(&self) {
         let mut state = self.shared.state.lock();
         state.closed = true;
@@ -141,7 +141,8 @@ impl Owner {
         }
     }
 
-    /// Ends every wait of this owner, now and later, with [`AcquireError::Cancelled`]. Any thread may call it.
+    /// Ends every wait of this owner, now and later, with [`AcquireError::Cancelled`]. Any thread
+    /// may call it.
     pub fn cancel(&self) {
         let mut state = self.shared.state.lock();
         let state = &mut *state;
@@ -196,7 +197,8 @@ impl State {
         if self.closed {
             return Some(Err(AcquireError::Closed));
         }
-        let owner = self.owners.get_mut(&owner_id).expect("an owner is registered until it is dropped");
+        let owner =
+            self.owners.get_mut(&owner_id).expect("an owner is registered until it is dropped");
         if owner.cancelled {
             return Some(Err(AcquireError::Cancelled));
         }
@@ -210,16 +212,17 @@ impl State {
 
     fn release(&mut self, owner_id: u64, share_max: usize) {
         self.usage.give_back();
-        let owner = self.owners.get_mut(&owner_id).expect("an owner stays until its last permit is back");
+        let owner =
+            self.owners.get_mut(&owner_id).expect("an owner stays until its last permit is back");
         owner.held -= 1;
         if owner.retired && owner.held == 0 {
             self.owners.remove(&owner_id);
         }
-        // One unit came back, and it may also have lifted its owner below the share: hand on at most one.
-        let eligible = self
-            .waiters
-            .iter()
-            .position(|waiter| self.owners.get(&waiter.owner).is_some_and(|owner| owner.held < share_max));
+        // One unit came back, and it may also have lifted its owner below the share: hand on at
+        // most one.
+        let eligible = self.waiters.iter().position(|waiter| {
+            self.owners.get(&waiter.owner).is_some_and(|owner| owner.held < share_max)
+        });
         if let Some(waiter) = eligible.and_then(|index| self.waiters.remove(index)) {
             let owner = self.owners.get_mut(&waiter.owner).expect("a waiting owner is registered");
             owner.held += 1;

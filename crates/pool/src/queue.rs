@@ -1,4 +1,5 @@
-//! A bounded queue between threads: a full queue blocks its producers, a closed one ends its consumers.
+//! A bounded queue between threads: a full queue blocks its producers, a closed one ends its
+//! consumers.
 
 use std::collections::VecDeque;
 
@@ -10,7 +11,8 @@ use crate::Usage;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
 
-/// A first-in, first-out queue of at most `len_max` items, for any number of producers and consumers.
+/// A first-in, first-out queue of at most `len_max` items, for any number of producers and
+/// consumers.
 pub struct Queue<T> {
     shared: Arc<Shared<T>>,
 }
@@ -28,12 +30,13 @@ struct State<T> {
     items: VecDeque<T>,
     usage: Usage,
     closed: bool,
-    /// Consumers that wait for an item, and producers that wait for room. A signal that nobody waits for is a system call all
-    /// the same.
+    /// Consumers that wait for an item, and producers that wait for room. A signal that nobody
+    /// waits for is a system call all the same.
     consumers_waiting: usize,
     producers_waiting: usize,
-    /// A consumer has been signalled and has not looked yet. One at a time: it signals the next if there is more, so a burst of
-    /// items is worked off by those who are awake and not by waking a thread for each.
+    /// A consumer has been signalled and has not looked yet. One at a time: it signals the next if
+    /// there is more, so a burst of items is worked off by those who are awake and not by
+    /// waking a thread for each.
     waking: bool,
 }
 
@@ -64,7 +67,8 @@ impl<T> Queue<T> {
             producers_waiting: 0,
             waking: false,
         };
-        let shared = Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
+        let shared =
+            Shared { state: Mutex::new(state), filled: Condvar::new(), drained: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -103,7 +107,8 @@ impl<T> Queue<T> {
         loop {
             if let Some(item) = state.items.pop_front() {
                 state.usage.give_back();
-                let (wakes_consumer, wakes_producer) = (state.wakes_consumer(), state.producers_waiting > 0);
+                let (wakes_consumer, wakes_producer) =
+                    (state.wakes_consumer(), state.producers_waiting > 0);
                 drop(state);
                 if wakes_producer {
                     self.shared.drained.notify_one();

@@ -1,11 +1,12 @@
 //! Single flight by key: one does the work, the others get its outcome.
 //!
-//! A key is claimed by the first who asks. While that [`Flight`] is under way others wait; when it *lands*, its
-//! value stays to be had for as long as somebody keeps a [`Landed`] of it. A flight that is dropped instead
-//! (failure or panic) hands the key over: each waiter asks again, and one of them becomes the next to fly.
+//! A key is claimed by the first who asks. While that [`Flight`] is under way others wait; when it
+//! *lands*, its value stays to be had for as long as somebody keeps a [`Landed`] of it. A flight
+//! that is dropped instead (failure or panic) hands the key over: each waiter asks again, and one
+//! of them becomes the next to fly.
 //!
-//! Whoever claims several keys finishes all of its own flights before it waits for anyone else's; otherwise two
-//! claimants could wait for each other.
+//! Whoever claims several keys finishes all of its own flights before it waits for anyone else's;
+//! otherwise two claimants could wait for each other.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -75,7 +76,8 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// The outcome of `work` for `key`, done here or by whoever is at it already. When theirs fails, ours runs.
+    /// The outcome of `work` for `key`, done here or by whoever is at it already. When theirs
+    /// fails, ours runs.
     ///
     /// # Errors
     /// Those of our own `work`; a failure of somebody else's is theirs alone.
@@ -90,7 +92,8 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// The values that are kept, each once, in no order. Copies all of them under the lock: for what seldom happens.
+    /// The values that are kept, each once, in no order. Copies all of them under the lock: for
+    /// what seldom happens.
     pub fn landed(&self) -> Vec<V> {
         let entries = self.shared.entries.lock();
         let landed = entries.values().filter_map(|entry| match entry {
@@ -119,7 +122,8 @@ pub struct Flight<K: Eq + Hash + Clone, V: Clone> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Flight<K, V> {
-    /// Publishes the outcome; it can be had while the returned value or one got from it by a claim lives.
+    /// Publishes the outcome; it can be had while the returned value or one got from it by a claim
+    /// lives.
     pub fn land(mut self, value: V) -> Landed<K, V> {
         let key = self.key.take().expect("a flight has its key until it lands");
         let entry = Entry::Landed { value: value.clone(), keepers: 1 };

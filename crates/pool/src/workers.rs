@@ -1,4 +1,5 @@
-//! A number of threads, fixed until somebody says another, that run blocking jobs from one bounded queue.
+//! A number of threads, fixed until somebody says another, that run blocking jobs from one bounded
+//! queue.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -26,20 +27,21 @@ impl JobPanic {
     pub(crate) fn from_payload(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         Self(
-            text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into()),
+            text.or_else(|| payload.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".into()),
         )
     }
 }
 
 /// Runs `body` and turns a panic into a value.
 pub(crate) fn isolate<T>(body: impl FnOnce() -> T) -> Result<T, JobPanic> {
-    // A job owns what it touches; what it shares with others is behind locks that keep their invariants at every
-    // point where a job's code runs.
+    // A job owns what it touches; what it shares with others is behind locks that keep their
+    // invariants at every point where a job's code runs.
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| JobPanic::from_payload(payload.as_ref()))
 }
 
-/// `threads` threads and a queue of `queue_len_max` jobs. A full queue blocks whoever submits; a job must
-/// therefore never submit to its own pool.
+/// `threads` threads and a queue of `queue_len_max` jobs. A full queue blocks whoever submits; a
+/// job must therefore never submit to its own pool.
 pub struct WorkerPool {
     name: String,
     queue: Queue<Task>,
@@ -78,8 +80,9 @@ impl WorkerPool {
         Ok(pool)
     }
 
-    /// From now on there are so many threads. More are started at once; fewer are there as soon as the jobs queued before are begun
-    /// and a thread has nothing to do: no job is disturbed. Blocks while the queue is full.
+    /// From now on there are so many threads. More are started at once; fewer are there as soon as
+    /// the jobs queued before are begun and a thread has nothing to do: no job is disturbed.
+    /// Blocks while the queue is full.
     ///
     /// # Errors
     /// The operating system's, when it refuses a thread; then there are as many as it gave.
@@ -111,7 +114,8 @@ impl WorkerPool {
             threads.next += 1;
             threads.next - 1
         };
-        let (queue, panics, left) = (self.queue.clone(), Arc::clone(&self.panics), Arc::clone(&self.left));
+        let (queue, panics, left) =
+            (self.queue.clone(), Arc::clone(&self.panics), Arc::clone(&self.left));
         let started = thread::spawn(&format!("{}-{index}", self.name), move || {
             while let Some(task) = queue.pop() {
                 match task {
@@ -128,8 +132,8 @@ impl WorkerPool {
         Ok(())
     }
 
-    /// Queues a job; blocks while the queue is full. A panic of the job is contained and counted; to learn of it,
-    /// submit through a [`JobGroup`](crate::JobGroup) or [`Map`](crate::Map).
+    /// Queues a job; blocks while the queue is full. A panic of the job is contained and counted;
+    /// to learn of it, submit through a [`JobGroup`](crate::JobGroup) or [`Map`](crate::Map).
     ///
     /// # Errors
     /// [`Closed`] after [`shutdown`](Self::shutdown); the job was not and will not be run.
@@ -152,7 +156,8 @@ impl WorkerPool {
         *self.panics.lock()
     }
 
-    /// Refuses later jobs, runs the ones already queued, and joins every thread. Also done by `drop`.
+    /// Refuses later jobs, runs the ones already queued, and joins every thread. Also done by
+    /// `drop`.
     pub fn shutdown(&self) {
         self.queue.close();
         let threads = std::mem::take(&mut self.threads.lock().started);

@@ -97,7 +97,10 @@ impl Keys {
 
 impl Engine {
     /// Looks a key up.
-    pub(crate) async fn key(self: &PlainArc<Self>, access: &str) -> Result<Option<PlainArc<KeyRow>>, Fault> {
+    pub(crate) async fn key(
+        self: &PlainArc<Self>,
+        access: &str,
+    ) -> Result<Option<PlainArc<KeyRow>>, Fault> {
         if access.is_empty() || access.len() > ACCESS_BYTES_MAX {
             return Ok(None);
         }
@@ -113,7 +116,10 @@ impl Engine {
     }
 
     /// Who a plain request comes from, by its `Authorization`.
-    pub(crate) async fn identify(self: &PlainArc<Self>, headers: &HeaderMap) -> Result<Who, Refused> {
+    pub(crate) async fn identify(
+        self: &PlainArc<Self>,
+        headers: &HeaderMap,
+    ) -> Result<Who, Refused> {
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let Some(header) = all.next() else { return Ok(Who::Anonymous) };
         if all.next().is_some() {
@@ -162,7 +168,8 @@ impl Engine {
 /// Whether a key's grants give a right over a bucket, or over all of them.
 pub(crate) fn may(key: &KeyRow, right: Right, bucket: Option<&BucketName>) -> bool {
     key.key.grants.iter().any(|grant| {
-        let covers = grant.bucket.is_none() || (bucket.is_some() && grant.bucket.as_ref() == bucket);
+        let covers =
+            grant.bucket.is_none() || (bucket.is_some() && grant.bucket.as_ref() == bucket);
         covers
             && match right {
                 Right::Read => grant.read,
@@ -173,7 +180,8 @@ pub(crate) fn may(key: &KeyRow, right: Right, bucket: Option<&BucketName>) -> bo
     })
 }
 
-/// A bearer token for a key: who has it can do what the key can do over plain HTTP, and cannot find out the secret.
+/// A bearer token for a key: who has it can do what the key can do over plain HTTP, and cannot find
+/// out the secret.
 pub fn bearer_token(access: &str, secret: &str) -> String {
     let mac = bearer_mac(access, secret);
     format!("{}.{}", URL_SAFE_NO_PAD.encode(access), URL_SAFE_NO_PAD.encode(mac))
@@ -228,7 +236,8 @@ mod tests {
         assert!(proof.holds_for("secret"));
         assert!(!proof.holds_for("other"));
         assert!(!token.contains("secret"));
-        let forged = token.replacen(&URL_SAFE_NO_PAD.encode("alice"), &URL_SAFE_NO_PAD.encode("admin"), 1);
+        let forged =
+            token.replacen(&URL_SAFE_NO_PAD.encode("alice"), &URL_SAFE_NO_PAD.encode("admin"), 1);
         assert!(!Proof::bearer(&forged).unwrap().holds_for("secret"));
     }
 

@@ -1,7 +1,8 @@
 //! Answers that may be long: made at once, and then sent as the client reads them.
 //!
-//! An answer is made in memory, for which there is a turn (`documents`). What is more than a connection may hold is then moved to
-//! the spool, and the turn is over: a client that reads slowly keeps a slot of a file, not memory that others need.
+//! An answer is made in memory, for which there is a turn (`documents`). What is more than a
+//! connection may hold is then moved to the spool, and the turn is over: a client that reads slowly
+//! keeps a slot of a file, not memory that others need.
 
 use std::io;
 use std::ops::Range;
@@ -43,7 +44,9 @@ impl Engine {
             self.run(move || slot.write(0, &bytes).map(|()| slot)).await
         };
         match moved {
-            Ok(Ok(slot)) => Spooled::new(self, slot, bytes.len() as u64).map_err(Into::into).boxed_unsync(),
+            Ok(Ok(slot)) => {
+                Spooled::new(self, slot, bytes.len() as u64).map_err(Into::into).boxed_unsync()
+            }
             // A full disk, most likely. The turn goes on until the client has read everything.
             Ok(Err(error)) => {
                 tracing::debug!(%error, "an answer could not be moved to the spool");
@@ -54,7 +57,8 @@ impl Engine {
     }
 }
 
-/// An answer that grows while a request goes on, at its client's pace: what is more than a little of it is in the spool.
+/// An answer that grows while a request goes on, at its client's pace: what is more than a little
+/// of it is in the spool.
 pub(crate) struct Growing {
     engine: PlainArc<Engine>,
     /// What is not in the spool yet.
@@ -96,7 +100,9 @@ impl Growing {
             self.spool().await?;
         }
         Ok(match self.spooled {
-            Some((slot, len)) => Spooled::new(&self.engine, slot, len).map_err(Into::into).boxed_unsync(),
+            Some((slot, len)) => {
+                Spooled::new(&self.engine, slot, len).map_err(Into::into).boxed_unsync()
+            }
             None => full(self.text),
         })
     }

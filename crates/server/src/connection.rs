@@ -1,4 +1,5 @@
-//! Connections: what each of them does, when it may be closed for others, and how long a silent one is kept.
+//! Connections: what each of them does, when it may be closed for others, and how long a silent one
+//! is kept.
 
 use std::io;
 use std::pin::Pin;
@@ -17,8 +18,9 @@ use crate::width::{Wide, Width};
 
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
-/// A client that has read nothing for so long, although there is something, may lose its connection to others. The kernel says that
-/// there is room again only when a third of a buffer has gone, which may be a MiB: one that reads slowly needs time for that.
+/// A client that has read nothing for so long, although there is something, may lose its connection
+/// to others. The kernel says that there is room again only when a third of a buffer has gone,
+/// which may be a MiB: one that reads slowly needs time for that.
 const STALLED_MIN: Duration = Duration::from_secs(15);
 
 /// What is known of one connection; shared by its socket, its requests and its watch.
@@ -34,8 +36,8 @@ struct State {
     active: usize,
     /// There has been a request.
     is_known: bool,
-    /// Among those who may be closed for others: while there is no request and nothing left to send, or when the client does not
-    /// read.
+    /// Among those who may be closed for others: while there is no request and nothing left to
+    /// send, or when the client does not read.
     listed: Option<Listed>,
     /// When it became idle, or was opened.
     idle_since: Instant,
@@ -155,7 +157,9 @@ impl Connection {
             return None;
         }
         match state.first_byte {
-            Some(first) if first.elapsed() > deadlines.head => Some("the head of a request takes too long"),
+            Some(first) if first.elapsed() > deadlines.head => {
+                Some("the head of a request takes too long")
+            }
             None if state.idle_since.elapsed() > deadlines.idle => Some("idle"),
             _ => None,
         }
@@ -225,7 +229,11 @@ impl<S: AsyncRead> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite> AsyncWrite for Watched<S> {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = this.socket.poll_write(context, bytes);
         this.connection.note_write(&written);
@@ -292,7 +300,10 @@ mod tests {
         assert!(room() && is_asked(&resting).await, "one that has been idle for a while");
         assert!(room() && !slow.withdraw(), "an upload that is slow");
         assert!(room() && is_asked(&silent).await, "one that has said nothing for a while");
-        assert!(!room(), "an upload that has just begun may be slow, and one that is served waits for that");
+        assert!(
+            !room(),
+            "an upload that has just begun may be slow, and one that is served waits for that"
+        );
         tokio::time::advance(BEGUN_MIN).await;
         assert!(room() && !begun.withdraw());
         let since = Instant::now();
@@ -341,7 +352,11 @@ mod tests {
     struct Keeps(bool);
 
     impl AsyncWrite for Keeps {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
             Poll::Ready(Ok(bytes.len()))
         }
 
@@ -378,7 +393,8 @@ mod tests {
         let stall = async |socket: &mut Watched<_>| {
             let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
             let unread = STALLED_MIN + 2 * TICK;
-            let both = async { tokio::join!(tokio::time::timeout(unread, &mut send), connection.watch()) };
+            let both =
+                async { tokio::join!(tokio::time::timeout(unread, &mut send), connection.watch()) };
             assert!(tokio::time::timeout(unread, both).await.is_err(), "nobody wants it");
         };
         stall(&mut socket).await;

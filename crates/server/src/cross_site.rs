@@ -53,8 +53,9 @@ fn scheme(headers: &HeaderMap) -> Option<&str> {
     text.split(' ').next()
 }
 
-/// What the browser says of the page decides. A browser that does not say it (an older one, and any over
-/// plain HTTP) names the page's origin in every request but GET; a client that names none is no browser.
+/// What the browser says of the page decides. A browser that does not say it (an older one, and any
+/// over plain HTTP) names the page's origin in every request but GET; a client that names none is
+/// no browser.
 fn is_foreign(headers: &HeaderMap) -> bool {
     match single(headers, &SITE) {
         Ok(Some("same-origin")) => false,

@@ -1,8 +1,9 @@
 //! Who has to leave when all connections are taken and somebody knocks.
 //!
-//! One is closed in favour of the new one: that which has been idle for longest, that of an upload whose client sends next to
-//! nothing, or one whose client has not shown yet what it wants. A thousand idle clients, or slow ones, cannot lock the others out,
-//! nor take the places of those that are served.
+//! One is closed in favour of the new one: that which has been idle for longest, that of an upload
+//! whose client sends next to nothing, or one whose client has not shown yet what it wants. A
+//! thousand idle clients, or slow ones, cannot lock the others out, nor take the places of those
+//! that are served.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
 /// So long a new connection is given for its first request.
 pub(crate) const FRESH_MIN: Duration = Duration::from_millis(100);
-/// So long an upload is given for its first bytes, and a handshake for its end: both need round trips.
+/// So long an upload is given for its first bytes, and a handshake for its end: both need round
+/// trips.
 pub(crate) const BEGUN_MIN: Duration = Duration::from_millis(500);
 
 /// Everybody who may be asked to leave when all places are taken and somebody knocks.
@@ -23,7 +25,8 @@ pub(crate) const BEGUN_MIN: Duration = Duration::from_millis(500);
 pub(crate) struct Crowd {
     /// Connections between two requests.
     pub(crate) idle: PlainArc<Evictable>,
-    /// Those that nobody knows yet, before their first request; and those whose last request is answered and still read.
+    /// Those that nobody knows yet, before their first request; and those whose last request is
+    /// answered and still read.
     pub(crate) fresh: PlainArc<Evictable>,
     /// Uploads of which hardly anything has come, and handshakes.
     pub(crate) begun: PlainArc<Evictable>,
@@ -36,8 +39,9 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Asks somebody to leave for one who waits since then; `false` when nobody can be asked yet.
     ///
-    /// Who has been served and has just become idle, as busy clients are between two requests, is asked last: not before all who
-    /// were there and had shown nothing when the wait began have done so or left.
+    /// Who has been served and has just become idle, as busy clients are between two requests, is
+    /// asked last: not before all who were there and had shown nothing when the wait began have
+    /// done so or left.
     pub(crate) fn make_room(&self, since: Instant) -> bool {
         let is_decided = |list: &Evictable| !list.has_one_since(since);
         self.idle.evict(IDLE_MIN)
@@ -45,7 +49,9 @@ impl Crowd {
             || self.fresh.evict(FRESH_MIN)
             || self.begun.evict(BEGUN_MIN)
             || self.stalled.evict(Duration::ZERO)
-            || (is_decided(&self.fresh) && is_decided(&self.begun) && self.idle.evict(Duration::ZERO))
+            || (is_decided(&self.fresh)
+                && is_decided(&self.begun)
+                && self.idle.evict(Duration::ZERO))
     }
 
     /// Asks a connection to leave that has no request, however short it has been there.
@@ -54,7 +60,8 @@ impl Crowd {
     }
 }
 
-/// Those who may be asked to leave in favour of others, whoever has been among them for longest first.
+/// Those who may be asked to leave in favour of others, whoever has been among them for longest
+/// first.
 #[derive(Default)]
 pub(crate) struct Evictable {
     state: Mutex<EvictableState>,
@@ -67,7 +74,8 @@ struct EvictableState {
 }
 
 impl Evictable {
-    /// Asks the one to leave who has been here for longest, and for `min` at least; `false` when there is none.
+    /// Asks the one to leave who has been here for longest, and for `min` at least; `false` when
+    /// there is none.
     pub(crate) fn evict(&self, min: Duration) -> bool {
         let mut state = self.state.lock();
         let Some(first) = state.waiting.first_entry() else { return false };

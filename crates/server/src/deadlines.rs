@@ -47,7 +47,8 @@ pub(crate) struct Deadline {
 
 impl Deadlines {
     pub(crate) fn rows(&self) -> [Deadline; 6] {
-        let row = |setting, time: Duration, what| Deadline { setting, seconds: time.as_secs_f64(), what };
+        let row =
+            |setting, time: Duration, what| Deadline { setting, seconds: time.as_secs_f64(), what };
         [
             row("head_seconds", self.head, "for the whole head of a request"),
             row("idle_seconds", self.idle, "for the next request on a connection"),

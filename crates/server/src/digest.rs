@@ -49,7 +49,9 @@ impl Algorithm {
     /// From `x-amz-sdk-checksum-algorithm`, a trailer's name or the like; any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == text || algorithm.header() == text)
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == text || algorithm.header() == text)
     }
 
     fn bytes(self) -> usize {
@@ -79,8 +81,10 @@ impl Expected {
         let mut expected = Self::default();
         for algorithm in algorithms {
             if let Some(value) = headers.get(algorithm.header()) {
-                expected
-                    .add(algorithm, value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?)?;
+                expected.add(
+                    algorithm,
+                    value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?,
+                )?;
             }
         }
         Ok(expected)
@@ -91,7 +95,8 @@ impl Expected {
     /// # Errors
     /// [`Fault::InvalidDigest`] when it is not base64 of the right length.
     pub(crate) fn add(&mut self, algorithm: Algorithm, base64: &str) -> Result<(), Fault> {
-        let bytes = BASE64.decode(base64.trim()).ok().filter(|bytes| bytes.len() == algorithm.bytes());
+        let bytes =
+            BASE64.decode(base64.trim()).ok().filter(|bytes| bytes.len() == algorithm.bytes());
         self.0.push((algorithm, bytes.ok_or(Fault::InvalidDigest(algorithm.name()))?));
         Ok(())
     }
@@ -157,7 +162,9 @@ impl Digests {
             Hasher::Sha1(hasher) => hasher.finalize().to_vec(),
             Hasher::Sha256(hasher) => hasher.finalize().to_vec(),
         };
-        Digested(self.0.into_iter().map(|(algorithm, hasher)| (algorithm, finish(hasher))).collect())
+        Digested(
+            self.0.into_iter().map(|(algorithm, hasher)| (algorithm, finish(hasher))).collect(),
+        )
     }
 }
 
@@ -210,7 +217,10 @@ mod tests {
         expect(Algorithm::Crc64Nvme, "ae8b14860a799888");
         expect(Algorithm::Md5, "25f9e794323b453885f5181f1b624d0b");
         expect(Algorithm::Sha1, "f7c3bc1d808e04732adf679965ccc34ca7ae3441");
-        expect(Algorithm::Sha256, "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225");
+        expect(
+            Algorithm::Sha256,
+            "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+        );
     }
 
     #[test]
@@ -228,7 +238,10 @@ mod tests {
         uncomputed.add(Algorithm::Md5, "AAAAAAAAAAAAAAAAAAAAAA==").unwrap();
         assert!(matches!(found.check(&uncomputed), Err(Fault::BadDigest("md5"))));
         for bad in ["", "AAAA", "!", "AAAAAAAAAAA="] {
-            assert!(matches!(Expected::default().add(Algorithm::Crc32, bad), Err(Fault::InvalidDigest(_))));
+            assert!(matches!(
+                Expected::default().add(Algorithm::Crc32, bad),
+                Err(Fault::InvalidDigest(_))
+            ));
         }
     }
 

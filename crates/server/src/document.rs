@@ -1,8 +1,9 @@
 //! A request's document on its way in.
 //!
-//! A document has to be in memory as a whole to be understood, and for that there is a turn. But a client may take its time to send it.
-//! So what comes is put into the spool first, and the turn begins when all of it is here: a client that stops in the middle
-//! holds its connection and a slot of a file.
+//! A document has to be in memory as a whole to be understood, and for that there is a turn. But a
+//! client may take its time to send it. So what comes is put into the spool first, and the turn
+//! begins when all of it is here: a client that stops in the middle holds its connection and a slot
+//! of a file.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ impl<E: Into<Fault>> From<E> for Refused {
 }
 
 impl Engine {
-    /// Receives a document of at most `bytes_max` bytes, which a slot of the spool holds; then waits for the turn in which it is in memory.
+    /// Receives a document of at most `bytes_max` bytes, which a slot of the spool holds; then
+    /// waits for the turn in which it is in memory.
     pub(crate) async fn receive_document(
         self: &PlainArc<Self>,
         share: &Share,
@@ -93,7 +95,8 @@ impl Receiving<'_> {
         let silence_max = self.engine.deadlines.get().body;
         let mut len = 0;
         loop {
-            let frame = tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| Refused::Late)?;
+            let frame =
+                tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| Refused::Late)?;
             let Some(frame) = frame else { return Ok(self.place) };
             let frame = frame.map_err(|_| Refused::Broken)?;
             let bytes = frame.into_data().map_err(|_| Refused::Trailers)?;
@@ -143,7 +146,8 @@ impl Receiving<'_> {
         if written.is_ok() {
             return Ok(Place::Spool(slot, at + bytes.len()));
         }
-        // A full disk, most likely: what deletes objects must work there, too. What was written before can be read.
+        // A full disk, most likely: what deletes objects must work there, too. What was written
+        // before can be read.
         let turn = self.turn().await?;
         let read = self.engine.run(move || {
             let mut kept = vec![0; at];

@@ -1,12 +1,13 @@
 //! An object on its way from the store to a socket.
 //!
-//! Chunks are verified in leased buffers and leave in pieces. A download has its *turn* while it fetches a chunk and the client takes
-//! it; the turn and the buffer are taken from it when the client has not asked for a moment, and the chunk is read again when it comes
-//! back. Between two turns a download holds its connection, and in it a few small pieces: as many downloads go on at a time as
-//! there are connections, however slow each is.
+//! Chunks are verified in leased buffers and leave in pieces. A download has its *turn* while it
+//! fetches a chunk and the client takes it; the turn and the buffer are taken from it when the
+//! client has not asked for a moment, and the chunk is read again when it comes back. Between two
+//! turns a download holds its connection, and in it a few small pieces: as many downloads go on at
+//! a time as there are connections, however slow each is.
 //!
-//! A client that takes what it gets is sent large pieces, as long as there are places for that; and a few buffers are *lent*: their
-//! pieces are views that go to the socket without being copied.
+//! A client that takes what it gets is sent large pieces, as long as there are places for that; and
+//! a few buffers are *lent*: their pieces are views that go to the socket without being copied.
 
 use std::io;
 use std::ops::Range;
@@ -27,7 +28,8 @@ use crate::engine::{Blocked, Engine};
 use crate::fault::Fault;
 use crate::places::Permit;
 
-/// The most that leaves at a time where the client takes large pieces; and the most that is read at once, without a turn.
+/// The most that leaves at a time where the client takes large pieces; and the most that is read at
+/// once, without a turn.
 const PIECE_BYTES: usize = 256 << 10;
 /// What a connection holds of such an answer at the most. The plan has it with the transfers.
 const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
@@ -99,13 +101,14 @@ struct Holds {
     next: Option<(u64, Slice)>,
     /// A place for large pieces.
     large: Option<PlainArc<Permit>>,
-    /// Last, so that what comes with the next turn finds the buffers of this one; kept by a fetch, too.
+    /// Last, so that what comes with the next turn finds the buffers of this one; kept by a fetch,
+    /// too.
     turn: PlainArc<Turn>,
 }
 
 impl Holds {
-    /// Whether the next step is the client's. While a fetch has the reader and nothing is here, it is
-    /// ours: taken then, what a slow disk brings would be read again and again.
+    /// Whether the next step is the client's. While a fetch has the reader and nothing is here, it
+    /// is ours: taken then, what a slow disk brings would be read again and again.
     fn waits_for_client(&self) -> bool {
         self.reader.is_some() || self.slice.is_some() || self.next.is_some()
     }
@@ -156,7 +159,8 @@ enum Step {
 }
 
 impl Engine {
-    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs more than either.
+    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs
+    /// more than either.
     pub(crate) async fn find(
         self: &PlainArc<Self>,
         share: Share,
@@ -180,8 +184,8 @@ impl Engine {
 }
 
 impl Found {
-    /// The body of a response with this part of the object. Waits for a turn and the first chunk, so that damage there becomes an error
-    /// instead of a broken body.
+    /// The body of a response with this part of the object. Waits for a turn and the first chunk,
+    /// so that damage there becomes an error instead of a broken body.
     pub(crate) async fn body(
         self,
         engine: &PlainArc<Engine>,
@@ -240,7 +244,8 @@ impl ObjectBody {
         });
     }
 
-    /// Reads the chunk at `from`, the first that is not here yet, into `next`. The body has its turn.
+    /// Reads the chunk at `from`, the first that is not here yet, into `next`. The body has its
+    /// turn.
     fn fetch(&self, from: u64) -> Blocked<Result<bool, StoreError>> {
         let (reader, turn) = {
             let mut state = self.holding.state.lock();
@@ -250,12 +255,14 @@ impl ObjectBody {
                 None => (None, None),
             }
         };
-        let (store, object, range) = (self.engine.store.clone(), self.object.clone(), from..self.range.end);
+        let (store, object, range) =
+            (self.engine.store.clone(), self.object.clone(), from..self.range.end);
         let holding = PlainArc::clone(&self.holding);
         self.engine.want_buffers();
         self.engine.block(move || {
             let Some(turn) = turn else { return Ok(true) };
-            // The turn goes last: what comes next finds the buffers of this one, but for what a worker is still reading ahead.
+            // The turn goes last: what comes next finds the buffers of this one, but for what a
+            // worker is still reading ahead.
             let (turn, holding, store) = (turn, holding, store);
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice();
@@ -281,14 +288,16 @@ impl ObjectBody {
                         self.begin_turn(turn, None);
                         self.step = Step::Fetch(self.fetch(self.range.start));
                     }
-                    // What has been sent cannot be taken back, so a busy server makes a download wait again.
+                    // What has been sent cannot be taken back, so a busy server makes a download
+                    // wait again.
                     Err(Busy(_)) => self.step = Step::Turn(self.wait_for_turn()),
                 },
                 Step::Fetch(fetch) => {
                     let fetched = ready!(Pin::new(fetch).poll(context));
                     self.step = Step::Nothing;
-                    let found =
-                        fetched.map_err(io::Error::other).and_then(|read| read.map_err(io::Error::other));
+                    let found = fetched
+                        .map_err(io::Error::other)
+                        .and_then(|read| read.map_err(io::Error::other));
                     return Poll::Ready(match found {
                         Ok(true) => Ok(()),
                         Ok(false) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -307,7 +316,8 @@ impl ObjectBody {
         Box::pin(async move { engine.reads.enter(&share, Size::Large).await })
     }
 
-    /// The next piece of what is here, if the connection has room for it. The buffer goes back with its last one.
+    /// The next piece of what is here, if the connection has room for it. The buffer goes back with
+    /// its last one.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.holding.state.lock();
         let State { holds, probation_bytes, asked } = &mut *state;
@@ -334,7 +344,9 @@ impl ObjectBody {
         let Some(slice) = holds.slice.take() else { return Poll::Ready(None) };
         let len = slice.len().min(piece_bytes);
         let (bytes, loan) = match &holds.loan {
-            Some(loan) => (Bytes::from_owner(Lent(slice.part(0..len))), Some(PlainArc::clone(loan))),
+            Some(loan) => {
+                (Bytes::from_owner(Lent(slice.part(0..len))), Some(PlainArc::clone(loan)))
+            }
             None => (Bytes::copy_from_slice(&slice[..len]), None),
         };
         let piece = self.flight.send(bytes, (loan, holds.large.clone()));
@@ -351,12 +363,15 @@ impl ObjectBody {
         Poll::Ready(Some(piece))
     }
 
-    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: what holds one does not wait for another.
+    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: what
+    /// holds one does not wait for another.
     fn next_ahead(&self) -> Option<u64> {
         let state = self.holding.state.lock();
         let holds = state.holds.as_ref()?;
-        let is_ahead = holds.next.is_none() && holds.reader.as_ref().is_some_and(ObjectReader::is_ahead);
-        is_ahead.then(|| self.range.start + holds.slice.as_ref().map_or(0, |slice| slice.len() as u64))
+        let is_ahead =
+            holds.next.is_none() && holds.reader.as_ref().is_some_and(ObjectReader::is_ahead);
+        is_ahead
+            .then(|| self.range.start + holds.slice.as_ref().map_or(0, |slice| slice.len() as u64))
     }
 
     /// Whether the body has its turn.

@@ -26,16 +26,19 @@ use crate::{Deadlines, ServerConfig};
 
 /// Requests that may wait for one place.
 const WAITING_PER_PLACE: usize = 8;
-/// Calls that are let through for each thread that runs them: so that a thread finds the next one when it has ended one.
+/// Calls that are let through for each thread that runs them: so that a thread finds the next one
+/// when it has ended one.
 const CALLS_PER_THREAD: usize = 4;
 
 /// The store behind its gates.
 pub(crate) struct Engine {
     pub(crate) store: Store,
     pub(crate) lanes: PlainArc<Lanes>,
-    /// Uploads that have a lane or wait for their commit, and forms that are read: each has a thread, or memory.
+    /// Uploads that have a lane or wait for their commit, and forms that are read: each has a
+    /// thread, or memory.
     pub(crate) transfers: Gate,
-    /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some of the transfers only.
+    /// Forms of which is not known yet who has signed them. Anybody may send one, so they get some
+    /// of the transfers only.
     pub(crate) forms: Gate,
     /// Whoever may have to give his connection to others.
     pub(crate) crowd: PlainArc<Crowd>,
@@ -43,12 +46,14 @@ pub(crate) struct Engine {
     pub(crate) wide: PlainArc<Wide>,
     /// Calls that only ask the records, or read a few bytes.
     pub(crate) calls: Gate,
-    /// Where these run. Not the runtime's threads: it wakes one of those for every call, here whoever is awake goes on with the next.
+    /// Where these run. Not the runtime's threads: it wakes one of those for every call, here
+    /// whoever is awake goes on with the next.
     callers: WorkerPool,
-    /// One for each transfer. Not the runtime's threads: it starts another where the last one has ended its job and does not wait yet
-    /// for the next, so that there can be two for each.
+    /// One for each transfer. Not the runtime's threads: it starts another where the last one has
+    /// ended its job and does not wait yet for the next, so that there can be two for each.
     carriers: WorkerPool,
-    /// Requests whose body or answer is a document, which has to be in memory to be understood or made.
+    /// Requests whose body or answer is a document, which has to be in memory to be understood or
+    /// made.
     pub(crate) documents: FairGate,
     /// Where bytes wait for clients.
     pub(crate) spool: PlainArc<Spool>,
@@ -59,7 +64,8 @@ pub(crate) struct Engine {
     pub(crate) reads: FairGate,
     /// Answers that leave in large pieces.
     pub(crate) large: PlainArc<Places>,
-    /// Buffers whose bytes may be in the hands of a connection, which cannot be asked to give them back.
+    /// Buffers whose bytes may be in the hands of a connection, which cannot be asked to give them
+    /// back.
     pub(crate) loans: PlainArc<Places>,
     pub(crate) keys: Keys,
     pub(crate) deadlines: PlainArc<SharedDeadlines>,
@@ -67,7 +73,8 @@ pub(crate) struct Engine {
     plan: Mutex<PlainArc<Plan>>,
 }
 
-/// Jobs of transfers that wait for a thread: one for each, and one for each thread that is to end. So nobody waits to queue one.
+/// Jobs of transfers that wait for a thread: one for each, and one for each thread that is to end.
+/// So nobody waits to queue one.
 const JOBS_MAX: usize = 2 * constants::TRANSFERS_MAX as usize;
 
 /// One of so many transfers may be that of a form whose signature is not known yet.
@@ -94,7 +101,8 @@ impl Engine {
     pub(crate) fn new(store: Store, config: &ServerConfig) -> io::Result<Self> {
         let waiting = config.transfers * WAITING_PER_PLACE;
         let patience = config.deadlines.turn;
-        // Each connection has one upload at a time, and one that waits holds nothing: so none need be turned away.
+        // Each connection has one upload at a time, and one that waits holds nothing: so none need
+        // be turned away.
         let lanes = Lanes::new(store.clone(), config.ingests, config.connections, patience);
         let calls = config.calls * CALLS_PER_THREAD;
         let loans = (store.usage().buffers.ceiling / LOANS_SHARE).max(1);
@@ -109,15 +117,26 @@ impl Engine {
             ),
             crowd: PlainArc::default(),
             wide: Wide::new(config.transfers),
-            // Each connection has one request at a time, and these take microseconds: nobody need be turned away.
+            // Each connection has one request at a time, and these take microseconds: nobody need
+            // be turned away.
             calls: Gate::new("requests at a time", calls, config.connections, patience),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", config.transfers, JOBS_MAX)?,
-            documents: FairGate::new("documents at a time", config.documents, config.connections, patience),
+            documents: FairGate::new(
+                "documents at a time",
+                config.documents,
+                config.connections,
+                patience,
+            ),
             spool: Spool::new(&config.spool, config.plan.spool_slot_bytes),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
-            reads: FairGate::new("downloads at a time", reads(&store), config.connections, patience),
+            reads: FairGate::new(
+                "downloads at a time",
+                reads(&store),
+                config.connections,
+                patience,
+            ),
             large: Places::new(config.transfers),
             loans: Places::new(loans),
             keys: Keys::default(),
@@ -132,11 +151,12 @@ impl Engine {
         PlainArc::clone(&self.plan.lock())
     }
 
-    /// Other ceilings for whoever comes from now on. What the store has taken is not among them: `ingests` and `documents`
-    /// stay what they were.
+    /// Other ceilings for whoever comes from now on. What the store has taken is not among them:
+    /// `ingests` and `documents` stay what they were.
     ///
     /// # Errors
-    /// When what is under way does not fit beside what is new, or a thread cannot be started: then everything is as it was.
+    /// When what is under way does not fit beside what is new, or a thread cannot be started: then
+    /// everything is as it was.
     pub(crate) fn change(
         &self,
         connections: &Places,
@@ -150,11 +170,17 @@ impl Engine {
             self.large.resize(transfers_max);
             self.wide.resize(transfers_max);
         };
-        // Nobody new gets in where a ceiling is lowered, so what is counted now is the most that there will be.
+        // Nobody new gets in where a ceiling is lowered, so what is counted now is the most that
+        // there will be.
         set(before.connections.min(plan.connections), before.transfers.min(plan.transfers));
         let connected = connections.usage().now;
-        let carried =
-            self.transfers.usage().places.now.max(self.wide.usage().now).max(self.large.usage().now);
+        let carried = self
+            .transfers
+            .usage()
+            .places
+            .now
+            .max(self.wide.usage().now)
+            .max(self.large.usage().now);
         if !plan.has_room_for(plan.connections.max(connected), plan.transfers.max(carried)) {
             set(before.connections, before.transfers);
             return Err(ChangeError::UnderWay { connections: connected, transfers: carried });
@@ -204,8 +230,12 @@ impl Engine {
         }
     }
 
-    /// Runs what belongs to a transfer, and may block for long, on one of their threads. The job must hold the transfer's place.
-    pub(crate) fn block<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
+    /// Runs what belongs to a transfer, and may block for long, on one of their threads. The job
+    /// must hold the transfer's place.
+    pub(crate) fn block<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Blocked<T> {
         let (tell, told) = oneshot::channel();
         // Refused only by a pool that is shut down, which is when nobody has the engine any more.
         let _ = self.carriers.submit(move || {

@@ -32,7 +32,11 @@ pub(crate) struct EntityTags {
 
 impl EntityTags {
     /// Those of a header, if it is there. Several lines are one list.
-    pub(crate) fn of(headers: &HeaderMap, name: &str, quotes: Quotes) -> Result<Option<Self>, Unreadable> {
+    pub(crate) fn of(
+        headers: &HeaderMap,
+        name: &str,
+        quotes: Quotes,
+    ) -> Result<Option<Self>, Unreadable> {
         let mut list: Option<String> = None;
         for line in headers.get_all(name) {
             let line = line.to_str().map_err(|_| Unreadable)?;
@@ -154,8 +158,9 @@ mod tests {
 
     #[test]
     fn a_weak_tag_names_no_bytes() {
-        let names =
-            |list: &str, comparison| EntityTags::parse(list, Quotes::Needed).unwrap().name("a", comparison);
+        let names = |list: &str, comparison| {
+            EntityTags::parse(list, Quotes::Needed).unwrap().name("a", comparison)
+        };
         assert!(names("\"b\", \"a\"", Comparison::Strong) && names("*", Comparison::Strong));
         assert!(!names("W/\"a\"", Comparison::Strong) && names("W/\"a\"", Comparison::Weak));
         assert!(!names("\"b,a\"", Comparison::Weak) && !names("\"A\"", Comparison::Weak));

@@ -1,5 +1,5 @@
-//! A gate that lets a fixed number through at a time, first come first served, with a bounded queue in front and a bound on
-//! how long anybody waits in it.
+//! A gate that lets a fixed number through at a time, first come first served, with a bounded queue
+//! in front and a bound on how long anybody waits in it.
 
 use std::time::Duration;
 
@@ -44,7 +44,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Gate {
-    pub(crate) fn new(what: &'static str, ceiling: usize, waiting_max: usize, patience: Duration) -> Self {
+    pub(crate) fn new(
+        what: &'static str,
+        ceiling: usize,
+        waiting_max: usize,
+        patience: Duration,
+    ) -> Self {
         Self {
             what,
             places: Places::new(ceiling),
@@ -110,7 +115,11 @@ mod tests {
     use super::*;
 
     fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
     }
 
     #[test]
@@ -124,8 +133,14 @@ mod tests {
             });
             tokio::task::yield_now().await;
             assert_eq!(gate.usage().waiting, 1);
-            assert!(matches!(gate.enter().await, Err(Fault::Busy("places"))), "no place in the queue");
-            assert!(matches!(second.await.unwrap(), Err(Fault::Busy(_))), "patience ended while it was held");
+            assert!(
+                matches!(gate.enter().await, Err(Fault::Busy("places"))),
+                "no place in the queue"
+            );
+            assert!(
+                matches!(second.await.unwrap(), Err(Fault::Busy(_))),
+                "patience ended while it was held"
+            );
             assert_eq!(gate.usage().refused, 2);
             assert_eq!(gate.usage().waiting, 0);
             drop(held);

@@ -59,7 +59,12 @@ pub(crate) struct Waiting {
 }
 
 impl Lanes {
-    pub(crate) fn new(store: Store, ceiling: usize, waiting_max: usize, patience: Duration) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        ceiling: usize,
+        waiting_max: usize,
+        patience: Duration,
+    ) -> Self {
         Self {
             store,
             gate: Gate::new("uploads at a time", ceiling, waiting_max, patience),
@@ -83,7 +88,11 @@ impl Lanes {
     ///
     /// # Errors
     /// [`Fault::Busy`].
-    pub(crate) async fn enter(self: &PlainArc<Self>, share: &Share, size: Size) -> Result<Place, Fault> {
+    pub(crate) async fn enter(
+        self: &PlainArc<Self>,
+        share: &Share,
+        size: Size,
+    ) -> Result<Place, Fault> {
         Ok(Place { turn: self.gate.enter(share, size).await?, lanes: PlainArc::clone(self) })
     }
 
@@ -204,7 +213,9 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
-    use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, StoreConfig, SyncPolicy};
+    use drystone_store::{
+        BucketName, Condition, Key, ObjectMeta, PutTarget, StoreConfig, SyncPolicy,
+    };
     use drystone_testkit::local::LocalFolder;
 
     use super::*;
@@ -262,8 +273,11 @@ mod tests {
         let (_folder, bucket, mut lanes) = lanes();
         lanes.age_max = Duration::ZERO;
         let lanes = PlainArc::new(lanes);
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_time()
+            .build()
+            .unwrap();
         let put = |number: usize| {
             let (lanes, bucket) = (PlainArc::clone(&lanes), bucket.clone());
             runtime.spawn(async move {
@@ -274,7 +288,8 @@ mod tests {
                     writing.push(number.to_string().as_bytes()).unwrap();
                     let key = Key::new(number.to_string()).unwrap();
                     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
-                    let pending = writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
+                    let pending =
+                        writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
                     lane.ingest().rest().unwrap();
                     drop(lane);
                     lanes.beat();

@@ -4,10 +4,11 @@ use std::ops::Bound;
 
 use drystone_store::{BucketName, FoldedPage, Listed, Result, Store};
 
-/// Entries that are read at a time: each may bring kilobytes of properties that the list does not show.
+/// Entries that are read at a time: each may bring kilobytes of properties that the list does not
+/// show.
 const ROWS: usize = 100;
-/// Bytes of the names of a page, after which it ends. An answer that has each of them several times, with escapes, stays within
-/// what a document may take in memory.
+/// Bytes of the names of a page, after which it ends. An answer that has each of them several
+/// times, with escapes, stays within what a document may take in memory.
 const NAMES_BYTES_MAX: usize = 256 << 10;
 
 /// The first entries behind `from`, at most `limit` of them.
@@ -22,7 +23,13 @@ pub(crate) fn page_within(
     let (mut entries, mut bytes) = (Vec::new(), 0);
     loop {
         let rows = ROWS.min(limit - entries.len());
-        let page = store.list_folded(bucket, prefix, delimiter, from.as_ref().map(String::as_str), rows)?;
+        let page = store.list_folded(
+            bucket,
+            prefix,
+            delimiter,
+            from.as_ref().map(String::as_str),
+            rows,
+        )?;
         bytes += page.entries.iter().map(|entry| name(entry).len()).sum::<usize>();
         entries.extend(page.entries);
         match page.next {

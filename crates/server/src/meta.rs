@@ -1,4 +1,5 @@
-//! What an object's description holds that only protocols understand, and what they are called in it.
+//! What an object's description holds that only protocols understand, and what they are called in
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,9 @@ use drystone_store::{ContentHash, ObjectMeta, ObjectRow};
 use crate::digest::{Algorithm, Digested};
 use crate::upload::Uploaded;
 
-/// Up to this length a body's MD5 is computed also when nobody asked for it: it is the ETag that S3 clients know. MD5 takes a
-/// core for each 700 MB/s, so larger bodies get another ETag unless the client sent an MD5 of his own.
+/// Up to this length a body's MD5 is computed also when nobody asked for it: it is the ETag that S3
+/// clients know. MD5 takes a core for each 700 MB/s, so larger bodies get another ETag unless the
+/// client sent an MD5 of his own.
 pub(crate) const MD5_BYTES_MAX: u64 = 16 << 20;
 
 /// The object's entity tag, without quotes, when it is not made from its content.
@@ -66,7 +68,8 @@ pub(crate) fn etag_in(system: &BTreeMap<String, String>, content: &ContentHash) 
     system.get(ETAG).cloned().unwrap_or_else(|| content_tag(content))
 }
 
-/// A tag that is made from the content has the form of a multipart upload's, so that no client takes it for an MD5.
+/// A tag that is made from the content has the form of a multipart upload's, so that no client
+/// takes it for an MD5.
 fn content_tag(content: &ContentHash) -> String {
     let mut hex = content.to_string();
     hex.truncate(32);

@@ -74,12 +74,24 @@ impl Metrics {
             );
         };
         counter("put_bytes_total", "Bytes that were cut and hashed.", stats.bytes);
-        counter("put_new_bytes_total", "Bytes of them that the store did not have.", stats.new_bytes);
+        counter(
+            "put_new_bytes_total",
+            "Bytes of them that the store did not have.",
+            stats.new_bytes,
+        );
         counter("put_chunks_total", "Chunks that were hashed.", stats.chunks);
-        counter("put_new_chunks_total", "Chunks of them that the store did not have.", stats.new_chunks);
+        counter(
+            "put_new_chunks_total",
+            "Chunks of them that the store did not have.",
+            stats.new_chunks,
+        );
         counter("commit_groups_total", "Group commits.", stats.commit_groups);
         let (accepted, evicted) = (&self.connections.accepted, &self.connections.evicted);
-        counter("connections_accepted_total", "Connections accepted.", accepted.load(Ordering::Relaxed));
+        counter(
+            "connections_accepted_total",
+            "Connections accepted.",
+            accepted.load(Ordering::Relaxed),
+        );
         counter(
             "connections_evicted_total",
             "Idle connections closed for others.",
@@ -107,8 +119,10 @@ impl Metrics {
             }
         }
         let name = "drystone_request_seconds";
-        let _ =
-            writeln!(text, "# HELP {name} From a request's head to its response's.\n# TYPE {name} histogram");
+        let _ = writeln!(
+            text,
+            "# HELP {name} From a request's head to its response's.\n# TYPE {name} histogram"
+        );
         for (face, label) in self.faces.iter().zip(FACES) {
             let mut sum = 0;
             for (count, bound) in
@@ -125,7 +139,8 @@ impl Metrics {
         }
     }
 
-    /// The names are those that clients of Prometheus use for any process; what is unknown is left out.
+    /// The names are those that clients of Prometheus use for any process; what is unknown is left
+    /// out.
     fn process(&self, text: &mut String, process: &Process) {
         let plan = self.engine.plan();
         let rows = [
@@ -137,8 +152,16 @@ impl Metrics {
                 "The most that was resident since the start.",
                 process.resident_high_water_bytes,
             ),
-            ("drystone_planned_memory_bytes", "What the plan spends.", Some(plan.memory_total_bytes)),
-            ("drystone_memory_ceiling_bytes", "What the plan stays below.", Some(plan.memory_ceiling)),
+            (
+                "drystone_planned_memory_bytes",
+                "What the plan spends.",
+                Some(plan.memory_total_bytes),
+            ),
+            (
+                "drystone_memory_ceiling_bytes",
+                "What the plan stays below.",
+                Some(plan.memory_ceiling),
+            ),
             ("process_threads", "Threads.", process.threads),
         ];
         for (name, help, value) in rows {
@@ -150,12 +173,18 @@ impl Metrics {
 }
 
 fn write_resources(text: &mut String, rows: &[Resource]) {
-    let mut family = |name: &str, kind: &str, help: &str, value: &dyn Fn(&Resource) -> Option<u64>| {
-        let _ =
-            writeln!(text, "# HELP drystone_resource_{name} {help}\n# TYPE drystone_resource_{name} {kind}");
+    let mut family = |name: &str,
+                      kind: &str,
+                      help: &str,
+                      value: &dyn Fn(&Resource) -> Option<u64>| {
+        let _ = writeln!(
+            text,
+            "# HELP drystone_resource_{name} {help}\n# TYPE drystone_resource_{name} {kind}"
+        );
         for row in rows {
             if let Some(value) = value(row) {
-                let _ = writeln!(text, "drystone_resource_{name}{{resource=\"{}\"}} {value}", row.name);
+                let _ =
+                    writeln!(text, "drystone_resource_{name}{{resource=\"{}\"}} {value}", row.name);
             }
         }
     };

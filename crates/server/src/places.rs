@@ -1,7 +1,8 @@
 //! A number of places that can be changed while some are taken.
 //!
-//! Raising it adds places at once. Lowering it takes free places away, and those that are taken as they are given back: nobody
-//! who is under way is disturbed, and nobody new gets in before there are fewer than the new number.
+//! Raising it adds places at once. Lowering it takes free places away, and those that are taken as
+//! they are given back: nobody who is under way is disturbed, and nobody new gets in before there
+//! are fewer than the new number.
 
 use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -9,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The places, shared by whoever holds one.
 pub(crate) struct Places {
     permits: PlainArc<Semaphore>,
-    /// A leaf but for the semaphore's own: no other is locked, and nobody is waited for, while it is held.
+    /// A leaf but for the semaphore's own: no other is locked, and nobody is waited for, while it
+    /// is held.
     state: Mutex<State>,
 }
 
@@ -17,7 +19,8 @@ struct State {
     ceiling: usize,
     taken: usize,
     high_water: usize,
-    /// Places that are taken and will not come back: permits of the semaphore are `ceiling + surplus`.
+    /// Places that are taken and will not come back: permits of the semaphore are `ceiling +
+    /// surplus`.
     surplus: usize,
     waits: u64,
 }
@@ -40,7 +43,10 @@ pub(crate) struct Permit {
 impl Places {
     pub(crate) fn new(ceiling: usize) -> PlainArc<Self> {
         let state = State { ceiling, taken: 0, high_water: 0, surplus: 0, waits: 0 };
-        PlainArc::new(Self { permits: PlainArc::new(Semaphore::new(ceiling)), state: Mutex::new(state) })
+        PlainArc::new(Self {
+            permits: PlainArc::new(Semaphore::new(ceiling)),
+            state: Mutex::new(state),
+        })
     }
 
     /// A place, if there is one and nobody waits for it.
@@ -103,7 +109,8 @@ impl Drop for Permit {
             state.surplus -= 1;
             permit.forget();
         } else {
-            // While it is locked: a `resize` in between would find this place neither free nor taken.
+            // While it is locked: a `resize` in between would find this place neither free nor
+            // taken.
             drop(permit);
         }
     }
@@ -177,11 +184,15 @@ mod tests {
         let mut held = Vec::new();
         let mut state = 1_u64;
         for _ in 0..10_000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             match (state >> 33) % 8 {
                 0 => places.resize((state >> 40) as usize % 9),
                 1..=4 => held.extend(places.try_take()),
-                _ if !held.is_empty() => drop(held.swap_remove((state >> 40) as usize % held.len())),
+                _ if !held.is_empty() => {
+                    drop(held.swap_remove((state >> 40) as usize % held.len()))
+                }
                 _ => {}
             }
             let usage = places.usage();

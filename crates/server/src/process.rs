@@ -15,7 +15,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Reads `/proc/self`. Blocks, for microseconds unless there are many descriptors and the kernel is older than 6.2.
+    /// Reads `/proc/self`. Blocks, for microseconds unless there are many descriptors and the
+    /// kernel is older than 6.2.
     pub(crate) fn read() -> Self {
         let descriptors = fdwatch::own().ok();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -24,7 +25,8 @@ impl Process {
 
     fn of_status(status: &str) -> Self {
         let number = |name: &str| -> Option<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            let line =
+                status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
             line.split_whitespace().next()?.parse().ok()
         };
         let bytes = |name| number(name).map(|kib| kib.saturating_mul(1024));
@@ -43,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_numbers_of_the_system_are_read() {
-        let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t7\nSigQ:\t0/1\n";
+        let status =
+            "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nThreads:\t7\nSigQ:\t0/1\n";
         let expected = Process {
             descriptors: None,
             resident_bytes: Some(1 << 20),

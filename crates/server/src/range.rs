@@ -13,8 +13,8 @@ pub(crate) enum Ranged {
     Unsatisfiable,
 }
 
-/// Reads a range header. Several ranges are answered with the whole, as RFC 9110 allows: a thousand of them would make a small
-/// request a large answer.
+/// Reads a range header. Several ranges are answered with the whole, as RFC 9110 allows: a thousand
+/// of them would make a small request a large answer.
 pub(crate) fn parse(header: Option<&str>, size: u64) -> Ranged {
     let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
         return Ranged::Whole;
@@ -66,9 +66,16 @@ mod tests {
         check("bytes=10-", &Ranged::Unsatisfiable);
         check("bytes=-0", &Ranged::Unsatisfiable);
         check("bytes=99999999999999999999-", &Ranged::Unsatisfiable);
-        for whole in
-            ["", "bytes=", "bytes=-", "bytes=4-2", "items=0-1", "bytes=0-1,3-4", "bytes=a-b", "bytes=+1-2"]
-        {
+        for whole in [
+            "",
+            "bytes=",
+            "bytes=-",
+            "bytes=4-2",
+            "items=0-1",
+            "bytes=0-1,3-4",
+            "bytes=a-b",
+            "bytes=+1-2",
+        ] {
             check(whole, &Ranged::Whole);
         }
         assert_eq!(parse(Some("bytes=0-"), 0), Ranged::Unsatisfiable);

@@ -55,7 +55,9 @@ pub(crate) fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
         return Err(Refusal::bad(why));
     }
     if let Some(name) = METHODS.iter().find(|name| headers.contains_key(**name)) {
-        return Err(Refusal::bad(format!("the method is that of the first line: send no `{name}`")));
+        return Err(Refusal::bad(format!(
+            "the method is that of the first line: send no `{name}`"
+        )));
     }
     Ok(())
 }
@@ -64,7 +66,10 @@ pub(crate) fn check<B>(request: &mut Request<B>) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// When it has several lines or is not ASCII: then it cannot be said what it means.
-pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Unreadable> {
+pub(crate) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Unreadable> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {
@@ -78,7 +83,8 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 pub(crate) struct Unreadable;
 
 fn only(headers: &HeaderMap, name: &HeaderName, text: &str) -> bool {
-    single(headers, name).is_ok_and(|found| found.is_some_and(|found| found.eq_ignore_ascii_case(text)))
+    single(headers, name)
+        .is_ok_and(|found| found.is_some_and(|found| found.eq_ignore_ascii_case(text)))
 }
 
 /// The host of a target that is a whole address; `None` for a path.
@@ -124,7 +130,8 @@ fn is_host(text: &str) -> bool {
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let is_port = |port: &str| {
-        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+        port.is_empty()
+            || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
     };
     !host.is_empty()
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
@@ -141,8 +148,10 @@ fn transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
     let is_other = |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("chunked");
     let refused = match unknown.find(is_other) {
         Some(coding) => {
-            let why =
-                format!("the transfer coding `{}` is not known: only `chunked` is", coding.escape_default());
+            let why = format!(
+                "the transfer coding `{}` is not known: only `chunked` is",
+                coding.escape_default()
+            );
             Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", why)
         }
         None => Refusal::bad("a body is sent in chunks once: `Transfer-Encoding: chunked`"),

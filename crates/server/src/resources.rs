@@ -1,4 +1,5 @@
-//! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and by the limits page.
+//! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and
+//! by the limits page.
 
 use drystone_edge::spool::SpoolUsage;
 use drystone_pool::Usage;
@@ -52,7 +53,11 @@ impl Resource {
         Self::of_pool("spool", "requests whose bytes wait in the spool for their client", usage)
     }
 
-    fn of_turns(name: &'static str, what: &'static str, usage: drystone_edge::gate::GateUsage) -> Self {
+    fn of_turns(
+        name: &'static str,
+        what: &'static str,
+        usage: drystone_edge::gate::GateUsage,
+    ) -> Self {
         Self {
             name,
             what,
@@ -79,14 +84,26 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14]
     let usage = engine.store.usage();
     [
         Resource::of_places("connections", "clients connected", connections.usage()),
-        Resource::of_places("wide_connections", "connections that read large bodies", engine.wide.usage()),
+        Resource::of_places(
+            "wide_connections",
+            "connections that read large bodies",
+            engine.wide.usage(),
+        ),
         Resource::of_gate("transfers", "uploads that have a thread", engine.transfers.usage()),
         Resource::of_spool(engine.spool.usage(), connections.usage().ceiling),
         Resource::of_turns("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
         Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
-        Resource::of_places("large_answers", "answers that leave in large pieces", engine.large.usage()),
+        Resource::of_places(
+            "large_answers",
+            "answers that leave in large pieces",
+            engine.large.usage(),
+        ),
         Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
-        Resource::of_turns("documents", "documents and answers in memory", engine.documents.usage()),
+        Resource::of_turns(
+            "documents",
+            "documents and answers in memory",
+            engine.documents.usage(),
+        ),
         Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),

@@ -53,7 +53,11 @@ impl Resting {
     ///
     /// # Errors
     /// When the disk is full, for example.
-    pub(crate) async fn spool(self, engine: &PlainArc<Engine>, bytes: Bytes) -> Result<Self, Fault> {
+    pub(crate) async fn spool(
+        self,
+        engine: &PlainArc<Engine>,
+        bytes: Bytes,
+    ) -> Result<Self, Fault> {
         let Self { parked, slot, spooled, tail, digests, len } = self;
         let (mut slot, mut digests) = (slot.unwrap_or_else(|| engine.spool.slot()), digests);
         let more = bytes.len() as u64;
@@ -62,7 +66,14 @@ impl Resting {
             slot.write(spooled, &bytes).map(|()| (slot, digests))
         });
         let (slot, digests) = written.await?.map_err(failed)?;
-        Ok(Self { parked, slot: Some(slot), spooled: spooled + more, tail, digests, len: len + more })
+        Ok(Self {
+            parked,
+            slot: Some(slot),
+            spooled: spooled + more,
+            tail,
+            digests,
+            len: len + more,
+        })
     }
 
     /// Goes on in a lane: the store gets what was spooled. Blocks.

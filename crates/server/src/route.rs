@@ -67,7 +67,8 @@ impl Router {
         }
     }
 
-    /// Says to load balancers that no more requests should come, and to clients that they should reconnect elsewhere.
+    /// Says to load balancers that no more requests should come, and to clients that they should
+    /// reconnect elsewhere.
     pub(crate) fn drain(&self) {
         // A flag on its own: nothing else is published with it.
         self.draining.store(true, Ordering::Relaxed);
@@ -76,7 +77,8 @@ impl Router {
     pub(crate) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let begun = Instant::now();
         // Only has to differ from the others.
-        let id = format!("{:016x}", self.next_id.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
+        let id =
+            format!("{:016x}", self.next_id.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let own = path == "/_" || path.starts_with("/_/");
         let waits = request.headers().contains_key(EXPECT);
@@ -108,8 +110,9 @@ impl Router {
         if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date((self.clock)())) {
             response.headers_mut().insert(DATE, date);
         }
-        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its answer a connection is not
-        // used again: some clients are confused about which answer belongs to what.
+        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its
+        // answer a connection is not used again: some clients are confused about which
+        // answer belongs to what.
         let is_last = unasked
             || (waits && unread.is_untouched())
             || response.headers().contains_key(CONNECTION)

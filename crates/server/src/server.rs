@@ -39,13 +39,15 @@ use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes, pace};
 const READ_BYTES_MAX: usize = 128 << 10;
 /// The longest head, and as long may be what follows the chunks of a body.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-// What hyper has read for a wide connection and nobody has taken: a piece that waits to be taken, and the next one.
+// What hyper has read for a wide connection and nobody has taken: a piece that waits to be taken,
+// and the next one.
 const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as u64);
-// For another one: a head and what came with its last bytes; two pieces of a body; what an upload keeps of it before it has a place; and
-// the tasks.
+// For another one: a head and what came with its last bytes; two pieces of a body; what an upload
+// keeps of it before it has a place; and the tasks.
 const _: () = assert!(
     constants::CONNECTION_BYTES
-        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + pace::FIRST_BYTES + TASK_BYTES) as u64
+        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + pace::FIRST_BYTES + TASK_BYTES)
+            as u64
 );
 /// The futures of a connection and of its request, by measurement.
 const TASK_BYTES: usize = 16 << 10;
@@ -53,9 +55,11 @@ const TASK_BYTES: usize = 16 << 10;
 const RETRY: Duration = Duration::from_millis(100);
 /// After this is looked again whether somebody can be asked to leave.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Looks at buffers of which none is in use, after which their memory goes back to the system: about a second and a half.
+/// Looks at buffers of which none is in use, after which their memory goes back to the system:
+/// about a second and a half.
 const TRIM_AFTER_TICKS: u32 = 6;
-/// Connections that the kernel keeps until they are accepted: a burst of as many clients as there may be loses none.
+/// Connections that the kernel keeps until they are accepted: a burst of as many clients as there
+/// may be loses none.
 const BACKLOG: u32 = 1024;
 /// What the kernel takes of an answer that it cannot send yet; what is on its way comes on top.
 const UNSENT_BYTES: u32 = 256 << 10;
@@ -96,12 +100,13 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// From now on these hold. Nobody under way is disturbed: where a ceiling is lowered below what is in use, nobody new gets
-    /// in before enough have ended. Idle connections above their ceiling are closed.
+    /// From now on these hold. Nobody under way is disturbed: where a ceiling is lowered below what
+    /// is in use, nobody new gets in before enough have ended. Idle connections above their
+    /// ceiling are closed.
     ///
     /// # Errors
-    /// When another ceiling is raised, and there is no room for that before those have ended; or a thread cannot be started. Then
-    /// everything is as it was.
+    /// When another ceiling is raised, and there is no room for that before those have ended; or a
+    /// thread cannot be started. Then everything is as it was.
     pub fn change(&self, plan: Plan, deadlines: Deadlines) -> Result<(), ChangeError> {
         self.engine.change(&self.counts.places, plan, deadlines)?;
         // Those chosen give their places back by and by, so the surplus is counted once.
@@ -110,7 +115,8 @@ impl Controls {
     }
 }
 
-/// What is left of a server that serves nobody any more: calls of the store that have not returned, and threads that make them.
+/// What is left of a server that serves nobody any more: calls of the store that have not returned,
+/// and threads that make them.
 #[derive(Clone)]
 pub struct Closing {
     engine: PlainArc<Engine>,
@@ -128,8 +134,8 @@ pub struct UnderWay {
 }
 
 impl Closing {
-    /// Waits for what is under way and ends the threads. Blocks for as long as the store does, which may be for ever where a disk
-    /// hangs.
+    /// Waits for what is under way and ends the threads. Blocks for as long as the store does,
+    /// which may be for ever where a disk hangs.
     pub fn close(self) {
         self.engine.close();
     }
@@ -156,7 +162,8 @@ impl Server {
         let listener = listen(address)?;
         let engine = PlainArc::new(Engine::new(store, &config)?);
         let (accepted, evicted) = (AtomicU64::new(0), AtomicU64::new(0));
-        let counts = PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
+        let counts =
+            PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
         let router = PlainArc::new(Router::new(&engine, &counts));
         Ok(Self { listener, tls, engine, router, counts })
     }
@@ -179,8 +186,9 @@ impl Server {
         Closing { engine: PlainArc::clone(&self.engine) }
     }
 
-    /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns. What they have begun in the
-    /// store may still be under way: see [`closing`](Self::closing).
+    /// Serves until `stop` changes; then takes no more connections, lets requests end, and returns.
+    /// What they have begun in the store may still be under way: see
+    /// [`closing`](Self::closing).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let upkeep = tokio::spawn(upkeep(PlainArc::clone(&self.engine)));
@@ -201,10 +209,14 @@ impl Server {
         self.router.drain();
         closing.send_replace(true);
         let patience = self.engine.deadlines.get().drain;
-        let drained =
-            tokio::time::timeout(patience, async { while connections.join_next().await.is_some() {} });
+        let drained = tokio::time::timeout(patience, async {
+            while connections.join_next().await.is_some() {}
+        });
         if drained.await.is_err() {
-            tracing::warn!(left = connections.len(), "requests did not end in time and are broken off");
+            tracing::warn!(
+                left = connections.len(),
+                "requests did not end in time and are broken off"
+            );
             connections.shutdown().await;
         }
         upkeep.abort();
@@ -226,7 +238,8 @@ impl Server {
             let _permit = permit;
             // Without it a response in two writes waits for the client's acknowledgement.
             let _ = socket.set_nodelay(true);
-            // Nor does the kernel keep much for a client that does not read: it counts for the control group, too.
+            // Nor does the kernel keep much for a client that does not read: it counts for the
+            // control group, too.
             let _ = SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES);
             match tls {
                 None => speak(socket, peer, connection, closed, router, head_max).await,
@@ -268,7 +281,11 @@ fn shake_hands(tls: &TlsAcceptor, socket: TcpStream) -> Accept<TcpStream> {
 }
 
 /// The next connection, and a permit for it. At most this one has been accepted without a permit.
-async fn accept(listener: &TcpListener, counts: &Counts, crowd: &Crowd) -> (Permit, TcpStream, SocketAddr) {
+async fn accept(
+    listener: &TcpListener,
+    counts: &Counts,
+    crowd: &Crowd,
+) -> (Permit, TcpStream, SocketAddr) {
     let (socket, peer) = loop {
         match listener.accept().await {
             Ok(accepted) => break accepted,
@@ -320,8 +337,9 @@ async fn speak<S>(
         .max_buf_size(READ_BYTES_MAX)
         // The router dates every answer.
         .auto_date_header(false)
-        // A client that has sent its whole request may close its sending side and still read. A client
-        // that has gone is noticed when its answer cannot be written, or by the deadline for reading it.
+        // A client that has sent its whole request may close its sending side and still read. A
+        // client that has gone is noticed when its answer cannot be written, or by the
+        // deadline for reading it.
         .half_close(true);
     let mut speaking = std::pin::pin!(http.serve_connection(socket, service));
     let mut closing = false;
@@ -345,7 +363,8 @@ async fn speak<S>(
     }
 }
 
-/// What goes on in the background: sessions are kept alive, buffers taken from whoever does not use them.
+/// What goes on in the background: sessions are kept alive, buffers taken from whoever does not use
+/// them.
 async fn upkeep(engine: PlainArc<Engine>) {
     let mut sweep = tokio::time::interval(download::SWEEP);
     let mut beat = tokio::time::interval(lanes::BEAT);

@@ -1,8 +1,8 @@
 //! What is left of a request's body when its answer is known.
 //!
-//! A connection that is closed while there are bytes in it that nobody has read is reset, and a client that is still sending may never
-//! see its answer. So what nobody wants any more is read all the same: not much of it, not for long, and only while nobody else
-//! wants the connection.
+//! A connection that is closed while there are bytes in it that nobody has read is reset, and a
+//! client that is still sending may never see its answer. So what nobody wants any more is read all
+//! the same: not much of it, not for long, and only while nobody else wants the connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -56,8 +56,8 @@ pub(crate) struct Upload {
     /// Its length, if it was announced.
     pub(crate) len: Option<u64>,
     pub(crate) algorithms: Vec<Algorithm>,
-    /// Says where it goes when its checksums and its length are known: they are part of an object's
-    /// description.
+    /// Says where it goes when its checksums and its length are known: they are part of an
+    /// object's description.
     pub(crate) target: Aim,
 }
 
@@ -149,7 +149,9 @@ impl<E: FnOnce() -> Result<Expected, Fault>> End<E> {
             Some(announced) if announced != received => {
                 Err(Fault::Incomplete(format!("{received} of {announced} bytes came")))
             }
-            _ => self.expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected()),
+            _ => {
+                self.expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected())
+            }
         }
     }
 }
@@ -172,10 +174,13 @@ struct Receiving<'a, B, E> {
     is_slow: bool,
 }
 
-impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fault>> Receiving<'_, B, E> {
+impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fault>>
+    Receiving<'_, B, E>
+{
     /// Receives the first bytes, or all of a smaller body. They are kept with the connection.
     async fn begin(&mut self) -> Result<(), Fault> {
-        let capacity = self.len.map_or(FIRST_BYTES, |len| usize::try_from(len).unwrap_or(FIRST_BYTES));
+        let capacity =
+            self.len.map_or(FIRST_BYTES, |len| usize::try_from(len).unwrap_or(FIRST_BYTES));
         let mut first = BytesMut::with_capacity(capacity.min(FIRST_BYTES));
         while first.len() < FIRST_BYTES && self.here.is_empty() && self.ended.is_none() {
             match self.pace.next(&mut self.body).await? {
@@ -250,7 +255,8 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
         // A send fails only when the other side has ended, and then it knows why.
         let mut is_fed = true;
         for bytes in std::mem::take(&mut self.here) {
-            is_fed = is_fed && (bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok());
+            is_fed =
+                is_fed && (bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok());
         }
         let mut share = Quantum::new(self.pace.received);
         while is_fed && self.ended.is_none() {

@@ -1,10 +1,12 @@
 //! How much a connection reads from its socket at a time.
 //!
-//! What hyper has read and nobody has taken yet stays in memory: a body that waits for its place among the transfers, one that follows
-//! in the same connection, the buffer of a connection that has become idle after a large upload. So connections read little at a time,
-//! and the plan counts that for each. A request that turns out to be large makes its connection *wide*, if there is a place for one
-//! more; the plan counts as many of these as transfers, and each stays so until it is closed, because hyper keeps its buffer. When
-//! there is no place, the wide connection that has been idle for longest makes room.
+//! What hyper has read and nobody has taken yet stays in memory: a body that waits for its place
+//! among the transfers, one that follows in the same connection, the buffer of a connection that
+//! has become idle after a large upload. So connections read little at a time, and the plan counts
+//! that for each. A request that turns out to be large makes its connection *wide*, if there is a
+//! place for one more; the plan counts as many of these as transfers, and each stays so until it is
+//! closed, because hyper keeps its buffer. When there is no place, the wide connection that has
+//! been idle for longest makes room.
 
 use std::time::Duration;
 
@@ -15,12 +17,13 @@ use tokio::time::Instant;
 use crate::crowd::{Evictable, IDLE_MIN, Listed};
 use crate::places::{Permit, Places, PlacesUsage};
 
-/// What one read of a connection may bring, unless it is wide: one byte less than what would make hyper take a larger buffer for the
-/// next.
+/// What one read of a connection may bring, unless it is wide: one byte less than what would make
+/// hyper take a larger buffer for the next.
 pub(crate) const NARROW_BYTES: usize = (8 << 10) - 1;
 /// A request that has brought so much is large.
 const LARGE_BYTES: u64 = 32 << 10;
-/// One that was asked to make room may stay, because a request has begun on it since, and somebody else may have been faster.
+/// One that was asked to make room may stay, because a request has begun on it since, and somebody
+/// else may have been faster.
 pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The places of wide connections.
@@ -83,8 +86,8 @@ impl Width {
         self.listed = None;
     }
 
-    /// The most that the next read may bring; `None` is whatever there is room for. What comes between two requests is a head, and
-    /// heads are small.
+    /// The most that the next read may bring; `None` is whatever there is room for. What comes
+    /// between two requests is a head, and heads are small.
     pub(crate) fn read_bytes_max(&self, is_active: bool) -> Option<usize> {
         if self.place.is_some() && is_active { None } else { Some(NARROW_BYTES) }
     }
@@ -102,7 +105,8 @@ impl Width {
         if !std::mem::replace(&mut self.has_waited, true) {
             self.wide.places.note_wait();
         }
-        // Again with every read until there is an idle one: a long upload does not stay narrow because all were busy as it began.
+        // Again with every read until there is an idle one: a long upload does not stay narrow
+        // because all were busy as it began.
         let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN_AFTER);
         if is_due && self.wide.idle.evict(IDLE_MIN) {
             self.asked = Some(Instant::now());
@@ -170,7 +174,11 @@ mod tests {
                 assert_eq!(open.read().await, NARROW_BYTES, "between two requests");
             }
             let _active = open.connection.begin();
-            assert_eq!(open.read().await, ROOM, "it keeps its place, because hyper keeps its buffer");
+            assert_eq!(
+                open.read().await,
+                ROOM,
+                "it keeps its place, because hyper keeps its buffer"
+            );
         });
     }
 
@@ -183,7 +191,11 @@ mod tests {
             first.read_large().await;
             let _active = second.connection.begin();
             second.read_large().await;
-            assert_eq!(second.read().await, NARROW_BYTES, "the first one has the place, and is busy");
+            assert_eq!(
+                second.read().await,
+                NARROW_BYTES,
+                "the first one has the place, and is busy"
+            );
             drop(active);
             assert_eq!(
                 second.read().await,

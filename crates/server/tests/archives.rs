@@ -14,7 +14,8 @@ use common::{ACCESS, Answer, Running, SECRET, config, dechunked, head, noise, sk
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, SyncPolicy};
 use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory, MemoryConfig};
 
-/// Unpacks into the folder, and tells names, sizes, types and permissions as the list at the end has them.
+/// Unpacks into the folder, and tells names, sizes, types and permissions as the list at the end
+/// has them.
 const PYTHON: &str = "
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as z:
@@ -43,7 +44,8 @@ fn put(server: &Running, key: &str, bytes: &[u8], mode: Option<u32>) {
 }
 
 fn has(program: &str) -> bool {
-    let probed = Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let probed =
+        Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
     probed.is_ok_and(|status| status.code().is_some())
 }
 
@@ -80,14 +82,18 @@ fn a_folder_is_unpacked_as_it_was() {
     let path = "/_/files/files/folder/?archive=zip";
     let answer = ask(&server, "GET", path);
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/zip")));
-    assert_eq!(answer.header("content-disposition"), Some("attachment; filename*=UTF-8''folder.zip"));
+    assert_eq!(
+        answer.header("content-disposition"),
+        Some("attachment; filename*=UTF-8''folder.zip")
+    );
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(ask(&server, "HEAD", path).status, 200);
     let work = tempfile::tempdir().unwrap();
     let zip = work.path().join("folder.zip");
     std::fs::write(&zip, dechunked(&answer.body)).unwrap();
     let check = |output: std::process::Output, folder: &Path| {
-        let said = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
+        let said =
+            [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
         assert!(output.status.success(), "{said:?}");
         let mut found = BTreeMap::new();
         unpacked(folder, "", &mut found);
@@ -97,7 +103,8 @@ fn a_folder_is_unpacked_as_it_was() {
     };
     if has("python3") {
         let folder = work.path().join("python");
-        let told = Command::new("python3").args(["-c", PYTHON]).arg(&zip).arg(&folder).output().unwrap();
+        let told =
+            Command::new("python3").args(["-c", PYTHON]).arg(&zip).arg(&folder).output().unwrap();
         let told = check(told, &folder);
         assert!(told.contains("5|0|0o100640|2000|2|29|12|34|56|'folder/small ü.txt'\n"), "{told}");
     } else {
@@ -133,12 +140,25 @@ fn names_stay_in_the_folder_into_which_they_are_unpacked() {
         let archive = work.path().join(kind);
         std::fs::write(&archive, dechunked(&answer.body)).unwrap();
         let folder = work.path().join(format!("from {kind}"));
-        let told = Command::new("python3").args(["-c", program]).arg(&archive).arg(&folder).output().unwrap();
+        let told = Command::new("python3")
+            .args(["-c", program])
+            .arg(&archive)
+            .arg(&folder)
+            .output()
+            .unwrap();
         assert!(told.status.success(), "{told:?}");
         let mut found = BTreeMap::new();
         unpacked(&folder, "", &mut found);
-        let expected =
-            ["%2Flead", "..%5C..%5Cclimb", "..a", "C%3Adrive", "a/%252Fb", "a/%2Fb", "line%0Abreak", "ok"];
+        let expected = [
+            "%2Flead",
+            "..%5C..%5Cclimb",
+            "..a",
+            "C%3Adrive",
+            "a/%252Fb",
+            "a/%2Fb",
+            "line%0Abreak",
+            "ok",
+        ];
         assert_eq!(found.keys().map(String::as_str).collect::<Vec<_>>(), expected, "{kind}");
     }
 }
@@ -163,7 +183,10 @@ fn an_archive_that_breaks_off_does_not_look_whole() {
     memory.arm(FaultPlan { io: Some(Io::Read), after: reads.unwrap(), fault: Fault::Garble });
     let cut = ask(&server, "GET", "/_/files/files/f/?archive=tar").body;
     assert!(cut.len() < whole.len() && !cut.ends_with(b"0\r\n\r\n"));
-    assert!(cut.ends_with(b"\r\ncut off\r\n"), "a tar that ends between two files is taken for whole");
+    assert!(
+        cut.ends_with(b"\r\ncut off\r\n"),
+        "a tar that ends between two files is taken for whole"
+    );
 }
 
 #[test]
@@ -172,9 +195,12 @@ fn a_folder_with_too_many_files_for_a_zip_is_told_so_before_anything_is_sent() {
     let mut ingest = server.store.ingest(60_000).unwrap();
     // Names that have nothing in common, so that not so many are needed.
     for number in 0..300 {
-        let name: String = noise(450, 2 * number + 1).iter().map(|byte| format!("{byte:02x}")).collect();
-        let (bucket, key) = (BucketName::new("files").unwrap(), Key::new(format!("f/{name}")).unwrap());
-        let target = PutTarget { bucket, key, meta: ObjectMeta::default(), condition: Condition::Always };
+        let name: String =
+            noise(450, 2 * number + 1).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (bucket, key) =
+            (BucketName::new("files").unwrap(), Key::new(format!("f/{name}")).unwrap());
+        let target =
+            PutTarget { bucket, key, meta: ObjectMeta::default(), condition: Condition::Always };
         ingest.put_now(target, &mut &b"x"[..]).unwrap();
     }
     drop(ingest);

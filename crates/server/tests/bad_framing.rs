@@ -38,7 +38,11 @@ fn a_body_whose_end_is_in_doubt_ends_the_connection() {
     ] {
         let answer = server.say(format!("{put}{framing}\r\n{hidden}").as_bytes());
         assert!([0, 400, 501].contains(&answer.status), "{framing:?} {}", answer.status);
-        assert_eq!(server.request("GET", "/_/files/files/kept", &[], b"").status, 200, "{framing:?}");
+        assert_eq!(
+            server.request("GET", "/_/files/files/kept", &[], b"").status,
+            200,
+            "{framing:?}"
+        );
     }
     for chunks in [
         "4\nabcd\r\n0\r\n\r\n",
@@ -68,7 +72,8 @@ fn two_ways_to_say_where_a_body_ends_do_not_hide_a_request() {
     let hidden = format!("DELETE /_/files/files/kept HTTP/1.1\r\nHost: x\r\n{auth}\r\n\r\n");
     let body = format!("0\r\n\r\n{hidden}");
     let len = body.len();
-    // What stands in front may read all of it as one body, and a line that ends with LF alone as a part of the line before.
+    // What stands in front may read all of it as one body, and a line that ends with LF alone as a
+    // part of the line before.
     for framing in [
         format!("Content-Length: {len}\r\nTransfer-Encoding: chunked\r\n"),
         format!("Transfer-Encoding: chunked\r\nContent-Length: {len}\r\n"),
@@ -81,7 +86,11 @@ fn two_ways_to_say_where_a_body_ends_do_not_hide_a_request() {
         let _ = socket.shutdown(std::net::Shutdown::Write);
         let mut said = String::new();
         let _ = std::io::Read::read_to_string(&mut socket, &mut said);
-        assert_eq!(server.request("GET", "/_/files/files/kept", &[], b"").status, 200, "{framing:?} {said}");
+        assert_eq!(
+            server.request("GET", "/_/files/files/kept", &[], b"").status,
+            200,
+            "{framing:?} {said}"
+        );
         assert!(
             said.matches("HTTP/1.1").count() <= 1 && !said.starts_with("HTTP/1.1 204"),
             "{framing:?} {said}"
@@ -119,7 +128,8 @@ fn a_head_with_a_line_that_makes_no_sense_is_refused() {
     assert_eq!(server.request("GET", "/_/health/live", &[], b"").status, 200);
 }
 
-/// Opens a connection, says `begin`, and goes on with `more` until the server closes; what it said last.
+/// Opens a connection, says `begin`, and goes on with `more` until the server closes; what it said
+/// last.
 fn drip(server: &Running, begin: &str, more: &[u8]) -> u16 {
     let mut socket = server.connect();
     socket.write_all(begin.as_bytes()).unwrap();
@@ -144,7 +154,8 @@ fn drip(server: &Running, begin: &str, more: &[u8]) -> u16 {
 #[test]
 fn whoever_does_not_come_to_the_point_is_closed() {
     let second = Duration::from_secs(1);
-    let slow = Deadlines { head: LONG, idle: LONG, body: LONG, unread: LONG, turn: LONG, drain: second };
+    let slow =
+        Deadlines { head: LONG, idle: LONG, body: LONG, unread: LONG, turn: LONG, drain: second };
     let with = |deadlines: Deadlines| Running::start(ServerConfig { deadlines, ..config() });
     let refused = |status: u16| assert!([0, 400, 408].contains(&status), "{status}");
     // Not a byte; a byte at a time, of the line, of a header, between two.
@@ -159,7 +170,8 @@ fn whoever_does_not_come_to_the_point_is_closed() {
     let server = with(Deadlines { body: second, ..slow });
     let put = head(Some((ACCESS, SECRET)), "PUT", OBJECT, &[], Some(1 << 20));
     assert_eq!(drip(&server, &put, b""), 408);
-    let chunked = head(Some((ACCESS, SECRET)), "PUT", OBJECT, &[("Transfer-Encoding", "chunked")], None);
+    let chunked =
+        head(Some((ACCESS, SECRET)), "PUT", OBJECT, &[("Transfer-Encoding", "chunked")], None);
     assert_eq!(drip(&server, &chunked, b""), 408);
     assert_eq!(drip(&server, &format!("{chunked}4\r\nab"), b""), 408);
     // Between two requests.

@@ -1,4 +1,5 @@
-//! What only somebody with bad intentions, or a broken client, sends. docs/verification.md says which test has which input.
+//! What only somebody with bad intentions, or a broken client, sends. docs/verification.md says
+//! which test has which input.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -40,7 +41,8 @@ fn check_untouched(server: &Running) {
 #[test]
 fn a_forged_signature_of_a_streamed_upload_is_refused_before_its_body_is_looked_at() {
     let server = Running::start(config());
-    // Well framed, with signatures of chunks that cannot be right: so it is the first signature that is refused.
+    // Well framed, with signatures of chunks that cannot be right: so it is the first signature
+    // that is refused.
     let zeros = "0".repeat(64);
     let body = format!(
         "5;chunk-signature={zeros}\r\nstone\r\n0;chunk-signature={zeros}\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
@@ -51,20 +53,29 @@ fn a_forged_signature_of_a_streamed_upload_is_refused_before_its_body_is_looked_
         [&text[..at], other, &text[at + 1..]].concat()
     };
     for payload in STREAMING {
-        let mut headers = vec![("x-amz-decoded-content-length", "5"), ("content-encoding", "aws-chunked")];
-        headers.extend(payload.ends_with("TRAILER").then_some(("x-amz-trailer", "x-amz-checksum-crc32")));
+        let mut headers =
+            vec![("x-amz-decoded-content-length", "5"), ("content-encoding", "aws-chunked")];
+        headers.extend(
+            payload.ends_with("TRAILER").then_some(("x-amz-trailer", "x-amz-checksum-crc32")),
+        );
         let signing = Signing { payload, ..Signing::now("PUT", "/files/object", &headers) };
         let mut sent = signing.headers();
         let authorization = sent.iter_mut().find(|(name, _)| name == "authorization").unwrap();
         authorization.1 = forged(&authorization.1);
-        let sent: Vec<_> = sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let sent: Vec<_> =
+            sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = server.request_as(None, "PUT", "/files/object", &sent, body.as_bytes());
         check(&answer, 403, "SignatureDoesNotMatch");
         headers.push(("x-amz-content-sha256", payload));
-        let url =
-            forged(&Signing { payload, ..Signing::now("PUT", "/files/object", &headers) }.presigned(600));
+        let url = forged(
+            &Signing { payload, ..Signing::now("PUT", "/files/object", &headers) }.presigned(600),
+        );
         // The right one would get no further: S3 has chunks in a request with headers only.
-        check(&server.request_as(None, "PUT", &url, &headers, body.as_bytes()), 501, "NotImplemented");
+        check(
+            &server.request_as(None, "PUT", &url, &headers, body.as_bytes()),
+            501,
+            "NotImplemented",
+        );
     }
     check_untouched(&server);
 }
@@ -92,7 +103,8 @@ fn a_clock_that_is_wrong_by_more_than_a_quarter_of_an_hour_is_refused() {
     let ask_at = |date: SystemTime| {
         let signing = Signing { date: stamp(date), ..Signing::now("PUT", "/files/object", &[]) };
         let headers = signing.headers();
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         server.request_as(None, "PUT", "/files/object", &headers, b"stone")
     };
     for wrong in [now - minutes(16), now + minutes(16)] {
@@ -108,8 +120,8 @@ fn a_clock_that_is_wrong_by_more_than_a_quarter_of_an_hour_is_refused() {
 fn a_presigned_url_is_refused_before_its_time_and_after() {
     let server = Running::start(config());
     let ask_with = |date: SystemTime, expires_s: u64| {
-        let url =
-            Signing { date: stamp(date), ..Signing::now("PUT", "/files/object", &[]) }.presigned(expires_s);
+        let url = Signing { date: stamp(date), ..Signing::now("PUT", "/files/object", &[]) }
+            .presigned(expires_s);
         server.request_as(None, "PUT", &url, &[], b"stone")
     };
     let now = SystemTime::now();
@@ -125,7 +137,8 @@ fn a_slash_with_an_escape_is_a_slash_of_the_key() {
     let server = Running::start(config());
     assert_eq!(server.request("PUT", "/_/files/files/a%2Fb", &[], b"one").status, 201);
     assert_eq!(server.request("GET", "/_/files/files/a/b", &[], b"").body, b"one");
-    // The signature is over the path in its normal form, in which the slash of a key is not escaped.
+    // The signature is over the path in its normal form, in which the slash of a key is not
+    // escaped.
     assert_eq!(ask(&server, "GET", "/files/a/b", &[], b"").body, b"one");
     for path in [
         "/files%2Fa%2Fb",
@@ -137,9 +150,11 @@ fn a_slash_with_an_escape_is_a_slash_of_the_key() {
         let answer = server.request("GET", path, &[], b"");
         assert!((400..500).contains(&answer.status), "{path} {}", answer.text());
     }
-    for path in
-        ["/_/files/files%2F..%2Fother/x", "/_/files/files/a%2F..%2Fb", "/_/files/files/a%2F%2e%2e%2Fb"]
-    {
+    for path in [
+        "/_/files/files%2F..%2Fother/x",
+        "/_/files/files/a%2F..%2Fb",
+        "/_/files/files/a%2F%2e%2e%2Fb",
+    ] {
         assert_eq!(server.request("GET", path, &[], b"").status, 400, "{path}");
     }
 }
@@ -189,9 +204,11 @@ fn a_disk_that_can_no_longer_be_written_fails_what_is_under_way_and_nothing_else
     let server = Running::over(common::store(records, segments, &config), config, None);
     let before = noise(300_000, 1);
     assert_eq!(server.request("PUT", "/_/files/files/before", &[], &before).status, 201);
-    for (kind, status) in
-        [(ErrorKind::ReadOnlyFilesystem, 500), (ErrorKind::StorageFull, 507), (ErrorKind::Other, 500)]
-    {
+    for (kind, status) in [
+        (ErrorKind::ReadOnlyFilesystem, 500),
+        (ErrorKind::StorageFull, 507),
+        (ErrorKind::Other, 500),
+    ] {
         for (io, after) in [(Io::Append, 3), (Io::Commit, 0)] {
             memory.arm(FaultPlan { io: Some(io), after, fault: Fault::Fail(kind) });
             for (path, expected) in
@@ -209,7 +226,11 @@ fn a_disk_that_can_no_longer_be_written_fails_what_is_under_way_and_nothing_else
                     assert!([200, 201].contains(&answer.status), "{kind} {io:?} {}", answer.text());
                 } else {
                     assert_eq!(answer.status, expected, "{kind} {io:?} {}", answer.text());
-                    assert_eq!(server.request("GET", OBJECT, &[], b"").status, 404, "{kind} {io:?}");
+                    assert_eq!(
+                        server.request("GET", OBJECT, &[], b"").status,
+                        404,
+                        "{kind} {io:?}"
+                    );
                 }
                 assert!(server.request("GET", "/_/files/files/before", &[], b"").body == before);
                 server.request("DELETE", OBJECT, &[], b"");
@@ -234,18 +255,23 @@ fn stored_pages_do_not_run() {
         "TEXT/HTML",
         "text/xml",
     ] {
-        let put = server.request("PUT", OBJECT, &[("Content-Type", kind)], b"<script>alert(1)</script>");
+        let put =
+            server.request("PUT", OBJECT, &[("Content-Type", kind)], b"<script>alert(1)</script>");
         assert_eq!(put.status, 201);
         let got = server.request("GET", OBJECT, &[], b"");
         assert!(got.header("content-disposition").unwrap().starts_with("attachment;"), "{kind}");
         let signed = ask(&server, "GET", "/files/object", &[], b"");
         for answer in [got, signed] {
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{kind}");
-            assert!(answer.header("content-security-policy").unwrap().starts_with("sandbox"), "{kind}");
+            assert!(
+                answer.header("content-security-policy").unwrap().starts_with("sandbox"),
+                "{kind}"
+            );
         }
     }
     // Not by way of an answer's overrides, either.
-    let url = Signing::now("GET", "/files/object?response-content-type=text%2Fhtml", &[]).presigned(600);
+    let url =
+        Signing::now("GET", "/files/object?response-content-type=text%2Fhtml", &[]).presigned(600);
     let answer = server.request_as(None, "GET", &url, &[], b"");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.header("content-security-policy").unwrap().starts_with("sandbox"));

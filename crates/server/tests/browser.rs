@@ -24,7 +24,8 @@ fn form(file: &str) -> Vec<u8> {
 #[test]
 fn the_address_alone_leads_a_browser_to_the_files() {
     let server = Running::start(config());
-    let goes_on = |answer: &Answer| answer.status == 307 && answer.header("location") == Some("/_/files/");
+    let goes_on =
+        |answer: &Answer| answer.status == 307 && answer.header("location") == Some("/_/files/");
     for method in ["GET", "HEAD"] {
         assert!(goes_on(&server.request_as(None, method, "/", &[HTML], b"")), "{method}");
         // A browser that knows a password already may send it.
@@ -33,7 +34,10 @@ fn the_address_alone_leads_a_browser_to_the_files() {
     let plain = server.request_as(None, "GET", "/", &[], b"");
     assert_eq!(plain.status, 403, "{}", plain.text());
     assert_eq!(server.request_as(None, "GET", "/", &[("Accept", "*/*")], b"").status, 403);
-    assert_eq!(server.request_as(None, "GET", "/", &[("Accept", "text/html;q=0, */*")], b"").status, 403);
+    assert_eq!(
+        server.request_as(None, "GET", "/", &[("Accept", "text/html;q=0, */*")], b"").status,
+        403
+    );
     // A client that signs is a program, whatever it accepts.
     let listed = ask(&server, "GET", "/", &[("accept", HTML.1)], b"");
     assert_eq!(listed.status, 200, "{}", listed.text());
@@ -65,10 +69,16 @@ fn a_folders_page_has_what_can_be_done_there() {
         assert!(page.contains(part), "{part}: {page}");
     }
     // Nothing that the key cannot do.
-    let grant =
-        Grant { bucket: BucketName::new("files").ok(), read: false, write: false, list: true, admin: false };
+    let grant = Grant {
+        bucket: BucketName::new("files").ok(),
+        read: false,
+        write: false,
+        list: true,
+        admin: false,
+    };
     put_key(&server.store, "lister", vec![grant]);
-    let page = server.request_as(Some(("lister", SECRET)), "GET", "/_/files/files/", &[HTML], b"").text();
+    let page =
+        server.request_as(Some(("lister", SECRET)), "GET", "/_/files/files/", &[HTML], b"").text();
     assert!(page.contains("<a href=\"./top\">"), "{page}");
     for part in ["<form", "?archive=", "/_/limits"] {
         assert!(!page.contains(part), "{part}: {page}");
@@ -80,12 +90,17 @@ fn a_folders_page_has_what_can_be_done_there() {
 #[test]
 fn a_browsers_form_leads_back_to_the_folder() {
     let server = Running::start(config());
-    let sent = server.request("POST", "/_/files/files/new%20one/", &[HTML, FORM], &form("wall.txt"));
+    let sent =
+        server.request("POST", "/_/files/files/new%20one/", &[HTML, FORM], &form("wall.txt"));
     assert_eq!((sent.status, sent.header("location")), (303, Some("/_/files/files/new%20one/")));
     let page = server.request("GET", "/_/files/files/new%20one/", &[HTML], b"").text();
     assert!(page.contains("./wall%2Etxt") || page.contains("./wall.txt"), "{page}");
     let json = server.request("POST", "/_/files/files/new%20one/", &[FORM], &form("wall.txt"));
-    assert!(json.status == 201 && json.text().contains("\"key\":\"new one/wall.txt\""), "{}", json.text());
+    assert!(
+        json.status == 201 && json.text().contains("\"key\":\"new one/wall.txt\""),
+        "{}",
+        json.text()
+    );
     // No file was chosen.
     assert_eq!(server.request("POST", "/_/files/files/", &[HTML, FORM], &form("")).status, 400);
 }
@@ -96,7 +111,9 @@ fn a_folder_that_is_not_there_is_not_found() {
     assert_eq!(server.request("PUT", "/_/files/files/photos/one", &[], b"x").status, 201);
     let get = |path: &str| server.request("GET", &format!("/_/files/{path}"), &[], b"").status;
     for query in ["", "?format=json", "?format=html", "?archive=tar", "?archive=zip"] {
-        for folder in ["files/photo/", "files/photos/one/", "files/Photos/", "absent/", "absent/photos/"] {
+        for folder in
+            ["files/photo/", "files/photos/one/", "files/Photos/", "absent/", "absent/photos/"]
+        {
             assert_eq!(get(&format!("{folder}{query}")), 404, "{folder}{query}");
         }
         assert_eq!(get(&format!("files/photos/{query}")), 200, "{query}");
@@ -130,7 +147,13 @@ fn a_bucket_that_s3_would_refuse_is_not_made() {
         let made = ask(&server, "PUT", &format!("/{name}"), &[], b"");
         assert_eq!(made.status, 400, "{name} {}", made.text());
         assert!(made.text().contains("<Code>InvalidBucketName</Code>"), "{name} {}", made.text());
-        let looked = server.request_as(Some((ACCESS, SECRET)), "GET", &format!("/_/files/{name}/"), &[], b"");
+        let looked = server.request_as(
+            Some((ACCESS, SECRET)),
+            "GET",
+            &format!("/_/files/{name}/"),
+            &[],
+            b"",
+        );
         assert_eq!(looked.status, 404, "{name}");
     }
 }

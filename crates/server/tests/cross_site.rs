@@ -71,7 +71,8 @@ fn a_foreign_page_changes_nothing_with_a_remembered_password() {
             ("PUT", "/files/folder/file", b"new"),
             ("DELETE", "/files/folder/file", b""),
         ] {
-            let headers: Vec<_> = foreign.iter().copied().chain((method == "POST").then_some(FORM)).collect();
+            let headers: Vec<_> =
+                foreign.iter().copied().chain((method == "POST").then_some(FORM)).collect();
             let answer = server.request(method, path, &headers, body);
             assert_eq!(answer.status, 403, "{method} {path} {foreign:?} {}", answer.text());
             assert!(answer.text().contains("another site"), "{method} {path} {}", answer.text());
@@ -98,13 +99,17 @@ fn what_a_foreign_page_cannot_attach_by_itself_is_enough() {
     let server = start();
     for foreign in FOREIGN {
         let bearer = format!("Bearer {}", bearer_token(ACCESS, SECRET));
-        let headers: Vec<_> = foreign.iter().copied().chain([("Authorization", bearer.as_str())]).collect();
+        let headers: Vec<_> =
+            foreign.iter().copied().chain([("Authorization", bearer.as_str())]).collect();
         let by_token = server.request_as(None, "PUT", FILE, &headers, b"new");
         assert_eq!(by_token.status, 201, "{foreign:?} {}", by_token.text());
         if foreign.iter().all(|(_, value)| value.is_ascii()) {
             let mut signed = Signing::now("PUT", "/files/object", &[]).headers();
-            signed.extend(foreign.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-            let signed: Vec<_> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            signed.extend(
+                foreign.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
+            let signed: Vec<_> =
+                signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let answer = server.request_as(None, "PUT", "/files/object", &signed, b"new");
             assert_eq!(answer.status, 200, "{foreign:?} {}", answer.text());
         }

@@ -1,4 +1,5 @@
-//! Clients that say nothing, send little, read nothing, or are refused half-way, and the others beside them.
+//! Clients that say nothing, send little, read nothing, or are refused half-way, and the others
+//! beside them.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -17,11 +18,12 @@ const FILE: &str = "/_/files/files/folder/file.bin";
 #[test]
 fn who_is_refused_before_the_body_has_come_sees_the_answer_and_goes_on() {
     let server = Running::start(config());
-    let us =
-        "AWS4-HMAC-SHA256 Credential=admin/20260101/US/s3/aws4_request, SignedHeaders=host, Signature=00";
-    for (path, authorization, status) in
-        [(FILE, "Basic bm9ib2R5OndpdGhvdXQ=", 401), ("/files/x", us, 400), ("/files/x", "AWS x:y", 400)]
-    {
+    let us = "AWS4-HMAC-SHA256 Credential=admin/20260101/US/s3/aws4_request, SignedHeaders=host, Signature=00";
+    for (path, authorization, status) in [
+        (FILE, "Basic bm9ib2R5OndpdGhvdXQ=", 401),
+        ("/files/x", us, 400),
+        ("/files/x", "AWS x:y", 400),
+    ] {
         let mut socket = server.connect();
         let head = |method: &str, path: &str, len: usize| {
             format!(
@@ -72,7 +74,8 @@ fn idle_connections_make_way() {
 #[test]
 fn slow_uploads_do_not_keep_others_out() {
     let server = Running::start(config());
-    // More than there are lanes and fewer than there are transfers; each has shown a little and stays.
+    // More than there are lanes and fewer than there are transfers; each has shown a little and
+    // stays.
     let slow: Vec<_> = (0..6)
         .map(|number| {
             let mut socket = begun(&server, &format!("/_/files/files/slow{number}"));
@@ -92,7 +95,8 @@ fn slow_uploads_do_not_keep_others_out() {
 /// Begins to upload: the server has read the head, and asks for the body.
 fn begun(server: &Running, path: &str) -> std::net::TcpStream {
     let mut socket = server.connect();
-    let head = head(Some((ACCESS, SECRET)), "PUT", path, &[("Expect", "100-continue")], Some(10_000_000));
+    let head =
+        head(Some((ACCESS, SECRET)), "PUT", path, &[("Expect", "100-continue")], Some(10_000_000));
     socket.write_all(head.as_bytes()).unwrap();
     let mut go_on = [0; 25];
     socket.read_exact(&mut go_on).unwrap();
@@ -128,7 +132,9 @@ fn readers_that_stop_reading_do_not_keep_others_out() {
     let stuck: Vec<_> = (0..6)
         .map(|_| {
             let mut socket = server.connect();
-            socket.write_all(head(Some((ACCESS, SECRET)), "GET", FILE, &[], None).as_bytes()).unwrap();
+            socket
+                .write_all(head(Some((ACCESS, SECRET)), "GET", FILE, &[], None).as_bytes())
+                .unwrap();
             let mut some = [0; 1000];
             socket.read_exact(&mut some).unwrap();
             socket

@@ -9,7 +9,9 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use common::{ACCESS, Answer, Running, SECRET, assert_quiet, config, dechunked, head, noise, put_key};
+use common::{
+    ACCESS, Answer, Running, SECRET, assert_quiet, config, dechunked, head, noise, put_key,
+};
 use drystone_server::bearer_token;
 use drystone_store::{BucketName, Grant};
 
@@ -34,7 +36,10 @@ fn an_object_comes_back_as_it_was_sent() {
         assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
         assert!(got.header("content-disposition").unwrap().starts_with("attachment"));
         let head = server.request("HEAD", FILE, &[], b"");
-        assert_eq!((head.status, head.header("content-length")), (200, Some(len.to_string().as_str())));
+        assert_eq!(
+            (head.status, head.header("content-length")),
+            (200, Some(len.to_string().as_str()))
+        );
     }
     assert_eq!(server.request("DELETE", FILE, &[], b"").status, 204);
     assert_eq!(server.request("DELETE", FILE, &[], b"").status, 404);
@@ -100,7 +105,8 @@ fn checksums_are_verified() {
 #[test]
 fn who_may_do_what() {
     let server = Running::start(config());
-    let grant = |read, write, list| Grant { bucket: Some(bucket()), read, write, list, admin: false };
+    let grant =
+        |read, write, list| Grant { bucket: Some(bucket()), read, write, list, admin: false };
     put_key(&server.store, "reader", vec![grant(true, false, false)]);
     put_key(&server.store, "writer", vec![grant(false, true, false)]);
     put_key(&server.store, "lister", vec![grant(false, false, true)]);
@@ -126,7 +132,9 @@ fn who_may_do_what() {
     assert_eq!(as_key(writer, "PUT", "/_/files/other/x"), 403);
     assert_eq!(as_key(writer, "PUT", "/_/files/third/"), 403);
     assert_eq!(as_key(writer, "GET", "/_/metrics"), 403);
-    for (key, status) in [(None, 401), (Some((ACCESS, "wrong")), 401), (Some(("nobody", SECRET)), 401)] {
+    for (key, status) in
+        [(None, 401), (Some((ACCESS, "wrong")), 401), (Some(("nobody", SECRET)), 401)]
+    {
         assert_eq!(as_key(key, "GET", FILE), status);
         assert_eq!(as_key(key, "PUT", FILE), status);
         assert_eq!(as_key(key, "GET", "/_/files/"), status);
@@ -138,7 +146,11 @@ fn who_may_do_what() {
     server.store.set_bucket_public(&bucket(), true).unwrap();
     assert_eq!(as_key(None, "GET", FILE), 200);
     assert_eq!(as_key(None, "PUT", FILE), 401);
-    assert_eq!(as_key(None, "GET", "/_/files/files/folder/"), 401, "public means reading, not listing");
+    assert_eq!(
+        as_key(None, "GET", "/_/files/files/folder/"),
+        401,
+        "public means reading, not listing"
+    );
 }
 
 #[test]
@@ -160,11 +172,14 @@ fn folders_are_listed_and_packed() {
     let names: Vec<&str> =
         json["entries"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["<script>\"\n.html", "b.txt", "deep/", &long[7..]]);
-    let html = server.request("GET", "/_/files/files/folder/", &[("Accept", "text/html")], b"").text();
+    let html =
+        server.request("GET", "/_/files/files/folder/", &[("Accept", "text/html")], b"").text();
     assert!(!html.contains("<script>") && html.contains("&lt;script&gt;&quot;\\n.html"), "{html}");
     assert!(html.contains("href=\"./%3Cscript%3E%22%0A.html\""), "{html}");
-    let tar = server
-        .say(head(Some((ACCESS, SECRET)), "GET", "/_/files/files/folder/?archive=tar", &[], None).as_bytes());
+    let tar = server.say(
+        head(Some((ACCESS, SECRET)), "GET", "/_/files/files/folder/?archive=tar", &[], None)
+            .as_bytes(),
+    );
     assert_eq!(tar.header("content-type"), Some("application/x-tar"));
     let bytes = dechunked(&tar.body);
     let mut archive = tar::Archive::new(bytes.as_slice());
@@ -179,11 +194,16 @@ fn folders_are_listed_and_packed() {
             (name, text)
         })
         .collect();
-    let find = |name: &str| found.iter().find(|(found, _)| found == name).map(|(_, text)| text.as_str());
+    let find =
+        |name: &str| found.iter().find(|(found, _)| found == name).map(|(_, text)| text.as_str());
     assert_eq!(find("folder/deep/c.txt"), Some("333"));
     assert_eq!(find(&long), Some("4"));
     assert_eq!(found.len(), 4);
-    assert_eq!(server.request("DELETE", "/_/files/files/", &[], b"").status, 409, "it is not empty");
+    assert_eq!(
+        server.request("DELETE", "/_/files/files/", &[], b"").status,
+        409,
+        "it is not empty"
+    );
     assert_quiet(&server);
 }
 
@@ -199,13 +219,16 @@ fn forms_become_objects() {
     assert_eq!(server.request("GET", "/_/files/files/in/one.txt", &[], b"").text(), "first");
     assert_eq!(server.request("GET", "/_/files/files/in/two.txt", &[], b"").text(), "second");
     // Cut off in the second file: the first is kept and said to be, the second is not there.
-    let cut = form.replace("one", "eins").replace("two", "zwei").replace("second\r\n--XX--\r\n", "sec");
+    let cut =
+        form.replace("one", "eins").replace("two", "zwei").replace("second\r\n--XX--\r\n", "sec");
     let broken = server.request("POST", "/_/files/files/in/", &kind, cut.as_bytes());
     assert_eq!(broken.status, 207, "{}", broken.text());
     assert!(broken.text().contains("eins.txt"));
     assert_eq!(server.request("GET", "/_/files/files/in/zwei.txt", &[], b"").status, 404);
     let bad = |kind: &str, body: &str| {
-        server.request("POST", "/_/files/files/in/", &[("Content-Type", kind)], body.as_bytes()).status
+        server
+            .request("POST", "/_/files/files/in/", &[("Content-Type", kind)], body.as_bytes())
+            .status
     };
     assert_eq!(bad("multipart/form-data", form), 415);
     assert_eq!(bad("text/plain", form), 415);
@@ -252,7 +275,10 @@ fn bad_requests_get_an_answer_or_a_closed_connection() {
     ] {
         assert_eq!(server.request("GET", path, &[], b"").status, status, "{path}");
     }
-    assert_eq!(server.request("GET", &format!("/_/files/files/{}", "k".repeat(1025)), &[], b"").status, 400);
+    assert_eq!(
+        server.request("GET", &format!("/_/files/files/{}", "k".repeat(1025)), &[], b"").status,
+        400
+    );
     assert_eq!(server.request("PUT", "/_/files/absent/x", &[], b"x").status, 404);
     assert_eq!(server.request("PATCH", FILE, &[], b"x").status, 405);
     assert_eq!(server.request("GET", "/_/health/ready", &[], b"").status, 200);
@@ -282,7 +308,8 @@ fn a_stop_lets_requests_end() {
     let mut server = Running::start(config());
     let bytes = noise(500_000, 11);
     let mut socket = server.connect();
-    let head = head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Expect", "100-continue")], Some(bytes.len()));
+    let head =
+        head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Expect", "100-continue")], Some(bytes.len()));
     socket.write_all(head.as_bytes()).unwrap();
     // It is under way once the server asks for the body.
     socket.read_exact(&mut [0; 25]).unwrap();

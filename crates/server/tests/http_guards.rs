@@ -82,7 +82,11 @@ fn a_condition_that_cannot_be_read_is_refused() {
     // without its guard.
     for value in ["yesterday", "", "Thu, 01 Jan 1970 00:00:01"] {
         for name in ["If-Unmodified-Since", "If-Modified-Since"] {
-            assert_eq!(server.request("GET", FILE, &[(name, value)], b"").status, 200, "{name} {value}");
+            assert_eq!(
+                server.request("GET", FILE, &[(name, value)], b"").status,
+                200,
+                "{name} {value}"
+            );
             for method in ["PUT", "DELETE"] {
                 let answer = server.request(method, FILE, &[(name, value)], b"");
                 assert_eq!(answer.status, 400, "{method} {name} {value} {}", answer.text());
@@ -167,7 +171,8 @@ fn a_read_takes_conditions_of_two_lines_as_one() {
 #[test]
 fn a_condition_on_what_has_none_is_refused() {
     let (server, _) = start();
-    let every = ["If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "If-Range"];
+    let every =
+        ["If-Match", "If-None-Match", "If-Unmodified-Since", "If-Modified-Since", "If-Range"];
     for name in every {
         let value = if name.ends_with("Since") { FUTURE } else { "\"a\"" };
         let refused = |method: &str, path: &str, more: &[(&str, &str)], body: &[u8]| {
@@ -294,8 +299,10 @@ fn a_promise_that_is_not_kept_here_is_refused() {
     assert_eq!(server.request("PUT", FILE, &two, b"as it was").status, 400);
     check_untouched(&server, "an MD5");
     assert_eq!(server.request("PUT", "/_/files/fresh/", &[], b"<x/>").status, 400, "a body");
-    let trailer = head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Transfer-Encoding", "chunked")], None);
-    let answer = server.say(format!("{trailer}3\r\nnew\r\n0\r\nContent-MD5: AAAA\r\n\r\n").as_bytes());
+    let trailer =
+        head(Some((ACCESS, SECRET)), "PUT", FILE, &[("Transfer-Encoding", "chunked")], None);
+    let answer =
+        server.say(format!("{trailer}3\r\nnew\r\n0\r\nContent-MD5: AAAA\r\n\r\n").as_bytes());
     assert_eq!(answer.status, 400, "{}", answer.text());
     check_untouched(&server, "a trailer");
 }
@@ -306,7 +313,8 @@ fn a_body_without_an_announced_end_is_refused() {
     let answer = server.say(head(Some((ACCESS, SECRET)), "PUT", FILE, &[], None).as_bytes());
     assert_eq!(answer.status, 411, "{}", answer.text());
     let signed = sigv4::Signing::now("PUT", "/files/folder/file", &[]).headers();
-    let signed: Vec<_> = signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let signed: Vec<_> =
+        signed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let answer = server.say(head(None, "PUT", "/files/folder/file", &signed, None).as_bytes());
     assert_eq!(answer.status, 411, "{}", answer.text());
     check_untouched(&server, "no length");
@@ -316,7 +324,8 @@ fn a_body_without_an_announced_end_is_refused() {
 #[test]
 fn what_a_body_is_said_to_be_is_kept_or_refused() {
     let (server, _) = start();
-    let put = |headers: &[(&str, &str)]| -> Answer { server.request("PUT", FILE, headers, b"as it was") };
+    let put =
+        |headers: &[(&str, &str)]| -> Answer { server.request("PUT", FILE, headers, b"as it was") };
     for headers in [
         vec![("Content-Type", "\u{e9}")],
         vec![("Content-Type", "text/plain"), ("Content-Type", "text/html")],
@@ -328,10 +337,19 @@ fn what_a_body_is_said_to_be_is_kept_or_refused() {
         vec![("Content-Disposition", "a"), ("Content-Disposition", "b")],
     ] {
         let answer = put(&headers);
-        assert!([400, 415].contains(&answer.status), "{headers:?} {} {}", answer.status, answer.text());
+        assert!(
+            [400, 415].contains(&answer.status),
+            "{headers:?} {} {}",
+            answer.status,
+            answer.text()
+        );
     }
-    assert_eq!(server.request("POST", FOLDER, &[FORM, ("Content-Encoding", "gzip")], FORM_BODY).status, 415);
-    let headers = [("Content-Encoding", "br"), ("Content-Encoding", "gzip"), ("Content-Language", "de, en")];
+    assert_eq!(
+        server.request("POST", FOLDER, &[FORM, ("Content-Encoding", "gzip")], FORM_BODY).status,
+        415
+    );
+    let headers =
+        [("Content-Encoding", "br"), ("Content-Encoding", "gzip"), ("Content-Language", "de, en")];
     assert_eq!(put(&headers).status, 201);
     let got = server.request("GET", FILE, &[], b"");
     assert_eq!(got.header("content-encoding"), Some("br, gzip"));

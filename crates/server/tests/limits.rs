@@ -27,7 +27,11 @@ fn limits(server: &Running) -> Value {
 fn only_who_may_do_everything_sees_the_limits() {
     let server = Running::start(config());
     let bucket = Some(BucketName::new("files").unwrap());
-    put_key(&server.store, "one", vec![Grant { bucket, read: true, write: true, list: true, admin: true }]);
+    put_key(
+        &server.store,
+        "one",
+        vec![Grant { bucket, read: true, write: true, list: true, admin: true }],
+    );
     put_key(
         &server.store,
         "all",
@@ -48,7 +52,10 @@ fn only_who_may_do_everything_sees_the_limits() {
 fn the_limits_are_the_plan_and_what_the_metrics_say() {
     let config = config();
     let server = Running::start(config.clone());
-    assert_eq!(server.request("PUT", "/_/files/files/a", &[], &common::noise(300_000, 1)).status, 201);
+    assert_eq!(
+        server.request("PUT", "/_/files/files/a", &[], &common::noise(300_000, 1)).status,
+        201
+    );
     let limits = limits(&server);
     assert_eq!(limits["ceilings"], serde_json::to_value(&config.plan.ceilings).unwrap());
     assert_eq!(limits["spends"], serde_json::to_value(&config.plan.spends).unwrap());
@@ -79,10 +86,14 @@ fn the_limits_are_the_plan_and_what_the_metrics_say() {
         // A connection may still be open as the next one comes, which asks for the metrics.
         assert!(row["high_water"].as_u64().unwrap() <= in_metrics("high_water"), "{name}");
         let number = |what: &str| row[what].as_u64().unwrap();
-        assert!(number("now") <= number("high_water") && number("high_water") <= number("ceiling"), "{row}");
+        assert!(
+            number("now") <= number("high_water") && number("high_water") <= number("ceiling"),
+            "{row}"
+        );
     }
     let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
-    for (name, ceiling) in [("connections", 16), ("transfers", 8), ("uploads", 2), ("documents", 2)] {
+    for (name, ceiling) in [("connections", 16), ("transfers", 8), ("uploads", 2), ("documents", 2)]
+    {
         assert_eq!(row(name)["ceiling"], ceiling, "{name}");
     }
     for used in ["connections", "transfers", "uploads", "buffers", "ingests"] {
@@ -102,7 +113,9 @@ fn the_limits_are_the_plan_and_what_the_metrics_say() {
 fn the_page_stands_alone_and_shows_everything() {
     let server = Running::start(config());
     let limits = limits(&server);
-    for headers in [&[][..], &[("Accept", "text/html,application/xhtml+xml,application/json;q=0.9")]] {
+    for headers in
+        [&[][..], &[("Accept", "text/html,application/xhtml+xml,application/json;q=0.9")]]
+    {
         let page = server.request("GET", "/_/limits", headers, b"");
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
         let policy = page.header("content-security-policy").unwrap();
@@ -112,21 +125,31 @@ fn the_page_stands_alone_and_shows_everything() {
         for other in ["<script", "<link", "<img", "src=", "style=", "://", "javascript:"] {
             assert!(!text.contains(other), "{other}: {text}");
         }
-        let shown = |what: &str| assert!(text.contains(&format!(">{what}<")), "{what} is not in {text}");
-        limits["resources"].as_array().unwrap().iter().for_each(|row| shown(row["name"].as_str().unwrap()));
+        let shown =
+            |what: &str| assert!(text.contains(&format!(">{what}<")), "{what} is not in {text}");
+        limits["resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .for_each(|row| shown(row["name"].as_str().unwrap()));
         limits["deadlines"]
             .as_array()
             .unwrap()
             .iter()
             .for_each(|row| shown(row["setting"].as_str().unwrap()));
-        limits["spends"].as_array().unwrap().iter().for_each(|row| shown(row["use"].as_str().unwrap()));
+        limits["spends"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .for_each(|row| shown(row["use"].as_str().unwrap()));
         for source in ["two", "a thousand", "256 MiB", "resident memory", "open descriptors"] {
             assert!(text.contains(source), "{source} is not in {text}");
         }
     }
     let json = server.request("GET", "/_/limits?format=json", &[("Accept", "text/html")], b"");
     assert_eq!(json.header("content-type"), Some("application/json"));
-    let html = server.request("GET", "/_/limits?format=html", &[("Accept", "application/json")], b"");
+    let html =
+        server.request("GET", "/_/limits?format=html", &[("Accept", "application/json")], b"");
     assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
 }
 
@@ -139,7 +162,8 @@ struct Printed {
 
 impl Printed {
     fn of(metrics: &str) -> Self {
-        let mut printed = Self { names: BTreeSet::new(), labels: BTreeSet::new(), values: BTreeSet::new() };
+        let mut printed =
+            Self { names: BTreeSet::new(), labels: BTreeSet::new(), values: BTreeSet::new() };
         for sample in metrics.lines().filter(|line| !line.starts_with('#')) {
             let (name, _) = sample.split_once(['{', ' ']).unwrap();
             printed.names.insert(name.to_owned());
@@ -154,17 +178,22 @@ impl Printed {
     /// What of an expression nothing that is printed answers to.
     fn unknown_in(&self, expression: &str) -> Vec<String> {
         let mut unknown = Vec::new();
-        let known = |label: &str| self.labels.contains(label) || LABELS_OF_PROMETHEUS.contains(&label);
+        let known =
+            |label: &str| self.labels.contains(label) || LABELS_OF_PROMETHEUS.contains(&label);
         for (label, value) in matchers(expression) {
             let is_variable = value.starts_with('$');
-            if !known(&label) || !(is_variable || self.values.contains(&(label.clone(), value.clone()))) {
+            if !known(&label)
+                || !(is_variable || self.values.contains(&(label.clone(), value.clone())))
+            {
                 unknown.push(format!("{label}=\"{value}\""));
             }
         }
         let bare = without(&without(&without(expression, '"', '"'), '{', '}'), '[', ']');
         let mut metrics = 0;
         let mut grouped = false;
-        for word in bare.split_inclusive(|sign: char| !(sign.is_alphanumeric() || "_:".contains(sign))) {
+        for word in
+            bare.split_inclusive(|sign: char| !(sign.is_alphanumeric() || "_:".contains(sign)))
+        {
             let (word, end) =
                 word.split_at(word.trim_end_matches(|sign: char| !sign.is_alphanumeric()).len());
             if grouped {
@@ -276,7 +305,10 @@ fn an_expression_that_asks_for_anything_else_is_noticed() {
         ("drystone_resource_now{pool=\"buffers\"}", "pool=\"buffers\""),
         ("drystone_resource_now{resource=\"buffer\"}", "resource=\"buffer\""),
         ("median(drystone_resource_now)", "median"),
-        ("sum(rate({resource=\"buffers\"}[5m]))", "no metric in sum(rate({resource=\"buffers\"}[5m]))"),
+        (
+            "sum(rate({resource=\"buffers\"}[5m]))",
+            "no metric in sum(rate({resource=\"buffers\"}[5m]))",
+        ),
     ] {
         assert!(printed.unknown_in(expression).contains(&unknown.to_owned()), "{expression}");
     }

@@ -75,9 +75,15 @@ fn a_refusal_has_its_reason_in_the_log_and_what_clients_cause_is_no_error() {
     let server = Running::start(config());
     let anonymous = server.request_as(None, "GET", "/files/a", &[], b"");
     let plain_anonymous = server.request_as(None, "GET", "/_/files/files/a", &[], b"");
-    let plain_wrong = server.request_as(Some((ACCESS, "another")), "GET", "/_/files/files/a", &[], b"");
-    let forged =
-        server.request_as(None, "GET", "/files/a", &[("Authorization", "AWS4-HMAC-SHA256 nonsense")], b"");
+    let plain_wrong =
+        server.request_as(Some((ACCESS, "another")), "GET", "/_/files/files/a", &[], b"");
+    let forged = server.request_as(
+        None,
+        "GET",
+        "/files/a",
+        &[("Authorization", "AWS4-HMAC-SHA256 nonsense")],
+        b"",
+    );
     let unknown = ask(&server, "DELETE", "/files/a?fooBar", &[], b"");
     let missing = ask(&server, "GET", "/files/a", &[], b"");
     for (answer, status, reason) in [

@@ -40,7 +40,11 @@ fn check_form(answer: &Answer, path: &str, what: &str) {
         assert!(text.contains("<Code>") && text.contains("<Message>"), "{what}: {text}");
         assert!(!text.contains("<Code>AccessDenied"), "{what}: {text}");
     } else {
-        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{what}: {text}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=utf-8"),
+            "{what}: {text}"
+        );
     }
 }
 
@@ -79,8 +83,10 @@ fn a_request_names_one_host() {
             assert_eq!(answer.status, 400, "{path} {lines:?} {}", answer.text());
             check_form(&answer, path, lines);
         }
-        for host in ["a", "A-b.c_d", "a:80", "a:", "127.0.0.1:65535", "[::1]:7080", "[2001:DB8::1]"] {
-            let answer = say(&server, &format!("GET {path} HTTP/1.1"), &format!("Host: {host}\r\n"), "");
+        for host in ["a", "A-b.c_d", "a:80", "a:", "127.0.0.1:65535", "[::1]:7080", "[2001:DB8::1]"]
+        {
+            let answer =
+                say(&server, &format!("GET {path} HTTP/1.1"), &format!("Host: {host}\r\n"), "");
             assert_eq!(answer.status, 200, "{path} {host} {}", answer.text());
         }
         // Before HTTP/1.1 a request need not have one, but may not have two.
@@ -117,7 +123,8 @@ fn the_host_of_a_whole_address_is_the_one_that_counts() {
 fn a_target_is_a_path_or_a_whole_address() {
     let server = start();
     for first in ["GET files", "PUT *", "GET *", "CONNECT files:80", "GET files:80"] {
-        let answer = say(&server, &format!("{first} HTTP/1.1"), "Host: a\r\nContent-Length: 0\r\n", "");
+        let answer =
+            say(&server, &format!("{first} HTTP/1.1"), "Host: a\r\nContent-Length: 0\r\n", "");
         assert_eq!(answer.status, 400, "{first} {}", answer.text());
     }
 }
@@ -138,14 +145,22 @@ fn a_body_that_is_coded_twice_is_refused() {
             let body = "5\r\nstone\r\n0\r\n\r\n";
             let lines = format!("Host: a\r\n{lines}");
             let answer = say(&server, &format!("PUT {path} HTTP/1.1"), &lines, body);
-            assert!([400, 501].contains(&answer.status), "{lines:?} {} {}", answer.status, answer.text());
+            assert!(
+                [400, 501].contains(&answer.status),
+                "{lines:?} {} {}",
+                answer.status,
+                answer.text()
+            );
             assert_eq!(answer.header("connection"), Some("close"), "{lines:?}");
             check_form(&answer, path, &lines);
             check_untouched(&server);
         }
     }
     let lines = "Host: a\r\nTransfer-Encoding: Chunked\r\n";
-    assert_eq!(say(&server, &format!("PUT {PLAIN} HTTP/1.1"), lines, "3\r\nnew\r\n0\r\n\r\n").status, 201);
+    assert_eq!(
+        say(&server, &format!("PUT {PLAIN} HTTP/1.1"), lines, "3\r\nnew\r\n0\r\n\r\n").status,
+        201
+    );
     assert_eq!(server.request("GET", PLAIN, &[], b"").body, b"new");
 }
 

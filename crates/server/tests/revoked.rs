@@ -86,7 +86,13 @@ fn restrict(server: &Running) {
     put_key(
         &server.store,
         ACCESS,
-        vec![Grant { bucket: names("x").0.into(), read: true, write: false, list: false, admin: false }],
+        vec![Grant {
+            bucket: names("x").0.into(),
+            read: true,
+            write: false,
+            list: false,
+            admin: false,
+        }],
     );
 }
 
@@ -100,7 +106,8 @@ fn give_back(server: &Running) {
 
 fn signed(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let headers = Signing::now(method, path, &[]).headers();
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers: Vec<_> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     [head(None, method, path, &headers, Some(body.len())).as_bytes(), body].concat()
 }
 
@@ -109,8 +116,13 @@ fn a_running_upload_ends_with_its_key() {
     let server = start();
     let bytes = noise(400_000, 9);
     let plain = |key: &str| {
-        let head =
-            head(Some((ACCESS, SECRET)), "PUT", &format!("/_/files/files/{key}"), &[], Some(bytes.len()));
+        let head = head(
+            Some((ACCESS, SECRET)),
+            "PUT",
+            &format!("/_/files/files/{key}"),
+            &[],
+            Some(bytes.len()),
+        );
         [head.as_bytes(), &bytes].concat()
     };
     for change in [revoke, restrict] {
@@ -133,7 +145,8 @@ fn a_running_upload_ends_with_its_key() {
 fn a_running_form_ends_with_its_key() {
     let server = start();
     let file = |name: &str, len: usize| {
-        let head = format!("--XX\r\nContent-Disposition: form-data; name=f; filename={name}\r\n\r\n");
+        let head =
+            format!("--XX\r\nContent-Disposition: form-data; name=f; filename={name}\r\n\r\n");
         [head.as_bytes(), &noise(len, 3), b"\r\n"].concat()
     };
     let body = [file("one", 1000), file("two", 400_000), b"--XX--\r\n".to_vec()].concat();
@@ -151,7 +164,8 @@ fn a_running_form_ends_with_its_key() {
 fn a_running_part_and_documents_end_with_their_key() {
     let server = start();
     let begun = ask(&server, "POST", "/files/object?uploads", &[], b"").text();
-    let id = begun.split("<UploadId>").nth(1).unwrap().split("</UploadId>").next().unwrap().to_owned();
+    let id =
+        begun.split("<UploadId>").nth(1).unwrap().split("</UploadId>").next().unwrap().to_owned();
     let upload = UploadId(u64::from_str_radix(&id, 16).unwrap());
     let part = format!("/files/object?partNumber=1&uploadId={id}");
     let bytes = noise(400_000, 9);

@@ -1,4 +1,5 @@
-//! The S3 face, over a real socket and without a client: who has no key, and what no client would send.
+//! The S3 face, over a real socket and without a client: who has no key, and what no client would
+//! send.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -9,7 +10,13 @@ use common::{Answer, Running, config, head, noise};
 use drystone_store::BucketName;
 
 /// A request without a key.
-fn ask(server: &Running, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+fn ask(
+    server: &Running,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     server.request_as(None, method, path, headers, body)
 }
 
@@ -17,7 +24,8 @@ fn ask(server: &Running, method: &str, path: &str, headers: &[(&str, &str)], bod
 fn public() -> (Running, Vec<u8>) {
     let server = Running::start(config());
     let bytes = noise(100_000, 7);
-    let put = server.request("PUT", "/_/files/files/page.html", &[("Content-Type", "text/html")], &bytes);
+    let put =
+        server.request("PUT", "/_/files/files/page.html", &[("Content-Type", "text/html")], &bytes);
     assert_eq!(put.status, 201, "{}", put.text());
     server.store.set_bucket_public(&BucketName::new("files").unwrap(), true).unwrap();
     (server, bytes)
@@ -38,10 +46,18 @@ fn anybody_may_read_what_is_public_and_nothing_else() {
     assert_eq!(got.header("content-type"), Some("text/html"));
     assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(got.header("content-security-policy"), Some("sandbox"));
-    assert_eq!(ask(&server, "GET", "/files/page.html", &[("Range", "bytes=5-9")], b"").body, &bytes[5..10]);
-    assert_eq!(ask(&server, "GET", "/files/page.html", &[("Range", "bytes=0-1,4-5")], b"").status, 200);
+    assert_eq!(
+        ask(&server, "GET", "/files/page.html", &[("Range", "bytes=5-9")], b"").body,
+        &bytes[5..10]
+    );
+    assert_eq!(
+        ask(&server, "GET", "/files/page.html", &[("Range", "bytes=0-1,4-5")], b"").status,
+        200
+    );
     check(&ask(&server, "GET", "/files/none", &[], b""), 404, "NoSuchKey");
-    for path in ["/", "/files", "/files?list-type=2", "/files/page.html?acl", "/files/page.html?attributes"] {
+    for path in
+        ["/", "/files", "/files?list-type=2", "/files/page.html?acl", "/files/page.html?attributes"]
+    {
         check(&ask(&server, "GET", path, &[], b""), 403, "AccessDenied");
     }
     check(
@@ -49,9 +65,12 @@ fn anybody_may_read_what_is_public_and_nothing_else() {
         400,
         "InvalidRequest",
     );
-    for (method, path) in
-        [("PUT", "/files/new"), ("DELETE", "/files/page.html"), ("DELETE", "/files"), ("PUT", "/fresh")]
-    {
+    for (method, path) in [
+        ("PUT", "/files/new"),
+        ("DELETE", "/files/page.html"),
+        ("DELETE", "/files"),
+        ("PUT", "/fresh"),
+    ] {
         check(&ask(&server, method, path, &[], b""), 403, "AccessDenied");
     }
     check(&ask(&server, "POST", "/files?delete", &[], b"<Delete/>"), 403, "AccessDenied");
@@ -65,13 +84,16 @@ fn an_answer_before_its_body_ends_the_connection() {
     // Whoever waits to be told to go on is not told, and gets an answer at once.
     let waiting = [("Expect", "100-continue")];
     let answer = server.say(
-        head(None, "PUT", "/files/new", &waiting, Some(1 << 30)).replace("close", "keep-alive").as_bytes(),
+        head(None, "PUT", "/files/new", &waiting, Some(1 << 30))
+            .replace("close", "keep-alive")
+            .as_bytes(),
     );
     check(&answer, 403, "AccessDenied");
     assert_eq!(answer.header("connection"), Some("close"));
     // Whoever sends first gets it after what he sent, and may go on.
-    let mut bytes =
-        head(None, "PUT", "/files/new", &[], Some(200_000)).replace("close", "keep-alive").into_bytes();
+    let mut bytes = head(None, "PUT", "/files/new", &[], Some(200_000))
+        .replace("close", "keep-alive")
+        .into_bytes();
     bytes.extend(noise(200_000, 1));
     let answer = server.say(&bytes);
     check(&answer, 403, "AccessDenied");

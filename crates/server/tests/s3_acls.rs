@@ -62,14 +62,21 @@ fn of_everybody(permission: &str) -> String {
 fn check_bucket(server: &Running, public: bool) {
     assert_eq!(is_public(server, "files"), public);
     let acl = ask(server, "GET", "/files?acl", &[], b"").text();
-    assert_eq!(acl.contains(EVERYBODY) && acl.contains("<Permission>READ</Permission>"), public, "{acl}");
+    assert_eq!(
+        acl.contains(EVERYBODY) && acl.contains("<Permission>READ</Permission>"),
+        public,
+        "{acl}"
+    );
     assert!(acl.contains("<Permission>FULL_CONTROL</Permission>"), "{acl}");
     let status = ask(server, "GET", "/files?policyStatus", &[], b"").text();
     assert!(status.contains(&format!("<IsPublic>{public}</IsPublic>")), "{status}");
     let acl = ask(server, "GET", "/files/a?acl", &[], b"").text();
     assert_eq!(acl.contains(EVERYBODY), public, "{acl}");
     // Anybody reads the objects then, and lists and writes nothing.
-    assert_eq!(server.request_as(None, "GET", "/files/a", &[], b"").status, if public { 200 } else { 403 });
+    assert_eq!(
+        server.request_as(None, "GET", "/files/a", &[], b"").status,
+        if public { 200 } else { 403 }
+    );
     assert_eq!(server.request_as(None, "GET", "/files", &[], b"").status, 403);
     assert_eq!(server.request_as(None, "PUT", "/files/a", &[], b"x").status, 403);
 }
@@ -83,7 +90,8 @@ fn a_bucket_is_made_public_and_taken_back() {
         check(&put(&server, "/files?acl", acl), 200, "");
         check_bucket(&server, public);
     }
-    let set = |grants: &[String]| ask(&server, "PUT", "/files?acl", &[], document(grants).as_bytes());
+    let set =
+        |grants: &[String]| ask(&server, "PUT", "/files?acl", &[], document(grants).as_bytes());
     check(&set(&[of_everybody("READ"), of_owner()]), 200, "");
     check_bucket(&server, true);
     check(&set(&[of_owner()]), 200, "");
@@ -111,9 +119,14 @@ fn lists_that_say_anything_else_are_refused() {
     let server = Running::start(config());
     check(&put(&server, "/files/a", "private"), 200, "");
     let unknown = "AccessControlListNotSupported";
-    for acl in
-        ["public-read-write", "authenticated-read", "aws-exec-read", "log-delivery-write", "Private", ""]
-    {
+    for acl in [
+        "public-read-write",
+        "authenticated-read",
+        "aws-exec-read",
+        "log-delivery-write",
+        "Private",
+        "",
+    ] {
         for path in ["/files?acl", "/files/a?acl", "/files/b", "/new-bucket"] {
             check(&put(&server, path, acl), 400, unknown);
         }
@@ -127,8 +140,11 @@ fn lists_that_say_anything_else_are_refused() {
         }
     }
     let somebody = grant("CanonicalUser", "<ID>somebody</ID>", "READ");
-    let known =
-        grant("Group", "<URI>http://acs.amazonaws.com/groups/global/AuthenticatedUsers</URI>", "READ");
+    let known = grant(
+        "Group",
+        "<URI>http://acs.amazonaws.com/groups/global/AuthenticatedUsers</URI>",
+        "READ",
+    );
     for grants in [
         &[of_owner(), of_everybody("WRITE")][..],
         &[of_owner(), of_everybody("FULL_CONTROL")],
@@ -180,8 +196,9 @@ fn an_object_is_as_public_as_its_bucket() {
         assert_eq!(put_all("public-read"), [open; 4], "{public}");
         assert_eq!(put_all("bucket-owner-full-control"), [200; 4], "{public}");
         assert_eq!(put_all("bucket-owner-read"), [200; 4], "{public}");
-        let of =
-            |grants: &[String]| ask(&server, "PUT", "/files/a?acl", &[], document(grants).as_bytes()).status;
+        let of = |grants: &[String]| {
+            ask(&server, "PUT", "/files/a?acl", &[], document(grants).as_bytes()).status
+        };
         assert_eq!(of(&[of_owner()]), private);
         assert_eq!(of(&[of_owner(), of_everybody("READ")]), open);
     }

@@ -1,7 +1,7 @@
 //! The clients that people already have, unmodified, against the S3 face.
 //!
-//! Each script below `tests/clients` is one client. Where a client is not installed its test says so and does nothing: it is not
-//! ours to install.
+//! Each script below `tests/clients` is one client. Where a client is not installed its test says
+//! so and does nothing: it is not ours to install.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -46,13 +46,16 @@ fn run(probe: &[&str], interpreter: &str, script: &str, arguments: &[&str]) {
         vec![Grant { bucket: BucketName::new("files").ok(), admin: true, ..none }],
     );
     let work = tempfile::tempdir().unwrap();
-    // Cargo runs tests in the folder of their package. A path put in by the compiler would name another checkout where two share a
-    // target folder.
+    // Cargo runs tests in the folder of their package. A path put in by the compiler would name
+    // another checkout where two share a target folder.
     let script = Path::new("tests/clients").join(script);
     let mut client = client(interpreter);
     // The profiles of whoever runs this are not ours.
     for (name, _) in std::env::vars_os() {
-        if ["AWS_", "RCLONE_", "RESTIC_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+        if ["AWS_", "RCLONE_", "RESTIC_"]
+            .iter()
+            .any(|start| name.to_string_lossy().starts_with(start))
+        {
             client.env_remove(name);
         }
     }
@@ -66,7 +69,8 @@ fn run(probe: &[&str], interpreter: &str, script: &str, arguments: &[&str]) {
         .env("WORK", work.path())
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     assert!(output.status.success(), "{} failed\n{}\n{}", script.display(), said[0], said[1]);
 }
 

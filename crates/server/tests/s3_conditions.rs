@@ -84,7 +84,8 @@ fn a_condition_of_a_completion_that_cannot_be_read_is_refused() {
     let server = with_stone();
     let begun = ask(&server, "POST", "/files/stone?uploads", &[], b"").text();
     let id = begun.split("<UploadId>").nth(1).unwrap().split('<').next().unwrap().to_owned();
-    let part = ask(&server, "PUT", &format!("/files/stone?partNumber=1&uploadId={id}"), &[], b"part");
+    let part =
+        ask(&server, "PUT", &format!("/files/stone?partNumber=1&uploadId={id}"), &[], b"part");
     let tag = part.header("etag").unwrap();
     let document = format!(
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part>\
@@ -165,7 +166,9 @@ fn an_if_range_that_cannot_be_read_is_refused() {
     }
     assert_eq!(get(&format!("\"{ETAG}\"")).status, 206);
     assert_eq!(get(ETAG).status, 206);
-    for other in ["\"x\"".to_owned(), format!("W/\"{ETAG}\""), "Thu, 01 Jan 2015 00:00:00 GMT".to_owned()] {
+    for other in
+        ["\"x\"".to_owned(), format!("W/\"{ETAG}\""), "Thu, 01 Jan 2015 00:00:00 GMT".to_owned()]
+    {
         assert_eq!(get(&other).status, 200, "{other}");
     }
 }
@@ -197,7 +200,13 @@ fn a_digest_of_a_body_that_is_not_read_is_that_of_nothing() {
         ] {
             check(&server, &ask(&server, method, path, &[md5], b""), code, "md5", method);
         }
-        check(&server, &ask(&server, "PUT", "/files/other", &[copy, md5], b""), code, "md5", "a copy");
+        check(
+            &server,
+            &ask(&server, "PUT", "/files/other", &[copy, md5], b""),
+            code,
+            "md5",
+            "a copy",
+        );
     }
     let nothing = ("content-md5", MD5_OF_NOTHING);
     is_done(&ask(&server, "PUT", "/files/copy", &[copy, nothing], b""), "a copy");

@@ -76,5 +76,9 @@ fn a_date_is_held_to_the_same_limits() {
     let date = httpdate::fmt_http_date(now);
     check(&put(&server, now, &[("open:date", &date), ("open:Date", &date)]), 403, "AccessDenied");
     check(&put(&server, now, &[]), 403, "AccessDenied");
-    assert_eq!(server.request("GET", "/_/files/files/a", &[], b"").status, 404, "nothing was stored");
+    assert_eq!(
+        server.request("GET", "/_/files/files/a", &[], b"").status,
+        404,
+        "nothing was stored"
+    );
 }

@@ -82,7 +82,9 @@ fn entities_and_comments_are_read_as_xml_says() {
     );
     let answer = ask(&server, "POST", "/files?delete", &[], document.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
-    for (key, stays) in [("a&c", false), ("abc", false), ("a\rc", false), ("ac", true), ("a\nc", true)] {
+    for (key, stays) in
+        [("a&c", false), ("abc", false), ("a\rc", false), ("ac", true), ("a\nc", true)]
+    {
         assert_eq!(is_there(&server, key), stays, "{key:?}");
     }
 }
@@ -137,9 +139,11 @@ fn a_document_in_frames_is_refused() {
     let server = Running::start(config());
     put(&server, &["a"]);
     let document = "<Delete><Object><Key>a</Key></Object></Delete>";
-    let body = format!("{:x}\r\n{document}\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", document.len());
+    let body =
+        format!("{:x}\r\n{document}\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", document.len());
     let len = document.len().to_string();
-    let extra = [("x-amz-decoded-content-length", len.as_str()), ("x-amz-trailer", "x-amz-checksum-crc32")];
+    let extra =
+        [("x-amz-decoded-content-length", len.as_str()), ("x-amz-trailer", "x-amz-checksum-crc32")];
     let mut signing = Signing::now("POST", "/files?delete", &extra);
     signing.payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
     let sent = signing.headers();

@@ -1,4 +1,5 @@
-//! Uploads by HTML form over the S3 face: a policy that somebody with a key has signed, and what it does not allow.
+//! Uploads by HTML form over the S3 face: a policy that somebody with a key has signed, and what it
+//! does not allow.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -38,8 +39,10 @@ impl Form {
         );
         let policy = BASE64.encode(policy);
         let signature = sigv4::sign(&date, &policy);
-        let form =
-            Self { fields: Vec::new(), file: Some((r"C:\fakepath\wall.txt".into(), b"stone".to_vec())) };
+        let form = Self {
+            fields: Vec::new(),
+            file: Some((r"C:\fakepath\wall.txt".into(), b"stone".to_vec())),
+        };
         form.with("key", "in/${filename}")
             .with("acl", "private")
             .with("Content-Type", "text/plain")
@@ -79,8 +82,10 @@ impl Form {
         let mut body = Vec::new();
         for (name, value) in &self.fields {
             body.extend(
-                format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-                    .bytes(),
+                format!(
+                    "--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                )
+                .bytes(),
             );
         }
         if let Some((name, bytes)) = &self.file {
@@ -108,8 +113,10 @@ impl Form {
 }
 
 fn keys(server: &Running) -> Vec<String> {
-    let all =
-        server.store.list(&BucketName::new("files").unwrap(), "", std::ops::Bound::Unbounded, 99).unwrap();
+    let all = server
+        .store
+        .list(&BucketName::new("files").unwrap(), "", std::ops::Bound::Unbounded, 99)
+        .unwrap();
     all.into_iter().map(|object| object.key.as_str().to_owned()).collect()
 }
 
@@ -120,8 +127,10 @@ fn a_form_becomes_an_object() {
     let answer = Form::new().with_file(&bytes).post(&server);
     assert_eq!(answer.status, 204, "{}", answer.text());
     assert_eq!(answer.header("location"), Some("/files/in/wall.txt"));
-    let object =
-        server.store.stat(&BucketName::new("files").unwrap(), &Key::new("in/wall.txt").unwrap()).unwrap();
+    let object = server
+        .store
+        .stat(&BucketName::new("files").unwrap(), &Key::new("in/wall.txt").unwrap())
+        .unwrap();
     assert_eq!(object.size, 300_000);
     // The field, not what the browser thinks of the file.
     assert_eq!(object.meta.media_type.as_deref(), Some("text/plain"));
@@ -140,23 +149,31 @@ fn the_form_says_what_happens_then() {
     let server = Running::start(config());
     let created = Form::new().with("success_action_status", "201").post(&server);
     assert_eq!((created.status, created.header("content-type")), (201, Some("application/xml")));
-    for expected in
-        ["<Location>/files/in/wall.txt</Location>", "<Bucket>files</Bucket>", "<Key>in/wall.txt</Key>"]
-    {
+    for expected in [
+        "<Location>/files/in/wall.txt</Location>",
+        "<Bucket>files</Bucket>",
+        "<Key>in/wall.txt</Key>",
+    ] {
         assert!(created.text().contains(expected), "{}", created.text());
     }
     // XML reads a bare carriage return as a line feed, and cannot carry a control character.
-    let odd =
-        |key: &str| Form::new().with("success_action_status", "201").with("key", key).post(&server).text();
+    let odd = |key: &str| {
+        Form::new().with("success_action_status", "201").with("key", key).post(&server).text()
+    };
     assert!(odd("in/Icon\r").contains("<Key>in/Icon&#13;</Key>"), "{}", odd("in/Icon\r"));
     let unnamed = odd("in/a\u{1}");
-    assert!(unnamed.contains("<Location>/files/in/a%01</Location><Bucket>files</Bucket><ETag>"), "{unnamed}");
+    assert!(
+        unnamed.contains("<Location>/files/in/a%01</Location><Bucket>files</Bucket><ETag>"),
+        "{unnamed}"
+    );
     assert_eq!(Form::new().with("success_action_status", "200").post(&server).status, 200);
     assert_eq!(Form::new().with("success_action_status", "404").post(&server).status, 204);
-    let sent = Form::new().with("success_action_redirect", "http://example.com/done?a=b").post(&server);
+    let sent =
+        Form::new().with("success_action_redirect", "http://example.com/done?a=b").post(&server);
     assert_eq!(sent.status, 303);
     let tag = created.header("etag").unwrap().trim_matches('"');
-    let expected = format!("http://example.com/done?a=b&bucket=files&key=in/wall.txt&etag=%22{tag}%22");
+    let expected =
+        format!("http://example.com/done?a=b&bucket=files&key=in/wall.txt&etag=%22{tag}%22");
     assert_eq!(sent.header("location"), Some(expected.as_str()));
 }
 
@@ -171,17 +188,29 @@ fn what_the_policy_does_not_allow_is_refused() {
     denied(Form::new().with("Cache-Control", "no-store"));
     denied(Form::new().with("bucket", "others"));
     denied(Form::signed(ACCESS, "2020-01-01T00:00:00Z", CONDITIONS));
-    denied(Form::signed(ACCESS, "2999-01-01T00:00:00Z", &CONDITIONS.replace(r#"{"bucket": "files"}, "#, "")));
-    denied(Form::signed(ACCESS, "2999-01-01T00:00:00Z", &CONDITIONS.replace("\"files\"", "\"others\"")));
+    denied(Form::signed(
+        ACCESS,
+        "2999-01-01T00:00:00Z",
+        &CONDITIONS.replace(r#"{"bucket": "files"}, "#, ""),
+    ));
+    denied(Form::signed(
+        ACCESS,
+        "2999-01-01T00:00:00Z",
+        &CONDITIONS.replace("\"files\"", "\"others\""),
+    ));
     Form::new().with_file(b"st").check(&server, 400, "EntityTooSmall");
     Form::new().with_file(&noise(300_001, 1)).check(&server, 400, "EntityTooLarge");
     Form::new().with_file(&noise(8 << 20, 1)).check(&server, 400, "EntityTooLarge");
     // Not for the policy to allow.
-    let public = Form::signed(ACCESS, "2999-01-01T00:00:00Z", &CONDITIONS.replace("private", "public-read"));
+    let public =
+        Form::signed(ACCESS, "2999-01-01T00:00:00Z", &CONDITIONS.replace("private", "public-read"));
     public.with("acl", "public-read").check(&server, 400, "AccessControlListNotSupported");
     assert_eq!(keys(&server), [""; 0]);
     assert_eq!(Form::new().with_file(b"sto").post(&server).status, 204);
-    assert_eq!(Form::new().with("x-ignore-me", "b").with("bucket", "files").post(&server).status, 204);
+    assert_eq!(
+        Form::new().with("x-ignore-me", "b").with("bucket", "files").post(&server).status,
+        204
+    );
 }
 
 #[test]
@@ -198,10 +227,22 @@ fn a_form_needs_the_signature_of_somebody_who_may_write() {
     put_key(&server.store, "other", vec![other]);
     put_key(&server.store, "reader", vec![reader]);
     for access in ["other", "reader"] {
-        Form::signed(access, "2999-01-01T00:00:00Z", CONDITIONS).check(&server, 403, "AccessDenied");
+        Form::signed(access, "2999-01-01T00:00:00Z", CONDITIONS).check(
+            &server,
+            403,
+            "AccessDenied",
+        );
     }
-    Form::signed("nobody", "2999-01-01T00:00:00Z", CONDITIONS).check(&server, 403, "InvalidAccessKeyId");
-    Form::new().with("X-Amz-Signature", &"0".repeat(64)).check(&server, 403, "SignatureDoesNotMatch");
+    Form::signed("nobody", "2999-01-01T00:00:00Z", CONDITIONS).check(
+        &server,
+        403,
+        "InvalidAccessKeyId",
+    );
+    Form::new().with("X-Amz-Signature", &"0".repeat(64)).check(
+        &server,
+        403,
+        "SignatureDoesNotMatch",
+    );
     let wider = BASE64.encode(r#"{"expiration": "2999-01-01T00:00:00Z", "conditions": []}"#);
     Form::new().with("policy", &wider).check(&server, 403, "SignatureDoesNotMatch");
     Form::new().without("X-Amz-Signature").check(&server, 400, "InvalidArgument");
@@ -234,9 +275,11 @@ fn forms_that_make_no_sense_are_refused() {
     let post = |path: &str, kind: &str, body: &[u8]| {
         server.request_as(None, "POST", path, &[("Content-Type", kind)], body)
     };
-    for kind in
-        ["multipart/form-data", "Multipart/Form-Data; boundary=none", "multipart/form-data; boundary=\"\""]
-    {
+    for kind in [
+        "multipart/form-data",
+        "Multipart/Form-Data; boundary=none",
+        "multipart/form-data; boundary=\"\"",
+    ] {
         assert_eq!(post("/files", kind, &Form::new().body()).status, 400, "{kind}");
     }
     assert_eq!(post("/files/a", FORM.1, &Form::new().body()).status, 405);

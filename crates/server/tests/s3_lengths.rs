@@ -68,7 +68,9 @@ fn send_unsigned(server: &Running, path: &str, body: &[u8], announced: Option<&s
         let sum = base64::engine::general_purpose::STANDARD.encode(sum);
         let mut framed = Vec::new();
         for piece in body.chunks(65_536) {
-            framed.extend_from_slice(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat());
+            framed.extend_from_slice(
+                &[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat(),
+            );
         }
         framed.extend_from_slice(format!("0\r\nx-amz-checksum-sha256:{sum}\r\n\r\n").as_bytes());
         framed

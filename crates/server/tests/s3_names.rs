@@ -27,7 +27,10 @@ impl Texts {
         loop {
             match reader.read_event().unwrap() {
                 Event::Start(tag) => {
-                    open.push((String::from_utf8(tag.name().as_ref().to_vec()).unwrap(), String::new()));
+                    open.push((
+                        String::from_utf8(tag.name().as_ref().to_vec()).unwrap(),
+                        String::new(),
+                    ));
                 }
                 Event::End(_) => texts.push(open.pop().unwrap()),
                 // Line ends are read as XML says.
@@ -65,9 +68,9 @@ impl Texts {
         let names = self.all(element).into_iter();
         match self.all("EncodingType")[..] {
             [] => names.map(str::to_owned).collect(),
-            ["url"] => {
-                names.map(|name| percent_decode_str(name).decode_utf8().unwrap().into_owned()).collect()
-            }
+            ["url"] => names
+                .map(|name| percent_decode_str(name).decode_utf8().unwrap().into_owned())
+                .collect(),
             ref odd => panic!("{odd:?}"),
         }
     }
@@ -89,14 +92,19 @@ fn a_carriage_return_is_one_in_every_answer() {
     assert_eq!(ask(&server, "PUT", "/files/Icon%0D", &[], b"x").status, 200);
     for list in LISTS {
         let found = texts(&server, "GET", &format!("/files?{list}"), "", 200);
-        assert_eq!((found.names("Key"), found.all("EncodingType")), (vec![key.to_owned()], vec![]), "{list}");
+        assert_eq!(
+            (found.names("Key"), found.all("EncodingType")),
+            (vec![key.to_owned()], vec![]),
+            "{list}"
+        );
     }
     assert_eq!(texts(&server, "GET", "/files?prefix=Icon%0D", "", 200).names("Prefix"), [key]);
     let begun = texts(&server, "POST", "/files/Icon%0D?uploads", "", 200);
     assert_eq!(begun.all("Key"), [key]);
     let id = begun.all("UploadId")[0];
     assert_eq!(texts(&server, "GET", "/files?uploads", "", 200).names("Key"), [key]);
-    let part = ask(&server, "PUT", &format!("/files/Icon%0D?partNumber=1&uploadId={id}"), &[], b"part");
+    let part =
+        ask(&server, "PUT", &format!("/files/Icon%0D?partNumber=1&uploadId={id}"), &[], b"part");
     let tag = part.header("etag").unwrap();
     let upload = format!("/files/Icon%0D?uploadId={id}");
     assert_eq!(texts(&server, "GET", &upload, "", 200).all("Key"), [key]);
@@ -104,9 +112,11 @@ fn a_carriage_return_is_one_in_every_answer() {
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
     );
     let completed = texts(&server, "POST", &upload, &document, 200);
-    assert_eq!((completed.all("Key"), completed.all("Location")), (vec![key], vec!["/files/Icon%0D"]));
-    let document =
-        "<Delete><Object><Key>Icon&#13;</Key></Object><Object><Key>../Icon&#13;</Key></Object></Delete>";
+    assert_eq!(
+        (completed.all("Key"), completed.all("Location")),
+        (vec![key], vec!["/files/Icon%0D"])
+    );
+    let document = "<Delete><Object><Key>Icon&#13;</Key></Object><Object><Key>../Icon&#13;</Key></Object></Delete>";
     let deleted = texts(&server, "POST", "/files?delete", document, 200);
     assert_eq!(deleted.all("Key"), [key, "../Icon\r"]);
     texts(&server, "GET", "/files/Icon%0D", "", 404);
@@ -120,8 +130,12 @@ fn query(pairs: &[&str]) -> String {
 }
 
 /// Keys that XML 1.0 cannot carry, as they stand in a path.
-const ODD: [(&str, &str); 4] =
-    [("a\u{1}b", "a%01b"), ("a\u{1f}/b", "a%1F/b"), ("c\u{fffe}", "c%EF%BF%BE"), ("d\u{ffff}", "d%EF%BF%BF")];
+const ODD: [(&str, &str); 4] = [
+    ("a\u{1}b", "a%01b"),
+    ("a\u{1f}/b", "a%1F/b"),
+    ("c\u{fffe}", "c%EF%BF%BE"),
+    ("d\u{ffff}", "d%EF%BF%BF"),
+];
 
 #[test]
 fn a_list_with_names_that_xml_cannot_carry_is_given_encoded_only() {
@@ -134,12 +148,16 @@ fn a_list_with_names_that_xml_cannot_carry_is_given_encoded_only() {
     let keys: Vec<&str> = ODD.iter().map(|(key, _)| *key).collect();
     let everything: Vec<&str> = keys.iter().copied().chain(["plain%+"]).collect();
     for list in LISTS.into_iter().chain(["uploads="]) {
-        let encoded = |more: &str| texts(&server, "GET", &query(&[list, "encoding-type=url", more]), "", 200);
+        let encoded =
+            |more: &str| texts(&server, "GET", &query(&[list, "encoding-type=url", more]), "", 200);
         let wanted = if list == "uploads=" { &keys } else { &everything };
         let found = encoded("");
         assert_eq!(found.names("Key"), *wanted, "{list}");
         assert_eq!(found.all("EncodingType"), ["url"], "{list}");
-        assert!(encoded("delimiter=%2F").names("Prefix").contains(&"a\u{1f}/".to_owned()), "{list}");
+        assert!(
+            encoded("delimiter=%2F").names("Prefix").contains(&"a\u{1f}/".to_owned()),
+            "{list}"
+        );
         assert_eq!(encoded("prefix=a%01").names("Prefix"), ["a\u{1}"], "{list}");
         assert_eq!(encoded("delimiter=%01").names("Delimiter"), ["\u{1}"], "{list}");
         // A client that has not asked might take an encoded name for the key.
@@ -161,7 +179,8 @@ fn a_list_with_names_that_xml_cannot_carry_is_given_encoded_only() {
         let page = texts(&server, "GET", &path, "", 200);
         found.extend(page.names("Key"));
         let Some(next) = page.names("NextMarker").pop() else { break };
-        marker = percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC).to_string();
+        marker = percent_encoding::utf8_percent_encode(&next, percent_encoding::NON_ALPHANUMERIC)
+            .to_string();
     }
     assert_eq!(found, everything);
 }
@@ -174,7 +193,8 @@ fn an_answer_that_cannot_name_its_key_names_none() {
         assert_eq!((begun.all("Key"), begun.all("Bucket")), (vec![], vec!["files"]));
         let id = begun.all("UploadId")[0];
         let upload = format!("/files/{path}?uploadId={id}");
-        let part = ask(&server, "PUT", &format!("/files/{path}?partNumber=1&uploadId={id}"), &[], b"part");
+        let part =
+            ask(&server, "PUT", &format!("/files/{path}?partNumber=1&uploadId={id}"), &[], b"part");
         let tag = part.header("etag").unwrap();
         assert_eq!(texts(&server, "GET", &upload, "", 200).all("Key"), Vec::<&str>::new());
         let document = format!(

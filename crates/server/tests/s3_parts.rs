@@ -23,7 +23,10 @@ fn sha256(bytes: &[u8]) -> String {
 
 fn inside<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     let (start, end) = (format!("<{name}>"), format!("</{name}>"));
-    text.split(start.as_str()).skip(1).map(|piece| piece.split(end.as_str()).next().unwrap()).collect()
+    text.split(start.as_str())
+        .skip(1)
+        .map(|piece| piece.split(end.as_str()).next().unwrap())
+        .collect()
 }
 
 /// Completes an object of these parts, whose numbers have gaps.
@@ -35,13 +38,22 @@ fn complete(server: &Running, key: &str, parts: &[Vec<u8>], algorithm: Option<&s
     let mut named = String::new();
     for (place, bytes) in parts.iter().enumerate() {
         let number = 2 * place + 1;
-        let put = ask(server, "PUT", &format!("/files/{key}?partNumber={number}&uploadId={id}"), &[], bytes);
+        let put = ask(
+            server,
+            "PUT",
+            &format!("/files/{key}?partNumber={number}&uploadId={id}"),
+            &[],
+            bytes,
+        );
         assert_eq!(put.status, 200, "{}", put.text());
         let etag = put.header("etag").unwrap().replace('"', "&quot;");
-        named.push_str(&format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"));
+        named.push_str(&format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+        ));
     }
     let document = format!("<CompleteMultipartUpload>{named}</CompleteMultipartUpload>");
-    let done = ask(server, "POST", &format!("/files/{key}?uploadId={id}"), &[], document.as_bytes());
+    let done =
+        ask(server, "POST", &format!("/files/{key}?uploadId={id}"), &[], document.as_bytes());
     assert_eq!(done.status, 200, "{}", done.text());
 }
 
@@ -68,7 +80,8 @@ fn each_part_has_its_checksum_after_completion() {
         let mut offset = 0;
         for (place, bytes) in parts.iter().enumerate() {
             let sum = sha256(bytes);
-            let (got, head) = (part(&server, "GET", key, place + 1), part(&server, "HEAD", key, place + 1));
+            let (got, head) =
+                (part(&server, "GET", key, place + 1), part(&server, "HEAD", key, place + 1));
             assert_eq!((got.status, head.status), (206, 206));
             assert!(got.body == *bytes, "part {place} of {key}");
             let range = format!("bytes {offset}-{}/{}", offset + bytes.len() - 1, 2 * PART + 1007);
@@ -88,7 +101,10 @@ fn each_part_has_its_checksum_after_completion() {
         let text = attributes(&server, key, &[]);
         let sums: Vec<String> = parts.iter().map(|bytes| sha256(bytes)).collect();
         assert_eq!(inside(&text, "ChecksumSHA256")[1..], sums, "{text}");
-        assert_eq!(inside(&text, "Size"), [PART.to_string(), (PART + 7).to_string(), "1000".into()]);
+        assert_eq!(
+            inside(&text, "Size"),
+            [PART.to_string(), (PART + 7).to_string(), "1000".into()]
+        );
     }
     let whole = ask(&server, "HEAD", "/files/a", &[SHOWN], b"");
     assert!(whole.header("x-amz-checksum-sha256").unwrap().ends_with("-3"));
@@ -106,10 +122,15 @@ fn the_parts_come_in_pages() {
         assert_eq!(inside(&text, "PartsCount"), ["3"], "{text}");
         assert_eq!(inside(&text, "ChecksumCRC32").len(), numbers.len() + 1, "{text}");
         let next = inside(&text, "NextPartNumberMarker").first().map(|next| (*next).to_owned());
-        assert_eq!(inside(&text, "IsTruncated"), [if next.is_some() { "true" } else { "false" }], "{text}");
+        assert_eq!(
+            inside(&text, "IsTruncated"),
+            [if next.is_some() { "true" } else { "false" }],
+            "{text}"
+        );
         (numbers, next)
     };
-    let numbers = |numbers: &[&str]| numbers.iter().map(|number| (*number).to_owned()).collect::<Vec<_>>();
+    let numbers =
+        |numbers: &[&str]| numbers.iter().map(|number| (*number).to_owned()).collect::<Vec<_>>();
     assert_eq!(page("0", "1000"), (numbers(&["1", "2", "3"]), None));
     assert_eq!(page("0", "2"), (numbers(&["1", "2"]), Some("2".into())));
     assert_eq!(page("2", "2"), (numbers(&["3"]), None));
@@ -135,7 +156,10 @@ fn parts_of_many_sizes_are_remembered() {
     drop(ingest);
     let parts = (1..=400).map(|number| NamedPart { number, ..NamedPart::default() }).collect();
     let system = [("parts-of".to_owned(), format!("{:016x}", upload.id.0))].into();
-    server.store.complete_upload(upload.id, &Completion { parts, system, ..Completion::default() }).unwrap();
+    server
+        .store
+        .complete_upload(upload.id, &Completion { parts, system, ..Completion::default() })
+        .unwrap();
     let last = part(&server, "GET", "a", 400);
     assert_eq!((last.status, last.header("x-amz-mp-parts-count")), (206, Some("400")));
     assert!(last.body == noise(400, 400));
@@ -147,7 +171,10 @@ fn an_object_that_was_put_whole_is_its_only_part() {
     let server = Running::start(config());
     let bytes = noise(1000, 1);
     let sum = sha256(&bytes);
-    assert_eq!(ask(&server, "PUT", "/files/a", &[("x-amz-checksum-sha256", &sum)], &bytes).status, 200);
+    assert_eq!(
+        ask(&server, "PUT", "/files/a", &[("x-amz-checksum-sha256", &sum)], &bytes).status,
+        200
+    );
     let got = part(&server, "GET", "a", 1);
     assert_eq!((got.status, got.header("x-amz-checksum-sha256")), (206, Some(sum.as_str())));
     assert_eq!((got.header("x-amz-mp-parts-count"), got.body == bytes), (None, true));
@@ -170,8 +197,15 @@ fn an_earlier_version_has_remembered_the_sizes() {
     server.store.ingest(60_000).unwrap().put_now(target, &mut &b"abcdefg"[..]).unwrap();
     let got = part(&server, "GET", "a", 2);
     assert_eq!((got.status, got.body.as_slice()), (206, &b"def"[..]));
-    assert_eq!((got.header("x-amz-mp-parts-count"), got.header("x-amz-checksum-sha256")), (Some("3"), None));
+    assert_eq!(
+        (got.header("x-amz-mp-parts-count"), got.header("x-amz-checksum-sha256")),
+        (Some("3"), None)
+    );
     assert_eq!(part(&server, "GET", "a", 4).status, 416);
-    let text = attributes(&server, "a", &[("x-amz-part-number-marker", "1"), ("x-amz-max-parts", "1")]);
-    assert_eq!((inside(&text, "Size"), inside(&text, "NextPartNumberMarker")), (vec!["3"], vec!["2"]));
+    let text =
+        attributes(&server, "a", &[("x-amz-part-number-marker", "1"), ("x-amz-max-parts", "1")]);
+    assert_eq!(
+        (inside(&text, "Size"), inside(&text, "NextPartNumberMarker")),
+        (vec!["3"], vec!["2"])
+    );
 }

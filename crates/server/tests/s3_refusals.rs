@@ -23,7 +23,11 @@ fn check(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert!(answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());
     let message = answer.text().split("<Message>").nth(1).map(str::to_owned).unwrap_or_default();
-    assert!(message.find("</Message>").is_some_and(|len| len > 10), "no message: {}", answer.text());
+    assert!(
+        message.find("</Message>").is_some_and(|len| len > 10),
+        "no message: {}",
+        answer.text()
+    );
 }
 
 /// A server with the object `stone` in the bucket `files`.
@@ -58,7 +62,8 @@ fn ask_with_lines(
 ) -> Answer {
     let sent = Signing::now(method, path, signed).headers();
     let sent: Vec<_> = sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let head = head(None, method, path, &sent, Some(5)).replacen("\r\n", &format!("\r\n{lines}"), 1);
+    let head =
+        head(None, method, path, &sent, Some(5)).replacen("\r\n", &format!("\r\n{lines}"), 1);
     server.say(&[head.as_bytes(), b"other"].concat())
 }
 
@@ -122,14 +127,16 @@ fn a_guard_on_the_owner_holds_for_every_operation() {
         ("POST", "/files?delete"),
     ] {
         for owner in ["123456789012", "DRYSTONE", ""] {
-            let answer = ask(&server, method, path, &[("x-amz-expected-bucket-owner", owner)], b"other");
+            let answer =
+                ask(&server, method, path, &[("x-amz-expected-bucket-owner", owner)], b"other");
             assert_eq!(answer.status, 403, "{method} {path} {owner} {}", answer.text());
         }
     }
     check_untouched(&server);
     assert!(!bucket_is_there(&server, "fresh"));
     let copy = |owner| {
-        let headers = [("x-amz-copy-source", "files/stone"), ("x-amz-source-expected-bucket-owner", owner)];
+        let headers =
+            [("x-amz-copy-source", "files/stone"), ("x-amz-source-expected-bucket-owner", owner)];
         ask(&server, "PUT", "/files/copied", &headers, b"")
     };
     check(&copy("another"), 403, "AccessDenied");
@@ -172,7 +179,11 @@ fn a_documents_checksum_is_verified_before_it_is_acted_on() {
         check_untouched(&server);
     }
     for body in [&b"<CreateBucketConfiguration/>"[..], b""] {
-        check(&ask(&server, "PUT", "/fresh", &[("content-md5", WRONG_MD5)], body), 400, "BadDigest");
+        check(
+            &ask(&server, "PUT", "/fresh", &[("content-md5", WRONG_MD5)], body),
+            400,
+            "BadDigest",
+        );
         assert!(!bucket_is_there(&server, "fresh"));
     }
     let sum = crc32(delete);
@@ -186,7 +197,8 @@ fn checksums_of_a_completion_are_the_documents_and_the_objects() {
     let server = with_stone();
     let create = [("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-type", "FULL_OBJECT")];
     let begun = ask(&server, "POST", "/files/other?uploads", &create, b"").text();
-    let id = begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
+    let id =
+        begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
     let sum = crc32(b"other");
     let part = ask(
         &server,
@@ -201,9 +213,10 @@ fn checksums_of_a_completion_are_the_documents_and_the_objects() {
         part.header("etag").unwrap()
     );
     let path = format!("/files/other?uploadId={id}");
-    let complete = |headers: &[(&str, &str)]| ask(&server, "POST", &path, headers, document.as_bytes());
-    let unknown =
-        document.replace("</Part>", "<ChecksumSHA1>AAAAAAAAAAAAAAAAAAAAAAAAAAA=</ChecksumSHA1></Part>");
+    let complete =
+        |headers: &[(&str, &str)]| ask(&server, "POST", &path, headers, document.as_bytes());
+    let unknown = document
+        .replace("</Part>", "<ChecksumSHA1>AAAAAAAAAAAAAAAAAAAAAAAAAAA=</ChecksumSHA1></Part>");
     check(&ask(&server, "POST", &path, &[], unknown.as_bytes()), 400, "InvalidPart");
     check(&complete(&[("content-md5", WRONG_MD5)]), 400, "BadDigest");
     check(&complete(&[("x-amz-checksum-crc32", WRONG_CRC)]), 400, "BadDigest");
@@ -221,12 +234,14 @@ fn checksums_of_a_completion_are_the_documents_and_the_objects() {
 fn trailers_are_verified_and_none_is_left_out() {
     let server = with_stone();
     let put = |announced: &str, trailers: &[(&str, &str)]| {
-        let lines: String = trailers.iter().map(|(name, value)| format!("{name}:{value}\r\n")).collect();
+        let lines: String =
+            trailers.iter().map(|(name, value)| format!("{name}:{value}\r\n")).collect();
         let body = format!("5\r\nother\r\n0\r\n{lines}\r\n");
         let extra = [("x-amz-decoded-content-length", "5"), ("x-amz-trailer", announced)];
         let payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
         let sent = Signing { payload, ..Signing::now("PUT", "/files/other", &extra) }.headers();
-        let sent: Vec<_> = sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let sent: Vec<_> =
+            sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let head = head(None, "PUT", "/files/other", &sent, Some(body.len()));
         server.say(&[head.as_bytes(), body.as_bytes()].concat())
     };
@@ -240,7 +255,12 @@ fn trailers_are_verified_and_none_is_left_out() {
         (crc, &[(crc, &sum), (sha, wrong_sha)], 400, "InvalidRequest"),
         (crc, &[(sha, wrong_sha)], 400, "InvalidRequest"),
         (crc, &[(crc, &sum), ("x-amz-checksum-sha512", "AAAA")], 400, "InvalidRequest"),
-        ("x-amz-checksum-crc32,x-amz-checksum-sha1", &[(crc, &sum), (sha, wrong_sha)], 400, "BadDigest"),
+        (
+            "x-amz-checksum-crc32,x-amz-checksum-sha1",
+            &[(crc, &sum), (sha, wrong_sha)],
+            400,
+            "BadDigest",
+        ),
         ("x-amz-checksum-crc32,x-amz-checksum-sha512", &[(crc, &sum)], 501, "NotImplemented"),
         ("x-amz-checksum-crc32,x-amz-checksum-crc32", &[(crc, &sum)], 400, "InvalidArgument"),
     ] {
@@ -279,7 +299,8 @@ fn a_request_is_signed_once() {
     for wrong in [basic.as_str(), "AWS a:b", "nonsense"] {
         let line = format!("Authorization: {wrong}\r\n");
         check(&ask_with_lines(&server, "GET", "/files/stone", &[], &line), 400, "InvalidRequest");
-        let presigned = server.request_as(None, "GET", &get.presigned(60), &[("Authorization", wrong)], b"");
+        let presigned =
+            server.request_as(None, "GET", &get.presigned(60), &[("Authorization", wrong)], b"");
         check(&presigned, 400, "InvalidArgument");
     }
     let url = get.presigned(60);
@@ -313,10 +334,18 @@ fn every_refusal_says_what_is_wrong() {
         check(&ask(&server, "PUT", &format!("/{name}"), &[], b""), 400, "InvalidBucketName");
     }
     for document in ["<Delete><Object>", "<Other/>", "no document"] {
-        check(&ask(&server, "POST", "/files?delete", &[], document.as_bytes()), 400, "MalformedXML");
+        check(
+            &ask(&server, "POST", "/files?delete", &[], document.as_bytes()),
+            400,
+            "MalformedXML",
+        );
     }
     check(&ask(&server, "POST", "/files?delete", &[], b""), 400, "MissingRequestBodyError");
-    check(&ask(&server, "PUT", &format!("/files/{}", "k".repeat(1025)), &[], b""), 400, "KeyTooLongError");
+    check(
+        &ask(&server, "PUT", &format!("/files/{}", "k".repeat(1025)), &[], b""),
+        400,
+        "KeyTooLongError",
+    );
     let answer = ask(&server, "PATCH", "/files/stone", &[], b"");
     check(&answer, 405, "MethodNotAllowed");
     assert_eq!(answer.header("allow"), Some("GET, HEAD, PUT, DELETE"));
@@ -336,12 +365,21 @@ fn a_condition_that_does_not_hold_is_named() {
         ("GET", &[("if-unmodified-since", past)], "If-Unmodified-Since"),
         ("DELETE", &[("if-match", "\"x\"")], "If-Match"),
         ("DELETE", &[("x-amz-if-match-size", "6")], "x-amz-if-match-size"),
-        ("DELETE", &[("x-amz-if-match-last-modified-time", past)], "x-amz-if-match-last-modified-time"),
+        (
+            "DELETE",
+            &[("x-amz-if-match-last-modified-time", past)],
+            "x-amz-if-match-last-modified-time",
+        ),
         ("PUT", &[copy, ("x-amz-copy-source-if-match", "\"x\"")], "x-amz-copy-source-if-match"),
-        ("PUT", &[copy, ("x-amz-copy-source-if-none-match", "*")], "x-amz-copy-source-if-none-match"),
+        (
+            "PUT",
+            &[copy, ("x-amz-copy-source-if-none-match", "*")],
+            "x-amz-copy-source-if-none-match",
+        ),
     ] {
         let path = if headers.contains(&copy) { "/files/other" } else { "/files/stone" };
-        let answer = ask(&server, method, path, headers, if method == "PUT" { b"other" } else { b"" });
+        let answer =
+            ask(&server, method, path, headers, if method == "PUT" { b"other" } else { b"" });
         check(&answer, 412, "PreconditionFailed");
         let expected = format!("<Condition>{name}</Condition><RequestId>");
         assert!(answer.text().contains(&expected), "{}", answer.text());
@@ -357,7 +395,8 @@ fn a_copy_has_the_checksum_that_was_asked_for_or_is_refused() {
     let headers = [("x-amz-checksum-crc32", sum.as_str()), ("x-amz-meta-a", "b")];
     assert_eq!(ask(&server, "PUT", "/files/stone", &headers, b"stone").status, 200);
     let copy = |algorithm| {
-        let headers = [("x-amz-copy-source", "files/stone"), ("x-amz-checksum-algorithm", algorithm)];
+        let headers =
+            [("x-amz-copy-source", "files/stone"), ("x-amz-checksum-algorithm", algorithm)];
         ask(&server, "PUT", "/files/other", &headers, b"")
     };
     check(&copy("SHA256"), 501, "NotImplemented");
@@ -370,9 +409,16 @@ fn a_copy_has_the_checksum_that_was_asked_for_or_is_refused() {
 fn checksums_are_told_to_those_who_ask_in_small_letters() {
     let server = with_stone();
     let sum = crc32(b"stone");
-    assert_eq!(ask(&server, "PUT", "/files/stone", &[("x-amz-checksum-crc32", &sum)], b"stone").status, 200);
+    assert_eq!(
+        ask(&server, "PUT", "/files/stone", &[("x-amz-checksum-crc32", &sum)], b"stone").status,
+        200
+    );
     for mode in ["ENABLED", "enabled"] {
         let got = ask(&server, "GET", "/files/stone", &[("x-amz-checksum-mode", mode)], b"");
-        assert_eq!((got.status, got.header("x-amz-checksum-crc32")), (200, Some(sum.as_str())), "{mode}");
+        assert_eq!(
+            (got.status, got.header("x-amz-checksum-crc32")),
+            (200, Some(sum.as_str())),
+            "{mode}"
+        );
     }
 }

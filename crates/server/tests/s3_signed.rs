@@ -79,7 +79,8 @@ fn a_delete_holds_its_conditions() {
     check(&delete(&[("x-amz-if-match-last-modified-time", past)]), 412, "PreconditionFailed");
     check(&delete(&[("if-match", &tag), ("x-amz-if-match-size", "6")]), 412, "PreconditionFailed");
     assert!(is_there(&server, "a"));
-    let modified = ask(&server, "HEAD", "/files/a", &[], b"").header("last-modified").unwrap().to_owned();
+    let modified =
+        ask(&server, "HEAD", "/files/a", &[], b"").header("last-modified").unwrap().to_owned();
     let all = [
         ("if-match", tag.as_str()),
         ("x-amz-if-match-last-modified-time", &modified),
@@ -87,7 +88,8 @@ fn a_delete_holds_its_conditions() {
     ];
     check(&delete(&all), 204, "");
     assert!(!is_there(&server, "a"));
-    // There is nothing that could match; but a size and a time are those of what was to go, and it is gone.
+    // There is nothing that could match; but a size and a time are those of what was to go, and it
+    // is gone.
     check(&delete(&[("if-match", &tag)]), 404, "NoSuchKey");
     check(&delete(&[("if-match", "*")]), 404, "NoSuchKey");
     check(&delete(&[("x-amz-if-match-size", "5")]), 204, "");
@@ -109,7 +111,12 @@ fn each_of_many_is_deleted_on_its_own_condition() {
     );
     let answer = ask(&server, "POST", "/files?delete", &[], document.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(answer.text().matches("<Code>PreconditionFailed</Code>").count(), 2, "{}", answer.text());
+    assert_eq!(
+        answer.text().matches("<Code>PreconditionFailed</Code>").count(),
+        2,
+        "{}",
+        answer.text()
+    );
     assert!(!is_there(&server, "a") && is_there(&server, "b") && is_there(&server, "c"));
 }
 
@@ -142,7 +149,8 @@ fn the_attributes_of_an_object_are_as_clients_read_them() {
     assert!(text.contains(&format!("<ETag>{}</ETag>", tag.trim_matches('"'))), "{text}");
     assert!(text.contains("<ObjectSize>5</ObjectSize>") && !text.contains("ObjectParts"), "{text}");
     let begun = ask(&server, "POST", "/files/parts?uploads", &[], b"").text();
-    let id = begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
+    let id =
+        begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
     let bytes = noise(70_000, 3);
     let put = ask(&server, "PUT", &format!("/files/parts?partNumber=1&uploadId={id}"), &[], &bytes);
     assert_eq!(put.status, 200, "{}", put.text());
@@ -150,7 +158,8 @@ fn the_attributes_of_an_object_are_as_clients_read_them() {
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
         put.header("etag").unwrap().replace('"', "&quot;")
     );
-    let completed = ask(&server, "POST", &format!("/files/parts?uploadId={id}"), &[], document.as_bytes());
+    let completed =
+        ask(&server, "POST", &format!("/files/parts?uploadId={id}"), &[], document.as_bytes());
     assert_eq!(completed.status, 200, "{}", completed.text());
     let text = ask(&server, "GET", "/files/parts?attributes", &wanted, b"").text();
     for expected in [
@@ -173,7 +182,11 @@ fn a_refusal_names_its_request() {
     ] {
         let id = answer.header("x-amz-request-id").unwrap();
         assert_eq!(answer.header("x-request-id"), Some(id));
-        assert!(answer.text().contains(&format!("<RequestId>{id}</RequestId></Error>")), "{}", answer.text());
+        assert!(
+            answer.text().contains(&format!("<RequestId>{id}</RequestId></Error>")),
+            "{}",
+            answer.text()
+        );
     }
     let id = ask(&server, "GET", "/files", &[], b"").header("x-amz-request-id").map(str::len);
     assert_eq!(id, Some(16));
@@ -190,9 +203,11 @@ fn a_checksum_that_is_none_is_not_the_bodys() {
 #[test]
 fn encodings_of_the_object_stay_as_they_were_written() {
     let server = Running::start(config());
-    for (sent, kept) in
-        [("deflate, gzip", Some("deflate, gzip")), ("gzip, aws-chunked", Some("gzip")), ("aws-chunked", None)]
-    {
+    for (sent, kept) in [
+        ("deflate, gzip", Some("deflate, gzip")),
+        ("gzip, aws-chunked", Some("gzip")),
+        ("aws-chunked", None),
+    ] {
         let put = if sent.contains("aws-chunked") {
             let extra = [
                 ("content-encoding", sent),

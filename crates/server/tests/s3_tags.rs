@@ -23,7 +23,8 @@ fn check(answer: &Answer, status: u16, code: &str) {
 }
 
 fn document(tags: &[(&str, &str)]) -> String {
-    let tag = |(key, value): &(&str, &str)| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>");
+    let tag =
+        |(key, value): &(&str, &str)| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>");
     format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.iter().map(tag).collect::<String>())
 }
 
@@ -63,7 +64,11 @@ fn stat(server: &Running, key: &str) -> ObjectRow {
 #[test]
 fn tags_are_put_got_and_deleted_and_nothing_else_changes() {
     let server = Running::start(config());
-    check(&put(&server, "a", &[("x-amz-meta-colour", "grey"), ("cache-control", "no-store")]), 200, "");
+    check(
+        &put(&server, "a", &[("x-amz-meta-colour", "grey"), ("cache-control", "no-store")]),
+        200,
+        "",
+    );
     let before = stat(&server, "a");
     assert_eq!(tags(&server, "a"), map(&[]));
     check(&set(&server, "a", &[("team", "red team"), ("grün", "é+-=._:/@")]), 200, "");
@@ -94,20 +99,31 @@ fn tags_are_put_got_and_deleted_and_nothing_else_changes() {
 #[test]
 fn tags_come_with_the_object_and_go_with_it() {
     let server = Running::start(config());
-    check(&put(&server, "a", &[("x-amz-tagging", "team=red%20team&gr%C3%BCn=a%2Bb+c&empty=&bare")]), 200, "");
+    check(
+        &put(&server, "a", &[("x-amz-tagging", "team=red%20team&gr%C3%BCn=a%2Bb+c&empty=&bare")]),
+        200,
+        "",
+    );
     let expected = map(&[("team", "red team"), ("grün", "a+b c"), ("empty", ""), ("bare", "")]);
     assert_eq!(tags(&server, "a"), expected);
     check(&put(&server, "a", &[]), 200, "");
     assert_eq!(tags(&server, "a"), map(&[]), "what replaces it has tags of its own");
     // An upload has them from its beginning.
-    let begun = ask(&server, "POST", "/files/parts?uploads", &[("x-amz-tagging", "a=b")], b"").text();
-    let id = begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
-    let part = ask(&server, "PUT", &format!("/files/parts?partNumber=1&uploadId={id}"), &[], b"stone");
+    let begun =
+        ask(&server, "POST", "/files/parts?uploads", &[("x-amz-tagging", "a=b")], b"").text();
+    let id =
+        begun.split("<UploadId>").nth(1).and_then(|rest| rest.split("</UploadId>").next()).unwrap();
+    let part =
+        ask(&server, "PUT", &format!("/files/parts?partNumber=1&uploadId={id}"), &[], b"stone");
     let document = format!(
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
         part.header("etag").unwrap().replace('"', "&quot;")
     );
-    check(&ask(&server, "POST", &format!("/files/parts?uploadId={id}"), &[], document.as_bytes()), 200, "");
+    check(
+        &ask(&server, "POST", &format!("/files/parts?uploadId={id}"), &[], document.as_bytes()),
+        200,
+        "",
+    );
     assert_eq!(tags(&server, "parts"), map(&[("a", "b")]));
 }
 
@@ -149,7 +165,8 @@ fn tags_are_bounded_as_in_s3() {
     check(&set(&server, "a", &many[..10]), 200, "");
     let kept = tags(&server, "a");
     // Characters beyond the first plane count twice.
-    let [long, longer, value, larger] = ["k".repeat(128), "k".repeat(129), "𝛼".repeat(128), "𝛼".repeat(129)];
+    let [long, longer, value, larger] =
+        ["k".repeat(128), "k".repeat(129), "𝛼".repeat(128), "𝛼".repeat(129)];
     for bad in [
         &many[..],
         &[("a", "1"), ("a", "2")],
@@ -165,13 +182,17 @@ fn tags_are_bounded_as_in_s3() {
         check(&set(&server, "a", bad), 400, "InvalidTag");
         assert_eq!(tags(&server, "a"), kept, "{bad:?}");
     }
-    for bad in ["a=1&a=2", "=1", "aws%3Ateam=1", "a=%3C", "a=%zz", "a=%FF", "a%26b=c", &"k=v&".repeat(11)] {
+    for bad in
+        ["a=1&a=2", "=1", "aws%3Ateam=1", "a=%3C", "a=%zz", "a=%FF", "a%26b=c", &"k=v&".repeat(11)]
+    {
         check(&put(&server, "b", &[("x-amz-tagging", bad)]), 400, "InvalidTag");
     }
     check(&ask(&server, "GET", "/files/b", &[], b""), 404, "NoSuchKey");
     check(&set(&server, "a", &[(&long, &value)]), 200, "");
     assert_eq!(tags(&server, "a"), map(&[(&long, &value)]));
-    for bad in ["<Tagging><TagSet><Tag><Value>v</Value></Tag></TagSet></Tagging>", "<Tagging/>", "x"] {
+    for bad in
+        ["<Tagging><TagSet><Tag><Value>v</Value></Tag></TagSet></Tagging>", "<Tagging/>", "x"]
+    {
         check(&ask(&server, "PUT", "/files/a?tagging", &[], bad.as_bytes()), 400, "MalformedXML");
     }
     // Where tags have no meaning they are not passed over.
@@ -190,7 +211,10 @@ fn tags_are_for_those_with_the_right() {
     let got = server.request_as(None, "GET", "/files/a", &[], b"");
     assert_eq!((got.status, count(&got)), (200, None), "how many there are is not for everybody");
     assert_eq!(server.request_as(None, "GET", "/files/a?tagging", &[], b"").status, 403);
-    assert_eq!(server.request_as(None, "PUT", "/files/a?tagging", &[], document(&[]).as_bytes()).status, 403);
+    assert_eq!(
+        server.request_as(None, "PUT", "/files/a?tagging", &[], document(&[]).as_bytes()).status,
+        403
+    );
     assert_eq!(server.request_as(None, "DELETE", "/files/a?tagging", &[], b"").status, 403);
     assert_eq!(tags(&server, "a"), map(&[("a", "b")]));
 }
@@ -199,7 +223,11 @@ fn tags_are_for_those_with_the_right() {
 fn a_put_and_a_change_of_tags_at_the_same_time_leave_one_whole_object() {
     let server = Running::start(config());
     for round in 0..20 {
-        check(&put(&server, "a", &[("x-amz-meta-round", "old"), ("x-amz-tagging", "of=old")]), 200, "");
+        check(
+            &put(&server, "a", &[("x-amz-meta-round", "old"), ("x-amz-tagging", "of=old")]),
+            200,
+            "",
+        );
         let start = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -212,7 +240,10 @@ fn a_put_and_a_change_of_tags_at_the_same_time_leave_one_whole_object() {
         });
         assert_eq!(stat(&server, "a").meta.user["round"], "new", "{round}");
         let found = tags(&server, "a");
-        assert!([map(&[("of", "new")]), map(&[("of", "change")])].contains(&found), "{round} {found:?}");
+        assert!(
+            [map(&[("of", "new")]), map(&[("of", "change")])].contains(&found),
+            "{round} {found:?}"
+        );
     }
 }
 

@@ -1,7 +1,9 @@
-//! Clients that take their time over long answers and documents: they hold a slot of a file, and nothing that others need.
+//! Clients that take their time over long answers and documents: they hold a slot of a file, and
+//! nothing that others need.
 //!
-//! A hundred slow readers of one list had made a server with a plan of 256 MiB use 862, because each answer was kept in memory until it
-//! was read; and two clients that stopped in the middle of a document kept everybody else's from being read.
+//! A hundred slow readers of one list had made a server with a plan of 256 MiB use 862, because
+//! each answer was kept in memory until it was read; and two clients that stopped in the middle of
+//! a document kept everybody else's from being read.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -86,9 +88,10 @@ fn slow_readers_of_a_list_hold_no_turn_and_get_all_of_it() {
 fn documents_that_stop_in_the_middle_keep_no_other_out() {
     let server = Running::start(ServerConfig { connections: 64, ..config() });
     // More than what is kept with the connection.
-    let begun = "POST /files?delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n<Delete>"
-        .to_owned()
-        + &" ".repeat(20_000);
+    let begun =
+        "POST /files?delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n<Delete>"
+            .to_owned()
+            + &" ".repeat(20_000);
     let stopped: Vec<TcpStream> = (0..CLIENTS).map(|_| ask(&server, &begun)).collect();
     wait_for(&server, "spool", CLIENTS as u64);
     // The limits page is itself an answer that has its turn.

@@ -84,7 +84,8 @@ fn one_lane() -> ServerConfig {
 #[test]
 fn many_more_uploads_than_lanes_stop_half_way_and_end() {
     let server = Running::start(ServerConfig { connections: 64, ..config() });
-    let slow: Vec<_> = (0..40).map(|number| begun(&server, number, HALF + number as usize)).collect();
+    let slow: Vec<_> =
+        (0..40).map(|number| begun(&server, number, HALF + number as usize)).collect();
     for _ in 0..5 {
         put_small(&server);
     }
@@ -123,7 +124,8 @@ fn an_upload_that_pauses_gives_its_lane_to_another() {
     wait_for(&server, "spool", 0);
 }
 
-/// The checksum is of all bytes, those that went by the spool and those that did not, in their order.
+/// The checksum is of all bytes, those that went by the spool and those that did not, in their
+/// order.
 #[test]
 fn an_upload_that_was_parked_has_the_same_tag() {
     let server = Running::start(one_lane());

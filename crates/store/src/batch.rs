@@ -3,8 +3,8 @@
 use drystone_chunker::ChunkId;
 
 use crate::{
-    BucketName, ChunkRef, ContentHash, Key, Location, ManifestId, ObjectMeta, ObjectRow, ObjectVersion,
-    PartTarget, SegmentId, SessionId, StoreError,
+    BucketName, ChunkRef, ContentHash, Key, Location, ManifestId, ObjectMeta, ObjectRow,
+    ObjectVersion, PartTarget, SegmentId, SessionId, StoreError,
 };
 
 /// How a chunk of an upload came to be in the store.
@@ -40,7 +40,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it is true of what is at the key; backends ask, inside the transaction that depends on it.
+    /// Whether it is true of what is at the key; backends ask, inside the transaction that depends
+    /// on it.
     pub fn holds(self, present: Option<&ObjectRow>) -> bool {
         match self {
             Self::Always => true,
@@ -113,7 +114,8 @@ pub struct Entry {
 pub struct SegmentLen {
     /// The segment.
     pub segment: SegmentId,
-    /// Where the last of its bytes that anything names ends. They are written (and synced, where the policy says so).
+    /// Where the last of its bytes that anything names ends. They are written (and synced, where
+    /// the policy says so).
     pub bytes: u64,
     /// Nothing will be appended any more.
     pub sealed: bool,

@@ -1,4 +1,5 @@
-//! What a group commit does: sync the segments that its chunks are in, then one records transaction.
+//! What a group commit does: sync the segments that its chunks are in, then one records
+//! transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +9,9 @@ use drystone_pool::Landed;
 use drystone_sync::{Mutex, PlainArc};
 
 use crate::{
-    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records, Result, Room,
-    SegmentId, SegmentLen, SegmentStorage, SegmentWriter, Source, StoreError, Target, Ticket,
+    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records,
+    Result, Room, SegmentId, SegmentLen, SegmentStorage, SegmentWriter, Source, StoreError, Target,
+    Ticket,
 };
 
 /// When data is made durable.
@@ -17,12 +19,13 @@ use crate::{
 pub enum SyncPolicy {
     /// Before it is acknowledged.
     Commit,
-    /// When the operating system likes. A crash of the machine may lose acknowledged objects; a crash of the process
-    /// does not.
+    /// When the operating system likes. A crash of the machine may lose acknowledged objects; a
+    /// crash of the process does not.
     Never,
 }
 
-/// A step of an upload on its way into a group, with what keeps its chunks findable until they are in the records.
+/// A step of an upload on its way into a group, with what keeps its chunks findable until they are
+/// in the records.
 pub(crate) struct Step {
     pub(crate) entry: Entry,
     pub(crate) written: Vec<Landed<ChunkId, Location>>,
@@ -59,19 +62,26 @@ pub(crate) struct Committer {
 /// What the records do not say of segments.
 #[derive(Default)]
 struct Notes {
-    /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not say so.
+    /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not
+    /// say so.
     broken: Mutex<BTreeSet<SegmentId>>,
-    /// Where what is committed of our segments ends, in bytes. Not of those that a failed transaction named: it may have taken place,
-    /// or be found in the database's log after a crash. A leaf lock; one for each writer at most.
+    /// Where what is committed of our segments ends, in bytes. Not of those that a failed
+    /// transaction named: it may have taken place, or be found in the database's log after a
+    /// crash. A leaf lock; one for each writer at most.
     ends: Mutex<BTreeMap<SegmentId, u64>>,
-    /// One sync at a time: the kernel reports a write-back error once for each open file, so of two syncs side by side one
-    /// would believe that all is well. Taken before `broken`.
+    /// One sync at a time: the kernel reports a write-back error once for each open file, so of
+    /// two syncs side by side one would believe that all is well. Taken before `broken`.
     syncing: Mutex<()>,
     room: Room,
 }
 
 impl Notes {
-    fn sync(&self, segments: &dyn SegmentStorage, policy: SyncPolicy, segment: SegmentId) -> Result<()> {
+    fn sync(
+        &self,
+        segments: &dyn SegmentStorage,
+        policy: SyncPolicy,
+        segment: SegmentId,
+    ) -> Result<()> {
         if policy == SyncPolicy::Never {
             return Ok(());
         }
@@ -129,7 +139,8 @@ impl Committer {
         Self { group, notes, records, segments, policy }
     }
 
-    /// Syncs a full segment and seals it in the records. Its writer may be dropped afterwards, not before.
+    /// Syncs a full segment and seals it in the records. Its writer may be dropped afterwards, not
+    /// before.
     pub(crate) fn seal(&self, writer: &dyn SegmentWriter) -> Result<()> {
         let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: true };
         self.notes.sync(&*self.segments, self.policy, len.segment)?;
@@ -188,12 +199,18 @@ fn commit(
     let broken = notes.broken.lock().clone();
     let refused: Vec<Option<StoreError>> =
         steps.iter().map(|step| lost_bytes(&step.entry, &broken)).collect();
-    let entries: Vec<&Entry> =
-        steps.iter().zip(&refused).filter(|(_, no)| no.is_none()).map(|(step, _)| &step.entry).collect();
+    let entries: Vec<&Entry> = steps
+        .iter()
+        .zip(&refused)
+        .filter(|(_, no)| no.is_none())
+        .map(|(step, _)| &step.entry)
+        .collect();
     // No more than what is named: what failed uploads have left behind it is not kept.
     let told = ends(entries.iter().copied());
-    let told: Vec<SegmentLen> =
-        told.into_iter().map(|(segment, bytes)| SegmentLen { segment, bytes, sealed: false }).collect();
+    let told: Vec<SegmentLen> = told
+        .into_iter()
+        .map(|(segment, bytes)| SegmentLen { segment, bytes, sealed: false })
+        .collect();
     let transaction = || records.commit(&CommitBatch { entries, segments: &told });
     let committed = catch_unwind(AssertUnwindSafe(transaction))
         .unwrap_or_else(|_| Err(StoreError::Abandoned("its commit panicked")));
@@ -201,9 +218,9 @@ fn commit(
     let mut results = committed?.into_iter();
     let answers = refused.into_iter().map(|refused| match refused {
         Some(error) => Err(error),
-        None => results
-            .next()
-            .unwrap_or_else(|| Err(StoreError::Inconsistent("the records left a commit unanswered".into()))),
+        None => results.next().unwrap_or_else(|| {
+            Err(StoreError::Inconsistent("the records left a commit unanswered".into()))
+        }),
     });
     Ok(answers.collect())
 }

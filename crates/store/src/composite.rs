@@ -1,8 +1,9 @@
-//! Objects that are put together from stored ones without touching a chunk: their manifest is a list of slices of *plain*
-//! manifests, which are the ones that list chunks. Pure; the backends call this inside their transactions.
+//! Objects that are put together from stored ones without touching a chunk: their manifest is a
+//! list of slices of *plain* manifests, which are the ones that list chunks. Pure; the backends
+//! call this inside their transactions.
 //!
-//! A slice is never of another composite: whoever builds on one takes over its slices. So a look-up takes two steps, however
-//! often something was copied.
+//! A slice is never of another composite: whoever builds on one takes over its slices. So a look-up
+//! takes two steps, however often something was copied.
 
 use crate::ids::{ContentHasher, composite_hasher};
 use crate::{ContentHash, ManifestId, ManifestRow, Result, StoreError};
@@ -33,8 +34,8 @@ pub struct Composite {
 }
 
 impl Composite {
-    /// Adds bytes at the end. Empty slices go, and what continues the slice before joins it, so that equal ways to put the same
-    /// together give the same slices.
+    /// Adds bytes at the end. Empty slices go, and what continues the slice before joins it, so
+    /// that equal ways to put the same together give the same slices.
     ///
     /// # Errors
     /// [`StoreError::TooManySlices`]; and when the sizes cannot be right.
@@ -42,7 +43,8 @@ impl Composite {
         let end = slice.from.checked_add(slice.len).filter(|end| *end <= slice.size);
         let size = self.size.checked_add(slice.len).filter(|size| i64::try_from(*size).is_ok());
         let (Some(_), Some(size)) = (end, size) else {
-            let detail = format!("manifest {} is shorter than what is taken from it", slice.manifest);
+            let detail =
+                format!("manifest {} is shorter than what is taken from it", slice.manifest);
             return Err(StoreError::Inconsistent(detail));
         };
         let is_full = self.slices.len() >= SLICES_MAX;
@@ -71,8 +73,9 @@ impl Composite {
         }
     }
 
-    /// What it contains. All of a plain manifest contains what that contains, and nothing what an empty object contains.
-    /// Otherwise it is a hash of the slices, so that equal bytes put together in another way have another one.
+    /// What it contains. All of a plain manifest contains what that contains, and nothing what an
+    /// empty object contains. Otherwise it is a hash of the slices, so that equal bytes put
+    /// together in another way have another one.
     pub fn content(&self) -> ContentHash {
         match self.slices[..] {
             [] => ContentHasher::new().finish(),
@@ -99,8 +102,8 @@ impl Composite {
 }
 
 impl ManifestRow {
-    /// This row of a plain manifest as one of a composite that has the plain one's bytes `from..from + len` at `offset`. `None`
-    /// when nothing of the row is in there.
+    /// This row of a plain manifest as one of a composite that has the plain one's bytes
+    /// `from..from + len` at `offset`. `None` when nothing of the row is in there.
     pub fn in_slice(&self, offset: u64, from: u64, len: u64) -> Option<Self> {
         let first = self.offset.max(from);
         let end = self.end().min(from.saturating_add(len));
@@ -110,7 +113,13 @@ impl ManifestRow {
         // Neither is more than the row's own length.
         let (skipped, len) = ((first - self.offset) as u32, (end - first) as u32);
         let offset = offset.saturating_add(first - from);
-        Some(Self { offset, skip: self.skip.saturating_add(skipped), len, of_composite: true, ..*self })
+        Some(Self {
+            offset,
+            skip: self.skip.saturating_add(skipped),
+            len,
+            of_composite: true,
+            ..*self
+        })
     }
 }
 
@@ -137,7 +146,10 @@ mod tests {
     #[test]
     fn pieces_of_one_manifest_become_the_whole_again() {
         let all = composite(&[slice(1, 9, 0, 4), slice(2, 7, 3, 0), slice(1, 9, 4, 5)]);
-        assert_eq!((all.size(), all.whole(), all.content()), (9, Some(ManifestId(1)), ContentHash([1; 32])));
+        assert_eq!(
+            (all.size(), all.whole(), all.content()),
+            (9, Some(ManifestId(1)), ContentHash([1; 32]))
+        );
         let some = composite(&[slice(1, 9, 0, 4), slice(1, 9, 4, 4)]);
         assert_eq!((some.size(), some.whole(), some.slices().count()), (8, None, 1));
         assert_ne!(some.content(), ContentHash([1; 32]));
@@ -169,8 +181,12 @@ mod tests {
         }
         assert!(composite.add(slice(SLICES_MAX as u64 - 1, 2, 1, 1)).is_ok(), "it joins the last");
         let refused = composite.add(slice(7, 2, 0, 1));
-        assert!(matches!(refused, Err(StoreError::TooManySlices { max: SLICES_MAX })), "{refused:?}");
-        for wrong in [slice(1, 9, 9, 1), slice(1, 9, u64::MAX, 2), slice(1, u64::MAX, 0, u64::MAX)] {
+        assert!(
+            matches!(refused, Err(StoreError::TooManySlices { max: SLICES_MAX })),
+            "{refused:?}"
+        );
+        for wrong in [slice(1, 9, 9, 1), slice(1, 9, u64::MAX, 2), slice(1, u64::MAX, 0, u64::MAX)]
+        {
             let refused = Composite::default().add(wrong);
             assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
         }
@@ -180,7 +196,8 @@ mod tests {
     fn a_row_is_clipped_to_its_slice() {
         let at = crate::Location { segment: crate::SegmentId(1), offset: 64, len: 10 };
         let row = ManifestRow::whole(20, drystone_chunker::ChunkId::of(b"stone"), at);
-        let clipped = |from, len| row.in_slice(100, from, len).map(|row| (row.offset, row.skip, row.len));
+        let clipped =
+            |from, len| row.in_slice(100, from, len).map(|row| (row.offset, row.skip, row.len));
         assert_eq!(clipped(0, 99), Some((120, 0, 10)));
         assert_eq!(clipped(20, 10), Some((100, 0, 10)));
         assert_eq!(clipped(23, 4), Some((100, 3, 4)));

@@ -94,7 +94,9 @@ pub enum StoreError {
         max_ms: u64,
     },
     /// Stored bytes are not what they were.
-    #[error("object `{key}` is damaged at offset {offset}: chunk {chunk} in segment {segment} ({detail})")]
+    #[error(
+        "object `{key}` is damaged at offset {offset}: chunk {chunk} in segment {segment} ({detail})"
+    )]
     Corrupt {
         /// The object that was read.
         key: Key,

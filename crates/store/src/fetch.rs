@@ -14,7 +14,8 @@ use crate::{Key, ManifestRow, ObjectRow, Result, SegmentStorage, StoreError};
 
 /// Manifest rows read at a time.
 const PAGE_ROWS: usize = 256;
-/// Objects up to this size are read by the caller's own thread: handing them to a worker would cost more than reading.
+/// Objects up to this size are read by the caller's own thread: handing them to a worker would cost
+/// more than reading.
 const INLINE_BYTES_MAX: u64 = 256 << 10;
 
 /// Reads a range of one object. Every chunk is verified before a byte of it leaves.
@@ -71,10 +72,21 @@ impl ObjectReader {
         let page_next = range.start;
         let content = (range == (0..object.size)).then(ContentHasher::new);
         let (page, ahead) = (VecDeque::new(), VecDeque::new());
-        Self { inner, object, owner, range, page, page_next, ahead, content, is_empty_checked: false }
+        Self {
+            inner,
+            object,
+            owner,
+            range,
+            page,
+            page_next,
+            ahead,
+            content,
+            is_empty_checked: false,
+        }
     }
 
-    /// Takes rows that are known already: the first of the object's manifest. Of use to a read that begins inside them.
+    /// Takes rows that are known already: the first of the object's manifest. Of use to a read that
+    /// begins inside them.
     pub(crate) fn with_first_rows(mut self, rows: Vec<ManifestRow>) -> Self {
         if let Some(last) = rows.last()
             && self.range.start < last.end()
@@ -92,13 +104,15 @@ impl ObjectReader {
         &self.object
     }
 
-    /// Whether the next chunk is on its way or here: then [`next_slice`](Self::next_slice) waits for no buffer.
+    /// Whether the next chunk is on its way or here: then [`next_slice`](Self::next_slice) waits
+    /// for no buffer.
     pub fn is_ahead(&self) -> bool {
         !self.ahead.is_empty()
     }
 
-    /// The next bytes, in order: one chunk, or the part of one that the range asks for; `None` at the end. Drop a slice
-    /// before asking for the next: it holds a buffer that somebody else may wait for.
+    /// The next bytes, in order: one chunk, or the part of one that the range asks for; `None` at
+    /// the end. Drop a slice before asking for the next: it holds a buffer that somebody else
+    /// may wait for.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] for damaged bytes; after an error the reader is of no more use.
@@ -127,8 +141,9 @@ impl ObjectReader {
         Ok(Some(chunk.part(part)))
     }
 
-    /// With the last chunk of a whole object: are these the chunks that it was stored with? Each is what its name says, but the
-    /// manifest may have been changed to name others, or the size to leave some out.
+    /// With the last chunk of a whole object: are these the chunks that it was stored with? Each is
+    /// what its name says, but the manifest may have been changed to name others, or the size
+    /// to leave some out.
     fn check_content(&mut self, row: &ManifestRow) -> Result<()> {
         if row.of_composite {
             self.content = None;
@@ -156,18 +171,21 @@ impl ObjectReader {
     }
 
     fn other_chunks(&self) -> StoreError {
-        let detail = format!("the chunks of `{}` are not those that it was stored with", self.object.key);
+        let detail =
+            format!("the chunks of `{}` are not those that it was stored with", self.object.key);
         StoreError::Inconsistent(detail)
     }
 
-    /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer: nobody is waited for. `None`
-    /// when it is larger, or put together from parts of chunks, or of unusually many; read it by slices then.
+    /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer:
+    /// nobody is waited for. `None` when it is larger, or put together from parts of chunks, or
+    /// of unusually many; read it by slices then.
     ///
     /// # Errors
     /// As of [`next_slice`](Self::next_slice).
     pub fn read_small(&mut self, max: usize) -> Result<Option<Vec<u8>>> {
         let size = self.object.size;
-        let is_known = self.range == (0..size) && self.page.back().map_or(0, ManifestRow::end) == size;
+        let is_known =
+            self.range == (0..size) && self.page.back().map_or(0, ManifestRow::end) == size;
         let is_plain = self.page.iter().all(|row| row.skip == 0 && row.len == row.at.len);
         if size > max as u64 || !is_known || !is_plain || !self.ahead.is_empty() {
             return Ok(None);
@@ -202,13 +220,17 @@ impl ObjectReader {
         Ok(Ok(len))
     }
 
-    /// Starts fetching as far ahead as buffers are to be had. Only the first of them is waited for, and only while none
-    /// is held: readers that waited for more while holding some could wait for each other.
+    /// Starts fetching as far ahead as buffers are to be had. Only the first of them is waited for,
+    /// and only while none is held: readers that waited for more while holding some could wait
+    /// for each other.
     fn read_ahead(&mut self) -> Result<()> {
         while self.ahead.len() < self.ahead_max() {
             let Some(row) = self.next_row()? else { return Ok(()) };
-            let lease =
-                if self.ahead.is_empty() { Some(self.owner.acquire()?) } else { self.owner.try_acquire()? };
+            let lease = if self.ahead.is_empty() {
+                Some(self.owner.acquire()?)
+            } else {
+                self.owner.try_acquire()?
+            };
             let Some(lease) = lease else { return Ok(()) };
             self.page.pop_front();
             self.fetch(row, lease);
@@ -225,7 +247,11 @@ impl ObjectReader {
     /// The next row to fetch, without taking it.
     fn next_row(&mut self) -> Result<Option<ManifestRow>> {
         if self.page.is_empty() && self.page_next < self.range.end {
-            let rows = self.inner.records.manifest_page(self.object.manifest, self.page_next, PAGE_ROWS)?;
+            let rows = self.inner.records.manifest_page(
+                self.object.manifest,
+                self.page_next,
+                PAGE_ROWS,
+            )?;
             self.page = rows.into();
             match self.page.back() {
                 Some(last) if last.end() > self.page_next => self.page_next = last.end(),
@@ -246,11 +272,15 @@ impl ObjectReader {
         let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
         let delivery = Delivery(Some(Arc::clone(&slot)));
         self.ahead.push_back((row, slot));
-        // Not the whole store: a worker that is the last to hold it would end the workers and wait for itself.
+        // Not the whole store: a worker that is the last to hold it would end the workers and wait
+        // for itself.
         let segments = PlainArc::clone(&self.inner.segments);
         let key = self.object.key.clone();
         // A closed pool drops the job, and with it the delivery, which says so.
-        let _ = self.inner.workers.submit(move || delivery.deliver(read_chunk(&*segments, &key, row, lease)));
+        let _ = self
+            .inner
+            .workers
+            .submit(move || delivery.deliver(read_chunk(&*segments, &key, row, lease)));
     }
 }
 
@@ -267,10 +297,19 @@ impl Slot {
 }
 
 /// Reads one chunk into a leased buffer.
-fn read_chunk(segments: &dyn SegmentStorage, key: &Key, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
+fn read_chunk(
+    segments: &dyn SegmentStorage,
+    key: &Key,
+    row: ManifestRow,
+    mut lease: Lease,
+) -> Result<Slice> {
     let len = row.at.len as usize;
     if len > lease.len() {
-        return Err(corrupt(key, &row, format!("{len} bytes are longer than any chunk of this store")));
+        return Err(corrupt(
+            key,
+            &row,
+            format!("{len} bytes are longer than any chunk of this store"),
+        ));
     }
     if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
         let detail = format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len);
@@ -291,7 +330,9 @@ fn read_verified(
 ) -> Result<()> {
     match segments.read(row.at, bytes) {
         Ok(()) => {}
-        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {
+        Err(StoreError::Storage { source, .. })
+            if source.kind() == io::ErrorKind::UnexpectedEof =>
+        {
             let end = row.at.offset + u64::from(row.at.len);
             return Err(corrupt(key, row, format!("the segment ends before byte {end}")));
         }

@@ -1,7 +1,8 @@
 //! Group commit: whoever finds no leader leads, and commits for everyone who has queued up.
 //!
-//! The queue is bounded by *cost* (bytes, say). A submitter that finds it full does not sleep if nobody is
-//! committing: it becomes the leader. So the queue empties without a thread of its own and without a clock.
+//! The queue is bounded by *cost* (bytes, say). A submitter that finds it full does not sleep if
+//! nobody is committing: it becomes the leader. So the queue empties without a thread of its own
+//! and without a clock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -48,8 +49,8 @@ pub struct Ticket<T, R> {
 }
 
 impl<T, R> GroupCommit<T, R> {
-    /// Queues items of up to `cost_max` in all. `commit` gets a group and returns one result for each item; should it
-    /// panic, every item of the group gets `lost()`.
+    /// Queues items of up to `cost_max` in all. `commit` gets a group and returns one result for
+    /// each item; should it panic, every item of the group gets `lost()`.
     pub fn new(
         cost_max: usize,
         commit: impl Fn(Vec<T>) -> Vec<R> + Send + Sync + 'static,
@@ -66,8 +67,8 @@ impl<T, R> GroupCommit<T, R> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Queues an item. While the queue is full, leads a commit or waits for the one under way; an item that alone
-    /// passes the bound goes into an empty queue.
+    /// Queues an item. While the queue is full, leads a commit or waits for the one under way; an
+    /// item that alone passes the bound goes into an empty queue.
     pub fn submit(&self, item: T, cost: usize) -> Ticket<T, R> {
         let shared = &self.shared;
         let mut state = shared.state.lock();
@@ -115,7 +116,8 @@ impl<T, R> Ticket<T, R> {
     }
 }
 
-/// Ends a leader's term, also when its commit panics: unanswered items are lost, and others may lead.
+/// Ends a leader's term, also when its commit panics: unanswered items are lost, and others may
+/// lead.
 struct Term<'a, T, R> {
     shared: &'a Shared<T, R>,
     slots: Vec<Slot<R>>,
@@ -143,10 +145,12 @@ impl<T, R> Shared<T, R> {
         }
         state.leading = true;
         state.cost = 0;
-        let (items, slots): (Vec<T>, Vec<Slot<R>>) = std::mem::take(&mut state.queue).into_iter().unzip();
+        let (items, slots): (Vec<T>, Vec<Slot<R>>) =
+            std::mem::take(&mut state.queue).into_iter().unzip();
         drop(state);
         let term = Term { shared: self, slots };
-        // Contained: a leader may be a worker or a cutter half-way through an upload, which nobody would end.
+        // Contained: a leader may be a worker or a cutter half-way through an upload, which nobody
+        // would end.
         let Ok(results) = catch_unwind(AssertUnwindSafe(|| (self.commit)(items))) else { return };
         assert_eq!(results.len(), term.slots.len(), "a group commit answers every item");
         for (slot, result) in term.slots.iter().zip(results) {

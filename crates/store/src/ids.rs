@@ -53,9 +53,10 @@ pub struct Location {
 }
 
 /// What an object contains: the BLAKE3 hash, in key-derivation mode with the context
-/// `drystone 2026 object content`, of its chunks' (id, length as 8 bytes little-endian) in order. Equal content cut
-/// by the same chunking has the same hash, and no byte is hashed twice to know it. That of an object that was put
-/// together from others is told by [`Composite::content`](crate::Composite::content).
+/// `drystone 2026 object content`, of its chunks' (id, length as 8 bytes little-endian) in order.
+/// Equal content cut by the same chunking has the same hash, and no byte is hashed twice to know
+/// it. That of an object that was put together from others is told by
+/// [`Composite::content`](crate::Composite::content).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(pub [u8; 32]);
 

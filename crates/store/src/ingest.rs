@@ -1,12 +1,13 @@
 //! The reading side of puts: passes leased buffers, which a [`Writing`] fills, to a cutter thread.
 //!
-//! Files follow one another in a buffer, so a folder of small files costs few buffers and few hand-overs. A buffer that
-//! continues an upload begins with *headroom*, into which the cutter moves the unfinished chunk; so reading never waits
-//! for cutting.
+//! Files follow one another in a buffer, so a folder of small files costs few buffers and few
+//! hand-overs. A buffer that continues an upload begins with *headroom*, into which the cutter
+//! moves the unfinished chunk; so reading never waits for cutting.
 //!
-//! Why two buffers for each ingest are enough: an ingest waits for a buffer only after it has sent on everything it has
-//! read. From then on all it holds is the unfinished chunk, in one buffer. The store admits only as many ingests as it has
-//! pairs of buffers, and readers never wait for a buffer while they hold one.
+//! Why two buffers for each ingest are enough: an ingest waits for a buffer only after it has sent
+//! on everything it has read. From then on all it holds is the unfinished chunk, in one buffer. The
+//! store admits only as many ingests as it has pairs of buffers, and readers never wait for a
+//! buffer while they hold one.
 
 use std::io::{self, Read};
 
@@ -20,8 +21,8 @@ use crate::stream::{Message, Stream};
 use crate::upload::Upload;
 use crate::{PendingPut, Result, StoreError, Stored, Target, UploadSession, Writing};
 
-/// Bytes after which what was read is passed on. Large enough that a hand-over costs nothing, small enough that cutting
-/// begins early and finds the bytes in the cache.
+/// Bytes after which what was read is passed on. Large enough that a hand-over costs nothing, small
+/// enough that cutting begins early and finds the bytes in the cache.
 pub(crate) const SEND_BYTES: usize = 1 << 20;
 /// Messages after which a batch is passed on, for very small files.
 const SEND_MESSAGES_MAX: usize = 128;
@@ -39,8 +40,9 @@ pub enum PutFailure {
     Store(#[from] StoreError),
 }
 
-/// Puts objects one after the other without waiting for each to be committed. Not shared between threads; a store admits
-/// as many at a time as [`StoreConfig::ingests`](crate::StoreConfig::ingests) says.
+/// Puts objects one after the other without waiting for each to be committed. Not shared between
+/// threads; a store admits as many at a time as
+/// [`StoreConfig::ingests`](crate::StoreConfig::ingests) says.
 pub struct Ingest {
     pub(crate) inner: PlainArc<Inner>,
     session: PlainArc<UploadSession>,
@@ -60,7 +62,8 @@ impl Ingest {
         // The session's lease runs from its beginning, so not while waiting for the permit.
         let permit = inner.ingests.acquire()?;
         let begin = || {
-            let (records, writer) = (PlainArc::clone(&inner.records), PlainArc::clone(&inner.writer));
+            let (records, writer) =
+                (PlainArc::clone(&inner.records), PlainArc::clone(&inner.writer));
             UploadSession::begin(records, writer, lease_ms)
         };
         let session = PlainArc::new(inner.writer.with_room(begin)?);
@@ -90,12 +93,14 @@ impl Ingest {
         })
     }
 
-    /// The session that uploads belong to which begin in this ingest. It lives until the last of these has ended, too.
+    /// The session that uploads belong to which begin in this ingest. It lives until the last of
+    /// these has ended, too.
     pub fn session(&self) -> &PlainArc<UploadSession> {
         &self.session
     }
 
-    /// Whether it can still put. Once its cutter has died, every upload fails: drop it and begin another.
+    /// Whether it can still put. Once its cutter has died, every upload fails: drop it and begin
+    /// another.
     pub fn is_usable(&self) -> bool {
         !self.queue.is_closed()
     }
@@ -106,10 +111,11 @@ impl Ingest {
         self.queue.close();
     }
 
-    /// Begins an object whose bytes are given piece by piece. `size_hint` is the expected length in bytes, if known; it only
-    /// helps to place small objects.
+    /// Begins an object whose bytes are given piece by piece. `size_hint` is the expected length in
+    /// bytes, if known; it only helps to place small objects.
     pub fn begin(&mut self, size_hint: Option<u64>) -> Writing<'_> {
-        let (committer, step_chunks_max) = (self.inner.committer.clone(), self.inner.step_chunks_max);
+        let (committer, step_chunks_max) =
+            (self.inner.committer.clone(), self.inner.step_chunks_max);
         let upload = Arc::new(Upload::new(self.session.id(), committer, step_chunks_max));
         let session = PlainArc::clone(&self.session);
         Writing::begin(self, upload, session, size_hint)
@@ -126,11 +132,13 @@ impl Ingest {
         Writing::begin(self, upload, session, None)
     }
 
-    /// Reads `source` to its end and puts it at `target`. Returns when the bytes are read; the object is stored when
-    /// [`PendingPut::wait`] says so. `size_hint` as for [`begin`](Self::begin).
+    /// Reads `source` to its end and puts it at `target`. Returns when the bytes are read; the
+    /// object is stored when [`PendingPut::wait`] says so. `size_hint` as for
+    /// [`begin`](Self::begin).
     ///
     /// # Errors
-    /// When the source cannot be read to its end, or the store failed meanwhile. Nothing of the object is visible then.
+    /// When the source cannot be read to its end, or the store failed meanwhile. Nothing of the
+    /// object is visible then.
     pub fn put(
         &mut self,
         target: impl Into<Target>,
@@ -155,8 +163,9 @@ impl Ingest {
         Ok(pending.wait(self)?)
     }
 
-    /// Passes on what was read so far. Small objects are passed on together; before another thread may rely on
-    /// [`PendingPut::join`], or when nothing more comes for a while, this sends them on their way.
+    /// Passes on what was read so far. Small objects are passed on together; before another thread
+    /// may rely on [`PendingPut::join`], or when nothing more comes for a while, this sends
+    /// them on their way.
     ///
     /// # Errors
     /// When the ingest is of no more use.
@@ -169,8 +178,8 @@ impl Ingest {
         self.queue.push(batch).map_err(|_| StoreError::Abandoned("its cutter died"))
     }
 
-    /// [Flushes](Self::flush) and gives the buffer back in which the next object would have begun: for an ingest that has
-    /// nothing to do, and should not hold what others wait for.
+    /// [Flushes](Self::flush) and gives the buffer back in which the next object would have begun:
+    /// for an ingest that has nothing to do, and should not hold what others wait for.
     ///
     /// # Errors
     /// When the ingest is of no more use.
@@ -198,7 +207,8 @@ impl Ingest {
                 self.owner.acquire()?
             }
         };
-        let headroom = continues.then(|| lease.split_to(self.inner.config.chunking.chunk_bytes_max()));
+        let headroom =
+            continues.then(|| lease.split_to(self.inner.config.chunking.chunk_bytes_max()));
         self.lease = Some(lease);
         Ok(headroom)
     }

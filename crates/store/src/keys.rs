@@ -1,4 +1,5 @@
-//! Access keys, and what they may do. The store keeps them and enforces nothing: whoever speaks to the outside asks.
+//! Access keys, and what they may do. The store keeps them and enforces nothing: whoever speaks to
+//! the outside asks.
 
 use std::fmt;
 

@@ -1,16 +1,19 @@
-//! The drystone protocol: objects cut into deduplicated chunks, kept in append-only segments and named by
-//! transactional records.
+//! The drystone protocol: objects cut into deduplicated chunks, kept in append-only segments and
+//! named by transactional records.
 //!
-//! [`Store`] puts and gets over two traits, [`Records`] and [`SegmentStorage`]; nothing in this crate knows what is
-//! behind them, does I/O of its own, reads a clock or names `std::sync`. Everything blocks; call it from threads.
+//! [`Store`] puts and gets over two traits, [`Records`] and [`SegmentStorage`]; nothing in this
+//! crate knows what is behind them, does I/O of its own, reads a clock or names `std::sync`.
+//! Everything blocks; call it from threads.
 //!
-//! Where a byte goes: [`Ingest`] reads it into a leased buffer, its cutter thread finds the chunk it belongs to, a
-//! worker hashes that chunk, asks whether it is known and appends it if not, the chunk becomes a manifest entry of
-//! its [`upload`](PendingPut), and a group commit syncs the segments and writes the records of everyone who waits.
-//! On the way back [`ObjectReader`] verifies each chunk before a byte of it leaves.
+//! Where a byte goes: [`Ingest`] reads it into a leased buffer, its cutter thread finds the chunk
+//! it belongs to, a worker hashes that chunk, asks whether it is known and appends it if not, the
+//! chunk becomes a manifest entry of its [`upload`](PendingPut), and a group commit syncs the
+//! segments and writes the records of everyone who waits. On the way back [`ObjectReader`] verifies
+//! each chunk before a byte of it leaves.
 //!
 //! Invariants:
-//! - an acknowledged object is durable under [`SyncPolicy::Commit`]; an unacknowledged one is invisible or whole;
+//! - an acknowledged object is durable under [`SyncPolicy::Commit`]; an unacknowledged one is
+//!   invisible or whole;
 //! - records never name bytes that were not written (and, under `Commit`, synced) before;
 //! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
 
@@ -39,8 +42,8 @@ mod write;
 mod writing;
 
 pub use batch::{
-    CommitBatch, CommitResult, Complete, Condition, Entry, ManifestEntry, PutTarget, SegmentLen, Source,
-    Target,
+    CommitBatch, CommitResult, Complete, Condition, Entry, ManifestEntry, PutTarget, SegmentLen,
+    Source, Target,
 };
 pub use commit::SyncPolicy;
 pub use composite::{Composite, PlainSlice, SLICES_MAX};
@@ -52,16 +55,16 @@ pub use ingest::{Ingest, PutFailure};
 pub use keys::{Grant, KeyRow, NewKey, Secret};
 pub use listing::{FoldedPage, Listed, after_prefix};
 pub use multipart::{
-    Completion, CopySource, CopyTarget, NamedPart, ObjectPart, ObjectParts, PART_NUMBER_MAX, PartRow,
-    PartTarget, UploadRow,
+    Completion, CopySource, CopyTarget, NamedPart, ObjectPart, ObjectParts, PART_NUMBER_MAX,
+    PartRow, PartTarget, UploadRow,
 };
 pub use names::{BucketName, Key, NameError};
 pub use parked::Parked;
 pub use records::{DELETES_MAX, Records};
 pub use room::{Appending, Room};
 pub use rows::{
-    BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session, TAGS,
-    Totals,
+    BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session,
+    TAGS, Totals,
 };
 pub use segments::{SegmentStorage, SegmentWriter};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};

@@ -4,7 +4,8 @@ use std::ops::Bound;
 
 use crate::{ObjectRow, Result};
 
-/// Rows asked for after a folder was skipped: the next entry may be a folder again, and what is read below one is wasted.
+/// Rows asked for after a folder was skipped: the next entry may be a folder again, and what is
+/// read below one is wasted.
 const AHEAD_ROWS_MIN: usize = 2;
 /// Rows asked for first.
 const AHEAD_ROWS_FIRST: usize = 64;
@@ -16,8 +17,8 @@ const AHEAD_ROWS_MAX: usize = 1024;
 pub enum Listed {
     /// An object.
     Object(ObjectRow),
-    /// All objects whose keys begin with this text: the listing's prefix and what follows it, up to and with the first
-    /// delimiter.
+    /// All objects whose keys begin with this text: the listing's prefix and what follows it, up to
+    /// and with the first delimiter.
     Folder(String),
 }
 
@@ -41,7 +42,8 @@ pub struct FoldedPage {
 pub fn after_prefix(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // The order of UTF-8 bytes is that of code points; between U+D7FF and U+E000 there is no character.
+        // The order of UTF-8 bytes is that of code points; between U+D7FF and U+E000 there is no
+        // character.
         let next = match last {
             '\u{d7ff}' => Some('\u{e000}'),
             last => char::from_u32(u32::from(last) + 1),
@@ -70,7 +72,10 @@ pub(crate) fn list_folded(
         let want = ahead.min(limit.saturating_add(1) - page.entries.len());
         let rows = list(at.as_ref().map(String::as_str), want)?;
         let is_last = rows.len() < want;
-        from = rows.last().filter(|_| !is_last).map(|row| Bound::Excluded(row.key.as_str().to_owned()));
+        from = rows
+            .last()
+            .filter(|_| !is_last)
+            .map(|row| Bound::Excluded(row.key.as_str().to_owned()));
         ahead = (2 * want).min(AHEAD_ROWS_MAX);
         let mut folder: Option<String> = None;
         for row in rows {
@@ -138,8 +143,11 @@ mod tests {
         for (limit, rows_max) in [(1, 3), (20, 140), (5000, 20 * 4 + 64 + 2 * 3000)] {
             let rows_read = Cell::new(0);
             let list = |from: Bound<&str>, limit: usize| {
-                let rows: Vec<ObjectRow> =
-                    keys.range::<str, _>((from, Bound::Unbounded)).take(limit).map(|key| row(key)).collect();
+                let rows: Vec<ObjectRow> = keys
+                    .range::<str, _>((from, Bound::Unbounded))
+                    .take(limit)
+                    .map(|key| row(key))
+                    .collect();
                 rows_read.set(rows_read.get() + rows.len());
                 Ok(rows)
             };
@@ -151,8 +159,9 @@ mod tests {
 
     #[test]
     fn after_a_prefix_comes_the_next_character() {
-        let check =
-            |prefix: &str, expected: Option<&str>| assert_eq!(after_prefix(prefix).as_deref(), expected);
+        let check = |prefix: &str, expected: Option<&str>| {
+            assert_eq!(after_prefix(prefix).as_deref(), expected)
+        };
         check("", None);
         check("a/", Some("a0"));
         check("\u{7f}", Some("\u{80}"));

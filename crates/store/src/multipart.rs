@@ -1,17 +1,20 @@
-//! Objects that come in parts, and objects that are made of others: no byte and no chunk row is copied.
+//! Objects that come in parts, and objects that are made of others: no byte and no chunk row is
+//! copied.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::{
-    BucketName, Condition, ContentHash, Key, ManifestId, ObjectMeta, ObjectRow, Result, Store, StoreError,
-    UploadId,
+    BucketName, Condition, ContentHash, Key, ManifestId, ObjectMeta, ObjectRow, Result, Store,
+    StoreError, UploadId,
 };
 
-/// The highest number of a part; the lowest is 1. As in S3: it bounds what completing and aborting have to do.
+/// The highest number of a part; the lowest is 1. As in S3: it bounds what completing and aborting
+/// have to do.
 pub const PART_NUMBER_MAX: u32 = 10_000;
 
-/// A multipart upload: it depends on no session, and lives until it is completed or aborted or its bucket is removed.
+/// A multipart upload: it depends on no session, and lives until it is completed or aborted or its
+/// bucket is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadRow {
     /// Its id, never used again.
@@ -203,8 +206,8 @@ impl Store {
     /// Makes an object that shares its source's bytes, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`] with the source's key or the
-    /// target's.
+    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`], [`StoreError::PreconditionFailed`]
+    /// with the source's key or the target's.
     pub fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
         self.inner.writer.with_room(|| self.inner.records.copy(source, target))
     }
@@ -213,7 +216,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
-    pub fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+    pub fn create_upload(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Result<UploadRow> {
         self.inner.writer.with_room(|| self.inner.records.create_upload(bucket, key, meta))
     }
 
@@ -225,8 +233,8 @@ impl Store {
         self.inner.records.upload(upload)?.ok_or(StoreError::NoSuchUpload(upload))
     }
 
-    /// One page of a bucket's uploads, in the order of their keys' bytes and then of their ids: those whose keys begin with
-    /// `prefix` and that come after `after`.
+    /// One page of a bucket's uploads, in the order of their keys' bytes and then of their ids:
+    /// those whose keys begin with `prefix` and that come after `after`.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
@@ -267,15 +275,18 @@ impl Store {
     /// Makes a part of `range` (bytes) of an object, or of all of it, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`], [`StoreError::NoSuchUpload`], [`StoreError::PartNumber`],
-    /// [`StoreError::PreconditionFailed`], [`StoreError::RangeBeyondEnd`], [`StoreError::TooManySlices`].
+    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`], [`StoreError::NoSuchUpload`],
+    /// [`StoreError::PartNumber`], [`StoreError::PreconditionFailed`],
+    /// [`StoreError::RangeBeyondEnd`], [`StoreError::TooManySlices`].
     pub fn copy_part(
         &self,
         source: &CopySource,
         range: Option<Range<u64>>,
         target: &PartTarget,
     ) -> Result<PartRow> {
-        self.inner.writer.with_room(move || self.inner.records.copy_part(source, range.clone(), target))
+        self.inner
+            .writer
+            .with_room(move || self.inner.records.copy_part(source, range.clone(), target))
     }
 
     /// Drops an upload and its parts. Returns whether there was one.
@@ -289,8 +300,9 @@ impl Store {
     /// Makes the object of an upload's parts, and ends the upload, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchUpload`], [`StoreError::PartMissing`], [`StoreError::PartChanged`], [`StoreError::PartOrder`],
-    /// [`StoreError::PreconditionFailed`], [`StoreError::TooManySlices`]; then the upload is as it was.
+    /// [`StoreError::NoSuchUpload`], [`StoreError::PartMissing`], [`StoreError::PartChanged`],
+    /// [`StoreError::PartOrder`], [`StoreError::PreconditionFailed`],
+    /// [`StoreError::TooManySlices`]; then the upload is as it was.
     pub fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
         self.inner.writer.with_room(|| self.inner.records.complete_upload(upload, completion))
     }

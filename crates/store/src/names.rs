@@ -42,7 +42,8 @@ pub enum NameError {
     },
 }
 
-/// The name of an object in its bucket: 1 to 1024 bytes of UTF-8 without NUL, and without `.` and `..` as segments.
+/// The name of an object in its bucket: 1 to 1024 bytes of UTF-8 without NUL, and without `.` and
+/// `..` as segments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
@@ -111,13 +112,18 @@ impl BucketName {
     /// [`NameError::Bucket`].
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
-        let alnum = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let alnum =
+            |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let valid = (3..=63).contains(&text.len())
             && text.bytes().all(|b| alnum(Some(b)) || b == b'-' || b == b'.')
             && alnum(text.bytes().next())
             && alnum(text.bytes().last())
             && !text.contains("..");
-        if valid { Ok(Self(text)) } else { Err(NameError::Bucket(text.escape_default().to_string())) }
+        if valid {
+            Ok(Self(text))
+        } else {
+            Err(NameError::Bucket(text.escape_default().to_string()))
+        }
     }
 
     /// Whether a bucket may be made with this name: S3 refuses some that are well-formed, and its
@@ -130,7 +136,8 @@ impl BucketName {
     /// [`NameError::BucketReserved`].
     pub fn is_for_a_new_one(&self) -> Result<(), NameError> {
         let text = self.0.as_str();
-        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         let why = if text.split('.').count() == 4 && text.split('.').all(is_number) {
             "takes it for an address"
         } else if RESERVED_BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
@@ -202,9 +209,16 @@ mod tests {
     #[test]
     fn names_that_s3_keeps_for_itself_are_for_no_new_bucket() {
         let new = |text: &str| BucketName::new(text).expect("well-formed").is_for_a_new_one();
-        for good in
-            ["abc", "192.168.1", "1.2.3.4.5", "192.168.1.x", "a-xn--b", "mrap", "s3alias", "my-amzn-s3"]
-        {
+        for good in [
+            "abc",
+            "192.168.1",
+            "1.2.3.4.5",
+            "192.168.1.x",
+            "a-xn--b",
+            "mrap",
+            "s3alias",
+            "my-amzn-s3",
+        ] {
             assert_eq!(new(good), Ok(()), "{good}");
         }
         for bad in [

@@ -6,9 +6,9 @@ use drystone_chunker::ChunkId;
 
 use crate::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts,
-    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, Session, SessionId, Totals, UploadId,
-    UploadRow,
+    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta,
+    ObjectParts, ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, Session, SessionId,
+    Totals, UploadId, UploadRow,
 };
 
 /// Objects that one transaction deletes, at most.
@@ -16,31 +16,41 @@ pub const DELETES_MAX: usize = 1000;
 
 /// The database of a store.
 ///
-/// What makes room, or takes a right away, must work on a full disk too: deleting, aborting, taking back, revoking, extending and
-/// ending a session, and asking for a segment's length. A backend keeps room for these.
+/// What makes room, or takes a right away, must work on a full disk too: deleting, aborting, taking
+/// back, revoking, extending and ending a session, and asking for a segment's length. A backend
+/// keeps room for these.
 ///
 /// Every method is one short transaction; none grows with an object's size. Implementations
 /// are shared between threads and, through the database, between processes.
 pub trait Records: Send + Sync {
-    /// Begins an upload session in the current epoch, with a lease of `lease_ms` milliseconds by the database's clock.
+    /// Begins an upload session in the current epoch, with a lease of `lease_ms` milliseconds by
+    /// the database's clock.
     ///
     /// # Errors
-    /// [`LeaseTooLong`](crate::StoreError::LeaseTooLong) above [`LEASE_MS_MAX`](crate::LEASE_MS_MAX).
+    /// [`LeaseTooLong`](crate::StoreError::LeaseTooLong) above
+    /// [`LEASE_MS_MAX`](crate::LEASE_MS_MAX).
     fn begin_session(&self, lease_ms: u64) -> Result<Session>;
 
     /// Extends a live session's lease to `lease_ms` from now. A session once expired stays so.
     ///
     /// # Errors
-    /// [`SessionExpired`](crate::StoreError::SessionExpired), and as for [`begin_session`](Self::begin_session).
+    /// [`SessionExpired`](crate::StoreError::SessionExpired), and as for
+    /// [`begin_session`](Self::begin_session).
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()>;
 
     /// Ends a session; what it left pending is garbage. Ending an ended session is fine.
     fn end_session(&self, session: SessionId) -> Result<()>;
 
-    /// Removes up to `limit` rows of what a session left pending, a manifest's last ones first: of `manifest`, or of any of its
-    /// manifests for `None`. The caller knows that no step is to come that adds to it. The chunks stay until a collect, for another
-    /// upload may have found them. Returns whether nothing is left.
-    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool>;
+    /// Removes up to `limit` rows of what a session left pending, a manifest's last ones first: of
+    /// `manifest`, or of any of its manifests for `None`. The caller knows that no step is to
+    /// come that adds to it. The chunks stay until a collect, for another upload may have found
+    /// them. Returns whether nothing is left.
+    fn take_back(
+        &self,
+        session: SessionId,
+        manifest: Option<ManifestId>,
+        limit: usize,
+    ) -> Result<bool>;
 
     /// Makes every session whose lease ran out dead, for ever. Returns how many.
     fn expire_sessions(&self) -> Result<u64>;
@@ -54,20 +64,23 @@ pub trait Records: Send + Sync {
     /// [`SessionExpired`](crate::StoreError::SessionExpired).
     fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool>;
 
-    /// Applies a batch in one transaction. The outer result is the transaction's; an inner one is an entry's own.
+    /// Applies a batch in one transaction. The outer result is the transaction's; an inner one is
+    /// an entry's own.
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>>;
 
     /// Registers a new, empty segment.
     fn create_segment(&self) -> Result<SegmentId>;
 
-    /// Removes the row of a segment that could not be made, for the caller that registered it: nothing was ever committed in it.
+    /// Removes the row of a segment that could not be made, for the caller that registered it:
+    /// nothing was ever committed in it.
     fn forget_segment(&self, segment: SegmentId) -> Result<()>;
 
     /// Up to `limit` segments that are not sealed, the fullest first.
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>>;
 
-    /// A segment's committed length, and whether it is sealed, for a caller that owns the segment. Final: no commit that is not
-    /// in the answer may come to light later, also not after a crash.
+    /// A segment's committed length, and whether it is sealed, for a caller that owns the segment.
+    /// Final: no commit that is not in the answer may come to light later, also not after a
+    /// crash.
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>>;
 
     /// Makes a bucket; one that exists stays as it is. Returns whether it is new.
@@ -85,10 +98,12 @@ pub trait Records: Send + Sync {
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()>;
 
-    /// Removes a bucket without objects. Its multipart uploads are gone with it; what is left of them is a collect's.
+    /// Removes a bucket without objects. Its multipart uploads are gone with it; what is left of
+    /// them is a collect's.
     ///
     /// # Errors
-    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), [`BucketNotEmpty`](crate::StoreError::BucketNotEmpty).
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
+    /// [`BucketNotEmpty`](crate::StoreError::BucketNotEmpty).
     fn delete_bucket(&self, bucket: &BucketName) -> Result<()>;
 
     /// An object.
@@ -104,10 +119,16 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
     /// [`NotFound`](crate::StoreError::NotFound).
-    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()>;
+    fn set_property(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()>;
 
-    /// Objects in the order of their keys' bytes: those that begin with `prefix` and are not before `from`, at most `limit`.
-    /// Without their [`TAGS`](crate::TAGS).
+    /// Objects in the order of their keys' bytes: those that begin with `prefix` and are not before
+    /// `from`, at most `limit`. Without their [`TAGS`](crate::TAGS).
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -119,11 +140,18 @@ pub trait Records: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ObjectRow>>;
 
-    /// Up to `limit` rows of a manifest in order, beginning with the one that holds byte `from`, or with the last.
-    fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>>;
+    /// Up to `limit` rows of a manifest in order, beginning with the one that holds byte `from`, or
+    /// with the last.
+    fn manifest_page(
+        &self,
+        manifest: ManifestId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>>;
 
-    /// An object together with the first rows of its manifest, at most `limit`: what a small one is read with. Here it is two
-    /// looks; a backend to which each is a round trip should make it one.
+    /// An object together with the first rows of its manifest, at most `limit`: what a small one is
+    /// read with. Here it is two looks; a backend to which each is a round trip should make it
+    /// one.
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -138,25 +166,32 @@ pub trait Records: Send + Sync {
         Ok(Some((object, rows)))
     }
 
-    /// Removes an object's row, if the condition holds in the same transaction; its manifest and chunks stay until a collect.
-    /// Returns whether there was one.
+    /// Removes an object's row, if the condition holds in the same transaction; its manifest and
+    /// chunks stay until a collect. Returns whether there was one.
     ///
     /// # Errors
-    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
+    /// [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
     fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool>;
 
-    /// [Deletes](Self::delete) objects of one bucket in one transaction, at most [`DELETES_MAX`](crate::DELETES_MAX) of them. The answer
-    /// has the same order and length; an object that is refused leaves the others as they are.
+    /// [Deletes](Self::delete) objects of one bucket in one transaction, at most
+    /// [`DELETES_MAX`](crate::DELETES_MAX) of them. The answer has the same order and length;
+    /// an object that is refused leaves the others as they are.
     ///
     /// # Errors
-    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), and the transaction's; for a single object
-    /// [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
-    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>>;
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket), and the transaction's; for a single
+    /// object [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
+    fn delete_many(
+        &self,
+        bucket: &BucketName,
+        objects: &[(Key, Condition)],
+    ) -> Result<Vec<Result<bool>>>;
 
     /// Makes an object of another's manifest. See [`Store::copy`](crate::Store::copy).
     ///
     /// # Errors
-    /// [`NotFound`](crate::StoreError::NotFound), [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
+    /// [`NotFound`](crate::StoreError::NotFound),
+    /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
     /// [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow>;
 
@@ -164,13 +199,14 @@ pub trait Records: Send + Sync {
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
-    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow>;
+    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta)
+    -> Result<UploadRow>;
 
     /// A multipart upload.
     fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>>;
 
-    /// Uploads of a bucket by key and id: those whose keys begin with `prefix` and that come after `after`, at most `limit`.
-    /// Without their [`TAGS`](crate::TAGS).
+    /// Uploads of a bucket by key and id: those whose keys begin with `prefix` and that come after
+    /// `after`, at most `limit`. Without their [`TAGS`](crate::TAGS).
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -229,7 +265,8 @@ pub trait Records: Send + Sync {
     /// An access key by its public half.
     fn key(&self, access: &str) -> Result<Option<KeyRow>>;
 
-    /// Access keys in the order of their public halves' bytes: those after `after`, at most `limit`.
+    /// Access keys in the order of their public halves' bytes: those after `after`, at most
+    /// `limit`.
     fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<KeyRow>>;
 
     /// Forgets an access key. Returns whether there was one.

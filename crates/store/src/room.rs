@@ -37,7 +37,8 @@ impl Room {
     /// Leave to append. When the disk was full, one makes room first and the others wait for it.
     pub fn enter(&self, make: impl Fn()) -> Appending<'_> {
         let mut state = self.state.lock();
-        // As often as it takes: somebody may have found the disk full again, and be at it, before we are here with what we made.
+        // As often as it takes: somebody may have found the disk full again, and be at it, before
+        // we are here with what we made.
         while state.is_making || state.is_full {
             if state.is_making {
                 state = self.changed.wait(state);
@@ -48,7 +49,8 @@ impl Room {
             while state.appending > 0 {
                 state = self.changed.wait(state);
             }
-            // Cleared before, not after: what fails meanwhile did not have the room that is made now.
+            // Cleared before, not after: what fails meanwhile did not have the room that is made
+            // now.
             state.is_full = false;
             drop(state);
             let made = Made(self);
@@ -60,7 +62,8 @@ impl Room {
         Appending(self)
     }
 
-    /// Runs `act` while nothing is appended and no room is made: what it sets free, no append takes away.
+    /// Runs `act` while nothing is appended and no room is made: what it sets free, no append takes
+    /// away.
     pub fn alone<T>(&self, act: impl FnOnce() -> T) -> T {
         let mut state = self.state.lock();
         while state.is_making {

@@ -13,8 +13,8 @@ pub struct ObjectMeta {
     pub media_type: Option<String>,
     /// The user's own names and values.
     pub user: BTreeMap<String, String>,
-    /// Names to which the protocol in front gives a meaning: `etag`, `cache-control`, `checksum-crc32c`. To the store they
-    /// are as opaque as the user's.
+    /// Names to which the protocol in front gives a meaning: `etag`, `cache-control`,
+    /// `checksum-crc32c`. To the store they are as opaque as the user's.
     pub system: BTreeMap<String, String>,
     /// Modification time, in nanoseconds since 1970 UTC.
     pub modified_ns: i64,
@@ -73,8 +73,8 @@ pub struct ObjectRow {
     pub manifest: ManifestId,
 }
 
-/// What tells an object from every other that has been, or will be, under its key. Each put makes a manifest of its own; a copy
-/// onto itself keeps the manifest, and is told by its time.
+/// What tells an object from every other that has been, or will be, under its key. Each put makes a
+/// manifest of its own; a copy onto itself keeps the manifest, and is told by its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectVersion {
     /// Its chunks.
@@ -103,7 +103,8 @@ pub struct ManifestRow {
     pub skip: u32,
     /// Bytes of the chunk that are the object's; never 0.
     pub len: u32,
-    /// It is a composite manifest's, whose content hash is made from its slices and says nothing of single chunks.
+    /// It is a composite manifest's, whose content hash is made from its slices and says nothing
+    /// of single chunks.
     pub of_composite: bool,
 }
 
@@ -113,7 +114,8 @@ impl ManifestRow {
         Self { offset, chunk, at, skip: 0, len: at.len, of_composite: false }
     }
 
-    /// Offset behind it in the object, in bytes. A damaged row may say anything, but not make this overflow.
+    /// Offset behind it in the object, in bytes. A damaged row may say anything, but not make this
+    /// overflow.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(u64::from(self.len))
     }

@@ -1,18 +1,19 @@
 //! Upload sessions: the lease under which chunks are written and found.
 //!
-//! A session lives as long as anything that needs it: the ingest that began it, and each upload that was begun in it and is
-//! written, parked or not yet acknowledged.
+//! A session lives as long as anything that needs it: the ingest that began it, and each upload
+//! that was begun in it and is written, parked or not yet acknowledged.
 
 use drystone_sync::PlainArc;
 
 use crate::write::Writer;
 use crate::{Epoch, Records, Result, SessionId, StoreError};
 
-/// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that sums with any clock stay small.
+/// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that
+/// sums with any clock stay small.
 pub const LEASE_MS_MAX: u64 = 1000 * 365 * 24 * 3_600_000;
 
-/// A live upload session; its last user ends it. A caller that has a clock calls [`SessionHandle::extend`] well before the
-/// lease runs out.
+/// A live upload session; its last user ends it. A caller that has a clock calls
+/// [`SessionHandle::extend`] well before the lease runs out.
 pub struct UploadSession {
     handle: SessionHandle,
     epoch: Epoch,
@@ -67,8 +68,8 @@ impl SessionHandle {
     /// The heartbeat: renews the lease in full.
     ///
     /// # Errors
-    /// [`StoreError::SessionExpired`](crate::StoreError::SessionExpired) when it came too late; uploads of this session
-    /// will be refused at their commit.
+    /// [`StoreError::SessionExpired`](crate::StoreError::SessionExpired) when it came too late;
+    /// uploads of this session will be refused at their commit.
     pub fn extend(&self) -> Result<()> {
         self.records.extend_session(self.id, self.lease_ms)
     }

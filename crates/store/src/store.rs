@@ -11,8 +11,8 @@ use crate::listing::list_folded;
 use crate::upload::STEP_CHUNKS_MAX;
 use crate::write::Writer;
 use crate::{
-    BucketName, BucketRow, Condition, DELETES_MAX, FoldedPage, Ingest, Key, NewBucket, ObjectReader,
-    ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
+    BucketName, BucketRow, Condition, DELETES_MAX, FoldedPage, Ingest, Key, NewBucket,
+    ObjectReader, ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -26,10 +26,12 @@ pub struct StoreConfig {
     pub workers: usize,
     /// Buffers, at least 2.
     pub buffers: usize,
-    /// Size of a buffer in bytes: more than the largest chunk, so that an unfinished one can move in front of new bytes.
+    /// Size of a buffer in bytes: more than the largest chunk, so that an unfinished one can move
+    /// in front of new bytes.
     pub buffer_bytes: usize,
-    /// Ingests at a time, from 1 to half of the buffers. An ingest needs two buffers to go on, and holds one while it waits for
-    /// bytes: with fewer ingests than pairs, readers have buffers that no slow writer can take.
+    /// Ingests at a time, from 1 to half of the buffers. An ingest needs two buffers to go on, and
+    /// holds one while it waits for bytes: with fewer ingests than pairs, readers have buffers
+    /// that no slow writer can take.
     pub ingests: usize,
     /// Chunks that one reader fetches ahead.
     pub read_ahead_max: usize,
@@ -68,7 +70,8 @@ pub struct PutStats {
     pub new_bytes: u64,
     /// Chunks that were not in the store and have been appended.
     pub new_chunks: u64,
-    /// Groups committed: each is one records transaction and, with [`SyncPolicy::Commit`], one sync of each segment.
+    /// Groups committed: each is one records transaction and, with [`SyncPolicy::Commit`], one
+    /// sync of each segment.
     pub commit_groups: u64,
 }
 
@@ -93,8 +96,8 @@ impl Store {
     /// When a thread cannot be started.
     ///
     /// # Panics
-    /// When the configuration cannot work: fewer than 2 buffers, no worker, no ingest or more than pairs of buffers, or buffers
-    /// not larger than the largest chunk.
+    /// When the configuration cannot work: fewer than 2 buffers, no worker, no ingest or more than
+    /// pairs of buffers, or buffers not larger than the largest chunk.
     pub fn new(
         records: PlainArc<dyn Records>,
         segments: PlainArc<dyn SegmentStorage>,
@@ -115,7 +118,8 @@ impl Store {
         Self::with_steps_of(STEP_CHUNKS_MAX, records, segments, config)
     }
 
-    /// [`new`](Self::new) with another number of chunks in a step of a large object: for tests, which have no gigabytes.
+    /// [`new`](Self::new) with another number of chunks in a step of a large object: for tests,
+    /// which have no gigabytes.
     #[doc(hidden)]
     pub fn with_steps_of(
         step_chunks_max: usize,
@@ -131,7 +135,8 @@ impl Store {
             config.sync,
             config.commit_queue_bytes,
         );
-        let writer = Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments), committer.clone());
+        let writer =
+            Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments), committer.clone());
         let ingest_permits = Permits::new(config.ingests, config.ingests);
         let inner = Inner {
             buffers: BufferPool::new(config.buffers, config.buffer_bytes, config.buffers),
@@ -148,8 +153,8 @@ impl Store {
         Ok(Self { inner: PlainArc::new(inner) })
     }
 
-    /// Begins to put objects, in an upload session of its own with a lease of `lease_ms`. Waits while as many others are
-    /// putting as [`StoreConfig::ingests`] allows.
+    /// Begins to put objects, in an upload session of its own with a lease of `lease_ms`. Waits
+    /// while as many others are putting as [`StoreConfig::ingests`] allows.
     ///
     /// # Errors
     /// The records'; or the store is closing.
@@ -170,7 +175,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
-    pub fn get(&self, bucket: &BucketName, key: &Key, range: Option<Range<u64>>) -> Result<ObjectReader> {
+    pub fn get(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        range: Option<Range<u64>>,
+    ) -> Result<ObjectReader> {
         let found = self.inner.records.object_to_read(bucket, key, FIRST_ROWS)?;
         let not_found = || StoreError::NotFound { bucket: bucket.clone(), key: key.clone() };
         let (object, rows) = found.ok_or_else(not_found)?;
@@ -198,9 +208,10 @@ impl Store {
         self.inner.records.list(bucket, prefix, from, limit)
     }
 
-    /// One page of objects and folders, at most `limit` of both together. Keys that have `delimiter` somewhere behind `prefix`
-    /// are not listed but the folders that they are in; an empty delimiter makes none. Reads a bounded number of rows for each
-    /// entry, whatever is below the folders; several transactions.
+    /// One page of objects and folders, at most `limit` of both together. Keys that have
+    /// `delimiter` somewhere behind `prefix` are not listed but the folders that they are in;
+    /// an empty delimiter makes none. Reads a bounded number of rows for each entry, whatever
+    /// is below the folders; several transactions.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].
@@ -246,8 +257,9 @@ impl Store {
         self.inner.writer.with_room(|| self.inner.records.delete(bucket, key, condition))
     }
 
-    /// [Deletes](Self::delete_if) objects of one bucket, in transactions of up to [`DELETES_MAX`]. The answer has the same order and
-    /// length; an object that is refused leaves the others as they are.
+    /// [Deletes](Self::delete_if) objects of one bucket, in transactions of up to [`DELETES_MAX`].
+    /// The answer has the same order and length; an object that is refused leaves the others as
+    /// they are.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`]; for a single object [`StoreError::PreconditionFailed`].
@@ -260,9 +272,11 @@ impl Store {
         for some in objects.chunks(DELETES_MAX) {
             match self.inner.writer.with_room(|| self.inner.records.delete_many(bucket, some)) {
                 Ok(deleted) => outcomes.extend(deleted),
-                // What is kept for deletes on a full disk is enough for a few objects, not for so many.
+                // What is kept for deletes on a full disk is enough for a few objects, not for so
+                // many.
                 Err(error) if error.is_full() => {
-                    outcomes.extend(some.iter().map(|(key, when)| self.delete_if(bucket, key, *when)));
+                    outcomes
+                        .extend(some.iter().map(|(key, when)| self.delete_if(bucket, key, *when)));
                 }
                 Err(error) => return Err(error),
             }
@@ -270,8 +284,8 @@ impl Store {
         Ok(outcomes)
     }
 
-    /// Makes a bucket that is not public; one that exists stays as it is, whatever its name. Returns
-    /// whether it is new.
+    /// Makes a bucket that is not public; one that exists stays as it is, whatever its name.
+    /// Returns whether it is new.
     ///
     /// # Errors
     /// Those of [`make_bucket`](Self::make_bucket).
@@ -347,7 +361,8 @@ impl Store {
         }
     }
 
-    /// Gives the memory of buffers that are not in use back to the system: for one that has nothing to do for a while.
+    /// Gives the memory of buffers that are not in use back to the system: for one that has nothing
+    /// to do for a while.
     pub fn trim(&self) {
         self.inner.buffers.trim();
     }
@@ -361,7 +376,8 @@ impl Store {
         }
     }
 
-    /// Ends every wait for a buffer and refuses new work; operations under way fail with [`StoreError::Closed`].
+    /// Ends every wait for a buffer and refuses new work; operations under way fail with
+    /// [`StoreError::Closed`].
     pub fn close(&self) {
         self.inner.ingest_permits.close();
         self.inner.buffers.close();

@@ -1,5 +1,5 @@
-//! The cutter's side of an ingest: joins the bytes of one upload across buffers, cuts them, and hands runs of chunks to
-//! the workers.
+//! The cutter's side of an ingest: joins the bytes of one upload across buffers, cuts them, and
+//! hands runs of chunks to the workers.
 
 use drystone_chunker::{ChunkHasher, Chunking, Cut, Cutter};
 use drystone_pool::{Lease, Queue, Slice, WorkerPool};
@@ -9,12 +9,14 @@ use crate::StoreError;
 use crate::upload::{Piece, Upload};
 use crate::write::Writer;
 
-/// Chunks that one job takes at the most. Small chunks are worth a job only together; the bound keeps a job short.
+/// Chunks that one job takes at the most. Small chunks are worth a job only together; the bound
+/// keeps a job short.
 const RUN_CHUNKS_MAX: usize = 64;
 /// Bytes after which a run of chunks is handed on.
 const RUN_BYTES: usize = 1 << 20;
 
-/// Chunks after which the cutter sees to it that the workers are not too far ahead of the slowest of them.
+/// Chunks after which the cutter sees to it that the workers are not too far ahead of the slowest
+/// of them.
 const ROOM_ASKED_EVERY: u64 = 1024;
 
 /// What the reading side tells the cutter.
@@ -23,7 +25,8 @@ pub(crate) enum Message {
     Data {
         /// Whose they are.
         upload: Arc<Upload>,
-        /// The part of the buffer just before `bytes`, when they are in another buffer than the upload's bytes before them.
+        /// The part of the buffer just before `bytes`, when they are in another buffer than the
+        /// upload's bytes before them.
         headroom: Option<Lease>,
         /// The bytes.
         bytes: Slice,
@@ -41,7 +44,8 @@ pub(crate) enum Message {
     },
 }
 
-/// The end of an upload, or of its stay at a cutter. Dropped undelivered, it fails the upload: its cutter is gone.
+/// The end of an upload, or of its stay at a cutter. Dropped undelivered, it fails the upload: its
+/// cutter is gone.
 pub(crate) struct End(Option<Arc<Upload>>);
 
 impl End {
@@ -77,9 +81,10 @@ pub(crate) struct Stream {
     tail: Option<Slice>,
     /// How much of the tail is known to hold no cut.
     scanned: usize,
-    /// The unfinished chunk's hash so far. With fixed sizes cutting costs nothing, so this thread has time to hash, and it
-    /// sees the bytes when they have just been read: a chunk of many megabytes would have left the cache before a worker
-    /// gets it. Content-defined cutting keeps this thread busy, and its chunks are smaller; there the workers hash.
+    /// The unfinished chunk's hash so far. With fixed sizes cutting costs nothing, so this thread
+    /// has time to hash, and it sees the bytes when they have just been read: a chunk of many
+    /// megabytes would have left the cache before a worker gets it. Content-defined cutting
+    /// keeps this thread busy, and its chunks are smaller; there the workers hash.
     hasher: Option<ChunkHasher>,
     offset: u64,
     number: u64,
@@ -88,7 +93,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(cutter: Cutter, workers: PlainArc<WorkerPool>, writer: PlainArc<Writer>) -> Self {
+    pub(crate) fn new(
+        cutter: Cutter,
+        workers: PlainArc<WorkerPool>,
+        writer: PlainArc<Writer>,
+    ) -> Self {
         let hasher = matches!(cutter.chunking(), Chunking::Fixed(_)).then(ChunkHasher::new);
         Self {
             hasher,
@@ -109,14 +118,19 @@ impl Stream {
         while let Some(batch) = messages.pop() {
             for message in batch {
                 match message {
-                    Message::Data { upload, headroom, bytes } => self.data(&upload, headroom, &bytes),
+                    Message::Data { upload, headroom, bytes } => {
+                        self.data(&upload, headroom, &bytes)
+                    }
                     Message::End(end) => self.end(end),
                     Message::Park(end) => self.park(end),
-                    Message::Resume { number, offset } => (self.number, self.offset) = (number, offset),
+                    Message::Resume { number, offset } => {
+                        (self.number, self.offset) = (number, offset)
+                    }
                 }
             }
-            // The reading side sends a batch before it may have to wait for a buffer, and this side then holds nothing
-            // back but the tail: that is what makes two buffers enough.
+            // The reading side sends a batch before it may have to wait for a buffer, and this side
+            // then holds nothing back but the tail: that is what makes two buffers
+            // enough.
             self.flush();
         }
     }
@@ -154,8 +168,9 @@ impl Stream {
         (self.scanned, self.offset, self.number) = (0, 0, 0);
     }
 
-    /// Lets the upload go where its whole chunks end. What follows is cut from the beginning of a chunk, and a cut depends
-    /// on nothing before that: so the chunks are the same as without parking.
+    /// Lets the upload go where its whole chunks end. What follows is cut from the beginning of a
+    /// chunk, and a cut depends on nothing before that: so the chunks are the same as without
+    /// parking.
     fn park(&mut self, mut end: End) {
         // What is left of the run is not for the next upload to wait behind.
         self.flush();
@@ -168,8 +183,9 @@ impl Stream {
         upload.parked_at(CutSoFar { number, offset, tail: self.tail.take() });
     }
 
-    /// Hashes what was scanned since the last time, up to `end`. Only where there is a hasher: a cut by content may lie before
-    /// the end of an earlier scan, which ran on to the end of its window.
+    /// Hashes what was scanned since the last time, up to `end`. Only where there is a hasher: a
+    /// cut by content may lie before the end of an earlier scan, which ran on to the end of its
+    /// window.
     fn hash(&mut self, window: &[u8], end: usize) {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&window[self.scanned..end]);
@@ -204,8 +220,8 @@ impl Stream {
     }
 }
 
-/// One view of the unfinished chunk and the bytes that follow it: they are neighbours, or the chunk's beginning moves to
-/// the headroom in front of them. That is the only copy on the way in.
+/// One view of the unfinished chunk and the bytes that follow it: they are neighbours, or the
+/// chunk's beginning moves to the headroom in front of them. That is the only copy on the way in.
 fn joined(tail: Slice, headroom: Option<Lease>, bytes: &Slice) -> Slice {
     let Some(mut headroom) = headroom else {
         return tail.join(bytes).expect("without headroom the bytes follow in the same buffer");

@@ -12,12 +12,12 @@ use crate::store::Inner;
 use crate::stream::CutSoFar;
 use crate::write::Writer;
 use crate::{
-    Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId, Source,
-    StoreError, Target, UploadSession,
+    Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId,
+    Source, StoreError, Target, UploadSession,
 };
 
-/// Manifest entries that are written as one pending step of a large object: about a gigabyte's worth by default, and
-/// about 200 KiB of memory.
+/// Manifest entries that are written as one pending step of a large object: about a gigabyte's
+/// worth by default, and about 200 KiB of memory.
 pub(crate) const STEP_CHUNKS_MAX: usize = 1024;
 
 /// Chunks that may be done before one that is not: about a megabyte of memory.
@@ -36,8 +36,8 @@ pub struct Stored {
     pub new_bytes: u64,
 }
 
-/// A chunk of an upload, on its way to a worker. One that is dropped undone, because its job panicked or was never run,
-/// fails its upload: nobody waits for a chunk that will not come.
+/// A chunk of an upload, on its way to a worker. One that is dropped undone, because its job
+/// panicked or was never run, fails its upload: nobody waits for a chunk that will not come.
 pub(crate) struct Piece {
     upload: Arc<Upload>,
     /// Counts the upload's chunks from 0.
@@ -68,8 +68,8 @@ impl Piece {
         self.bytes.as_deref().unwrap_or_default()
     }
 
-    /// Hands the piece's fate to its upload. The buffer goes back first, so that reading goes on while a commit that may
-    /// follow runs.
+    /// Hands the piece's fate to its upload. The buffer goes back first, so that reading goes on
+    /// while a commit that may follow runs.
     pub(crate) fn done(mut self, done: Done) {
         drop(self.bytes.take());
         self.upload.piece_done(self.number, self.offset, done);
@@ -99,7 +99,8 @@ pub(crate) struct Upload {
     pub(crate) session: SessionId,
     committer: Committer,
     step_chunks_max: usize,
-    /// Taken before the group commit's locks; a step is submitted under it, so that steps keep their order.
+    /// Taken before the group commit's locks; a step is submitted under it, so that steps keep
+    /// their order.
     state: Mutex<State>,
     /// Signalled when `outcome` or `cut` is set, and when `next` moves while the cutter waits.
     decided: Condvar,
@@ -108,11 +109,13 @@ pub(crate) struct Upload {
 struct State {
     /// Known when the last byte is; taken by the last step.
     target: Option<Target>,
-    /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their commit; `None` once finished.
+    /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their
+    /// commit; `None` once finished.
     content: Option<Box<ContentHasher>>,
     /// Chunks before this one are in `pending` or in an earlier step.
     next: u64,
-    /// Chunks that came before their predecessors; at most `EARLY_CHUNKS_MAX` and what is in flight, because the cutter waits.
+    /// Chunks that came before their predecessors; at most `EARLY_CHUNKS_MAX` and what is in
+    /// flight, because the cutter waits.
     early: BTreeMap<u64, (u64, Done)>,
     pending: Vec<ManifestEntry>,
     written: Vec<Landed<ChunkId, Location>>,
@@ -158,7 +161,13 @@ impl Upload {
             cutter_waits: false,
             cut: None,
         };
-        Self { session, committer, step_chunks_max, state: Mutex::new(state), decided: Condvar::new() }
+        Self {
+            session,
+            committer,
+            step_chunks_max,
+            state: Mutex::new(state),
+            decided: Condvar::new(),
+        }
     }
 
     /// Says what becomes of it; before its end is passed on.
@@ -213,7 +222,8 @@ impl Upload {
         self.advance(&mut state);
     }
 
-    /// Blocks the cutter, which holds nothing back, while the workers are too far ahead of the oldest chunk under way.
+    /// Blocks the cutter, which holds nothing back, while the workers are too far ahead of the
+    /// oldest chunk under way.
     pub(crate) fn wait_for_room(&self, number: u64) {
         let mut state = self.state.lock();
         while !state.finished && number >= state.next + EARLY_CHUNKS_MAX {
@@ -261,8 +271,8 @@ impl Upload {
         if !last && state.pending.len() < self.step_chunks_max {
             return;
         }
-        // The manifest gets its id in the first step. Waiting here is the back-pressure of the records on one large
-        // upload: it is never more than one step ahead.
+        // The manifest gets its id in the first step. Waiting here is the back-pressure of the
+        // records on one large upload: it is never more than one step ahead.
         if let Some(step) = state.step.take() {
             match step.wait() {
                 Ok(manifest) => state.manifest = Some(manifest),
@@ -290,7 +300,8 @@ impl Upload {
         self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
     }
 
-    /// Takes back what it left in the records; after it has failed, when there is no step of it to come.
+    /// Takes back what it left in the records; after it has failed, when there is no step of it to
+    /// come.
     pub(crate) fn clean_up(&self, writer: &Writer) {
         let (step, mut manifest) = {
             let mut state = self.state.lock();
@@ -373,8 +384,8 @@ impl PendingPut {
         }
     }
 
-    /// Blocks until the object is committed: durable as the store's policy says, and visible. `ingest` is the one that
-    /// read it; what it has read and not passed on yet goes first.
+    /// Blocks until the object is committed: durable as the store's policy says, and visible.
+    /// `ingest` is the one that read it; what it has read and not passed on yet goes first.
     ///
     /// # Errors
     /// Why it was not stored; then nothing of it is visible.
@@ -385,8 +396,8 @@ impl PendingPut {
         self.join()
     }
 
-    /// [`wait`](Self::wait) without the ingest, from any thread. Ends only after the ingest was [flushed](Ingest::flush), or
-    /// has passed on by itself what it read of this object.
+    /// [`wait`](Self::wait) without the ingest, from any thread. Ends only after the ingest was
+    /// [flushed](Ingest::flush), or has passed on by itself what it read of this object.
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).

@@ -7,16 +7,19 @@ use drystone_sync::{Mutex, PlainArc};
 use crate::commit::Committer;
 use crate::upload::{Done, Piece};
 use crate::{
-    Appending, Location, ManifestId, Records, Result, SegmentStorage, SegmentWriter, SessionId, Source,
-    StoreError,
+    Appending, Location, ManifestId, Records, Result, SegmentStorage, SegmentWriter, SessionId,
+    Source, StoreError,
 };
 
-/// Unsealed segments that are looked at: more than those of ours that stand in front, one for each worker.
+/// Unsealed segments that are looked at: more than those of ours that stand in front, one for each
+/// worker.
 const CANDIDATES_MAX: usize = 96;
 
-/// Rows of a failed upload that one transaction takes back: about as many as one of its steps wrote.
+/// Rows of a failed upload that one transaction takes back: about as many as one of its steps
+/// wrote.
 const TAKE_BACK_ROWS: usize = 1024;
-/// Such transactions for one upload. The caller waits for them, so that there has to be an end; it comes at uploads of about 64 GiB.
+/// Such transactions for one upload. The caller waits for them, so that there has to be an end; it
+/// comes at uploads of about 64 GiB.
 const TAKE_BACKS_MAX: usize = 64;
 
 /// Counts of what went through the writer.
@@ -37,8 +40,8 @@ pub(crate) struct Writer {
     flights: SingleFlight<ChunkId, Location>,
     /// Segments nobody is appending to. A leaf lock; at most one writer for each worker exists.
     idle: Mutex<Vec<Box<dyn SegmentWriter>>>,
-    /// Writers of segments that could not be synced. Kept, and so locked, until the end: a commit under way may still name what
-    /// was synced of them before. One for each failed sync.
+    /// Writers of segments that could not be synced. Kept, and so locked, until the end: a commit
+    /// under way may still name what was synced of them before. One for each failed sync.
     broken: Mutex<Vec<Box<dyn SegmentWriter>>>,
     stats: Mutex<WriteStats>,
 }
@@ -71,11 +74,15 @@ impl Writer {
         *self.stats.lock()
     }
 
-    /// Deals with pieces that lie one behind the other, mostly. Every piece's upload is told how it went.
+    /// Deals with pieces that lie one behind the other, mostly. Every piece's upload is told how it
+    /// went.
     pub(crate) fn write(&self, pieces: Vec<Piece>) {
-        let pieces: Vec<Piece> = pieces.into_iter().filter(|piece| !piece.upload().is_over()).collect();
-        let ids: Vec<ChunkId> =
-            pieces.iter().map(|piece| piece.id.unwrap_or_else(|| ChunkId::of(piece.bytes()))).collect();
+        let pieces: Vec<Piece> =
+            pieces.into_iter().filter(|piece| !piece.upload().is_over()).collect();
+        let ids: Vec<ChunkId> = pieces
+            .iter()
+            .map(|piece| piece.id.unwrap_or_else(|| ChunkId::of(piece.bytes())))
+            .collect();
         match self.settle(&pieces, &ids) {
             Ok(dones) => {
                 let mut stats = self.stats.lock();
@@ -104,8 +111,8 @@ impl Writer {
                 Claim::Landed(landed) => State::Done(found(piece, *id, landed)),
             })
             .collect();
-        // Our own flights end here, one way or the other, before we wait for anybody else's: a piece may even be
-        // waiting for its twin in this very batch.
+        // Our own flights end here, one way or the other, before we wait for anybody else's: a
+        // piece may even be waiting for its twin in this very batch.
         self.fly(pieces, ids, &mut states)?;
         let mut dones = Vec::with_capacity(pieces.len());
         for ((piece, id), state) in pieces.iter().zip(ids).zip(states) {
@@ -134,11 +141,14 @@ impl Writer {
             let piece = &pieces[at];
             match known {
                 Some(row)
-                    if !row.condemned || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
+                    if !row.condemned
+                        || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
                 {
                     let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(row.chunk));
-                    // Replacing the claim drops the flight: whoever waits for it asks the records, as we did.
-                    states[at] = State::Done(Done { id, len, source, written: None, appended: false });
+                    // Replacing the claim drops the flight: whoever waits for it asks the records,
+                    // as we did.
+                    states[at] =
+                        State::Done(Done { id, len, source, written: None, appended: false });
                 }
                 _ => missing.push(at),
             }
@@ -147,7 +157,8 @@ impl Writer {
             return Ok(());
         }
         let parts: Vec<&[u8]> = missing.iter().map(|&at| pieces[at].bytes()).collect();
-        // The segment is kept until the flights have landed: before, nothing says that these bytes are wanted.
+        // The segment is kept until the flights have landed: before, nothing says that these bytes
+        // are wanted.
         let (mut at_location, _writer) = self.append(&parts)?;
         for &at in &missing {
             let len = chunk_len(&pieces[at]);
@@ -173,7 +184,12 @@ impl Writer {
     }
 
     /// Waits for another worker's flight; when that one failed, flies ourselves.
-    fn await_other(&self, piece: &Piece, id: ChunkId, waiting: Waiting<ChunkId, Location>) -> Result<Done> {
+    fn await_other(
+        &self,
+        piece: &Piece,
+        id: ChunkId,
+        waiting: Waiting<ChunkId, Location>,
+    ) -> Result<Done> {
         let mut claim = waiting.wait();
         loop {
             match claim {
@@ -183,7 +199,9 @@ impl Writer {
                     let mut states = [State::Claimed(flight)];
                     self.fly(std::slice::from_ref(piece), &[id], &mut states)?;
                     let [State::Done(done)] = states else {
-                        return Err(StoreError::Inconsistent("a claimed chunk was left behind".into()));
+                        return Err(StoreError::Inconsistent(
+                            "a claimed chunk was left behind".into(),
+                        ));
                     };
                     return Ok(done);
                 }
@@ -191,9 +209,11 @@ impl Writer {
         }
     }
 
-    /// Appends to a segment of ours; the location is the first part's, its length that of all parts.
+    /// Appends to a segment of ours; the location is the first part's, its length that of all
+    /// parts.
     fn append(&self, parts: &[&[u8]]) -> Result<(Location, Taken<'_>)> {
-        let try_once = || self.try_append(parts).inspect_err(|error| self.committer.note_failure(error));
+        let try_once =
+            || self.try_append(parts).inspect_err(|error| self.committer.note_failure(error));
         // On a full disk room is made before the second time.
         try_once().or_else(|error| if error.is_full() { try_once() } else { Err(error) })
     }
@@ -211,7 +231,8 @@ impl Writer {
         drop(self.committer.room().enter(|| self.cut_tails()));
     }
 
-    /// A transaction that may need room. On a full disk room is made, and then it is tried once more.
+    /// A transaction that may need room. On a full disk room is made, and then it is tried once
+    /// more.
     pub(crate) fn with_room<T>(&self, transaction: impl Fn() -> Result<T>) -> Result<T> {
         let try_once = || {
             self.make_room();
@@ -220,8 +241,8 @@ impl Writer {
         try_once().or_else(|error| if error.is_full() { try_once() } else { Err(error) })
     }
 
-    /// Takes back what a failed upload, or all those of a session that has ended, left pending; and makes room if the disk was full.
-    /// What cannot be taken back is a collect's.
+    /// Takes back what a failed upload, or all those of a session that has ended, left pending; and
+    /// makes room if the disk was full. What cannot be taken back is a collect's.
     pub(crate) fn clean_up(&self, session: SessionId, manifest: Option<ManifestId>) {
         self.make_room();
         for _ in 0..TAKE_BACKS_MAX {
@@ -232,7 +253,8 @@ impl Writer {
         }
     }
 
-    /// Cuts what failed uploads have left at the ends of segments that nobody writes to, and what was reserved behind.
+    /// Cuts what failed uploads have left at the ends of segments that nobody writes to, and what
+    /// was reserved behind.
     fn cut_tails(&self) {
         let mut taken = Taken::new(&self.idle);
         taken.writers = std::mem::take(&mut *self.idle.lock());
@@ -259,7 +281,8 @@ impl Writer {
         if self.committer.is_broken(segment) {
             return Ok(());
         }
-        // We own the segment, so what lands from here on lies elsewhere. What is not here has been committed by now, or never is.
+        // We own the segment, so what lands from here on lies elsewhere. What is not here has been
+        // committed by now, or never is.
         let landed = self.flights.landed().into_iter().filter(|at| at.segment == segment);
         let wanted = landed.map(|at| at.offset + u64::from(at.len)).max();
         // Not from the records, if it can be helped: on a full disk they may not answer.
@@ -298,8 +321,9 @@ impl Writer {
         Ok(taken)
     }
 
-    /// Lets go of a full segment. It is sealed in the records first: an unsealed segment without an owner is anybody's to adopt, and
-    /// adopting cuts off what is not committed. If that fails, it stays ours.
+    /// Lets go of a full segment. It is sealed in the records first: an unsealed segment without an
+    /// owner is anybody's to adopt, and adopting cuts off what is not committed. If that fails,
+    /// it stays ours.
     fn let_go(&self, taken: &mut Taken<'_>) -> Result<()> {
         self.committer.seal(&**taken.writer())?;
         taken.writers.clear();
@@ -309,10 +333,14 @@ impl Writer {
     /// Takes over a segment that an earlier process left open, or makes one.
     fn adopt(&self, bytes: u64, taken: &mut Taken<'_>) -> Result<()> {
         for id in self.records.unsealed_segments(CANDIDATES_MAX)? {
-            // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its reads will say so.
+            // A segment that cannot be taken over (damaged, say) is no reason to refuse a put: its
+            // reads will say so.
             let Ok(Some(mut writer)) = self.segments.adopt(id) else { continue };
-            // Its last owner may have committed until the moment we became the owner, so the length is read now.
-            let Some(len) = self.records.segment_len(id)?.filter(|len| !len.sealed) else { continue };
+            // Its last owner may have committed until the moment we became the owner, so the length
+            // is read now.
+            let Some(len) = self.records.segment_len(id)?.filter(|len| !len.sealed) else {
+                continue;
+            };
             if writer.rewind(len.bytes).is_err() {
                 continue;
             }
@@ -321,13 +349,15 @@ impl Writer {
             if !taken.writer().is_full(bytes) {
                 return Ok(());
             }
-            // Nothing as large as this will fit any more; sealed, it is not tried again and again. One that cannot be sealed is
-            // kept: let go of, it would be adopted again for something smaller, and it may be broken now.
+            // Nothing as large as this will fit any more; sealed, it is not tried again and again.
+            // One that cannot be sealed is kept: let go of, it would be adopted again
+            // for something smaller, and it may be broken now.
             self.let_go(taken)?;
         }
         let id = self.records.create_segment()?;
         let made = self.segments.create(id).inspect_err(|_| {
-            // A row without a file would be looked at by every later put. If it stays, it costs no more than that.
+            // A row without a file would be looked at by every later put. If it stays, it costs no
+            // more than that.
             let _ = self.records.forget_segment(id);
         })?;
         self.committer.note_end(id, 0);
@@ -338,14 +368,16 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Nothing is under way any more. A process that comes next, and may need this room to begin, need not know of it.
+        // Nothing is under way any more. A process that comes next, and may need this room to
+        // begin, need not know of it.
         if self.committer.room().was_full() {
             self.cut_tails();
         }
     }
 }
 
-/// Writers that go back to the idle ones, whatever happens, and then the leave to append: of a worker there is one at most.
+/// Writers that go back to the idle ones, whatever happens, and then the leave to append: of a
+/// worker there is one at most.
 struct Taken<'a> {
     writers: Vec<Box<dyn SegmentWriter>>,
     idle: &'a Mutex<Vec<Box<dyn SegmentWriter>>>,
@@ -372,8 +404,8 @@ fn chunk_len(piece: &Piece) -> u32 {
     u32::try_from(piece.bytes().len()).expect("a chunk is at most 1 GiB")
 }
 
-/// A chunk whose bytes are written but whose row may not be committed: this upload carries the row along, so it does
-/// not depend on the other's success.
+/// A chunk whose bytes are written but whose row may not be committed: this upload carries the row
+/// along, so it does not depend on the other's success.
 fn found(piece: &Piece, id: ChunkId, landed: Landed<ChunkId, Location>) -> Done {
     let source = Source::Written(*landed.value());
     Done { id, len: chunk_len(piece), source, written: Some(landed), appended: false }

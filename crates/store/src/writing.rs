@@ -13,13 +13,16 @@ use crate::{PendingPut, PutFailure, Result, StoreError, Target, UploadSession};
 
 /// A buffer with less room than this is not begun with a new upload.
 const ROOM_BYTES_MIN: usize = 64 << 10;
-/// Bytes that a source must show before a fresh buffer is leased for it. They are copied once more, so not many.
+/// Bytes that a source must show before a fresh buffer is leased for it. They are copied once more,
+/// so not many.
 pub(crate) const PROBE_BYTES: usize = 512;
 
-/// An object that is being given to an [`Ingest`], piece by piece. Dropped before [`finish`](Self::finish), it is cancelled:
-/// nothing of it becomes visible, and the ingest is ready for the next.
+/// An object that is being given to an [`Ingest`], piece by piece. Dropped before
+/// [`finish`](Self::finish), it is cancelled: nothing of it becomes visible, and the ingest is
+/// ready for the next.
 ///
-/// It holds a buffer for bytes that it has, never for bytes that it waits for; with what its cutter keeps, two at most.
+/// It holds a buffer for bytes that it has, never for bytes that it waits for; with what its cutter
+/// keeps, two at most.
 pub struct Writing<'a> {
     ingest: &'a mut Ingest,
     /// `None` once finished.
@@ -30,7 +33,8 @@ pub struct Writing<'a> {
     begun: bool,
     /// What must be left of a buffer to begin in it.
     room_bytes_min: usize,
-    /// In front of the bytes to pass on next, when they are in another buffer than the ones before.
+    /// In front of the bytes to pass on next, when they are in another buffer than the ones
+    /// before.
     headroom: Option<Lease>,
     /// How much of the ingest's buffer has been filled and not passed on.
     filled: usize,
@@ -43,7 +47,8 @@ impl<'a> Writing<'a> {
         session: PlainArc<UploadSession>,
         size_hint: Option<u64>,
     ) -> Self {
-        let wanted = usize::try_from(size_hint.unwrap_or(0)).unwrap_or(usize::MAX).saturating_add(1);
+        let wanted =
+            usize::try_from(size_hint.unwrap_or(0)).unwrap_or(usize::MAX).saturating_add(1);
         let room_bytes_min = wanted.clamp(1, ROOM_BYTES_MIN);
         let upload = Some(upload);
         Self { ingest, upload, session, begun: false, room_bytes_min, headroom: None, filled: 0 }
@@ -77,7 +82,8 @@ impl<'a> Writing<'a> {
                 self.took(len)?;
                 len
             } else {
-                // The source may take its time, or be at its end. So no buffer is leased before it gives something.
+                // The source may take its time, or be at its end. So no buffer is leased before it
+                // gives something.
                 let mut probe = [0; PROBE_BYTES];
                 let len = read(source, &mut probe).map_err(PutFailure::Source)?;
                 self.push(&probe[..len])?;
@@ -92,21 +98,25 @@ impl<'a> Writing<'a> {
     /// There are no more bytes: this is what they become.
     ///
     /// # Errors
-    /// The store failed; the object will not be stored. Whatever else there is to fail shows when the put is waited for.
+    /// The store failed; the object will not be stored. Whatever else there is to fail shows when
+    /// the put is waited for.
     pub fn finish(mut self, target: impl Into<Target>) -> Result<PendingPut> {
         self.pass_on();
         let upload = self.upload.take().expect("only this takes it, and consumes the value");
         upload.aim(target.into());
         self.ingest.unsent.push(Message::End(End::of(Arc::clone(&upload))));
         self.ingest.flush_when_due()?;
-        let (inner, session) = (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
+        let (inner, session) =
+            (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
         Ok(PendingPut { inner, upload, _session: session })
     }
 
-    /// Lets the upload go for now, so that the ingest is free for others. Waits until its bytes are cut.
+    /// Lets the upload go for now, so that the ingest is free for others. Waits until its bytes are
+    /// cut.
     ///
-    /// With it comes its *tail*, the unfinished chunk at its end, in its buffer: the caller keeps a copy of these bytes, and
-    /// [pushes](Self::push) them first when the upload [goes on](Ingest::resume).
+    /// With it comes its *tail*, the unfinished chunk at its end, in its buffer: the caller keeps a
+    /// copy of these bytes, and [pushes](Self::push) them first when the upload [goes
+    /// on](Ingest::resume).
     ///
     /// # Errors
     /// The store failed; the object will not be stored.
@@ -116,7 +126,8 @@ impl<'a> Writing<'a> {
         self.ingest.flush().map_err(|error| self.cause(error))?;
         let cut = self.upload().wait_for_cut()?;
         let upload = self.upload.take().expect("only this takes it, and consumes the value");
-        let (inner, session) = (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
+        let (inner, session) =
+            (PlainArc::clone(&self.ingest.inner), PlainArc::clone(&self.session));
         Ok((Parked::new(inner, session, upload, cut.number, cut.offset), cut.tail))
     }
 
@@ -124,7 +135,8 @@ impl<'a> Writing<'a> {
         self.upload.as_ref().expect("it is there until the value is consumed")
     }
 
-    /// Why the object cannot be stored: `error`, unless a worker that ended the upload knows better.
+    /// Why the object cannot be stored: `error`, unless a worker that ended the upload knows
+    /// better.
     fn cause(&self, error: StoreError) -> StoreError {
         self.upload().failure().unwrap_or(error)
     }
@@ -150,8 +162,11 @@ impl<'a> Writing<'a> {
     /// Notes that `len` bytes of the room were filled.
     fn took(&mut self, len: usize) -> Result<()> {
         self.filled += len;
-        let is_full =
-            self.ingest.lease.as_ref().is_some_and(|lease| self.filled >= lease.len().min(SEND_BYTES));
+        let is_full = self
+            .ingest
+            .lease
+            .as_ref()
+            .is_some_and(|lease| self.filled >= lease.len().min(SEND_BYTES));
         if !is_full {
             return Ok(());
         }
@@ -179,7 +194,8 @@ impl Drop for Writing<'_> {
     fn drop(&mut self) {
         let Some(upload) = self.upload.take() else { return };
         upload.fail(StoreError::Cancelled);
-        // The cutter must still see an end, or it would add the next upload's bytes to this one's tail.
+        // The cutter must still see an end, or it would add the next upload's bytes to this one's
+        // tail.
         self.ingest.unsent.push(Message::End(End::of(Arc::clone(&upload))));
         upload.clean_up(&self.ingest.inner.writer);
     }

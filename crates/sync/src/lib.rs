@@ -1,16 +1,18 @@
 //! The synchronisation facade: the only crate of drystone that names `std::sync`, `std::thread`,
 //! `loom` or `shuttle`.
 //!
-//! Production code writes `drystone_sync::{Mutex, Condvar, …}` and nothing else, so the code that ships is
-//! the code that a model checker explores: `--cfg model_loom` and `--cfg model_shuttle` exchange the
-//! implementation underneath, and the default is the standard library.
+//! Production code writes `drystone_sync::{Mutex, Condvar, …}` and nothing else, so the code that
+//! ships is the code that a model checker explores: `--cfg model_loom` and `--cfg model_shuttle`
+//! exchange the implementation underneath, and the default is the standard library.
 //!
 //! Invariants:
-//! - only what all three implementations offer is re-exported (no `Weak`, no `OnceLock`, no scoped threads);
-//! - nothing here waits with a timeout: neither checker fires one. A deadline is an event that another
-//!   thread sends;
-//! - [`Mutex`] and [`Condvar`] do not poison. A holder that panics leaves the value as it was; the pools
-//!   keep their invariants at every point where user code can run, so a guard can always be handed on.
+//! - only what all three implementations offer is re-exported (no `Weak`, no `OnceLock`, no scoped
+//!   threads);
+//! - nothing here waits with a timeout: neither checker fires one. A deadline is an event that
+//!   another thread sends;
+//! - [`Mutex`] and [`Condvar`] do not poison. A holder that panics leaves the value as it was; the
+//!   pools keep their invariants at every point where user code can run, so a guard can always be
+//!   handed on.
 
 mod lock;
 pub mod thread;
@@ -24,8 +26,9 @@ pub use shuttle::sync::Arc;
 #[cfg(not(any(model_loom, model_shuttle)))]
 pub use std::sync::Arc;
 
-/// The standard library's `Arc` under every cfg: for trait objects and error sources, which the models' own `Arc` cannot
-/// hold. Whatever is behind one does its own synchronisation through this facade.
+/// The standard library's `Arc` under every cfg: for trait objects and error sources, which
+/// the models' own `Arc` cannot hold. Whatever is behind one does its own synchronisation
+/// through this facade.
 pub use std::sync::Arc as PlainArc;
 /// A [`PlainArc`] that does not keep its value alive.
 pub use std::sync::Weak as PlainWeak;

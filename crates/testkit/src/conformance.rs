@@ -1,7 +1,8 @@
 //! What every backend must do: one check for each behaviour, run over a [`Fixture`].
 //!
-//! The checks speak to [`Records`] and [`SegmentStorage`] directly and keep the protocol's own rules (bytes are written and
-//! synced before a commit names them, manifests have no gaps), so that the memory backend's contract holds in them, too.
+//! The checks speak to [`Records`] and [`SegmentStorage`] directly and keep the protocol's own
+//! rules (bytes are written and synced before a commit names them, manifests have no gaps), so that
+//! the memory backend's contract holds in them, too.
 
 mod bench;
 mod chunks;
@@ -54,7 +55,10 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("the_first_row_of_a_chunk_stays", chunks::the_first_row_of_a_chunk_stays),
     ("a_vanished_chunk_is_refused", chunks::a_vanished_chunk_is_refused),
     ("a_condemned_chunk_is_revived", chunks::a_condemned_chunk_is_revived),
-    ("writing_a_condemned_chunk_again_revives_it", chunks::writing_a_condemned_chunk_again_revives_it),
+    (
+        "writing_a_condemned_chunk_again_revives_it",
+        chunks::writing_a_condemned_chunk_again_revives_it,
+    ),
     ("totals_add_up", chunks::totals_add_up),
     ("an_object_is_what_was_put", objects::an_object_is_what_was_put),
     ("a_put_replaces", objects::a_put_replaces),

@@ -1,8 +1,9 @@
 //! The bodies of the fuzz targets: each takes arbitrary bytes and panics when a promise is broken.
 //!
-//! A target in `fuzz/` calls its body and nothing else; `tests/corpus.rs` replays the committed inputs through [`BODIES`].
-//! The others are where what they check is: the configuration file's in `fuzz/src`, because it belongs to the command, which
-//! nothing here may depend on; those of the server's private parsers in `crates/server/src/fuzzing`.
+//! A target in `fuzz/` calls its body and nothing else; `tests/corpus.rs` replays the committed
+//! inputs through [`BODIES`]. The others are where what they check is: the configuration file's in
+//! `fuzz/src`, because it belongs to the command, which nothing here may depend on; those of the
+//! server's private parsers in `crates/server/src/fuzzing`.
 
 mod cgroup_files;
 mod chunk_params;

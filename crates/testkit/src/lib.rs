@@ -1,13 +1,15 @@
 //! What drystone is checked with; never part of a release binary.
 //!
-//! - [`memory`]: a backend in memory that can lose power, tear and garble what was not synced, and fail any one I/O.
+//! - [`memory`]: a backend in memory that can lose power, tear and garble what was not synced, and
+//!   fail any one I/O.
 //! - [`conformance`]: what every backend must do; runs over a [`conformance::Fixture`].
-//! - [`reference`](mod@reference): the specification as maps, one alphabet of operations, and a driver that holds a store against it.
+//! - [`reference`](mod@reference): the specification as maps, one alphabet of operations, and a
+//!   driver that holds a store against it.
 //! - `fuzz`: the bodies of the fuzz targets (feature `local`).
 //! - `local`: real files and SQLite as a fixture and a backend of the driver (feature `local`).
 //!
-//! Everything is deterministic: seeds come in, no clock is read (the memory backend counts its own milliseconds), and no
-//! thread is started but those of the store under test.
+//! Everything is deterministic: seeds come in, no clock is read (the memory backend counts its own
+//! milliseconds), and no thread is started but those of the store under test.
 
 pub mod conformance;
 #[cfg(feature = "local")]

@@ -19,11 +19,13 @@ pub struct LocalFolder {
 /// Containers have 64 MiB of memory to write to, if not told otherwise; that is too little.
 const ROOM_MIN_BYTES: u64 = 1 << 30;
 
-/// A temporary folder, in memory where the system has such a place: what is checked here is not the disk.
+/// A temporary folder, in memory where the system has such a place: what is checked here is not the
+/// disk.
 pub(crate) fn scratch() -> TempDir {
     let shm = Path::new("/dev/shm");
-    let has_room =
-        |at: &Path| rustix::fs::statvfs(at).is_ok_and(|disk| disk.f_bavail * disk.f_frsize > ROOM_MIN_BYTES);
+    let has_room = |at: &Path| {
+        rustix::fs::statvfs(at).is_ok_and(|disk| disk.f_bavail * disk.f_frsize > ROOM_MIN_BYTES)
+    };
     let made = if has_room(shm) { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
     made.expect("a temporary folder can be made")
 }
@@ -33,7 +35,8 @@ impl LocalFolder {
     pub fn new(chunking: Chunking, sync: SyncPolicy, segment_bytes_max: u64) -> Self {
         let folder = scratch();
         LocalStore::init(folder.path(), chunking).expect("a store can be made in an empty folder");
-        let config = LocalConfig { sync, segment_bytes_max, segment_readers: 2, ..LocalConfig::default() };
+        let config =
+            LocalConfig { sync, segment_bytes_max, segment_readers: 2, ..LocalConfig::default() };
         Self { folder, config }
     }
 
@@ -55,9 +58,9 @@ impl Fixture for LocalFolder {
     }
 
     fn condemn(&self, id: &ChunkId) {
-        let db = rusqlite::Connection::open(self.path().join("records.db")).expect("the database is there");
-        let sql =
-            "UPDATE chunks SET condemned = (SELECT value FROM meta WHERE name = 'epoch') WHERE hash = ?1";
+        let db = rusqlite::Connection::open(self.path().join("records.db"))
+            .expect("the database is there");
+        let sql = "UPDATE chunks SET condemned = (SELECT value FROM meta WHERE name = 'epoch') WHERE hash = ?1";
         let rows = db.execute(sql, [&id.0[..]]).expect("the table of chunks is there");
         assert_eq!(rows, 1, "there is no chunk {id}");
     }

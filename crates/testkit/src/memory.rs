@@ -1,17 +1,19 @@
-//! A backend in memory: [`Records`](drystone_store::Records) and [`SegmentStorage`](drystone_store::SegmentStorage) whose
-//! disk loses what was not synced.
+//! A backend in memory: [`Records`](drystone_store::Records) and
+//! [`SegmentStorage`](drystone_store::SegmentStorage) whose disk loses what was not synced.
 //!
-//! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has the store open; any
-//! number may at once. [`Memory::crash`] cuts the power: every process is dead (all its I/O fails from then on, nothing takes
-//! effect), un-synced segment bytes are lost, torn or garbled, committed transactions stay. [`Memory::arm`] makes one I/O go
-//! wrong.
+//! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has
+//! the store open; any number may at once. [`Memory::crash`] cuts the power: every process is dead
+//! (all its I/O fails from then on, nothing takes effect), un-synced segment bytes are lost, torn
+//! or garbled, committed transactions stay. [`Memory::arm`] makes one I/O go wrong.
 //!
-//! It also watches the protocol and keeps a list of [violations](Memory::violations): a commit that names bytes that were
-//! not written, do not hash to their name, are not synced (under `SyncPolicy::Commit`) or lie beyond the committed length of
-//! their segment; a pending manifest of another session; a manifest with gaps; an append before the rewind. They are kept
-//! rather than panicked, because a worker's panic is contained by the store.
+//! It also watches the protocol and keeps a list of [violations](Memory::violations): a commit that
+//! names bytes that were not written, do not hash to their name, are not synced (under
+//! `SyncPolicy::Commit`) or lie beyond the committed length of their segment; a pending manifest of
+//! another session; a manifest with gaps; an append before the rewind. They are kept rather than
+//! panicked, because a worker's panic is contained by the store.
 //!
-//! One lock holds everything: each call is atomic, which is what the traits promise of the records anyway.
+//! One lock holds everything: each call is atomic, which is what the traits promise of the records
+//! anyway.
 
 mod commit;
 mod disk;
@@ -102,19 +104,22 @@ impl Memory {
         self.shared.lock().faults.is_off()
     }
 
-    /// Every process is dead from now on. What it had written stays as it is: by itself this is a SIGKILL.
+    /// Every process is dead from now on. What it had written stays as it is: by itself this is a
+    /// SIGKILL.
     pub fn power_off(&self) {
         self.shared.lock().faults.power_off();
     }
 
-    /// Cuts the power: [`power_off`](Self::power_off), and what was not synced is lost as `seed` says.
+    /// Cuts the power: [`power_off`](Self::power_off), and what was not synced is lost as `seed`
+    /// says.
     pub fn crash(&self, seed: u64) {
         let mut state = self.shared.lock();
         state.faults.power_off();
         state.disk.crash(seed);
     }
 
-    /// What a collector does with a chunk that it finds unreferenced. Returns whether there is such a chunk.
+    /// What a collector does with a chunk that it finds unreferenced. Returns whether there is such
+    /// a chunk.
     pub fn condemn(&self, id: &ChunkId) -> bool {
         self.shared.lock().tables.condemn(id)
     }
@@ -124,7 +129,8 @@ impl Memory {
         self.shared.lock().violations.clone()
     }
 
-    /// Length of a segment as a process sees it, in bytes, with what was appended and never committed.
+    /// Length of a segment as a process sees it, in bytes, with what was appended and never
+    /// committed.
     pub fn segment_file_len(&self, segment: SegmentId) -> Option<u64> {
         self.shared.lock().disk.file(segment).map(disk::SegmentFile::len)
     }

@@ -20,6 +20,8 @@ fn the_memory_backend_conforms() {
 #[test]
 fn the_local_backend_conforms() {
     for sync in [SyncPolicy::Commit, SyncPolicy::Never] {
-        conformance::run(|| Box::new(LocalFolder::new(Chunking::default(), sync, SEGMENT_BYTES_MAX)));
+        conformance::run(|| {
+            Box::new(LocalFolder::new(Chunking::default(), sync, SEGMENT_BYTES_MAX))
+        });
     }
 }

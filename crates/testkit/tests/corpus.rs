@@ -5,14 +5,16 @@ use std::path::Path;
 
 use drystone_testkit::fuzz::BODIES;
 
-/// The configuration file is the command's, which this crate may not know (`crates/cli/tests/config_corpus.rs`); the rest are
-/// private parsers of the server (`crates/server/src/fuzzing.rs`) and of fdwatch (`crates/fdwatch/src/fuzzing.rs`).
+/// The configuration file is the command's, which this crate may not know
+/// (`crates/cli/tests/config_corpus.rs`); the rest are private parsers of the server
+/// (`crates/server/src/fuzzing.rs`) and of fdwatch (`crates/fdwatch/src/fuzzing.rs`).
 const ELSEWHERE: [&str; 7] =
     ["aws_chunked", "config", "fd_groups", "form_body", "http_range", "proc_files", "proc_net"];
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new("../../fuzz/corpus").join(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut inputs: Vec<_> = entries
         .map(|entry| {
             let path = entry.expect("the corpus can be listed").path();

@@ -1,18 +1,21 @@
 //! Random sequences of operations, held against the reference model.
 //!
-//! `DRYSTONE_PROPTEST_CASES` replaces the number of sequences over the memory backend; failing ones are shrunk and printed.
+//! `DRYSTONE_PROPTEST_CASES` replaces the number of sequences over the memory backend; failing ones
+//! are shrunk and printed.
 
 use drystone_testkit::local::LocalBackend;
 use drystone_testkit::reference::{Machine, Script, run, strategy};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-/// Sequences over the memory backend, in all: split between the parts so that they run side by side.
+/// Sequences over the memory backend, in all: split between the parts so that they run side by
+/// side.
 const MEMORY_CASES: u32 = 10_000;
 const PARTS: u32 = 4;
 const LOCAL_CASES: u32 = 200;
 
 fn runner(cases: u32, part: u32) -> TestRunner {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 3000, ..Config::default() };
     let mut seed = [0x5D; 32];
     seed[..4].copy_from_slice(&part.to_le_bytes());
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))

@@ -37,7 +37,10 @@ pub(crate) type Blocked<T> = tokio::task::JoinHandle<T>;
 
 impl Engine {
     /// A task of shuttle's for each.
-    pub(crate) fn block<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
+    pub(crate) fn block<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Blocked<T> {
         tokio::task::spawn_blocking(job)
     }
 

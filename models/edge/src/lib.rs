@@ -1,12 +1,16 @@
-//! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and the scenarios.
+//! The server's asynchronous edge under shuttle: its own files, compiled over shuttle's tokio, and
+//! the scenarios.
 //!
-//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `pace`, `resting`, `download`, `connection`, `crowd` and `width`
-//! are included from `crates/server/src` as they are, and `drystone-edge` is linked. `tokio` is this crate itself there: `sync` and `task` are shuttle's (`shuttle-tokio`), `time` is a clock
-//! that only a scenario moves. There are stand-ins for the engine (its fields, and the threads that it runs jobs on), the checksums (which
+//! What is explored is what ships: `gate`, `places`, `lanes`, `upload`, `pace`, `resting`,
+//! `download`, `connection`, `crowd` and `width` are included from `crates/server/src` as they are,
+//! and `drystone-edge` is linked. `tokio` is this crate itself there: `sync` and `task` are
+//! shuttle's (`shuttle-tokio`), `time` is a clock that only a scenario moves. There are stand-ins
+//! for the engine (its fields, and the threads that it runs jobs on), the checksums (which
 //! count what was fed), the key that writes (never revoked) and the deadlines.
 //!
-//! A scenario is an `async fn` run by `run`, which `drystone-models` calls once for each schedule. Without
-//! `--cfg model_shuttle` this crate is empty: the same files run over the real tokio in `crates/server`.
+//! A scenario is an `async fn` run by `run`, which `drystone-models` calls once for each schedule.
+//! Without `--cfg model_shuttle` this crate is empty: the same files run over the real tokio in
+//! `crates/server`.
 #![cfg(model_shuttle)]
 #![allow(dead_code, reason = "the scenarios need less of the server's files than the server")]
 

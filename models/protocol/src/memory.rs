@@ -1,12 +1,14 @@
-//! A store's records and segments in memory, small enough for a model checker and stricter than a real backend.
+//! A store's records and segments in memory, small enough for a model checker and stricter than a
+//! real backend.
 //!
-//! Each method is one critical section, as a transaction or a system call is. What must never happen whatever the
-//! interleaving is noted as a *violation* when it happens, and [`Memory::verify`] panics with it: the store's threads
-//! contain panics, so an assertion in here could go unnoticed. What a test wants to happen is a [`Fault`].
+//! Each method is one critical section, as a transaction or a system call is. What must never
+//! happen whatever the interleaving is noted as a *violation* when it happens, and
+//! [`Memory::verify`] panics with it: the store's threads contain panics, so an assertion in here
+//! could go unnoticed. What a test wants to happen is a [`Fault`].
 //!
 //! It is deliberately not a whole backend: no page limits that matter, no clock. A lease runs
-//! out when a scenario calls [`Memory::expire`]. The collector is the protocol of the design's section 6 in three
-//! calls, each a transaction.
+//! out when a scenario calls [`Memory::expire`]. The collector is the protocol of the design's
+//! section 6 in three calls, each a transaction.
 
 mod records;
 mod segments;
@@ -19,8 +21,8 @@ use std::sync::Mutex as PlainMutex;
 use drystone_chunker::ChunkId;
 use drystone_models::explore::plotted_panic;
 use drystone_store::{
-    BucketName, ChunkRef, ContentHash, Epoch, Key, Location, ManifestId, ObjectRow, PlainSlice, Result,
-    SegmentId, SegmentLen, SessionId, StoreError, UploadId,
+    BucketName, ChunkRef, ContentHash, Epoch, Key, Location, ManifestId, ObjectRow, PlainSlice,
+    Result, SegmentId, SegmentLen, SessionId, StoreError, UploadId,
 };
 use drystone_sync::{Condvar, Mutex, PlainArc};
 
@@ -46,8 +48,9 @@ pub enum How {
     Full,
     /// With a panic, for now, in the same way.
     PanicForNow,
-    /// With an error, for now: a commit is there after the next loss of power, unless another came in between. As a database finds a
-    /// transaction in its log whose write was reported as failed. Anything else just fails.
+    /// With an error, for now: a commit is there after the next loss of power, unless another came
+    /// in between. As a database finds a transaction in its log whose write was reported as
+    /// failed. Anything else just fails.
     ErrorForNow,
     /// With a panic.
     Panic,
@@ -163,7 +166,8 @@ impl Memory {
         alive.map(|session| session.0 = false).count()
     }
 
-    /// The collector's first step: stamps unreferenced chunks with the epoch and begins the next. Returns the old one.
+    /// The collector's first step: stamps unreferenced chunks with the epoch and begins the next.
+    /// Returns the old one.
     pub fn condemn(&self) -> Epoch {
         let mut tables = self.shared.tables.lock();
         let epoch = Epoch(tables.epoch);
@@ -176,8 +180,8 @@ impl Memory {
         epoch
     }
 
-    /// The collector's second and third step: removes what was condemned up to `epoch`, unless a session that may know it
-    /// is alive. Returns how many chunks went.
+    /// The collector's second and third step: removes what was condemned up to `epoch`, unless a
+    /// session that may know it is alive. Returns how many chunks went.
     pub fn sweep(&self, epoch: Epoch) -> usize {
         let mut tables = self.shared.tables.lock();
         if tables.sessions.values().any(|(alive, began)| *alive && *began <= epoch) {
@@ -185,7 +189,11 @@ impl Memory {
         }
         let mut swept = 0;
         for id in tables.unreferenced() {
-            if tables.chunks.get(&id).is_some_and(|chunk| chunk.condemned.is_some_and(|at| at <= epoch)) {
+            if tables
+                .chunks
+                .get(&id)
+                .is_some_and(|chunk| chunk.condemned.is_some_and(|at| at <= epoch))
+            {
                 tables.chunks.remove(&id);
                 swept += 1;
             }
@@ -193,7 +201,8 @@ impl Memory {
         swept
     }
 
-    /// Blocks until chunks have been looked up so many times: a collector that comes at the worst moment.
+    /// Blocks until chunks have been looked up so many times: a collector that comes at the worst
+    /// moment.
     pub fn wait_for_finds(&self, count: u64) {
         let mut finds = self.shared.finds.lock();
         while *finds < count {
@@ -218,7 +227,13 @@ impl Memory {
 
     /// Manifests that are not of any object or part.
     pub fn pending_manifests(&self) -> usize {
-        self.shared.tables.lock().manifests.values().filter(|manifest| manifest.session.is_some()).count()
+        self.shared
+            .tables
+            .lock()
+            .manifests
+            .values()
+            .filter(|manifest| manifest.session.is_some())
+            .count()
     }
 
     /// Loses what was not synced, and finds what is in the log.
@@ -291,9 +306,13 @@ impl Tables {
     /// Manifests of objects and of parts, and those that they have slices of.
     fn committed(&self) -> BTreeSet<ManifestId> {
         let objects = self.objects.values().map(|object| object.manifest);
-        let parts = self.uploads.values().flat_map(|upload| upload.parts.values().map(|part| part.manifest));
+        let parts = self
+            .uploads
+            .values()
+            .flat_map(|upload| upload.parts.values().map(|part| part.manifest));
         let named: BTreeSet<ManifestId> = objects.chain(parts).collect();
-        let slices = named.iter().filter_map(|id| self.manifests.get(id)).flat_map(|one| &one.slices);
+        let slices =
+            named.iter().filter_map(|id| self.manifests.get(id)).flat_map(|one| &one.slices);
         let sliced: Vec<ManifestId> = slices.map(|(_, slice)| slice.manifest).collect();
         named.into_iter().chain(sliced).collect()
     }

@@ -10,8 +10,8 @@ use drystone_sync::PlainArc;
 
 const BUFFER_BYTES: usize = 16;
 
-/// The addresses of all memory that was ever seen. An address is never used twice by mistake: what is off the shelf is
-/// kept until the end of the schedule.
+/// The addresses of all memory that was ever seen. An address is never used twice by mistake: what
+/// is off the shelf is kept until the end of the schedule.
 #[derive(Clone, Default)]
 struct Addresses(PlainArc<PlainMutex<BTreeSet<usize>>>);
 
@@ -88,8 +88,9 @@ fn a_buffer_comes_back_with_its_last_view() {
         let mut whole = lease(&pool.owner(), &addresses);
         whole.fill(7);
         let views = [whole.split_to(4).freeze(), whole.freeze()];
-        let readers = views
-            .map(|view| start(move || assert!(view.iter().all(|byte| *byte == 7), "written under a view")));
+        let readers = views.map(|view| {
+            start(move || assert!(view.iter().all(|byte| *byte == 7), "written under a view"))
+        });
         let mut next = lease(&pool.owner(), &addresses);
         next.fill(8);
         drop(next);

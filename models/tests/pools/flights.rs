@@ -62,8 +62,9 @@ fn a_panic_hands_over() {
         let works = PlainArc::new(AtomicUsize::new(0));
         let failing = flights.clone();
         let panics = start(move || {
-            let body =
-                AssertUnwindSafe(|| failing.run(1, || -> Result<usize, ()> { plotted_panic("worker died") }));
+            let body = AssertUnwindSafe(|| {
+                failing.run(1, || -> Result<usize, ()> { plotted_panic("worker died") })
+            });
             let _ = catch_unwind(body);
         });
         let (waiting, counted) = (flights.clone(), PlainArc::clone(&works));

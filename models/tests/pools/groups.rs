@@ -1,4 +1,5 @@
-//! Job groups: the first error wins, nothing begins after it, and `wait` sees the end of everything.
+//! Job groups: the first error wins, nothing begins after it, and `wait` sees the end of
+//! everything.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,8 +50,8 @@ fn after_the_first_error_nothing_begins() {
     });
 }
 
-/// Which of two jobs fails first is arranged: the second one waits until the first one's thread has gone on to something
-/// else, and fails only then.
+/// Which of two jobs fails first is arranged: the second one waits until the first one's thread has
+/// gone on to something else, and fails only then.
 #[test]
 fn the_first_of_two_errors_wins() {
     check(Scope::WORKERS, || {
@@ -69,7 +70,8 @@ fn the_first_of_two_errors_wins() {
         };
         group.submit(&pool, first).expect("the pool is open");
         group.submit(&pool, second).expect("the pool is open");
-        // Both threads are taken, and the second job leaves its own only when this one has run on the other.
+        // Both threads are taken, and the second job leaves its own only when this one has run on
+        // the other.
         pool.submit(move || first_ended.open()).expect("the pool is open");
         assert_eq!(group.wait(), Err(JobError::Failed("first")), "a later error hid the first one");
     });
@@ -104,7 +106,8 @@ fn a_group_ends_although_its_pool_is_shut_down() {
     });
 }
 
-/// What a job owns, a buffer perhaps, is back when the group has ended, also if the job never began.
+/// What a job owns, a buffer perhaps, is back when the group has ended, also if the job never
+/// began.
 #[test]
 fn what_jobs_own_is_gone_when_their_group_has_ended() {
     check(Scope::WORKERS, || {
@@ -118,6 +121,10 @@ fn what_jobs_own_is_gone_when_their_group_has_ended() {
         };
         group.submit(&pool, job).expect("the pool is open");
         assert_eq!(group.wait(), Err(JobError::Failed("disk full")));
-        assert_eq!(PlainArc::strong_count(&owned), 1, "the group ended before a job gave back what it owned");
+        assert_eq!(
+            PlainArc::strong_count(&owned),
+            1,
+            "the group ended before a job gave back what it owned"
+        );
     });
 }

@@ -1,4 +1,5 @@
-//! The primitives of `drystone-pool`, one file per subject. A scenario's name is its property, and the test's.
+//! The primitives of `drystone-pool`, one file per subject. A scenario's name is its property, and
+//! the test's.
 
 mod buffers;
 mod flights;

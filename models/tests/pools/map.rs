@@ -18,11 +18,15 @@ fn pool(threads: usize) -> WorkerPool {
 fn the_source_is_never_further_ahead_than_the_bound() {
     check(Scope::WORKERS, || {
         let pool = pool(1);
-        let (pulled, yielded) = (PlainArc::new(AtomicU32::new(0)), PlainArc::new(AtomicU32::new(0)));
+        let (pulled, yielded) =
+            (PlainArc::new(AtomicU32::new(0)), PlainArc::new(AtomicU32::new(0)));
         let (pulls, yields) = (PlainArc::clone(&pulled), PlainArc::clone(&yielded));
         let source = (0..ITEMS).inspect(move |_| {
             let ahead = pulls.fetch_add(1, Ordering::SeqCst) + 1 - yields.load(Ordering::SeqCst);
-            assert!(ahead <= AHEAD_MAX as u32, "{ahead} items under way are further ahead than the bound");
+            assert!(
+                ahead <= AHEAD_MAX as u32,
+                "{ahead} items under way are further ahead than the bound"
+            );
         });
         for result in pool.map(source, AHEAD_MAX, Order::Source, |item| item) {
             result.expect("no job fails");
@@ -37,7 +41,8 @@ fn the_source_is_never_further_ahead_than_the_bound() {
 fn every_job_works_on_its_own_item() {
     check(Scope::WORKERS, || {
         let pool = pool(2);
-        let results: Vec<_> = pool.map(0..ITEMS, AHEAD_MAX, Order::Source, |item| item * 10).collect();
+        let results: Vec<_> =
+            pool.map(0..ITEMS, AHEAD_MAX, Order::Source, |item| item * 10).collect();
         for (at, result) in (0..ITEMS).zip(&results) {
             assert_eq!(*result, Ok(at * 10), "a job worked on another item than its own");
         }
@@ -74,7 +79,8 @@ fn dropped_half_way_it_keeps_nothing() {
     check(Scope::WORKERS, || {
         let pool = pool(1);
         let item = Arc::new(());
-        let mut map = pool.map(std::iter::repeat_n(Arc::clone(&item), 5), AHEAD_MAX, Order::Source, drop);
+        let mut map =
+            pool.map(std::iter::repeat_n(Arc::clone(&item), 5), AHEAD_MAX, Order::Source, drop);
         assert_eq!(map.next(), Some(Ok(())));
         drop(map);
         pool.shutdown();

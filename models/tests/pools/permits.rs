@@ -131,7 +131,8 @@ fn close_wakes_every_waiter() {
     });
 }
 
-/// The story of the leaked descriptors: a unit that was handed over just as its waiter was told to go.
+/// The story of the leaked descriptors: a unit that was handed over just as its waiter was told to
+/// go.
 #[test]
 fn no_permit_is_leaked_by_a_race_with_close() {
     check(Scope::SMALL, || {

@@ -86,11 +86,16 @@ fn close_ends_every_producer_and_gives_items_back() {
         });
         queue.close();
         producers.into_iter().for_each(finish);
-        assert_eq!((queue.pop(), queue.pop()), (Some(0), None), "what was inside can still be taken");
+        assert_eq!(
+            (queue.pop(), queue.pop()),
+            (Some(0), None),
+            "what was inside can still be taken"
+        );
     });
 }
 
-/// Each of two jobs ends only once the other has begun. Both are taken, although only one consumer is woken for the two.
+/// Each of two jobs ends only once the other has begun. Both are taken, although only one consumer
+/// is woken for the two.
 #[test]
 fn two_items_reach_two_consumers() {
     check(Scope::SMALL, || {

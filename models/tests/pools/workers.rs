@@ -67,7 +67,11 @@ fn shutdown_with_a_full_queue_joins() {
         });
         pool.shutdown();
         let taken = finish(submits);
-        assert_eq!(ran.get(), taken, "a job that was taken did not run, or one that was refused did");
+        assert_eq!(
+            ran.get(),
+            taken,
+            "a job that was taken did not run, or one that was refused did"
+        );
     });
 }
 

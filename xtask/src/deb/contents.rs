@@ -87,7 +87,9 @@ impl Package {
         for &(mode, path) in self.expected {
             match rows.iter().find(|row| row.2 == path) {
                 None => wrong.push(format!("{path} is missing")),
-                Some((found, ..)) if *found != mode => wrong.push(format!("{path} is {found}, not {mode}")),
+                Some((found, ..)) if *found != mode => {
+                    wrong.push(format!("{path} is {found}, not {mode}"))
+                }
                 Some(_) => {}
             }
         }
@@ -97,10 +99,9 @@ impl Package {
             }
             let is_folder = path.ends_with('/');
             let has_place = path.starts_with(&documents)
-                || self
-                    .folders
-                    .iter()
-                    .any(|folder| path.starts_with(folder) || (is_folder && folder.starts_with(path)))
+                || self.folders.iter().any(|folder| {
+                    path.starts_with(folder) || (is_folder && folder.starts_with(path))
+                })
                 || (is_folder && documents.starts_with(path));
             let is_plain = if is_folder { mode == "drwxr-xr-x" } else { mode.starts_with("-rw") };
             if !has_place || !is_plain || mode[1..].contains(['s', 't', 'S', 'T']) {
@@ -116,8 +117,11 @@ mod tests {
     use super::*;
 
     fn contents(package: &Package, change: impl Fn(&str) -> Option<String>) -> String {
-        let folders = "drwxr-xr-x 0/0 0 2026-01-01 00:00 ./\ndrwxr-xr-x 0/0 0 2026-01-01 00:00 ./usr/\n";
-        let line = |(mode, path): &(&str, &str)| change(&format!("{mode} 0/0 7 2026-01-01 00:00 {path}\n"));
+        let folders =
+            "drwxr-xr-x 0/0 0 2026-01-01 00:00 ./\ndrwxr-xr-x 0/0 0 2026-01-01 00:00 ./usr/\n";
+        let line = |(mode, path): &(&str, &str)| {
+            change(&format!("{mode} 0/0 7 2026-01-01 00:00 {path}\n"))
+        };
         folders.chars().map(String::from).chain(package.expected.iter().filter_map(line)).collect()
     }
 
@@ -125,8 +129,9 @@ mod tests {
     fn a_package_is_what_is_expected_or_refused() {
         for package in PACKAGES {
             let name = package.name;
-            let wrong_where =
-                |change: &dyn Fn(&str) -> Option<String>| package.wrong_in(&contents(package, change));
+            let wrong_where = |change: &dyn Fn(&str) -> Option<String>| {
+                package.wrong_in(&contents(package, change))
+            };
             assert_eq!(wrong_where(&|line| Some(line.to_owned())), [""; 0]);
             let without = wrong_where(&|line| (!line.contains("/bin/")).then(|| line.to_owned()));
             assert_eq!(without, [format!("./usr/bin/{name} is missing")]);
@@ -136,7 +141,10 @@ mod tests {
                 ("0/0 7", "1000/1000 7"),
                 ("./usr/share/man/man1/", "./home/me/"),
             ] {
-                assert!(!wrong_where(&|line| Some(line.replace(from, to))).is_empty(), "{from} {to}");
+                assert!(
+                    !wrong_where(&|line| Some(line.replace(from, to))).is_empty(),
+                    "{from} {to}"
+                );
             }
             let all = contents(package, |line| Some(line.to_owned()));
             let more = all + "-rw-r--r-- 0/0 7 2026-01-01 00:00 ./opt/x\n";
@@ -146,7 +154,8 @@ mod tests {
 
     #[test]
     fn the_two_do_not_have_a_file_in_common() {
-        let paths = |package: &Package| package.expected.iter().map(|(_, path)| *path).collect::<Vec<_>>();
+        let paths =
+            |package: &Package| package.expected.iter().map(|(_, path)| *path).collect::<Vec<_>>();
         let (one, other) = (paths(&DRYSTONE), paths(&FDWATCH));
         assert!(one.iter().all(|path| !other.contains(path)));
     }

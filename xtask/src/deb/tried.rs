@@ -29,9 +29,15 @@ pub(super) fn all(name: &str, root: &Path, context: &Context, log: &Log) -> Resu
             let mut man = Command::new("man");
             man.args(["--warnings", "--local-file"]).arg(&page);
             let shown = run(man)?;
-            let is_whole = ["NAME", "SYNOPSIS"].iter().all(|heading| shown.output.contains(heading));
+            let is_whole =
+                ["NAME", "SYNOPSIS"].iter().all(|heading| shown.output.contains(heading));
             let is_clean = !shown.output.contains("warning:") && shown.succeeded();
-            ensure!(is_whole && is_clean, "{} cannot be shown: see {}", page.display(), log.path().display());
+            ensure!(
+                is_whole && is_clean,
+                "{} cannot be shown: see {}",
+                page.display(),
+                log.path().display()
+            );
         }
     } else {
         untried.push("pages not shown: this machine has no man".to_owned());
@@ -70,7 +76,8 @@ fn script(shell: &str, name: &str) -> String {
             r#"source "$0" && COMP_WORDS=({name} compl) COMP_CWORD=1 && _{name} {name} compl {name}
             printf '%s\n' "${{COMPREPLY[@]}}""#
         ),
-        // Its completions work only where somebody types; what they would describe to him is printed.
+        // Its completions work only where somebody types; what they would describe to him is
+        // printed.
         "zsh" => format!(
             r#"autoload -U compinit && compinit -u -D && source "$0" || exit
             _describe() {{ print -l -- ${{(P)4}} }}

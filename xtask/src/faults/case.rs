@@ -1,4 +1,5 @@
-//! One case of the sweep: a command of the workload, a system call, a fault, and at which occurrence.
+//! One case of the sweep: a command of the workload, a system call, a fault, and at which
+//! occurrence.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +34,8 @@ impl Fault {
     }
 }
 
-/// Calls that change what is stored, or could hide that they failed. Those that a command does not make are left out.
+/// Calls that change what is stored, or could hide that they failed. Those that a command does not
+/// make are left out.
 const CHANGING: [&str; 21] = [
     "write",
     "writev",
@@ -57,12 +59,15 @@ const CHANGING: [&str; 21] = [
     "flock",
     "utimensat",
 ];
-/// Calls that only read: the process dying at one is the same as at the next that changes something.
+/// Calls that only read: the process dying at one is the same as at the next that changes
+/// something.
 const READING: [&str; 3] = ["read", "pread64", "preadv"];
 
-/// Every call of the sweep, for `-e trace=`; the question mark passes over those that this machine does not have.
+/// Every call of the sweep, for `-e trace=`; the question mark passes over those that this machine
+/// does not have.
 pub(super) fn all_calls() -> String {
-    let calls: Vec<String> = CHANGING.iter().chain(&READING).map(|call| format!("?{call}")).collect();
+    let calls: Vec<String> =
+        CHANGING.iter().chain(&READING).map(|call| format!("?{call}")).collect();
     calls.join(",")
 }
 
@@ -101,8 +106,12 @@ impl FromStr for Case {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not STEP:CALL:FAULT:N, as in put:fdatasync:EIO:1");
-        let [step, call, fault, when] = text.split(':').collect::<Vec<_>>()[..] else { return Err(wrong()) };
-        let fault = [Fault::Eio, Fault::Enospc, Fault::Kill].into_iter().find(|known| known.name() == fault);
+        let [step, call, fault, when] = text.split(':').collect::<Vec<_>>()[..] else {
+            return Err(wrong());
+        };
+        let fault = [Fault::Eio, Fault::Enospc, Fault::Kill]
+            .into_iter()
+            .find(|known| known.name() == fault);
         let when = when.parse().ok().filter(|when| *when > 0);
         let (Some(fault), Some(when)) = (fault, when) else { return Err(wrong()) };
         Ok(Self { step: step.to_owned(), call: call.to_owned(), fault, when })
@@ -115,10 +124,13 @@ mod tests {
 
     #[test]
     fn a_case_is_read_as_it_is_written() {
-        let case = Case { step: "put".into(), call: "fdatasync".into(), fault: Fault::Enospc, when: 3 };
+        let case =
+            Case { step: "put".into(), call: "fdatasync".into(), fault: Fault::Enospc, when: 3 };
         assert_eq!(case.to_string(), "put:fdatasync:ENOSPC:3");
         assert_eq!(case.to_string().parse(), Ok(case));
-        for wrong in ["", "put:fsync:EIO", "put:fsync:EIO:0", "put:fsync:EPERM:1", "put:fsync:EIO:1:2"] {
+        for wrong in
+            ["", "put:fsync:EIO", "put:fsync:EIO:0", "put:fsync:EPERM:1", "put:fsync:EIO:1:2"]
+        {
             assert!(wrong.parse::<Case>().is_err(), "{wrong}");
         }
     }
@@ -127,7 +139,10 @@ mod tests {
     fn every_call_has_a_fault() {
         for call in CHANGING.iter().chain(&READING) {
             assert!(faults(call, false).contains(&Fault::Eio), "{call}");
-            assert!(faults(call, false).iter().all(|fault| faults(call, true).contains(fault)), "{call}");
+            assert!(
+                faults(call, false).iter().all(|fault| faults(call, true).contains(fault)),
+                "{call}"
+            );
         }
     }
 }

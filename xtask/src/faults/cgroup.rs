@@ -21,7 +21,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// A group with this limit. As far down as this process is, because a container may look at its own part only.
+    /// A group with this limit. As far down as this process is, because a container may look at its
+    /// own part only.
     pub(super) fn make(name: &str, limit_bytes: u64) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
         let own = fs::read_to_string("/proc/self/cgroup").context("read the control groups")?;
@@ -42,7 +43,8 @@ impl Group {
         let group = Self { path, version };
         let limit = group.file("memory.limit_in_bytes", "memory.max");
         // Without the controller handed down to it, a group has no such file, and none can be made.
-        fs::write(&limit, limit_bytes.to_string()).with_context(|| format!("write {}", limit.display()))?;
+        fs::write(&limit, limit_bytes.to_string())
+            .with_context(|| format!("write {}", limit.display()))?;
         let _ = fs::write(group.path.join("memory.swap.max"), "0");
         Ok(group)
     }
@@ -76,7 +78,10 @@ impl Group {
     }
 
     pub(super) fn oom_kills(&self) -> Option<u64> {
-        field(&fs::read_to_string(self.file("memory.oom_control", "memory.events")).ok()?, "oom_kill")
+        field(
+            &fs::read_to_string(self.file("memory.oom_control", "memory.events")).ok()?,
+            "oom_kill",
+        )
     }
 }
 
@@ -103,14 +108,16 @@ fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// Folders in which a group could be made, the most promising first: below this process's own group, then at the top of
-/// each hierarchy with a memory controller.
+/// Folders in which a group could be made, the most promising first: below this process's own
+/// group, then at the top of each hierarchy with a memory controller.
 fn parents(mountinfo: &str, own: &str) -> Vec<(Version, PathBuf)> {
     let mut parents = Vec::new();
     for line in mountinfo.lines() {
         let Some((place, kind)) = line.split_once(" - ") else { continue };
-        let (place, kind): (Vec<_>, Vec<_>) = (place.split(' ').collect(), kind.split(' ').collect());
-        let (Some(root), Some(at), Some(options)) = (place.get(3), place.get(4), kind.get(2)) else {
+        let (place, kind): (Vec<_>, Vec<_>) =
+            (place.split(' ').collect(), kind.split(' ').collect());
+        let (Some(root), Some(at), Some(options)) = (place.get(3), place.get(4), kind.get(2))
+        else {
             continue;
         };
         let version = match kind[0] {

@@ -27,7 +27,8 @@ impl Content {
     /// Writes a file of these bytes, and the folders above it.
     pub(super) fn write(self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create {}", folder.display()))?;
         }
         let mut file = File::create(path).with_context(|| format!("create {}", path.display()))?;
         let mut reader = BufReader::with_capacity(BLOCK_BYTES, self.reader());

@@ -23,15 +23,18 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     }
     let log = Log::create(&setup.logs(), "descriptors")?;
     let store = folder.join("store");
-    let desk = Desk { context: setup.context, binary: &setup.binary, store, folder: folder.clone(), log };
+    let desk =
+        Desk { context: setup.context, binary: &setup.binary, store, folder: folder.clone(), log };
     let counted = format!("{files} files");
     Ok(match judged(there_and_back(&desk, &folder, files))? {
         Ok(planned) => {
-            let note = format!("{planned} of {DESCRIPTORS} descriptors planned, no put or get refused");
+            let note =
+                format!("{planned} of {DESCRIPTORS} descriptors planned, no put or get refused");
             Outcome { passed: 1, notes: vec![note], ..Outcome::ok(counted) }
         }
         Err(reason) => {
-            let again = format!("again: cargo xtask faults --part descriptors{}", setup.full_flag());
+            let again =
+                format!("again: cargo xtask faults --part descriptors{}", setup.full_flag());
             Outcome::ok(counted).fail(format!("{reason}; {again}"))
         }
     })

@@ -27,7 +27,12 @@ pub(super) struct Disk<'a> {
 
 impl<'a> Disk<'a> {
     /// An ext4 in a file, mounted at `folder/disk`.
-    pub(super) fn ext4(context: &'a Context, log: &'a Log, folder: &Path, bytes: u64) -> Result<Self> {
+    pub(super) fn ext4(
+        context: &'a Context,
+        log: &'a Log,
+        folder: &Path,
+        bytes: u64,
+    ) -> Result<Self> {
         let image = folder.join("image");
         let file = File::create(&image).with_context(|| format!("create {}", image.display()))?;
         file.set_len(bytes).with_context(|| format!("make {} longer", image.display()))?;
@@ -40,7 +45,12 @@ impl<'a> Disk<'a> {
     }
 
     /// A tmpfs, mounted at `folder/disk`.
-    pub(super) fn tmpfs(context: &'a Context, log: &'a Log, folder: &Path, bytes: u64) -> Result<Self> {
+    pub(super) fn tmpfs(
+        context: &'a Context,
+        log: &'a Log,
+        folder: &Path,
+        bytes: u64,
+    ) -> Result<Self> {
         let disk = Self { context, log, image: None, at: folder.join("disk") };
         disk.mount(Some(&format!("size={bytes}")))?;
         Ok(disk)
@@ -50,7 +60,8 @@ impl<'a> Disk<'a> {
         &self.at
     }
 
-    /// Changes a mounted file system; which one can do that with which options is the caller's to know.
+    /// Changes a mounted file system; which one can do that with which options is the caller's to
+    /// know.
     pub(super) fn remount(&self, options: &OsStr) -> Result<()> {
         let mut mount = Command::new("mount");
         let mut all = OsString::from("remount,");
@@ -60,7 +71,8 @@ impl<'a> Disk<'a> {
     }
 
     pub(super) fn mount(&self, options: Option<&str>) -> Result<()> {
-        std::fs::create_dir_all(&self.at).with_context(|| format!("create {}", self.at.display()))?;
+        std::fs::create_dir_all(&self.at)
+            .with_context(|| format!("create {}", self.at.display()))?;
         let mut mount = Command::new("mount");
         let mut all = options.map(str::to_owned).into_iter().collect::<Vec<_>>();
         match &self.image {
@@ -94,7 +106,9 @@ impl<'a> Disk<'a> {
         let done = self.context.runner.run(command, self.log, minutes(1))?;
         match done.reason() {
             None => Ok(()),
-            Some(how) => bail!("{how}, {}", done.output.trim().lines().last().unwrap_or("without a word")),
+            Some(how) => {
+                bail!("{how}, {}", done.output.trim().lines().last().unwrap_or("without a word"))
+            }
         }
     }
 }

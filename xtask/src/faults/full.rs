@@ -70,7 +70,8 @@ fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
         }
         desk.read_all(&model)?;
     }
-    // What the failed puts have written is still there, so this may fail, but it must not do more harm than that.
+    // What the failed puts have written is still there, so this may fail, but it must not do more
+    // harm than that.
     let small = Content { seed: 13, bytes: 100_000 };
     let run = desk.put("small", small)?;
     run.is_sound()?;
@@ -135,7 +136,8 @@ fn nothing_left(desk: &Desk<'_>, model: &Model, filler: &Path) -> Result<String>
 /// Takes every block that others may have.
 fn take_the_rest(filler: &Path) -> Result<()> {
     let mut file = std::fs::File::options().create(true).append(true).open(filler);
-    let file = file.as_mut().map_err(|error| anyhow::anyhow!("open {}: {error}", filler.display()))?;
+    let file =
+        file.as_mut().map_err(|error| anyhow::anyhow!("open {}: {error}", filler.display()))?;
     for block_bytes in [1 << 20, 4096] {
         let block = vec![0xa5; block_bytes];
         let error = loop {

@@ -1,7 +1,9 @@
-//! A memory control group as large as what `plan` prints: a large file goes in and out, and nobody is killed.
+//! A memory control group as large as what `plan` prints: a large file goes in and out, and nobody
+//! is killed.
 //!
-//! The page cache of the files counts in the group, too; the kernel drops it when the group is at its limit, so the peak is
-//! usually the limit itself. The memory of the processes alone is looked at every few milliseconds.
+//! The page cache of the files counts in the group, too; the kernel drops it when the group is at
+//! its limit, so the peak is usually the limit itself. The memory of the processes alone is looked
+//! at every few milliseconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
@@ -78,7 +80,12 @@ fn planned(plan: &Run) -> Result<u64> {
 }
 
 /// Runs the binary in the group, and notes the most memory of its own that was seen.
-fn in_group(desk: &Desk<'_>, group: &Group, own: &AtomicU64, words: &[&std::ffi::OsStr]) -> Result<Run> {
+fn in_group(
+    desk: &Desk<'_>,
+    group: &Group,
+    own: &AtomicU64,
+    words: &[&std::ffi::OsStr],
+) -> Result<Run> {
     let script = "echo $$ >\"$0\" && exec \"$@\"";
     let mut command = desk.wrapped(args!["sh", "-c", script, group.processes()]);
     command.args(words);

@@ -1,8 +1,9 @@
 //! What a store must hold after a fault, as far as its commands have said.
 //!
-//! A command that succeeded leaves one state of a key possible; one that failed, was killed or was cut off leaves the
-//! old and the new one. Reading the store settles which it is, and from then on only that one is possible. States of a key
-//! have different lengths, so a listing tells them apart; the bytes are compared afterwards.
+//! A command that succeeded leaves one state of a key possible; one that failed, was killed or was
+//! cut off leaves the old and the new one. Reading the store settles which it is, and from then on
+//! only that one is possible. States of a key have different lengths, so a listing tells them
+//! apart; the bytes are compared afterwards.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use super::content::Content;
 /// Present with these bytes, or absent.
 pub(super) type State = Option<Content>;
 
-/// The states that each key may be in; the last one is the newest. A key that is not named is absent.
+/// The states that each key may be in; the last one is the newest. A key that is not named is
+/// absent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     keys: BTreeMap<String, Vec<State>>,
@@ -57,10 +59,18 @@ impl Model {
         }
         for (key, states) in &mut self.keys {
             let found = listed.get(key).copied();
-            let Some(state) = states.iter().find(|state| state.map(|content| content.bytes) == found) else {
-                let expected: Vec<String> =
-                    states.iter().map(|state| described(state.map(|content| content.bytes))).collect();
-                return Err(format!("`{key}` is {}, expected {}", described(found), expected.join(" or ")));
+            let Some(state) =
+                states.iter().find(|state| state.map(|content| content.bytes) == found)
+            else {
+                let expected: Vec<String> = states
+                    .iter()
+                    .map(|state| described(state.map(|content| content.bytes)))
+                    .collect();
+                return Err(format!(
+                    "`{key}` is {}, expected {}",
+                    described(found),
+                    expected.join(" or ")
+                ));
             };
             *states = vec![*state];
         }
@@ -96,7 +106,10 @@ mod tests {
         assert!(model.clone().settle(&listed(&[("a", 1)])).is_ok());
         assert_eq!(model.settle(&listed(&[])), Err("`a` is absent, expected 1 bytes".to_owned()));
         model.acknowledge("a", None);
-        assert_eq!(model.settle(&listed(&[("a", 1)])), Err("`a` is 1 bytes, expected absent".to_owned()));
+        assert_eq!(
+            model.settle(&listed(&[("a", 1)])),
+            Err("`a` is 1 bytes, expected absent".to_owned())
+        );
     }
 
     #[test]

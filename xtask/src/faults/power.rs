@@ -1,7 +1,9 @@
-//! Power cuts: puts and removals into an ext4 that loses, at a random moment, all that was not on its disk.
+//! Power cuts: puts and removals into an ext4 that loses, at a random moment, all that was not on
+//! its disk.
 //!
-//! What counts as acknowledged: the process had been seen to end with success, or its line of JSON was in the log, before
-//! the cut was made. A file that nobody synced is written just before each cut: if none were ever lost, the cut would be none.
+//! What counts as acknowledged: the process had been seen to end with success, or its line of JSON
+//! was in the log, before the cut was made. A file that nobody synced is written just before each
+//! cut: if none were ever lost, the cut would be none.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -28,10 +30,12 @@ const WRITERS: usize = 3;
 const KEYS: u64 = 12;
 /// Files of a folder that is put at once.
 const FOLDER_FILES: u64 = 40;
-/// A store is replaced after so many cycles: the disk is small, and a fresh `init` should meet a cut as well.
+/// A store is replaced after so many cycles: the disk is small, and a fresh `init` should meet a
+/// cut as well.
 const CYCLES_PER_STORE: u64 = 5;
 const CHUNKING: &str = "cdc:4KiB,16KiB,64KiB";
-/// SQLite maps its shared-memory file; when a dead disk cannot give a page of it, the kernel sends this.
+/// SQLite maps its shared-memory file; when a dead disk cannot give a page of it, the kernel sends
+/// this.
 const SIGBUS: i32 = 7;
 
 #[derive(Default)]
@@ -51,8 +55,11 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     let mut power = Power::new(setup, &disk, &folder)?;
     for cycle in 0..cycles {
         if let Err(reason) = judged(power.cycle(cycle))? {
-            let again =
-                format!("again: cargo xtask faults --part power --seed {}{}", setup.seed, setup.full_flag());
+            let again = format!(
+                "again: cargo xtask faults --part power --seed {}{}",
+                setup.seed,
+                setup.full_flag()
+            );
             return Ok(Outcome::failed(format!("power cut {}: {reason}; {again}", cycle + 1)));
         }
     }
@@ -82,7 +89,8 @@ impl<'a> Power<'a> {
     fn new(setup: &'a Setup<'_>, disk: &'a Disk<'a>, folder: &Path) -> Result<Self> {
         let desk = |name: String| -> Result<Desk<'a>> {
             let folder = folder.join(&name);
-            std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("create {}", folder.display()))?;
             let log = Log::create(&setup.logs(), &format!("power-{name}"))?;
             let store = disk.path().join("store");
             Ok(Desk { context: setup.context, binary: &setup.binary, store, folder, log })
@@ -91,7 +99,12 @@ impl<'a> Power<'a> {
         let mut writers = Vec::new();
         for index in 0..WRITERS {
             let desk = desk(format!("writer-{index}"))?;
-            writers.push(Writer { index, desk, random: Random::new(random.next()), model: Model::default() });
+            writers.push(Writer {
+                index,
+                desk,
+                random: Random::new(random.next()),
+                model: Model::default(),
+            });
         }
         Ok(Self { disk, desk: desk("check".to_owned())?, writers, random, tally: Tally::default() })
     }
@@ -120,7 +133,10 @@ impl<'a> Power<'a> {
     }
 
     fn fresh_store(&mut self, cycle: u64) -> Result<()> {
-        let old = std::mem::replace(&mut self.desk.store, self.disk.path().join(format!("store-{cycle}")));
+        let old = std::mem::replace(
+            &mut self.desk.store,
+            self.disk.path().join(format!("store-{cycle}")),
+        );
         if old.exists() {
             std::fs::remove_dir_all(&old).with_context(|| format!("remove {}", old.display()))?;
         }
@@ -134,7 +150,8 @@ impl<'a> Power<'a> {
 
     fn until_the_cut(&mut self, cycle: u64, delay: Duration) -> Result<()> {
         let folder = File::open(self.disk.path()).context("open the disk")?;
-        let logs: Vec<_> = self.writers.iter().map(|writer| writer.desk.log.path().to_owned()).collect();
+        let logs: Vec<_> =
+            self.writers.iter().map(|writer| writer.desk.log.path().to_owned()).collect();
         let unsynced = self.disk.path().join(format!("unsynced-{cycle}"));
         let cut: Cut = Mutex::new(None);
         let tallies = scope(|scope| -> Result<Vec<Tally>> {
@@ -144,7 +161,8 @@ impl<'a> Power<'a> {
             let written = unsynced_file(cycle).write(&unsynced);
             let was_cut = {
                 let mut cut = locked(&cut);
-                let lens = logs.iter().map(|log| std::fs::metadata(log).map_or(0, |meta| meta.len()));
+                let lens =
+                    logs.iter().map(|log| std::fs::metadata(log).map_or(0, |meta| meta.len()));
                 *cut = Some(lens.collect());
                 // Under the lock: an end that is seen before it was before the cut.
                 cut_power(&folder)
@@ -172,7 +190,9 @@ impl<'a> Power<'a> {
             "{acknowledged} changes acknowledged before a cut, {in_flight} commands under way at one; {unsynced_lost} of {cycles} files that were not synced are gone"
         ));
         if bus_errors > 0 {
-            outcome.notes.push(format!("{bus_errors} commands ended with SIGBUS once the disk was dead"));
+            outcome
+                .notes
+                .push(format!("{bus_errors} commands ended with SIGBUS once the disk was dead"));
         }
         if unsynced_lost == 0 {
             return outcome.fail("no cut lost anything that was not synced: it is no power cut");
@@ -238,14 +258,16 @@ impl Writer<'_> {
                     content.write(&folder.join(format!("{file:02}")))?;
                     changes.push((key, Some(content)));
                 }
-                let run = self.desk.run(args!["--json", "put", folder, "--prefix", format!("{own}/")])?;
+                let run =
+                    self.desk.run(args!["--json", "put", folder, "--prefix", format!("{own}/")])?;
                 Ok((run, changes))
             }
             2..4 if self.model.newest(&key).is_some() => {
                 Ok((self.desk.run(args!["rm", key])?, vec![(key, None)]))
             }
             kind => {
-                let content = self.another(&key, [300, 100_000, 1_500_000][usize::try_from(kind % 3)?]);
+                let content =
+                    self.another(&key, [300, 100_000, 1_500_000][usize::try_from(kind % 3)?]);
                 let source = self.desk.folder.join("source");
                 content.write(&source)?;
                 Ok((

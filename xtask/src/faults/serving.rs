@@ -2,9 +2,9 @@
 //!
 //! First a storm: in a small control group with few descriptors, while a thousand idle clients and
 //! hundreds of slow uploads come, clients that behave are served all the while, and keep their
-//! connections. Then one crowd of each of the [`kinds`], each against a server of its own: the longest
-//! wait of a good client beside it, the peak of the server's memory, and what is left of that afterwards
-//! are judged.
+//! connections. Then one crowd of each of the [`kinds`], each against a server of its own: the
+//! longest wait of a good client beside it, the peak of the server's memory, and what is left of
+//! that afterwards are judged.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -39,8 +39,8 @@ const HEALTHY: usize = 4;
 const CALM: Duration = Duration::from_secs(4);
 const STORM_QUICK: Duration = Duration::from_secs(12);
 const STORM_FULL: Duration = Duration::from_secs(90);
-/// Times that good clients may find their connection closed in the storm: the machine may stop one of them for longer than a connection
-/// may be idle for.
+/// Times that good clients may find their connection closed in the storm: the machine may stop one
+/// of them for longer than a connection may be idle for.
 const REOPENED_MAX: usize = 2 * HEALTHY;
 /// What an allocator may keep of what was given back to it.
 const KEPT_BYTES: u64 = 48 << 20;
@@ -89,7 +89,10 @@ fn storm(setup: &Setup<'_>) -> Result<Vec<String>> {
     let folder = setup.folder("serving")?;
     let log = Log::create(&setup.logs(), "serving")?;
     let store = folder.join("store");
-    through_a_storm(&Desk { context: setup.context, binary: &setup.binary, store, folder, log }, time)
+    through_a_storm(
+        &Desk { context: setup.context, binary: &setup.binary, store, folder, log },
+        time,
+    )
 }
 
 /// Every client here has a socket.
@@ -121,7 +124,8 @@ fn through_a_storm(desk: &Desk<'_>, storm: Duration) -> Result<Vec<String>> {
     })
 }
 
-/// Every crowd, or the one of that name, with good clients beside it; a table of what came of it, and what must not be.
+/// Every crowd, or the one of that name, with good clients beside it; a table of what came of it,
+/// and what must not be.
 fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<String>)> {
     let mode = setup.context.mode;
     let folder = setup.folder("crowds")?;
@@ -131,7 +135,9 @@ fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<
         Ok(Desk { context: setup.context, binary: &setup.binary, store, folder, log })
     };
     // Nothing of this has to outlive a power cut.
-    let stock = within(&desk("stock")?, ROOMY, args!["--sync", "never"], |cell| stock::fill(&cell.address))?;
+    let stock = within(&desk("stock")?, ROOMY, args!["--sync", "never"], |cell| {
+        stock::fill(&cell.address)
+    })?;
     let (mut table, mut notes, mut faults) = (vec![HEADINGS.to_owned()], Vec::new(), Vec::new());
     for crowd in crowds {
         match judged(measure(&desk(crowd.name)?, crowd, mode, &stock))? {
@@ -184,7 +190,9 @@ fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
     }
     Ok(vec![
         format!("calm: {calm}"),
-        format!("with {IDLE} idle connections and {SLOW} uploads of 1 KB/s: {during}; {idle}; {slow}"),
+        format!(
+            "with {IDLE} idle connections and {SLOW} uploads of 1 KB/s: {during}; {idle}; {slow}"
+        ),
         format!("calm again: {again}; {:.1} MiB before, {:.1} MiB after", mib(before), mib(after)),
     ])
 }
@@ -193,9 +201,13 @@ fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
 fn served(address: &Address, time: Duration) -> Result<Timings> {
     let until = Instant::now() + time;
     let each: Vec<Result<Timings>> = scope(|scope| {
-        let clients: Vec<_> =
-            (0..HEALTHY).map(|index| scope.spawn(move || Healthy::new(address, index).work(until))).collect();
-        clients.into_iter().map(|client| client.join().expect("a thread of ours does not panic")).collect()
+        let clients: Vec<_> = (0..HEALTHY)
+            .map(|index| scope.spawn(move || Healthy::new(address, index).work(until)))
+            .collect();
+        clients
+            .into_iter()
+            .map(|client| client.join().expect("a thread of ours does not panic"))
+            .collect()
     });
     let mut all = Timings::default();
     for timings in each {

@@ -25,7 +25,8 @@ const EXIT_NOT_FOUND: Exit = Exit::Code(4);
 /// The object that is put after each fault, to see that the store is of use.
 const PROBE: &str = "probe";
 
-/// drystone did what it must not do. Any other error means that nothing could be said about drystone.
+/// drystone did what it must not do. Any other error means that nothing could be said about
+/// drystone.
 #[derive(Debug)]
 pub(super) struct Violation(pub(super) String);
 
@@ -91,7 +92,8 @@ impl Run {
         self.exit == Exit::Code(0)
     }
 
-    /// However it went, it must not hang, panic or die of a signal that nobody sent, and a failure has a message.
+    /// However it went, it must not hang, panic or die of a signal that nobody sent, and a failure
+    /// has a message.
     pub(super) fn is_sound(&self) -> Result<()> {
         let wrong = match self.exit {
             Exit::TimedOut => "hangs".to_owned(),
@@ -107,7 +109,8 @@ impl Run {
     }
 
     pub(super) fn violates(&self, how: &str) -> anyhow::Error {
-        let said = self.output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+        let said =
+            self.output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
         violation(format!("`{}` {how}; it said: {said}", self.shown))
     }
 
@@ -120,7 +123,8 @@ impl Run {
 /// The keys of the JSON lines that `put --json` wrote, each of them an acknowledgement. Without the
 /// folders' own: the model knows files.
 pub(super) fn acknowledged(output: &str) -> Vec<String> {
-    let values = output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let values =
+        output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let keys = values.filter_map(|value| Some(value.get("key")?.as_str()?.to_owned()));
     keys.filter(|key| !key.ends_with('/')).collect()
 }
@@ -179,11 +183,12 @@ impl Desk<'_> {
         self.run(args!["put", source, "--name", key])
     }
 
-    /// Everything that is to be seen: the listing fits the model, a put succeeds, and every byte can be read after it. The model is
-    /// settled by it.
+    /// Everything that is to be seen: the listing fits the model, a put succeeds, and every byte
+    /// can be read after it. The model is settled by it.
     pub(super) fn check(&self, model: &mut Model) -> Result<()> {
         model.settle(&self.list()?).map_err(violation)?;
-        // Before the bytes are read, because a put takes over what dead processes have left and must not cut into it.
+        // Before the bytes are read, because a put takes over what dead processes have left and
+        // must not cut into it.
         let probe = Content { seed: 7, bytes: 3000 };
         let put = self.put(PROBE, probe)?;
         put.is_sound()?;
@@ -244,7 +249,8 @@ fn compare(model: &Model, found: &[u8]) -> Result<()> {
 fn listing(output: &str) -> Result<BTreeMap<String, u64>> {
     let mut listed = BTreeMap::new();
     for line in output.lines().filter(|line| line.starts_with('{')) {
-        let value: serde_json::Value = serde_json::from_str(line).context("a line of `ls --json`")?;
+        let value: serde_json::Value =
+            serde_json::from_str(line).context("a line of `ls --json`")?;
         let key = value["key"].as_str().context("a key")?.to_owned();
         // A folder's own entry: the model knows files.
         if key.ends_with('/') {
@@ -262,7 +268,11 @@ mod tests {
     use super::*;
 
     fn run(ending: &Ending, output: &str) -> Run {
-        Run { exit: Exit::of(ending), output: output.to_owned(), shown: "drystone put f".to_owned() }
+        Run {
+            exit: Exit::of(ending),
+            output: output.to_owned(),
+            shown: "drystone put f".to_owned(),
+        }
     }
 
     fn failed(how: &str) -> Ending {
@@ -290,8 +300,12 @@ mod tests {
 
     #[test]
     fn a_listing_is_read() {
-        let listed = listing("{\"key\":\"a\",\"size\":1}\n{\"key\":\"b\",\"size\":20}\n").expect("two lines");
-        assert_eq!(listed.into_iter().collect::<Vec<_>>(), [("a".to_owned(), 1), ("b".to_owned(), 20)]);
+        let listed = listing("{\"key\":\"a\",\"size\":1}\n{\"key\":\"b\",\"size\":20}\n")
+            .expect("two lines");
+        assert_eq!(
+            listed.into_iter().collect::<Vec<_>>(),
+            [("a".to_owned(), 1), ("b".to_owned(), 20)]
+        );
         let twice = listing("{\"key\":\"a\",\"size\":1}\n{\"key\":\"a\",\"size\":1}\n");
         assert!(judged(twice).is_ok_and(|judged| judged.is_err()));
     }
@@ -299,7 +313,8 @@ mod tests {
     #[test]
     fn a_wrong_byte_is_found_and_named() {
         let mut model = Model::default();
-        let contents = [("a", 10), ("b", 20)].map(|(key, bytes)| (key, Content { seed: bytes, bytes }));
+        let contents =
+            [("a", 10), ("b", 20)].map(|(key, bytes)| (key, Content { seed: bytes, bytes }));
         for (key, content) in contents {
             model.acknowledge(key, Some(content));
         }

@@ -1,9 +1,11 @@
-//! Every system call that could hurt is made to fail, one occurrence after the other, under `strace -e inject`.
+//! Every system call that could hurt is made to fail, one occurrence after the other, under `strace
+//! -e inject`.
 //!
-//! Each case runs one command of the workload on a copy of the store before it, and is then judged by the untouched
-//! binary: what was acknowledged is there, all else is old or new and whole, and the store takes a put. strace counts
-//! occurrences for each thread, so a case may inject into several threads; a sweep over a call ends at the first number
-//! beyond the clean run's at which nothing was injected.
+//! Each case runs one command of the workload on a copy of the store before it, and is then judged
+//! by the untouched binary: what was acknowledged is there, all else is old or new and whole, and
+//! the store takes a put. strace counts occurrences for each thread, so a case may inject into
+//! several threads; a sweep over a call ends at the first number beyond the clean run's at which
+//! nothing was injected.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -38,7 +40,8 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
         return Err(missing("no strace: cargo xtask setup as root, or apt-get install strace"));
     }
     let folder = setup.folder("sweep")?;
-    // In memory where that is allowed, because it takes a third of the time: whether a sync syncs is the power cut's question.
+    // In memory where that is allowed, because it takes a third of the time: whether a sync syncs
+    // is the power cut's question.
     let log = Log::create(&setup.logs(), "sweep-disk")?;
     let disk = Disk::tmpfs(setup.context, &log, &folder, DISK_BYTES);
     let folder = disk.as_ref().map_or(folder, |disk| disk.path().to_owned());
@@ -101,7 +104,12 @@ struct Seen {
     exit: Exit,
 }
 
-fn sweep_all(setup: &Setup<'_>, folder: &Path, steps: &[Step], sweeps: Vec<Sweep>) -> Result<Tally> {
+fn sweep_all(
+    setup: &Setup<'_>,
+    folder: &Path,
+    steps: &[Step],
+    sweeps: Vec<Sweep>,
+) -> Result<Tally> {
     let (queue, tally) = (Mutex::new(sweeps), Mutex::new(Tally::default()));
     let next = || {
         let is_enough = locked(&tally).failures.len() >= FAILURES_MAX;
@@ -120,7 +128,9 @@ fn sweep_all(setup: &Setup<'_>, folder: &Path, steps: &[Step], sweeps: Vec<Sweep
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a sweep panicked")))
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a sweep panicked")))
     })?;
     Ok(tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
@@ -132,7 +142,8 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn sweep_one(desk: &Desk<'_>, steps: &[Step], sweep: &Sweep, tally: &Mutex<Tally>) -> Result<()> {
     let step = &steps[sweep.step];
     for when in 1..=WHEN_MAX {
-        let case = Case { step: step.name.to_owned(), call: sweep.call.clone(), fault: sweep.fault, when };
+        let case =
+            Case { step: step.name.to_owned(), call: sweep.call.clone(), fault: sweep.fault, when };
         let seen = judged(attempt(desk, step, &case))?;
         let mut tally = locked(tally);
         tally.cases += 1;
@@ -140,13 +151,16 @@ fn sweep_one(desk: &Desk<'_>, steps: &[Step], sweep: &Sweep, tally: &Mutex<Tally
             Ok(Seen { injections: 0, .. }) if when > sweep.count => return Ok(()),
             Ok(seen) => {
                 tally.injections += seen.injections;
-                *tally.by_call.entry((sweep.step, sweep.call.clone())).or_default() += seen.injections;
+                *tally.by_call.entry((sweep.step, sweep.call.clone())).or_default() +=
+                    seen.injections;
                 if let Exit::Code(code) = seen.exit {
                     *tally.exits.entry(code).or_default() += u64::from(seen.injections > 0);
                 }
             }
             Err(reason) => {
-                let line = format!("{case}: {reason}; again: cargo xtask faults --part sweep --case {case}");
+                let line = format!(
+                    "{case}: {reason}; again: cargo xtask faults --part sweep --case {case}"
+                );
                 desk.context.talk.line(format!("    FAILED {line}"));
                 tally.failures.push(line);
                 if tally.failures.len() >= FAILURES_MAX {
@@ -160,22 +174,29 @@ fn sweep_one(desk: &Desk<'_>, steps: &[Step], sweep: &Sweep, tally: &Mutex<Tally
 
 impl Tally {
     fn outcome(self, steps: &[Step]) -> Outcome {
-        let mut outcome = Outcome { passed: 1, ..Outcome::ok(format!("{} injections", self.injections)) };
+        let mut outcome =
+            Outcome { passed: 1, ..Outcome::ok(format!("{} injections", self.injections)) };
         for (index, step) in steps.iter().enumerate() {
             let calls = self.by_call.iter().filter(|((of, _), _)| *of == index);
-            let calls: Vec<String> = calls.map(|((_, call), count)| format!("{call} {count}")).collect();
+            let calls: Vec<String> =
+                calls.map(|((_, call), count)| format!("{call} {count}")).collect();
             outcome.notes.push(format!("{}: {}", step.name, calls.join(", ")));
         }
         let exits: Vec<String> =
             self.exits.iter().map(|(code, count)| format!("{code} {count} times")).collect();
-        outcome.notes.push(format!("{} cases; exit codes under faults: {}", self.cases, exits.join(", ")));
+        outcome.notes.push(format!(
+            "{} cases; exit codes under faults: {}",
+            self.cases,
+            exits.join(", ")
+        ));
         if let Some(first) = self.failures.first() {
             let failed = self.failures.len() as u64;
             outcome = Outcome { passed: 0, failed, ..outcome.fail(first.clone()) };
             outcome.details = self.failures;
             return outcome;
         }
-        // Nothing injected into a command, or into a call that it makes, means that the sweep looked at nothing.
+        // Nothing injected into a command, or into a call that it makes, means that the sweep
+        // looked at nothing.
         let idle = self.by_call.iter().find(|(_, count)| **count == 0);
         match idle {
             _ if self.injections == 0 => outcome.fail("nothing was injected"),
@@ -191,7 +212,13 @@ fn desk<'a>(setup: &'a Setup<'_>, folder: &Path, name: &str) -> Result<Desk<'a>>
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let log = Log::create(&setup.logs(), &format!("sweep-{name}"))?;
-    Ok(Desk { context: setup.context, binary: &setup.binary, store: folder.join("store"), folder, log })
+    Ok(Desk {
+        context: setup.context,
+        binary: &setup.binary,
+        store: folder.join("store"),
+        folder,
+        log,
+    })
 }
 
 /// How often the command makes each call when nothing is injected.
@@ -201,14 +228,22 @@ fn clean_calls(desk: &Desk<'_>, step: &Step) -> Result<BTreeMap<String, u32>> {
         bail!("`{}` fails under strace: {}", step.name, run.output.trim());
     }
     if is_used_unnamed(&ended(&trace)) {
-        return Err(violation(format!("`{}` relies on a segment whose name it has not synced", step.name)));
+        return Err(violation(format!(
+            "`{}` relies on a segment whose name it has not synced",
+            step.name
+        )));
     }
     let calls = calls_max(&trace);
     if calls.is_empty() { bail!("strace saw nothing of `{}`", step.name) } else { Ok(calls) }
 }
 
 /// Runs the step on a fresh copy of its store.
-fn traced(desk: &Desk<'_>, step: &Step, calls: &str, inject: Option<String>) -> Result<(Run, String)> {
+fn traced(
+    desk: &Desk<'_>,
+    step: &Step,
+    calls: &str,
+    inject: Option<String>,
+) -> Result<(Run, String)> {
     for made in ["store", "into"] {
         let made = desk.folder.join(made);
         if made.exists() {
@@ -248,7 +283,8 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
     }
     if !is_dead {
         ended_well(&run, &hit)?;
-        let segment_sync_failed = hit.iter().any(|call| matches!(synced(call), Some(Synced::Segment(_))));
+        let segment_sync_failed =
+            hit.iter().any(|call| matches!(synced(call), Some(Synced::Segment(_))));
         if run.succeeded() && segment_sync_failed && !step.changes.is_empty() {
             return Err(run.violates("succeeded, although a segment could not be synced"));
         }
@@ -262,7 +298,8 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
     }
     for acknowledged in run.acknowledged() {
         let change = step.changes.iter().find(|(key, _)| *key == acknowledged);
-        let (key, state) = change.ok_or_else(|| violation(format!("`{acknowledged}` was not put")))?;
+        let (key, state) =
+            change.ok_or_else(|| violation(format!("`{acknowledged}` was not put")))?;
         model.acknowledge(key, *state);
     }
     if step.template.is_none() && !run.succeeded() {
@@ -280,9 +317,10 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
 
 /// A command that was not killed must end by itself, with a message when it failed.
 fn ended_well(run: &Run, hit: &[&String]) -> Result<()> {
-    // A call that fails leaves every byte as it was, and whoever reads "damaged" reaches for a backup. But a page of the
-    // database that cannot be read, SQLite itself calls corrupt.
-    let is_page_unread = hit.iter().any(|line| line.contains("pread64(") && line.contains("/records.db"));
+    // A call that fails leaves every byte as it was, and whoever reads "damaged" reaches for a
+    // backup. But a page of the database that cannot be read, SQLite itself calls corrupt.
+    let is_page_unread =
+        hit.iter().any(|line| line.contains("pread64(") && line.contains("/records.db"));
     if run.exit == EXIT_DAMAGED && !is_page_unread {
         return Err(run.violates("speaks of damage where there is none"));
     }
@@ -302,7 +340,10 @@ fn restored(into: &Path, model: &Model, is_complete: bool) -> Result<()> {
         match std::fs::read(into.join(key)) {
             Ok(found) if found == content.make() => {}
             Ok(found) => {
-                return Err(violation(format!("`{key}` was restored as {} wrong bytes", found.len())));
+                return Err(violation(format!(
+                    "`{key}` was restored as {} wrong bytes",
+                    found.len()
+                )));
             }
             Err(_) if !is_complete => {}
             Err(error) => return Err(violation(format!("`{key}` was not restored: {error}"))),

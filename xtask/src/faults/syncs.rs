@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// Whether a segment was synced, and so relied upon, whose name had not been: by then the process must have synced the folder that it is
-/// in, and after that the folder of those.
+/// Whether a segment was synced, and so relied upon, whose name had not been: by then the process
+/// must have synced the folder that it is in, and after that the folder of those.
 pub(super) fn is_used_unnamed(calls: &[String]) -> bool {
     let (mut pending, mut named) = (BTreeSet::new(), BTreeSet::new());
     for call in calls.iter().filter(|call| call.ends_with(" = 0")) {
@@ -66,7 +66,9 @@ mod tests {
         assert!(!is_unnamed(&[folder, root, used, used]));
         assert!(!is_unnamed(&[folder, root]));
         for (at, calls) in
-            [[root, folder, used].as_slice(), &[folder, used], &[root, used], &[used]].iter().enumerate()
+            [[root, folder, used].as_slice(), &[folder, used], &[root, used], &[used]]
+                .iter()
+                .enumerate()
         {
             assert!(is_unnamed(calls), "{at}");
         }

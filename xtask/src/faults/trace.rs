@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// How often each call was made by the thread that made it most often: strace counts `when=` for each thread.
+/// How often each call was made by the thread that made it most often: strace counts `when=` for
+/// each thread.
 pub(super) fn calls_max(trace: &str) -> BTreeMap<String, u32> {
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for (thread, call) in trace.lines().filter_map(call) {
@@ -16,7 +17,8 @@ pub(super) fn calls_max(trace: &str) -> BTreeMap<String, u32> {
     most
 }
 
-/// The thread and the name of the call that a line begins to tell of; the end of an interrupted call begins none.
+/// The thread and the name of the call that a line begins to tell of; the end of an interrupted
+/// call begins none.
 fn call(line: &str) -> Option<(&str, &str)> {
     let (thread, rest) = line.split_once(' ')?;
     let (name, _) = rest.trim_start().split_once('(')?;
@@ -25,7 +27,8 @@ fn call(line: &str) -> Option<(&str, &str)> {
     is_name.then_some((thread, name))
 }
 
-/// The calls in the order in which they ended, each from its beginning: another thread's line may come in between.
+/// The calls in the order in which they ended, each from its beginning: another thread's line may
+/// come in between.
 pub(super) fn ended(trace: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
     let mut found = Vec::new();
@@ -70,7 +73,10 @@ mod tests {
     fn calls_are_counted_by_thread() {
         let expected = [("fdatasync", 1), ("openat", 1), ("pwrite64", 2)];
         let found = calls_max(TRACE);
-        assert_eq!(found.iter().map(|(call, count)| (call.as_str(), *count)).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            found.iter().map(|(call, count)| (call.as_str(), *count)).collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

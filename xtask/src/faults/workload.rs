@@ -27,7 +27,8 @@ pub(super) struct Step {
 /// Runs the workload without faults below `folder`, keeping the store before each command.
 pub(super) fn prepare(desk: &Desk<'_>, folder: &Path) -> Result<Vec<Step>> {
     let content = |seed, bytes| Some(Content { seed, bytes });
-    let first = [("f/a", content(1, 5_000)), ("f/b", content(2, 40_000)), ("f/empty", content(3, 0))];
+    let first =
+        [("f/a", content(1, 5_000)), ("f/b", content(2, 40_000)), ("f/empty", content(3, 0))];
     let second = [("f/b", content(4, 30_000)), ("f/new", content(5, 9_000))];
     for (version, files) in [("first", &first[..]), ("second", &second[..])] {
         for (key, state) in files {
@@ -77,7 +78,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), &target).with_context(|| format!("copy to {}", target.display()))?;
+            std::fs::copy(entry.path(), &target)
+                .with_context(|| format!("copy to {}", target.display()))?;
         }
     }
     Ok(())

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Writes a file of so many bytes; another seed gives other bytes throughout, of which none deduplicates.
+/// Writes a file of so many bytes; another seed gives other bytes throughout, of which none
+/// deduplicates.
 pub(super) fn write(path: &Path, bytes: u64, seed: u64) -> Result<()> {
     let mut file = File::create(path).with_context(|| format!("create {}", path.display()))?;
     let mut noise = Noise::new(seed);

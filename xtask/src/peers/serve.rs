@@ -1,8 +1,9 @@
 //! `cargo xtask peers serve`: the server beside nginx and other file servers, on loopback.
 //!
-//! In each round every contestant does every part once, on a server that was started for it in an empty folder, while the others do
-//! not run. What it answers is compared before the answer is timed: a wrong one is a failure and no figure. Servers and folders are
-//! guards, so nothing is left of them, also after a failure or Ctrl-C.
+//! In each round every contestant does every part once, on a server that was started for it in an
+//! empty folder, while the others do not run. What it answers is compared before the answer is
+//! timed: a wrong one is a failure and no figure. Servers and folders are guards, so nothing is
+//! left of them, also after a failure or Ctrl-C.
 
 mod client;
 mod contestant;
@@ -87,13 +88,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let context = Context::new(Mode::Full, talk)?;
     let binary = args.binary.clone().unwrap_or_else(|| context.target.join("release/drystone"));
     let binary = binary.canonicalize().with_context(|| {
-        format!("cannot find {}: cargo build --release -p drystone, or give --binary", binary.display())
+        format!(
+            "cannot find {}: cargo build --release -p drystone, or give --binary",
+            binary.display()
+        )
     })?;
     let search_path = search_path(&context);
     let (contestants, missing) = contestant::find(&binary, &search_path);
     let mut skipped: Vec<(String, String)> =
         missing.into_iter().map(|(name, advice)| (name, advice.to_owned())).collect();
-    let mut parts = if args.parts.is_empty() { Part::value_variants().to_vec() } else { args.parts.clone() };
+    let mut parts =
+        if args.parts.is_empty() { Part::value_variants().to_vec() } else { args.parts.clone() };
     if parts.contains(&Part::Small) && !has_wrk(&search_path) {
         parts.retain(|part| *part != Part::Small);
         skipped.push(("objects of 4 KiB".to_owned(), "apt-get install wrk".to_owned()));
@@ -107,7 +112,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let bench = Bench::new(&context, args)?;
     let measured = bench.measure_all(&contestants, &parts)?;
     let rows = measured.figures.rows(&contestants);
-    talk.line(format!("\n{} MiB, {} rounds\n\n{}", args.size >> 20, args.rounds, figures::table(&rows)));
+    talk.line(format!(
+        "\n{} MiB, {} rounds\n\n{}",
+        args.size >> 20,
+        args.rounds,
+        figures::table(&rows)
+    ));
     for line in measured.notes.iter().chain(&measured.failures) {
         talk.line(line);
     }
@@ -128,7 +138,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// With the tools of the target folder in front, and at the end those for administrators, which a user's path may not name.
+/// With the tools of the target folder in front, and at the end those for administrators, which a
+/// user's path may not name.
 fn search_path(context: &Context) -> OsString {
     let mut path = context.target.join("tools/bin").into_os_string();
     path.push(":");
@@ -155,7 +166,11 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
     let bytes = number.checked_mul(1 << shift).ok_or("too large")?;
     let unit = (CLIENTS as u64) << 20;
-    if bytes == 0 || bytes % unit != 0 { Err("give a multiple of 16 MiB".to_owned()) } else { Ok(bytes) }
+    if bytes == 0 || bytes % unit != 0 {
+        Err("give a multiple of 16 MiB".to_owned())
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// The folder of everything that is made here; gone when it is dropped.
@@ -199,8 +214,14 @@ impl<'a> Bench<'a> {
     fn new(context: &'a Context, args: &'a Args) -> Result<Self> {
         let log = context.log("peers-serve")?;
         let scratch = Scratch::new(context.target.join(format!("peers-{}", std::process::id())))?;
-        let mut bench =
-            Self { context, args, log, scratch, large_sha256: String::new(), clients_sha256: Vec::new() };
+        let mut bench = Self {
+            context,
+            args,
+            log,
+            scratch,
+            large_sha256: String::new(),
+            clients_sha256: Vec::new(),
+        };
         noise::write(&bench.path("warm"), WARM_BYTES, 1)?;
         noise::write(&bench.path("large"), args.size, 2)?;
         for index in 0..CLIENTS {
@@ -238,10 +259,13 @@ impl<'a> Bench<'a> {
                     }
                     let name = contestant.kind.name();
                     match self.measure(*part, contestant, &mut measured.notes) {
-                        Ok(samples) => self.keep(round, index, &name, &samples, &mut measured.figures),
+                        Ok(samples) => {
+                            self.keep(round, index, &name, &samples, &mut measured.figures)
+                        }
                         Err(error) if self.context.runner.interrupted() => return Err(error),
                         Err(error) => {
-                            let failure = format!("FAILED: {name}, part {part:?}, round {round}: {error:#}");
+                            let failure =
+                                format!("FAILED: {name}, part {part:?}, round {round}: {error:#}");
                             self.context.talk.line(&failure);
                             measured.failures.push(failure);
                         }
@@ -285,7 +309,8 @@ impl<'a> Bench<'a> {
         let server = Running::start(self.context, contestant, &folder.0)?;
         let kind = contestant.kind;
         let login = if kind.is_drystone() { Login::Basic } else { Login::Nobody };
-        let turn = Turn { bench: self, server: &server, client: self.client(login), folder: &folder.0 };
+        let turn =
+            Turn { bench: self, server: &server, client: self.client(login), folder: &folder.0 };
         if kind.is_drystone() {
             turn.client.make_bucket(&server.url(&kind.plain().unwrap_or_default()))?;
         }
@@ -321,7 +346,9 @@ mod tests {
         assert_eq!(parse_size("1G"), Ok(1 << 30));
         assert_eq!(parse_size("64M"), Ok(64 << 20));
         assert_eq!(parse_size("16384KiB"), Ok(16 << 20));
-        for wrong in ["", "G", "64", "64m", "8M", "24M", "0M", "-16M", "1.5G", "99999999999G", "64 M"] {
+        for wrong in
+            ["", "G", "64", "64m", "8M", "24M", "0M", "-16M", "1.5G", "99999999999G", "64 M"]
+        {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,7 +1,8 @@
-//! `cargo xtask peers`: the commands `put` and `get` beside cp, borg and restic on the same bytes, taking turns.
+//! `cargo xtask peers`: the commands `put` and `get` beside cp, borg and restic on the same bytes,
+//! taking turns.
 //!
-//! Each round runs every command once, in fresh repositories; a rate is the median of the rounds, and a ratio is taken
-//! within a round before its median is.
+//! Each round runs every command once, in fresh repositories; a rate is the median of the rounds,
+//! and a ratio is taken within a round before its median is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,8 +44,10 @@ struct Job {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let drystone =
-        args.drystone.canonicalize().context("build it first: cargo build --release -p drystone")?;
+    let drystone = args
+        .drystone
+        .canonicalize()
+        .context("build it first: cargo build --release -p drystone")?;
     let base = args.scratch.join(format!("drystone-peers-{}", std::process::id()));
     fs::create_dir(&base).with_context(|| format!("cannot create {}", base.display()))?;
     let result = measure_all(args, &drystone, &base);
@@ -71,7 +74,10 @@ fn measure_all(args: &Args, drystone: &Path, base: &Path) -> Result<()> {
     )?;
     let (files, bytes) = count(&tree)?;
     println!("\n{files} files of {} MB in all, from {}", bytes / 1_000_000, args.tree.display());
-    report(&rounds(&jobs(drystone, base, &tree, "tree", "cp -r"), args.rounds, base)?, bytes as f64);
+    report(
+        &rounds(&jobs(drystone, base, &tree, "tree", "cp -r"), args.rounds, base)?,
+        bytes as f64,
+    );
     Ok(())
 }
 
@@ -87,7 +93,11 @@ fn jobs(drystone: &Path, base: &Path, source: &Path, name: &str, cp: &str) -> Ve
             &format!("rm -rf store && {drystone} -q --store store init"),
             format!("{drystone} -q --store store put --sync never {source}"),
         ),
-        job("drystone put again", "true", format!("{drystone} -q --store store put --sync never {source}")),
+        job(
+            "drystone put again",
+            "true",
+            format!("{drystone} -q --store store put --sync never {source}"),
+        ),
         job("drystone get", "rm -rf back", format!("{drystone} -q --store store get {name} back/")),
         job(
             "drystone put (durable)",
@@ -100,13 +110,18 @@ fn jobs(drystone: &Path, base: &Path, source: &Path, name: &str, cp: &str) -> Ve
             format!("borg create --compression none borg::a {source}"),
         ),
         job("borg extract", "rm -rf bx && mkdir bx", "cd bx && borg extract ../borg::a".into()),
-        job("restic backup", &format!("rm -rf restic && {restic} init"), format!("{restic} backup {source}")),
+        job(
+            "restic backup",
+            &format!("rm -rf restic && {restic} init"),
+            format!("{restic} backup {source}"),
+        ),
         job("restic restore", "rm -rf rx", format!("{restic} restore latest --target rx")),
     ]
 }
 
 fn rounds(jobs: &[Job], rounds: usize, base: &Path) -> Result<Vec<(&'static str, Vec<f64>)>> {
-    let mut times: Vec<(&'static str, Vec<f64>)> = jobs.iter().map(|job| (job.name, Vec::new())).collect();
+    let mut times: Vec<(&'static str, Vec<f64>)> =
+        jobs.iter().map(|job| (job.name, Vec::new())).collect();
     for round in 0..=rounds {
         for (job, (_, seconds)) in jobs.iter().zip(&mut times) {
             // What earlier commands left dirty would be written back at the expense of this one.
@@ -127,9 +142,17 @@ fn report(times: &[(&'static str, Vec<f64>)], bytes: f64) {
         "{:<28} {:>8} {:>10}   ratio of rates to each of: cp, cp+sync, borg in, borg out, restic in, restic out",
         "", "MB/s", "seconds"
     );
-    let of =
-        |name: &str| times.iter().find(|(found, _)| *found == name).map(|(_, seconds)| seconds.as_slice());
-    let peers = ["cp", "cp, then sync -f", "borg create", "borg extract", "restic backup", "restic restore"];
+    let of = |name: &str| {
+        times.iter().find(|(found, _)| *found == name).map(|(_, seconds)| seconds.as_slice())
+    };
+    let peers = [
+        "cp",
+        "cp, then sync -f",
+        "borg create",
+        "borg extract",
+        "restic backup",
+        "restic restore",
+    ];
     for (name, seconds) in times {
         let time = median(seconds.clone());
         let ratios: Vec<String> = peers
@@ -158,7 +181,11 @@ fn shell(base: &Path, line: &str) -> Result<()> {
         .stderr(Stdio::piped())
         .output()
         .context("cannot run sh")?;
-    ensure!(ended.status.success(), "`{line}` failed: {}", String::from_utf8_lossy(&ended.stderr).trim());
+    ensure!(
+        ended.status.success(),
+        "`{line}` failed: {}",
+        String::from_utf8_lossy(&ended.stderr).trim()
+    );
     Ok(())
 }
 

@@ -27,7 +27,9 @@ pub(super) fn judge(mutant: &Mutant, done: &Finished) -> Result<Found, String> {
         }
         Ending::Success => Err("NOT FOUND: the scenario passes with the bug in place".to_owned()),
         Ending::TimedOut(_) if mutant.expect == EXPECT_TIMEOUT => Ok(found()),
-        Ending::TimedOut(limit) => Err(format!("hung for {} s instead of failing", limit.as_secs())),
+        Ending::TimedOut(limit) => {
+            Err(format!("hung for {} s instead of failing", limit.as_secs()))
+        }
         Ending::Failed(_) if done.output.contains("error: could not compile") => {
             Err("it does not build: not a finding".to_owned())
         }
@@ -59,8 +61,11 @@ pub(super) fn judge_control(done: &Finished, scenarios: &BTreeSet<&str>) -> Resu
 /// The last `schedules: N` or `model: NAME CHECKER N schedules` of the output.
 fn schedules(output: &str) -> Option<u64> {
     output.lines().rev().find_map(|line| {
-        let plain = line.split_once("schedules: ").and_then(|(_, rest)| rest.split_whitespace().next());
-        plain.and_then(|number| number.parse().ok()).or_else(|| scenario(line).map(|found| found.schedules))
+        let plain =
+            line.split_once("schedules: ").and_then(|(_, rest)| rest.split_whitespace().next());
+        plain
+            .and_then(|number| number.parse().ok())
+            .or_else(|| scenario(line).map(|found| found.schedules))
     })
 }
 
@@ -103,7 +108,10 @@ mod tests {
     fn a_hang_is_found_only_where_it_is_expected() {
         let hang = Mutant { expect: "timeout".to_owned(), ..mutant() };
         assert_eq!(verdict(&hang, Ending::TimedOut(minutes(2)), ""), Ok("-".to_owned()));
-        assert!(verdict(&hang, Ending::Success, "test result: ok. 1 passed; 0 failed; 0 ignored;").is_err());
+        assert!(
+            verdict(&hang, Ending::Success, "test result: ok. 1 passed; 0 failed; 0 ignored;")
+                .is_err()
+        );
     }
 
     #[test]
@@ -120,10 +128,17 @@ mod tests {
             judge_control(&done, &BTreeSet::from(["a", "b"])).map(|_| ())
         };
         let both = "test a ... ok\ntest b ... ok\n";
-        let passed = |count: u64| format!("{both}test result: ok. {count} passed; 0 failed; 0 ignored;");
+        let passed =
+            |count: u64| format!("{both}test result: ok. {count} passed; 0 failed; 0 ignored;");
         assert_eq!(control(&passed(2), Ending::Success), Ok(()));
-        assert_eq!(control("test a ... ok", Ending::Success), Err("there is no scenario b".to_owned()));
-        assert_eq!(control(&passed(1), Ending::Success), Err("2 scenarios are named, 1 passed".to_owned()));
+        assert_eq!(
+            control("test a ... ok", Ending::Success),
+            Err("there is no scenario b".to_owned())
+        );
+        assert_eq!(
+            control(&passed(1), Ending::Success),
+            Err("2 scenarios are named, 1 passed".to_owned())
+        );
         assert!(control(&passed(2), exit_101()).is_err());
     }
 }

@@ -47,7 +47,8 @@ pub(super) fn load(directory: &Path) -> Result<Vec<Mutant>> {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let mutant = parse(&text).with_context(|| format!("seeded bug {}", path.display()))?;
         ensure!(names.insert(mutant.name.clone()), "two seeded bugs are called {}", mutant.name);
         mutants.push(mutant);
@@ -77,7 +78,8 @@ pub(super) fn parse(text: &str) -> Result<Mutant> {
 /// The sources with the bug in them.
 pub(super) fn apply(mutant: &Mutant, sources: &Sources) -> Result<Sources> {
     let file = mutant.file.display();
-    let bytes = sources.get(&mutant.file).with_context(|| format!("stale mutant: there is no {file}"))?;
+    let bytes =
+        sources.get(&mutant.file).with_context(|| format!("stale mutant: there is no {file}"))?;
     let text = std::str::from_utf8(bytes).with_context(|| format!("{file} is not UTF-8"))?;
     match text.matches(&mutant.old).count() {
         1 => {}
@@ -116,7 +118,10 @@ expect = "deadlock"
     #[test]
     fn a_seeded_bug_is_read() {
         let mutant = mutant();
-        assert_eq!((mutant.checker, mutant.full_only, mutant.timeout_seconds), (Checker::Loom, false, 120));
+        assert_eq!(
+            (mutant.checker, mutant.full_only, mutant.timeout_seconds),
+            (Checker::Loom, false, 120)
+        );
         assert_eq!(mutant.old, "notify_one();\n");
     }
 

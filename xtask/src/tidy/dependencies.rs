@@ -52,14 +52,17 @@ pub(super) fn check(root: &Path, tidied: &mut Tidied) -> Result<()> {
             tidied.files += 1;
             let file = manifest.strip_prefix(root).context("a manifest outside the workspace")?;
             let messages = check_manifest(file, &read(&manifest)?)?;
-            tidied.findings.extend(messages.into_iter().map(|message| Finding::new(file, 0, message)));
+            tidied
+                .findings
+                .extend(messages.into_iter().map(|message| Finding::new(file, 0, message)));
         }
     }
     Ok(())
 }
 
 fn check_manifest(file: &Path, text: &str) -> Result<Vec<String>> {
-    let manifest: Table = toml::from_str(text).with_context(|| format!("parse {}", file.display()))?;
+    let manifest: Table =
+        toml::from_str(text).with_context(|| format!("parse {}", file.display()))?;
     let krate = file.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let Some(rule) = RULES.iter().find(|rule| rule.krate == krate) else {
         return Ok(vec![format!(
@@ -73,26 +76,33 @@ fn check_manifest(file: &Path, text: &str) -> Result<Vec<String>> {
 impl Rule {
     fn objection(&self, dependency: &str) -> Option<String> {
         if CHECKERS.contains(&dependency) {
-            return (self.krate != "sync").then(|| format!("only crates/sync depends on {dependency}"));
+            return (self.krate != "sync")
+                .then(|| format!("only crates/sync depends on {dependency}"));
         }
         let inner = match dependency {
             // The package of crates/cli.
             "drystone" => "cli",
-            _ => dependency.strip_prefix("drystone-").or((dependency == "fdwatch").then_some(dependency))?,
+            _ => dependency
+                .strip_prefix("drystone-")
+                .or((dependency == "fdwatch").then_some(dependency))?,
         };
         let is_allowed = self.allowed.contains(&inner) || self.allowed.contains(&"*");
         if is_allowed && !self.except.contains(&inner) {
             return None;
         }
-        let allowed =
-            if self.allowed.is_empty() { "no crate of ours".to_owned() } else { self.allowed.join(", ") };
+        let allowed = if self.allowed.is_empty() {
+            "no crate of ours".to_owned()
+        } else {
+            self.allowed.join(", ")
+        };
         Some(format!("{} may use {allowed}, not {inner}", self.krate))
     }
 }
 
 /// The package names of all dependencies that ship or build, also the ones for some targets only.
 fn dependencies(manifest: &Table) -> Vec<String> {
-    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let targets =
+        manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
     let tables = std::iter::once(manifest).chain(targets.filter_map(Value::as_table));
     let mut names = Vec::new();
     for table in tables {
@@ -112,7 +122,8 @@ mod tests {
     use super::*;
 
     fn findings(krate: &str, text: &str) -> Vec<String> {
-        check_manifest(&Path::new("crates").join(krate).join("Cargo.toml"), text).expect("a manifest")
+        check_manifest(&Path::new("crates").join(krate).join("Cargo.toml"), text)
+            .expect("a manifest")
     }
 
     #[test]
@@ -122,7 +133,10 @@ mod tests {
             ("sync", "[dependencies]\ndrystone-pool = { path = \"../pool\" }"),
             ("store", "[build-dependencies]\ndrystone-local.workspace = true"),
             ("local", "[target.'cfg(unix)'.dependencies]\ndrystone-limits.workspace = true"),
-            ("limits", "[dependencies]\nother = { package = \"drystone-sync\", path = \"../sync\" }"),
+            (
+                "limits",
+                "[dependencies]\nother = { package = \"drystone-sync\", path = \"../sync\" }",
+            ),
             ("cli", "[dependencies]\ndrystone-testkit.workspace = true"),
             ("testkit", "[dependencies]\ndrystone.workspace = true"),
             ("pool", "[target.'cfg(model_loom)'.dependencies]\nloom.workspace = true"),

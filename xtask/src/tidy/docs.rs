@@ -18,7 +18,10 @@ pub(super) fn check(root: &Path, tidied: &mut Tidied) -> Result<()> {
     let mut pages: Vec<PathBuf> = files_below(&root.join("docs"))?;
     pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
     pages.extend(
-        ["README.md", "CHANGELOG.md"].map(|name| root.join(name)).into_iter().filter(|page| page.is_file()),
+        ["README.md", "CHANGELOG.md"]
+            .map(|name| root.join(name))
+            .into_iter()
+            .filter(|page| page.is_file()),
     );
     for page in pages {
         tidied.files += 1;
@@ -76,7 +79,10 @@ mod tests {
             ```\n[e](e.md)\n```\n`[f](f.md)` [g](<g.md>)\n[h]: ../h.md\n";
         let expected = [(1, "docs/a.md"), (1, "b.png"), (6, "g.md"), (7, "../h.md")];
         let found = links(page);
-        assert_eq!(found.iter().map(|(line, link)| (*line, link.as_str())).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            found.iter().map(|(line, link)| (*line, link.as_str())).collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

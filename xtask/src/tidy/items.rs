@@ -25,7 +25,10 @@ pub(super) fn test_items(tokens: &[Token<'_>]) -> Vec<Range<usize>> {
     let mut items: Vec<Range<usize>> = Vec::new();
     for at in 0..tokens.len() {
         let inside = items.last().is_some_and(|item| item.contains(&at));
-        if !inside && tokens[at].text == "#" && tokens.get(at + 1).is_some_and(|token| token.text == "[") {
+        if !inside
+            && tokens[at].text == "#"
+            && tokens.get(at + 1).is_some_and(|token| token.text == "[")
+        {
             let end = close_of(tokens, at + 1);
             if is_test_attribute(&tokens[at..end]) {
                 items.push(at..end_of_item(tokens, end));
@@ -37,7 +40,10 @@ pub(super) fn test_items(tokens: &[Token<'_>]) -> Vec<Range<usize>> {
 
 fn is_test_attribute(attribute: &[Token<'_>]) -> bool {
     let has = |word: &str| attribute.iter().any(|token| token.text == word);
-    attribute.get(2).is_some_and(|token| token.text == "cfg") && has("test") && !has("not") && !has("any")
+    attribute.get(2).is_some_and(|token| token.text == "cfg")
+        && has("test")
+        && !has("not")
+        && !has("any")
 }
 
 /// The item at `at` goes on to its `;` or through its first block.

@@ -60,13 +60,18 @@ impl<'a> RustFile<'a> {
         if krate.is_some_and(|name| name != FACADE) {
             self.checkers_outside_the_facade(krate, &mut found);
         }
-        if krate.is_some_and(|name| WITHOUT_THREADS.contains(&name)) && self.is_production(is_test) {
+        if krate.is_some_and(|name| WITHOUT_THREADS.contains(&name)) && self.is_production(is_test)
+        {
             self.threads(&mut found);
         }
-        if krate.is_some_and(|name| BEHIND_THE_FACADE.contains(&name)) && self.is_production(is_test) {
+        if krate.is_some_and(|name| BEHIND_THE_FACADE.contains(&name))
+            && self.is_production(is_test)
+        {
             self.around_the_facade(&mut found);
         }
-        findings.extend(found.into_iter().map(|(line, message)| Finding::new(self.path, line, message)));
+        findings.extend(
+            found.into_iter().map(|(line, message)| Finding::new(self.path, line, message)),
+        );
     }
 
     pub(super) fn check_length(&self, findings: &mut Vec<Finding>, reports: &mut Vec<Finding>) {
@@ -80,7 +85,8 @@ impl<'a> RustFile<'a> {
 
     /// `pool` for `crates/pool/…`; nothing for models and tools.
     fn crate_name(&self) -> Option<&str> {
-        let mut parts = self.path.components().map(|part| part.as_os_str().to_str().unwrap_or_default());
+        let mut parts =
+            self.path.components().map(|part| part.as_os_str().to_str().unwrap_or_default());
         (parts.next()? == "crates").then(|| parts.next()).flatten()
     }
 
@@ -95,7 +101,8 @@ impl<'a> RustFile<'a> {
 
     /// Indices of the tokens that ship.
     fn production(&self) -> impl Iterator<Item = usize> {
-        (0..self.tokens().len()).filter(|at| !self.test_ranges.iter().any(|range| range.contains(at)))
+        (0..self.tokens().len())
+            .filter(|at| !self.test_ranges.iter().any(|range| range.contains(at)))
     }
 
     /// Whether the tokens from `at` on read like `pattern`, split at spaces.
@@ -117,7 +124,8 @@ impl<'a> RustFile<'a> {
             }
         }
         for (at, token) in self.tokens().iter().enumerate() {
-            let is_macro = ["dbg", "todo", "unimplemented"].contains(&token.text) && self.reads(at + 1, "!");
+            let is_macro =
+                ["dbg", "todo", "unimplemented"].contains(&token.text) && self.reads(at + 1, "!");
             // `a != b` where a variable is called like the macro.
             if is_macro && !self.reads(at + 2, "=") {
                 found.push((token.line, format!("leftover {}!", token.text)));
@@ -130,7 +138,10 @@ impl<'a> RustFile<'a> {
             let bare = self.reads(at, "# [ ignore ]");
             let conditional = token.text == "cfg_attr" && self.cfg_attr_ignores(at);
             if bare || conditional {
-                found.push((token.line, "an ignored test says why: #[ignore = \"reason\"]".to_owned()));
+                found.push((
+                    token.line,
+                    "an ignored test says why: #[ignore = \"reason\"]".to_owned(),
+                ));
             }
         }
     }
@@ -144,18 +155,24 @@ impl<'a> RustFile<'a> {
         for (at, token) in self.tokens().iter().enumerate() {
             let previous = at.checked_sub(1).map_or("", |before| self.tokens()[before].text);
             // One value at most goes through a `oneshot`.
-            let is_oneshot = at.checked_sub(3).is_some_and(|before| self.tokens()[before].text == "oneshot");
-            let is_call =
-                previous != "fn" && previous != "." && !is_oneshot && self.is_called_without_arguments(at);
+            let is_oneshot =
+                at.checked_sub(3).is_some_and(|before| self.tokens()[before].text == "oneshot");
+            let is_call = previous != "fn"
+                && previous != "."
+                && !is_oneshot
+                && self.is_called_without_arguments(at);
             let unbounded = match token.text {
                 "unbounded_channel" => true,
-                // std's takes no argument and is unbounded; tokio's of the same name takes its bound.
+                // std's takes no argument and is unbounded; tokio's of the same name takes its
+                // bound.
                 "channel" | "unbounded" => is_call,
                 _ => false,
             };
             if unbounded {
-                found
-                    .push((token.line, format!("`{}` is an unbounded channel: give it a bound", token.text)));
+                found.push((
+                    token.line,
+                    format!("`{}` is an unbounded channel: give it a bound", token.text),
+                ));
             }
         }
     }
@@ -213,7 +230,8 @@ impl<'a> RustFile<'a> {
             }
             for name in self.first_names(at + 3) {
                 if name.text == "sync" || name.text == "thread" {
-                    let message = format!("{}::{} goes around drystone-{FACADE}", token.text, name.text);
+                    let message =
+                        format!("{}::{} goes around drystone-{FACADE}", token.text, name.text);
                     found.push((name.line, message));
                 }
             }
@@ -298,8 +316,11 @@ mod tests {
 
     #[test]
     fn only_the_facade_names_the_checkers() {
-        for text in ["use loom::sync::Mutex;", "shuttle::check_random(f, 1);", "#[cfg(model_loom)] fn f() {}"]
-        {
+        for text in [
+            "use loom::sync::Mutex;",
+            "shuttle::check_random(f, 1);",
+            "#[cfg(model_loom)] fn f() {}",
+        ] {
             assert_eq!(broken("crates/local/src/lib.rs", text), [1], "{text}");
             assert_eq!(broken("crates/sync/src/lib.rs", text), [0; 0], "{text}");
             assert_eq!(broken("models/tests/pool.rs", text), [0; 0], "{text}");
@@ -333,14 +354,22 @@ mod tests {
             assert_eq!(broken("crates/limits/src/lib.rs", text), [1], "{text}");
             assert_eq!(broken("crates/cli/src/lib.rs", text), [0; 0], "{text}");
         }
-        assert_eq!(broken("crates/limits/src/lib.rs", "std::thread::available_parallelism();"), [0; 0]);
+        assert_eq!(
+            broken("crates/limits/src/lib.rs", "std::thread::available_parallelism();"),
+            [0; 0]
+        );
     }
 
     #[test]
     fn nothing_is_left_over() {
-        for text in
-            ["// TODO later", "/* FIXME(me) */", "//! XXX", "dbg!(1);", "todo!()", "unimplemented!(\"x\")"]
-        {
+        for text in [
+            "// TODO later",
+            "/* FIXME(me) */",
+            "//! XXX",
+            "dbg!(1);",
+            "todo!()",
+            "unimplemented!(\"x\")",
+        ] {
             assert_eq!(broken("xtask/src/main.rs", text), [1], "{text}");
         }
         assert_eq!(broken("xtask/src/main.rs", "/* a\n TODO */"), [2]);

@@ -54,7 +54,9 @@ impl<'a> Lexer<'a> {
             self.source.comments.push(comment);
         } else if is_word(first) {
             let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            let raw = matches!(&rest[..word], "r" | "br" | "cr").then(|| raw_string(&rest[word..])).flatten();
+            let raw = matches!(&rest[..word], "r" | "br" | "cr")
+                .then(|| raw_string(&rest[word..]))
+                .flatten();
             let token = self.take(word + raw.unwrap_or(0));
             if raw.is_none() {
                 self.source.tokens.push(token);

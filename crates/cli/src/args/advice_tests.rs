@@ -14,7 +14,8 @@ use super::Cli;
 fn advised(text: &str, commands: &BTreeSet<String>) -> Vec<String> {
     // What follows a comment's begin is for readers of the source. A line that goes on in the next
     // is one text.
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n").replace("\\\n", "");
     let quoted = code.split('`').skip(1).step_by(2).map(|quoted| {
         let words: Vec<&str> = quoted.split_whitespace().collect();
@@ -85,8 +86,7 @@ fn every_command_that_is_advised_exists() {
 #[test]
 fn advice_is_found_and_judged() {
     let commands = BTreeSet::from(["key".to_owned(), "ls".to_owned()]);
-    let text =
-        "// `drystone none`\nlet a = \"run `drystone key\\\n   revoke {x}` or `ls`, `key list`, `f`\";";
+    let text = "// `drystone none`\nlet a = \"run `drystone key\\\n   revoke {x}` or `ls`, `key list`, `f`\";";
     assert_eq!(advised(text, &commands), ["drystone key revoke {x}", "key list"]);
     for good in [
         "drystone key revoke {x}",
@@ -96,7 +96,9 @@ fn advice_is_found_and_judged() {
     ] {
         assert!(is_understood(good), "{good}");
     }
-    for bad in ["drystone collect", "key remove", "drystone ls --everything", "drystone key revoke a b"] {
+    for bad in
+        ["drystone collect", "key remove", "drystone ls --everything", "drystone key revoke a b"]
+    {
         assert!(!is_understood(bad), "{bad}");
     }
 }

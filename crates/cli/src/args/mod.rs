@@ -9,13 +9,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::{Arg, Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Arg, Args, Command as Clap, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+};
 use clap_complete::Shell;
 use drystone_chunker::{Chunking, ParamsError};
 use drystone_limits::{format_bytes, parse_bytes};
 
 pub(crate) use self::bucket::{BucketCommand, BucketSetArgs};
-pub(crate) use self::serve::{KeyCommand, KeyCreateArgs, LogFormat, SecretArg, ServeArgs, ServingArgs};
+pub(crate) use self::serve::{
+    KeyCommand, KeyCreateArgs, LogFormat, SecretArg, ServeArgs, ServingArgs,
+};
 use crate::home;
 
 /// Has a command line of its own, which is taken before this one is looked at.
@@ -55,7 +59,8 @@ impl Cli {
     }
 }
 
-/// A variable that is set to nothing counts as unset, as shells and service managers often cannot unset one.
+/// A variable that is set to nothing counts as unset, as shells and service managers often cannot
+/// unset one.
 fn without_empty_variables(command: Clap) -> Clap {
     let unset = |arg: Arg| match arg.get_env().and_then(std::env::var_os) {
         Some(value) if value.is_empty() => arg.env(Resettable::Reset),
@@ -148,15 +153,16 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
-    /// How objects are cut, for ever: `fixed:SIZE` or `cdc:MIN,AVG,MAX` [default: cdc:256KiB,1MiB,4MiB]
+    /// How objects are cut, for ever: `fixed:SIZE` or `cdc:MIN,AVG,MAX` [default:
+    /// cdc:256KiB,1MiB,4MiB]
     #[arg(long, env = "DRYSTONE_CHUNK", value_name = "CHUNKING", value_parser = parse_chunking)]
     pub(crate) chunk: Option<Chunking>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct PutArgs {
-    /// Files and folders; `-` is standard input. A folder keeps its name: `photos` gives `photos/a.jpg`. No two may have the
-    /// same name
+    /// Files and folders; `-` is standard input. A folder keeps its name: `photos` gives
+    /// `photos/a.jpg`. No two may have the same name
     #[arg(required = true, value_name = "SRC")]
     pub(crate) sources: Vec<PathBuf>,
     #[command(flatten)]
@@ -268,7 +274,8 @@ pub(crate) struct BenchArgs {
     /// What is written
     #[arg(long, default_value = "unique")]
     pub(crate) data: BenchData,
-    /// Write below this folder, which keeps nothing afterwards [default: the folder for temporary files]
+    /// Write below this folder, which keeps nothing afterwards [default: the folder for temporary
+    /// files]
     #[arg(long, value_name = "DIR", value_parser = home::parser())]
     pub(crate) dir: Option<PathBuf>,
     /// Only strategies whose name contains this
@@ -306,7 +313,8 @@ fn parse_chunking(text: &str) -> Result<Chunking, String> {
     })
 }
 
-/// Units that only chunks of impossible sizes have are none to the chunker; what is wrong with such a size is not its spelling.
+/// Units that only chunks of impossible sizes have are none to the chunker; what is wrong with such
+/// a size is not its spelling.
 fn out_of_range(text: &str) -> Option<ParamsError> {
     let (cutter, sizes) = text.split_once(':')?;
     let sizes: Vec<u64> =

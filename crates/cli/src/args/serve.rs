@@ -69,7 +69,8 @@ pub(crate) struct ServeArgs {
     /// Listen also elsewhere than on loopback while there are keys whose secret is easily guessed
     #[arg(long, env = "DRYSTONE_ALLOW_WEAK_KEYS", value_parser = BoolishValueParser::new())]
     pub(crate) allow_weak_keys: bool,
-    /// How the log on standard error looks; what it says is set by DRYSTONE_LOG, for example `debug`
+    /// How the log on standard error looks; what it says is set by DRYSTONE_LOG, for example
+    /// `debug`
     #[arg(long, env = "DRYSTONE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log: LogFormat,
 }
@@ -123,9 +124,10 @@ mod tests {
 
     #[test]
     fn the_ranges_of_the_flags_are_those_of_the_configuration_file() {
-        for (flag, range) in
-            [("connections", drystone_config::CONNECTIONS), ("transfers", drystone_config::TRANSFERS)]
-        {
+        for (flag, range) in [
+            ("connections", drystone_config::CONNECTIONS),
+            ("transfers", drystone_config::TRANSFERS),
+        ] {
             let parses = |number: u16| {
                 Cli::try_parse_from(["drystone", "serve", &format!("--{flag}={number}")]).is_ok()
             };

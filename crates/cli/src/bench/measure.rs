@@ -36,7 +36,8 @@ impl Meter {
         unsafe {
             libc::malloc_trim(0);
         }
-        // Sets the high-water mark of resident memory back to what is resident now (proc(5), since Linux 4.0).
+        // Sets the high-water mark of resident memory back to what is resident now (proc(5), since
+        // Linux 4.0).
         let _ = fs::write("/proc/self/clear_refs", "5");
         Self { begun: Instant::now(), counts: counting_alloc::counts() }
     }

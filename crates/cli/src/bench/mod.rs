@@ -1,7 +1,7 @@
 //! `bench`: the story's comparison, against the raw write limit of the same run.
 //!
-//! Strategies take turns, round after round, so that all of them see the same machine; ratios are taken within a round and
-//! the median of the rounds is printed.
+//! Strategies take turns, round after round, so that all of them see the same machine; ratios are
+//! taken within a round and the median of the rounds is printed.
 
 mod measure;
 mod source;
@@ -39,10 +39,12 @@ pub(crate) fn run(settings: &Settings, args: &BenchArgs, output: &Output) -> Out
     if args.size == 0 {
         return Err(Usage("--size must not be 0".into()).into());
     }
-    let wanted =
-        |strategy: &Strategy| args.only.as_ref().is_none_or(|text| strategy.name().contains(text.as_str()));
+    let wanted = |strategy: &Strategy| {
+        args.only.as_ref().is_none_or(|text| strategy.name().contains(text.as_str()))
+    };
     // The limit is always measured: a rate without it says nothing about drystone.
-    let strategies: Vec<Strategy> = Strategy::all().into_iter().filter(|s| s.is_raw() || wanted(s)).collect();
+    let strategies: Vec<Strategy> =
+        Strategy::all().into_iter().filter(|s| s.is_raw() || wanted(s)).collect();
     let interrupt = Interrupt::catch(output)?;
     prepare();
     let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -54,9 +56,11 @@ pub(crate) fn run(settings: &Settings, args: &BenchArgs, output: &Output) -> Out
         let mut costs = Vec::with_capacity(strategies.len());
         for strategy in &strategies {
             interrupt.check()?;
-            std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            std::fs::create_dir(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
             let mut meter = None;
-            let ran = strategy.run(settings, source.clone(), &folder, &mut || meter = Some(Meter::begin()));
+            let ran = strategy
+                .run(settings, source.clone(), &folder, &mut || meter = Some(Meter::begin()));
             let cost = meter.map(|meter| meter.end()).unwrap_or_default();
             let removed = std::fs::remove_dir_all(&folder);
             ran.with_context(|| strategy.name())?;
@@ -79,7 +83,9 @@ fn lines(strategies: &[Strategy], rounds: &[Vec<Cost>], bytes: u64) -> Vec<Line>
         raw.map(|(_, cost)| rate(cost)).fold(0.0, f64::max)
     };
     let line = |(index, strategy): (usize, &Strategy)| {
-        let over = |value: &dyn Fn(&[Cost]) -> f64| median(rounds.iter().map(|round| value(round)).collect());
+        let over = |value: &dyn Fn(&[Cost]) -> f64| {
+            median(rounds.iter().map(|round| value(round)).collect())
+        };
         Line {
             strategy: strategy.name(),
             mb_per_s: over(&|round| rate(&round[index])),

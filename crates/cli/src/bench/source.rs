@@ -6,7 +6,8 @@ use drystone_sync::PlainArc;
 
 use crate::args::BenchData;
 
-/// The noise repeats after this many bytes (a content-defined cutter sees a dozen of its chunks in it) but for the stamps.
+/// The noise repeats after this many bytes (a content-defined cutter sees a dozen of its chunks in
+/// it) but for the stamps.
 const NOISE_BYTES: usize = 16 << 20;
 /// A running number stands at the beginning of each of these, so that no two chunks are alike.
 const STAMP_EVERY: usize = 4096;

@@ -1,5 +1,5 @@
-//! Ways to store a stream in chunks. Each gets a fresh folder and the same bytes, and ends when they are written (not
-//! synced).
+//! Ways to store a stream in chunks. Each gets a fresh folder and the same bytes, and ends when
+//! they are written (not synced).
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -40,7 +40,8 @@ pub(crate) enum Strategy {
 
 impl Strategy {
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::RawFiles(1), Self::RawFiles(2), Self::RawStreams(1), Self::RawStreams(2)];
+        let mut all =
+            vec![Self::RawFiles(1), Self::RawFiles(2), Self::RawStreams(1), Self::RawStreams(2)];
         all.extend([Self::Sequential, Self::ThreadPerChunk]);
         all.extend([1, 2, 4, 6].map(Self::Pool));
         let fixed = Chunking::fixed(CHUNK_BYTES as u64).unwrap_or_default();
@@ -66,7 +67,8 @@ impl Strategy {
         matches!(self, Self::RawFiles(_) | Self::RawStreams(_))
     }
 
-    /// Runs once; the bytes that were written, or cut. What is not part of the strategy is prepared before `begin`.
+    /// Runs once; the bytes that were written, or cut. What is not part of the strategy is prepared
+    /// before `begin`.
     pub(crate) fn run(
         self,
         settings: &Settings,
@@ -138,7 +140,8 @@ fn raw(
     Ok(())
 }
 
-/// What every chunk strategy does with a chunk: name it by its content and write it under that name, if it is new.
+/// What every chunk strategy does with a chunk: name it by its content and write it under that
+/// name, if it is new.
 fn keep(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     match new_file(folder, ChunkId::of(bytes)) {
         Ok(mut file) => file.write_all(bytes),
@@ -158,7 +161,11 @@ fn sequential(mut source: Source, folder: &Path, begin: &mut dyn FnMut()) -> any
     }
 }
 
-fn thread_per_chunk(mut source: Source, folder: &Path, begin: &mut dyn FnMut()) -> anyhow::Result<()> {
+fn thread_per_chunk(
+    mut source: Source,
+    folder: &Path,
+    begin: &mut dyn FnMut(),
+) -> anyhow::Result<()> {
     begin();
     std::thread::scope(|scope| {
         let mut running = Vec::new();
@@ -177,7 +184,12 @@ fn thread_per_chunk(mut source: Source, folder: &Path, begin: &mut dyn FnMut()) 
     Ok(())
 }
 
-fn bounded(workers: usize, mut source: Source, folder: &Path, begin: &mut dyn FnMut()) -> anyhow::Result<()> {
+fn bounded(
+    workers: usize,
+    mut source: Source,
+    folder: &Path,
+    begin: &mut dyn FnMut(),
+) -> anyhow::Result<()> {
     begin();
     let buffers = BufferPool::new(workers + 1, CHUNK_BYTES, workers + 1);
     let pool = WorkerPool::new("bench", workers, workers)?;
@@ -226,7 +238,8 @@ fn store(
     let bucket = BucketName::new("bench").context("a bucket's name")?;
     open.store.create_bucket(&bucket)?;
     let key = Key::new("stream").context("a key")?;
-    let target = PutTarget { bucket, key, meta: ObjectMeta::default(), condition: Condition::Always };
+    let target =
+        PutTarget { bucket, key, meta: ObjectMeta::default(), condition: Condition::Always };
     open.store.ingest(LEASE_MS)?.put_now(target, &mut source)?;
     Ok(())
 }

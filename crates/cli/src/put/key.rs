@@ -12,10 +12,12 @@ pub(super) fn own_name(source: &Path) -> anyhow::Result<String> {
     let name = match source.file_name() {
         Some(name) => name,
         None => {
-            canonical = source.canonicalize().with_context(|| format!("cannot read {}", source.display()))?;
-            canonical
-                .file_name()
-                .ok_or_else(|| Usage("the root folder has no name: name the folders below it".into()))?
+            canonical = source
+                .canonicalize()
+                .with_context(|| format!("cannot read {}", source.display()))?;
+            canonical.file_name().ok_or_else(|| {
+                Usage("the root folder has no name: name the folders below it".into())
+            })?
         }
     };
     utf8(name)
@@ -28,7 +30,12 @@ fn utf8(name: &std::ffi::OsStr) -> anyhow::Result<String> {
         .to_owned())
 }
 
-pub(super) fn key_below(prefix: &str, name: &str, root: &Path, path: &Path) -> anyhow::Result<String> {
+pub(super) fn key_below(
+    prefix: &str,
+    name: &str,
+    root: &Path,
+    path: &Path,
+) -> anyhow::Result<String> {
     let below = path.strip_prefix(root).context("the walk left its root")?;
     if below.as_os_str().is_empty() {
         return Ok(format!("{prefix}{name}"));

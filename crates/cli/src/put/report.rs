@@ -66,9 +66,11 @@ impl Summary {
             size(self.new_bytes),
             size(self.saved_bytes)
         );
-        for (count, what) in
-            [(self.failed, "failed"), (self.changed, "changed while read"), (self.skipped, "skipped")]
-        {
+        for (count, what) in [
+            (self.failed, "failed"),
+            (self.changed, "changed while read"),
+            (self.skipped, "skipped"),
+        ] {
             if count > 0 {
                 line.push_str(&format!("; {count} {what}"));
             }

@@ -62,7 +62,10 @@ impl Put<'_> {
                     self.progress.suspend(|| self.output.note(line));
                 }
                 Found::Unreadable(path, error) => {
-                    self.failed(&path, anyhow::Error::new(error).context("cannot read the folder"))?;
+                    self.failed(
+                        &path,
+                        anyhow::Error::new(error).context("cannot read the folder"),
+                    )?;
                 }
             }
         }
@@ -73,25 +76,35 @@ impl Put<'_> {
         // Not blocking: what the walk took for a file may have become a FIFO.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits();
         let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
-        let (file, before) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
+        let (file, before) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta)))
+        {
             Ok((_, meta)) if !meta.is_file() => {
                 return self.failed(path, anyhow::anyhow!("not a regular file"));
             }
             Ok(opened) => opened,
-            Err(error) => return self.failed(path, anyhow::Error::new(error).context("cannot open it")),
+            Err(error) => {
+                return self.failed(path, anyhow::Error::new(error).context("cannot open it"));
+            }
         };
         let meta = ObjectMeta {
-            modified_ns: before.mtime().saturating_mul(1_000_000_000).saturating_add(before.mtime_nsec()),
+            modified_ns: before
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(before.mtime_nsec()),
             mode: Some(before.mode() & 0o7777),
             ..ObjectMeta::default()
         };
         let failed = self.summary.failed;
-        // A file that grows as fast as it is read would never end. Files that the kernel makes up say that they are empty.
+        // A file that grows as fast as it is read would never end. Files that the kernel makes up
+        // say that they are empty.
         let len_max = if before.len() == 0 { u64::MAX } else { before.len() };
         self.object(key, meta, Some(before.len()), &mut (&file).take(len_max))?;
         if self.summary.failed == failed && has_changed(&file, &before) {
             self.summary.changed += 1;
-            let line = format!("drystone: {}: changed while it was read; stored as it was read", shown(path));
+            let line = format!(
+                "drystone: {}: changed while it was read; stored as it was read",
+                shown(path)
+            );
             self.progress.suspend(|| self.output.note(line));
         }
         Ok(())
@@ -100,8 +113,11 @@ impl Put<'_> {
     /// An empty object whose key ends with `/`: the folder's mode and time. Every folder has one,
     /// whatever its mode, so that a later put replaces it when the mode has changed.
     fn folder(&mut self, folder: &FoundFolder, key: &str) -> anyhow::Result<()> {
-        let meta =
-            ObjectMeta { modified_ns: folder.modified_ns, mode: Some(folder.mode), ..ObjectMeta::default() };
+        let meta = ObjectMeta {
+            modified_ns: folder.modified_ns,
+            mode: Some(folder.mode),
+            ..ObjectMeta::default()
+        };
         self.object(key, meta, Some(0), &mut io::empty())
     }
 }

@@ -30,8 +30,8 @@ impl Put<'_> {
             );
             self.progress.suspend(|| self.output.note(line));
         }
-        // Not the standard library's own input, which takes a descriptor that is not open for reading
-        // for one at its end.
+        // Not the standard library's own input, which takes a descriptor that is not open for
+        // reading for one at its end.
         let opened = io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let mut first = Vec::new();
         let read = opened.and_then(|mut input| {
@@ -42,14 +42,16 @@ impl Put<'_> {
             Ok(input) => input,
             Err(error) => {
                 self.interrupt.check()?;
-                return self.failed(Path::new(NAME), anyhow::Error::new(error).context("cannot read it"));
+                return self
+                    .failed(Path::new(NAME), anyhow::Error::new(error).context("cannot read it"));
             }
         };
         if first.is_empty() && !allow_empty {
             let empty = "standard input is empty; nothing was stored or replaced (if it is meant to be empty: --allow-empty)";
             return self.failed(Path::new(NAME), anyhow::anyhow!(empty));
         }
-        let meta = ObjectMeta { modified_ns: nanoseconds(SystemTime::now()), ..ObjectMeta::default() };
+        let meta =
+            ObjectMeta { modified_ns: nanoseconds(SystemTime::now()), ..ObjectMeta::default() };
         self.object(key, meta, None, &mut first.as_slice().chain(input))
     }
 }
@@ -70,5 +72,6 @@ fn read_first(input: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 fn nanoseconds(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -11,8 +11,8 @@ use crate::exit::Interrupted;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 
-/// Objects that have been read and wait for their commit. More than a full commit queue holds, so that the queue fills and
-/// commits in large groups instead of waiting for us.
+/// Objects that have been read and wait for their commit. More than a full commit queue holds, so
+/// that the queue fills and commits in large groups instead of waiting for us.
 const UNACKNOWLEDGED_MAX: usize = 16_384;
 
 impl Put<'_> {
@@ -25,20 +25,24 @@ impl Put<'_> {
         source: &mut dyn Read,
     ) -> anyhow::Result<()> {
         let target = match Key::new(key) {
-            Ok(key) => PutTarget { bucket: self.bucket.clone(), key, meta, condition: Condition::Always },
+            Ok(key) => {
+                PutTarget { bucket: self.bucket.clone(), key, meta, condition: Condition::Always }
+            }
             Err(error) => return self.failed(Path::new(key), StoreError::Name(error)),
         };
         while self.unacknowledged.len() >= UNACKNOWLEDGED_MAX {
             self.acknowledge_oldest()?;
         }
-        let mut source = Watched { source, interrupt: &self.interrupt, progress: &self.progress, read: 0 };
+        let mut source =
+            Watched { source, interrupt: &self.interrupt, progress: &self.progress, read: 0 };
         let put = self.ingest.put(target, size_hint, &mut source);
         let read = source.read;
         match put {
             Ok(pending) => self.unacknowledged.push_back((key.to_owned(), pending)),
             Err(PutFailure::Source(error)) => {
                 self.interrupt.check()?;
-                return self.failed(Path::new(key), anyhow::Error::new(error).context("cannot read it"));
+                return self
+                    .failed(Path::new(key), anyhow::Error::new(error).context("cannot read it"));
             }
             Err(PutFailure::Store(error)) => return Err(self.store_failed(key, error)),
         }
@@ -57,7 +61,8 @@ impl Put<'_> {
     pub(super) fn acknowledge_oldest(&mut self) -> anyhow::Result<()> {
         self.interrupt.check()?;
         let Some((key, pending)) = self.unacknowledged.pop_front() else { return Ok(()) };
-        let stored = pending.wait(&mut self.ingest).map_err(|error| self.store_failed(&key, error))?;
+        let stored =
+            pending.wait(&mut self.ingest).map_err(|error| self.store_failed(&key, error))?;
         // A file's key ends with its name.
         let is_folder = key.ends_with('/') && stored.size == 0;
         *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) += 1;
@@ -77,7 +82,11 @@ impl Put<'_> {
     }
 
     /// One source could not be stored; the others go on.
-    pub(super) fn failed(&mut self, path: &Path, error: impl Into<anyhow::Error>) -> anyhow::Result<()> {
+    pub(super) fn failed(
+        &mut self,
+        path: &Path,
+        error: impl Into<anyhow::Error>,
+    ) -> anyhow::Result<()> {
         let error = error.into();
         self.interrupt.check()?;
         self.summary.failed += 1;

@@ -1,4 +1,5 @@
-//! What the command line of `put` means, and what it cannot mean: found out before anything is read.
+//! What the command line of `put` means, and what it cannot mean: found out before anything is
+//! read.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -31,7 +32,9 @@ fn standard_input_and_name(args: &PutArgs) -> Result<(), Usage> {
         return Err(Usage("--name names one object, so give one SRC".into()));
     }
     if args.name.is_some() && args.sources[0].is_dir() {
-        return Err(Usage("--name is for a file or standard input; use --prefix for a folder".into()));
+        return Err(Usage(
+            "--name is for a file or standard input; use --prefix for a folder".into(),
+        ));
     }
     Ok(())
 }
@@ -50,8 +53,8 @@ fn keys_that_no_source_can_have(args: &PutArgs) -> Result<(), Usage> {
     refused("--prefix", &args.prefix, format!("{}f", args.prefix))
 }
 
-/// Within one folder no two files have the same key, so two sources can only meet by their own names. Which of them would
-/// stay is nobody's choice: they are read and committed side by side.
+/// Within one folder no two files have the same key, so two sources can only meet by their own
+/// names. Which of them would stay is nobody's choice: they are read and committed side by side.
 fn sources_of_the_same_key(args: &PutArgs) -> anyhow::Result<()> {
     let mut seen: HashMap<String, &Path> = HashMap::new();
     for source in args.sources.iter().filter(|source| !is_stdin(source)) {

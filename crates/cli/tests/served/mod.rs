@@ -41,18 +41,25 @@ impl Served {
         let (tell, log) = sync_channel(LINES_MAX);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         // Ends with the child, whose standard error it is.
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
         let mut said = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             let address = line.strip_prefix("listening on http");
-            if let Some(address) = address.and_then(|rest| rest.trim_start_matches('s').strip_prefix("://")) {
+            if let Some(address) =
+                address.and_then(|rest| rest.trim_start_matches('s').strip_prefix("://"))
+            {
                 return Self { child, address: address.to_owned(), said, log };
             }
             said.push(line);
         }
         let ended = child.wait().unwrap();
-        panic!("it ended without listening ({ended}): {said:?} {:?}", log.iter().collect::<Vec<_>>());
+        panic!(
+            "it ended without listening ({ended}): {said:?} {:?}",
+            log.iter().collect::<Vec<_>>()
+        );
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -65,7 +72,11 @@ impl Served {
         let mut socket = self.connect();
         let authorization =
             authorization.map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n").unwrap();
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{authorization}\r\n"
+        )
+        .unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
         text

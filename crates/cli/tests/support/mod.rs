@@ -1,5 +1,5 @@
-//! What the tests of the binary share: a place of their own to run it in, with nothing of the user's environment, and trees
-//! of files to store and compare.
+//! What the tests of the binary share: a place of their own to run it in, with nothing of the
+//! user's environment, and trees of files to store and compare.
 #![allow(dead_code, reason = "every test file is a crate of its own and uses a part of this")]
 
 pub(crate) mod tree;
@@ -22,7 +22,8 @@ pub(crate) use args;
 pub(crate) fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
-        let mut list = fs::OpenOptions::new().append(true).open(list).expect("the list of what was skipped");
+        let mut list =
+            fs::OpenOptions::new().append(true).open(list).expect("the list of what was skipped");
         // In one write: other tests append to it at the same time.
         list.write_all(format!("{why}\n").as_bytes()).expect("the list of what was skipped");
     }
@@ -142,8 +143,10 @@ impl Sandbox {
 
     /// All segment files.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
-        let mut files: Vec<PathBuf> =
-            files_below(&self.store().join("segments")).into_iter().filter(|path| path.is_file()).collect();
+        let mut files: Vec<PathBuf> = files_below(&self.store().join("segments"))
+            .into_iter()
+            .filter(|path| path.is_file())
+            .collect();
         files.sort();
         files
     }
@@ -187,7 +190,9 @@ impl Ran {
     /// Standard output as one JSON value a line.
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<serde_json::Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        };
         self.text().lines().map(parse).collect()
     }
 
@@ -236,7 +241,9 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// What an interrupted restore would leave behind.
 #[track_caller]
 pub(crate) fn assert_nothing_temporary_below(folder: &Path) {
-    let left: Vec<_> =
-        files_below(folder).into_iter().filter(|path| path.to_string_lossy().ends_with(".part")).collect();
+    let left: Vec<_> = files_below(folder)
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with(".part"))
+        .collect();
     assert_eq!(left, [""; 0].map(PathBuf::from));
 }

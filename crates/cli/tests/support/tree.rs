@@ -42,7 +42,9 @@ pub(crate) fn read(root: &Path) -> Tree {
             let bytes = fs::read(&path).expect("a readable file");
             let modified = (meta.mtime(), meta.mtime_nsec());
             tree.insert(name, Entry::File { bytes, mode: meta.mode() & 0o7777, modified });
-        } else if meta.is_dir() && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none()) {
+        } else if meta.is_dir()
+            && fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none())
+        {
             tree.insert(name, Entry::EmptyFolder);
         }
     }
@@ -65,7 +67,11 @@ pub(crate) fn folders(root: &Path) -> BTreeMap<String, (u32, i64, i64)> {
 #[track_caller]
 pub(crate) fn assert_same(found: &Tree, expected: &Tree) {
     for (name, entry) in expected {
-        assert!(found.get(name) == Some(entry), "{name:?}: {:?} should be {entry:?}", found.get(name));
+        assert!(
+            found.get(name) == Some(entry),
+            "{name:?}: {:?} should be {entry:?}",
+            found.get(name)
+        );
     }
     let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
     assert!(extra.is_empty(), "nobody asked for {extra:?}");
@@ -83,7 +89,8 @@ pub(crate) fn file(path: &Path, seed: u64, len: usize) {
     File::open(path).and_then(|file| file.set_times(times)).expect("a time");
 }
 
-/// A tree with all that is awkward: depth, width, empty things, odd names, and lengths around each of `boundaries`.
+/// A tree with all that is awkward: depth, width, empty things, odd names, and lengths around each
+/// of `boundaries`.
 pub(crate) fn awkward(root: &Path, seed: u64, boundaries: &[usize]) {
     let mut noise = Noise::new(seed);
     let mut next = || noise.number();

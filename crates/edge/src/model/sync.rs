@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-pub use shuttle_tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, TryAcquireError, mpsc, oneshot};
+pub use shuttle_tokio::sync::{
+    AcquireError, Notify, OwnedSemaphorePermit, TryAcquireError, mpsc, oneshot,
+};
 
 /// A semaphore that can forget permits.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! What `--stacks` costs a command: the same work started plainly, under a run, and under a run that notes stacks.
+//! What `--stacks` costs a command: the same work started plainly, under a run, and under a run
+//! that notes stacks.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -73,8 +74,10 @@ pub(crate) fn work(kind: &str) -> Outcome<()> {
 /// As `fdwatch run` does it, but without a watch.
 pub(crate) fn beside(way: &str, words: &[&str]) -> Outcome<ExitCode> {
     let mut events = Events::of_run()?;
-    let config =
-        RunConfig { with_stacks: way == "stacks", ..RunConfig::new(words.iter().map(Into::into).collect()) };
+    let config = RunConfig {
+        with_stacks: way == "stacks",
+        ..RunConfig::new(words.iter().map(Into::into).collect())
+    };
     let mut child = Child::start(&config, &events)?;
     let never = Instant::now() + std::time::Duration::from_secs(3600);
     loop {

@@ -30,8 +30,11 @@ pub(crate) fn run(what: &[&str]) -> Outcome<()> {
         ["lives", name, per_second, seed, seconds] => {
             let (per_second, seed, seconds): (f64, u64, f64) =
                 (per_second.parse()?, seed.parse()?, seconds.parse()?);
-            let mut all =
-                leaks().into_iter().chain(leaks_of_lone_files()).chain(short_leaks()).chain(steady());
+            let mut all = leaks()
+                .into_iter()
+                .chain(leaks_of_lone_files())
+                .chain(short_leaks())
+                .chain(steady());
             let scenario = all.find(|scenario| scenario.name == *name).ok_or("no such scenario")?;
             let lives = (scenario.lives)(&mut Seed::new(seed), per_second, seconds);
             replay(&lives, seed, seconds)
@@ -40,7 +43,13 @@ pub(crate) fn run(what: &[&str]) -> Outcome<()> {
         ["three", per_second] => {
             let mut children = (0..3)
                 .map(|index| {
-                    again(&["lives", "exact", if index == 1 { per_second } else { "0.001" }, "1", "300"])
+                    again(&[
+                        "lives",
+                        "exact",
+                        if index == 1 { per_second } else { "0.001" },
+                        "1",
+                        "300",
+                    ])
                 })
                 .collect::<Outcome<Vec<_>>>()?;
             ready()?;
@@ -110,7 +119,9 @@ fn replay(lives: &[Life], seed: u64, seconds: f64) -> Outcome<()> {
         ready()?;
         start = Instant::now();
     }
-    std::thread::sleep((start + Duration::from_secs_f64(seconds)).saturating_duration_since(Instant::now()));
+    std::thread::sleep(
+        (start + Duration::from_secs_f64(seconds)).saturating_duration_since(Instant::now()),
+    );
     Ok(())
 }
 

@@ -66,7 +66,12 @@ fn run_all() -> Outcome<()> {
         let rate = per_second.to_string();
         all.push(Watched::start("CLOSE_WAIT", per_second, None, &["close-wait", &rate])?);
         all.push(Watched::start("in one child of three", per_second, None, &["three", &rate])?);
-        all.push(Watched::start("workers recycled every 20 s", per_second, None, &["recycled", &rate])?);
+        all.push(Watched::start(
+            "workers recycled every 20 s",
+            per_second,
+            None,
+            &["recycled", &rate],
+        )?);
     }
     all.push(Watched::start("each generation inherits one more", 0.5, None, &["inheriting"])?);
     watch(&mut all, SECONDS)?;
@@ -118,7 +123,8 @@ fn watch(all: &mut [Watched], seconds: f64) -> Outcome<()> {
 
 impl Watched {
     fn of_lives(scenario: &Scenario, seed: u64, seconds: f64) -> Outcome<Self> {
-        let (rate, number, length) = (scenario.per_second.to_string(), seed.to_string(), seconds.to_string());
+        let (rate, number, length) =
+            (scenario.per_second.to_string(), seed.to_string(), seconds.to_string());
         let what = ["lives", scenario.name, &rate, &number, &length];
         let is_short = seconds < 10.0;
         let mut watched =
@@ -146,7 +152,8 @@ impl Watched {
         let warm_up = Duration::from_secs(if short_s.is_some() { 1 } else { 5 });
         // A tree is looked for among all processes at every tick.
         let tree = ["three", "recycled", "inheriting"].contains(&what[0]);
-        let config = WatchConfig { tree, warm_up, ..WatchConfig::new(vec![Target::Pid(child.id())]) };
+        let config =
+            WatchConfig { tree, warm_up, ..WatchConfig::new(vec![Target::Pid(child.id())]) };
         let (watcher, now) = (Watcher::new(config)?, Instant::now());
         Ok(Self {
             name: name.to_owned(),
@@ -185,8 +192,8 @@ impl Watched {
         };
         self.next = now + Duration::from_millis(interval_ms);
         let tick = self.watcher.tick(elapsed)?;
-        let has_ended =
-            tick.targets_gone > 0 || self.short_s.is_some_and(|short_s| elapsed.as_secs_f64() > short_s);
+        let has_ended = tick.targets_gone > 0
+            || self.short_s.is_some_and(|short_s| elapsed.as_secs_f64() > short_s);
         if has_ended {
             self.is_over = true;
             if let Some(mut report) = self.newest.take() {
@@ -199,7 +206,12 @@ impl Watched {
         let is_called = is_leak(&report);
         let elapsed_s = elapsed.as_secs_f64();
         let leaked = self.leaked_s.partition_point(|leaked_s| *leaked_s <= elapsed_s);
-        self.said.note(is_called, std::mem::replace(&mut self.was_called, is_called), elapsed_s, leaked);
+        self.said.note(
+            is_called,
+            std::mem::replace(&mut self.was_called, is_called),
+            elapsed_s,
+            leaked,
+        );
         self.newest = Some(report);
         Ok(())
     }

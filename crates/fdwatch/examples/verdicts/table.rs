@@ -20,8 +20,11 @@ pub(crate) fn write_row(name: &str, per_second: f64, is_short: bool, said: &[Sai
     let in_time = said.iter().filter(|said| said.is_in_time(per_second, is_short)).count();
     let mut after: Vec<f64> = said.iter().filter_map(|said| said.called_s).collect();
     after.sort_by(f64::total_cmp);
-    let mut leaked: Vec<usize> =
-        said.iter().filter(|said| said.called_s.is_some()).map(|said| said.opened_when_called).collect();
+    let mut leaked: Vec<usize> = said
+        .iter()
+        .filter(|said| said.called_s.is_some())
+        .map(|said| said.opened_when_called)
+        .collect();
     leaked.sort_unstable();
     let times = match after[..] {
         [] if is_short => "at its end".to_owned(),

@@ -33,7 +33,8 @@ Exit codes:
   64  wrong usage
   74  a file could not be read, or is no recording";
 
-/// Watches the file descriptors of processes: how many, what they are, how fast they grow, when the limit is hit.
+/// Watches the file descriptors of processes: how many, what they are, how fast they grow, when the
+/// limit is hit.
 #[derive(Parser, Debug)]
 #[command(
     name = "fdwatch",
@@ -75,12 +76,12 @@ pub(super) struct WatchArgs {
     /// A pid, or the name of a program: its comm, executable or argv[0]
     #[arg(required_unless_present_any = ["matching", "cgroup", "unit"], value_name = "PID|NAME")]
     pub(super) targets: Vec<OsString>,
-    /// And processes with TEXT in their command line, its words joined by spaces (TEXT as it is, no
-    /// pattern)
+    /// And processes with TEXT in their command line, its words joined by spaces (TEXT as it is,
+    /// no pattern)
     #[arg(long = "match", id = "matching", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) matching: Vec<String>,
-    /// And processes of a cgroup and of those below it: a folder of /sys/fs/cgroup, or a path as in
-    /// /proc/PID/cgroup
+    /// And processes of a cgroup and of those below it: a folder of /sys/fs/cgroup, or a path as
+    /// in /proc/PID/cgroup
     #[arg(long, value_name = "PATH", value_parser = parse_absolute)]
     pub(super) cgroup: Vec<PathBuf>,
     /// And processes of a systemd unit (`nginx`, `nginx.service`), of the system or of a user
@@ -129,13 +130,15 @@ pub(super) enum Until {
 
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
-    /// Say which call stacks opened what is still open (x86-64 and aarch64; where ptrace is forbidden, goes on without)
+    /// Say which call stacks opened what is still open (x86-64 and aarch64; where ptrace is
+    /// forbidden, goes on without)
     #[arg(long)]
     pub(super) stacks: bool,
     /// Kill what the command has started and left behind when it ends
     #[arg(long)]
     pub(super) kill_leftovers: bool,
-    /// End with the verdict's code where the command itself ended with 0; implied by --fail-over and --max-rate
+    /// End with the verdict's code where the command itself ended with 0; implied by --fail-over
+    /// and --max-rate
     #[arg(long)]
     pub(super) check: bool,
     #[command(flatten)]
@@ -147,7 +150,8 @@ pub(super) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct CommonArgs {
-    /// Time between two counts (500ms, 1s, 1m); 10ms at least. Without it: short at first, 1s after a minute
+    /// Time between two counts (500ms, 1s, 1m); 10ms at least. Without it: short at first, 1s
+    /// after a minute
     #[arg(long, value_name = "TIME", value_parser = parse_interval)]
     pub(super) interval: Option<Duration>,
     /// What grows before this is not taken for a leak: 5s, or 1s of a command that was started

@@ -42,7 +42,12 @@ impl Pace {
 impl Clock {
     pub(super) fn start(pace: Pace, duration: Option<Duration>) -> Self {
         let begun = Instant::now();
-        Self { begun, pace, end: duration.and_then(|duration| begun.checked_add(duration)), next: begun }
+        Self {
+            begun,
+            pace,
+            end: duration.and_then(|duration| begun.checked_add(duration)),
+            next: begun,
+        }
     }
 
     /// Between the tick that is now and the next.

@@ -66,7 +66,9 @@ fn read(path: &Path) -> Result<Count, Failure> {
     let what = || path.display().to_string();
     let input = |source| Failure::Input { what: what(), source };
     let file = File::open(path).map_err(input)?;
-    last(BufReader::new(file)).map_err(input)?.map_err(|why| Failure::Recording { what: what(), why })
+    last(BufReader::new(file))
+        .map_err(input)?
+        .map_err(|why| Failure::Recording { what: what(), why })
 }
 
 /// The last count. A line that is not ended was being written when the recording was cut off: the
@@ -89,7 +91,9 @@ fn last(mut file: impl BufRead) -> io::Result<Result<Count, String>> {
     }
     Ok(match serde_json::from_slice::<Count>(&last) {
         Ok(count) if count.schema == SCHEMA => Ok(count),
-        Ok(count) => Err(format!("its schema is {}, and {SCHEMA} is what this version reads", count.schema)),
+        Ok(count) => {
+            Err(format!("its schema is {}, and {SCHEMA} is what this version reads", count.schema))
+        }
         Err(error) => Err(format!("its last line: {error}")),
     })
 }
@@ -110,21 +114,31 @@ fn groups(count: &Count) -> Groups {
 fn grown(before: &Groups, after: &Groups, allow: u64) -> Vec<Change> {
     let change = |(group, &after): (&(String, String, String), &u64)| {
         let before = before.get(group).copied().unwrap_or(0);
-        (after > before.saturating_add(allow)).then(|| Change { group: group.clone(), before, after })
+        (after > before.saturating_add(allow)).then(|| Change {
+            group: group.clone(),
+            before,
+            after,
+        })
     };
     let mut changes: Vec<Change> = after.iter().filter_map(change).collect();
     changes.sort_by_key(|change| std::cmp::Reverse(change.after - change.before));
     changes
 }
 
-fn tell(out: &mut impl Write, changes: &[Change], allow: u64, elapsed_ms: [u64; 2]) -> io::Result<()> {
+fn tell(
+    out: &mut impl Write,
+    changes: &[Change],
+    allow: u64,
+    elapsed_ms: [u64; 2],
+) -> io::Result<()> {
     let [before, after] = elapsed_ms.map(|ms| ms as f64 / 1000.0);
     let by = if allow > 0 { format!(" by more than {allow}") } else { String::new() };
     writeln!(out, "Compared: the count after {before:.1} s with the count after {after:.1} s.")?;
     if changes.is_empty() {
         return writeln!(out, "Nothing grew{by}.");
     }
-    let kinds = if changes.len() == 1 { "1 group".to_owned() } else { format!("{} groups", changes.len()) };
+    let kinds =
+        if changes.len() == 1 { "1 group".to_owned() } else { format!("{} groups", changes.len()) };
     writeln!(out, "GREW{by}: {kinds} of descriptors.")?;
     for Change { group: (name, kind, pattern), before, after } in changes.iter().take(TOLD_MAX) {
         let (name, pattern) = (shown(name), shown(pattern));
@@ -177,8 +191,10 @@ mod tests {
         let [before, after] =
             [&before, &after].map(|report| groups(&count_of(&recorded(&[report])).unwrap()));
         let changes = grown(&before, &after, 0);
-        let growths: Vec<_> =
-            changes.iter().map(|change| (change.group.1.as_str(), change.after - change.before)).collect();
+        let growths: Vec<_> = changes
+            .iter()
+            .map(|change| (change.group.1.as_str(), change.after - change.before))
+            .collect();
         assert_eq!(growths, [("socket", 12), ("deleted-file", 2)]);
         assert_eq!(grown(&before, &after, 11).len(), 1);
         assert_eq!(grown(&before, &after, 12), []);

@@ -29,7 +29,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     }
     let mut outputs = Outputs::open(&arguments.common)?;
     let mut events = Events::of_run().map_err(Failure::system("catch signals"))?;
-    let run = RunConfig { with_stacks: arguments.stacks, ..RunConfig::new(arguments.command.clone()) };
+    let run =
+        RunConfig { with_stacks: arguments.stacks, ..RunConfig::new(arguments.command.clone()) };
     let mut child = start(run, &events)?;
     let mut clock = Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), None);
     let mut on_leak = OnLeak::new(arguments.common.on_leak.as_deref(), false);
@@ -53,10 +54,13 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
         let mut waited = Waited { child: &mut child, outputs: &mut outputs, on_leak: &mut on_leak };
         waited.until(&mut events, deadline, watched.newest.as_ref())?;
     }
-    let leftovers = child.leftovers().map_err(Failure::system("look for what the command left behind"))?;
+    let leftovers =
+        child.leftovers().map_err(Failure::system("look for what the command left behind"))?;
     let report = watched.last(&mut child);
-    // On standard error: standard output is the command's. What else is to be written is, even if nobody reads that.
-    let told = tell(&mut io::stderr().lock(), report.as_ref(), &leftovers, arguments.kill_leftovers);
+    // On standard error: standard output is the command's. What else is to be written is, even if
+    // nobody reads that.
+    let told =
+        tell(&mut io::stderr().lock(), report.as_ref(), &leftovers, arguments.kill_leftovers);
     if let Some(report) = &report {
         outputs.finish(report)?;
     }
@@ -69,7 +73,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     })
 }
 
-/// Without stacks where they cannot be had: the command matters more, and has not begun when that is found out.
+/// Without stacks where they cannot be had: the command matters more, and has not begun when that
+/// is found out.
 fn start(run: RunConfig, events: &Events) -> Result<Child, RunError> {
     match Child::start(&run, events) {
         Err(RunError::Stacks(why)) => {
@@ -106,7 +111,9 @@ impl Watched {
         outputs: &mut Outputs,
         on_leak: &mut OnLeak,
     ) -> Result<(), Failure> {
-        let Some(watcher) = self.watcher.as_mut().filter(|_| !self.has_ended) else { return Ok(()) };
+        let Some(watcher) = self.watcher.as_mut().filter(|_| !self.has_ended) else {
+            return Ok(());
+        };
         let tick = watcher.tick(clock.elapsed())?;
         if tick.targets_gone > 0 {
             self.has_ended = true;
@@ -188,7 +195,8 @@ impl Waited<'_> {
     }
 }
 
-/// What a command leaves behind is killed, whoever hears of it, and told, also where the command itself was too fast to be looked at.
+/// What a command leaves behind is killed, whoever hears of it, and told, also where the command
+/// itself was too fast to be looked at.
 fn tell(
     out: &mut impl io::Write,
     report: Option<&Report>,
@@ -234,7 +242,8 @@ mod tests {
     #[test]
     fn what_a_command_too_fast_to_be_looked_at_leaves_behind_is_killed_too() {
         let mut sleeper = Command::new("sleep").arg("300").spawn().unwrap();
-        let key = Process::open(&ProcRoot::open("/proc".as_ref()).unwrap(), sleeper.id()).unwrap().key();
+        let key =
+            Process::open(&ProcRoot::open("/proc".as_ref()).unwrap(), sleeper.id()).unwrap().key();
         let left = Leftover { key, name: b"sleep".to_vec() };
         let leftovers = Leftovers { processes: vec![left], left_out: 0 };
         let mut said = Vec::new();

@@ -7,7 +7,8 @@ const DAYS_MAX: f64 = 366.0 * 100.0;
 
 /// `90`, `1.5s`, `500ms`, `5m`, `2h`, `1d`; a number alone is seconds.
 pub(super) fn parse_length(text: &str) -> Result<Duration, String> {
-    let refused = || format!("`{text}` is no length of time: give a number and ms, s, m, h or d, like 90s");
+    let refused =
+        || format!("`{text}` is no length of time: give a number and ms, s, m, h or d, like 90s");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
@@ -31,9 +32,14 @@ mod tests {
 
     #[test]
     fn lengths_are_read_in_their_units() {
-        for (text, expected_ms) in
-            [("90", 90_000), ("1.5s", 1_500), ("500ms", 500), ("5m", 300_000), ("2h", 7_200_000), ("0", 0)]
-        {
+        for (text, expected_ms) in [
+            ("90", 90_000),
+            ("1.5s", 1_500),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("0", 0),
+        ] {
             assert_eq!(parse_length(text), Ok(Duration::from_millis(expected_ms)), "{text}");
         }
         for text in ["", "s", "1x", "-1", "1.2.3", "1 s", "nan", "inf", "9999999999d", "1e9"] {

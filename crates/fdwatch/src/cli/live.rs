@@ -29,7 +29,8 @@ impl Live {
     pub(super) fn draw(&self, report: &Report) -> io::Result<()> {
         let size = rustix::termios::tcgetwinsize(io::stdout());
         let (columns, rows) = size.map_or((80, 24), |size| (size.ws_col, size.ws_row));
-        let (columns, rows) = (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows });
+        let (columns, rows) =
+            (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows });
         let (has_colour, is_ascii) = (self.has_colour, self.is_ascii);
         self.write(&frame(report, Screen { columns, rows, has_colour, is_ascii }))
     }
@@ -51,6 +52,7 @@ impl Drop for Live {
 /// The first of the variables that is set decides, as in the C library.
 fn speaks_utf8() -> bool {
     let values = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| std::env::var(name).unwrap_or_default());
-    let value = values.iter().find(|value| !value.is_empty()).map(|value| value.to_ascii_lowercase());
+    let value =
+        values.iter().find(|value| !value.is_empty()).map(|value| value.to_ascii_lowercase());
     value.is_some_and(|value| value.contains("utf-8") || value.contains("utf8"))
 }

@@ -66,8 +66,9 @@ impl OnLeak {
             self.say("the command of --on-leak is still running, and is not started again");
             return Ok(());
         }
-        self.running =
-            Some(start(command, self.is_silent, report).map_err(Failure::system("start --on-leak"))?);
+        self.running = Some(
+            start(command, self.is_silent, report).map_err(Failure::system("start --on-leak"))?,
+        );
         Ok(())
     }
 
@@ -137,7 +138,11 @@ impl Running {
 
 fn start(command: &OsStr, is_silent: bool, report: &Report) -> io::Result<Running> {
     let output = || -> io::Result<Stdio> {
-        Ok(if is_silent { Stdio::null() } else { io::stderr().as_fd().try_clone_to_owned()?.into() })
+        Ok(if is_silent {
+            Stdio::null()
+        } else {
+            io::stderr().as_fd().try_clone_to_owned()?.into()
+        })
     };
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).process_group(0).envs(facts(report));
@@ -164,8 +169,9 @@ fn facts(report: &Report) -> Vec<(&'static str, OsString)> {
     let process = report.processes.iter().find(|process| process.trend.is_leak);
     let lineage = report.lineages.first().filter(|_| process.is_none());
     let name = process.map(|process| &process.name).or(lineage.map(|lineage| &lineage.name));
-    let per_second =
-        process.map(|process| process.trend.per_second).or(lineage.map(|lineage| lineage.per_second));
+    let per_second = process
+        .map(|process| process.trend.per_second)
+        .or(lineage.map(|lineage| lineage.per_second));
     let group = process.and_then(|process| process.groups.iter().max_by_key(|group| group.growth));
     let limit_in = match process.map(|process| process.verdict) {
         Some(Verdict::Leaking { limit_in, .. }) => limit_in,
@@ -245,7 +251,8 @@ mod tests {
     fn one_that_takes_too_long_is_killed_with_all_that_it_has_started() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
-        let line = format!("sleep 300 & echo $! > {0}.part; mv {0}.part {0}; sleep 300", file.display());
+        let line =
+            format!("sleep 300 & echo $! > {0}.part; mv {0}.part {0}; sleep 300", file.display());
         let mut hook = OnLeak::new(Some(&line), true);
         hook.look(&leaking()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -276,7 +283,8 @@ mod tests {
         let file = folder.path().join("said");
         let mut report = leaking();
         report.processes[0].name = b"$(touch x);`id`\0rest".to_vec();
-        let mut hook = OnLeak::new(Some(&format!("printf %s \"$FDWATCH_NAME\" > {}", file.display())), true);
+        let mut hook =
+            OnLeak::new(Some(&format!("printf %s \"$FDWATCH_NAME\" > {}", file.display())), true);
         hook.look(&report).unwrap();
         settle(&mut hook);
         assert_eq!(std::fs::read_to_string(file).unwrap(), "$(touch x);`id`");

@@ -34,7 +34,9 @@ impl Outputs {
     pub(super) fn open(arguments: &CommonArgs) -> Result<Self, Failure> {
         let is_stdout = |path: &&PathBuf| path.as_os_str() == "-";
         if arguments.json.iter().chain(&arguments.csv).filter(is_stdout).count() > 1 {
-            return Err(Failure::Usage("--json and --csv cannot both go to standard output".into()));
+            return Err(Failure::Usage(
+                "--json and --csv cannot both go to standard output".into(),
+            ));
         }
         let mut csv = arguments.csv.as_deref().map(Stream::open).transpose()?;
         if let Some(stream) = &mut csv {
@@ -96,7 +98,10 @@ impl Outputs {
 
     /// What to wait for beside the next tick.
     pub(super) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        self.prometheus.as_ref().filter(|_| !self.is_prometheus_resting).map(PrometheusServer::as_fd)
+        self.prometheus
+            .as_ref()
+            .filter(|_| !self.is_prometheus_resting)
+            .map(PrometheusServer::as_fd)
     }
 
     /// Somebody wants the metrics.
@@ -130,14 +135,20 @@ impl Stream {
     }
 
     /// Flushed each time: who follows the file sees whole lines.
-    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
         let written = write(&mut self.out).and_then(|()| self.out.flush());
         written.map_err(|error| Failure::output(&self.name, error))
     }
 }
 
 /// Beside the file first, so that a reader never sees half of it and a failure keeps the old one.
-fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(part);
@@ -156,7 +167,8 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>
 
 /// An hour of watching must not end with a folder that is not there.
 fn check_folder(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match std::fs::metadata(folder) {
         Ok(meta) if meta.is_dir() && !path.is_dir() => Ok(()),
         Ok(_) => Err(Failure::output(path.display(), io::ErrorKind::NotADirectory.into())),

@@ -1,4 +1,5 @@
-//! Which call stacks opened the descriptors of each group, as far as it was seen while they were open.
+//! Which call stacks opened the descriptors of each group, as far as it was seen while they were
+//! open.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,8 +31,10 @@ impl StacksSeen {
         report: &Report,
         mut stacks_of: impl FnMut(u32, &[i32]) -> BTreeMap<i32, StackId>,
     ) {
-        let changed = report.processes.iter().filter_map(|process| Some((process.key, process.count?)));
-        let changed = changed.filter(|(key, count)| *count > 0 && self.counts.get(key) != Some(count));
+        let changed =
+            report.processes.iter().filter_map(|process| Some((process.key, process.count?)));
+        let changed =
+            changed.filter(|(key, count)| *count > 0 && self.counts.get(key) != Some(count));
         let changed: Vec<_> = changed.take(PROCESSES_MAX).collect();
         for (key, count) in changed {
             let Ok(open) = snapshot(key.pid) else { continue };
@@ -43,8 +46,10 @@ impl StacksSeen {
             let mut seen: HashMap<(Kind, Vec<u8>), HashMap<StackId, u32>> = HashMap::new();
             for descriptor in &open.descriptors {
                 let Some(stack) = creators.get(&descriptor.fd) else { continue };
-                let pattern = group::pattern(descriptor.kind, &descriptor.target, descriptor.socket.as_ref());
-                *seen.entry((descriptor.kind, pattern)).or_default().entry(*stack).or_default() += 1;
+                let pattern =
+                    group::pattern(descriptor.kind, &descriptor.target, descriptor.socket.as_ref());
+                *seen.entry((descriptor.kind, pattern)).or_default().entry(*stack).or_default() +=
+                    1;
             }
             self.replace(key, seen);
             if self.counts.len() < GROUPS_MAX {
@@ -79,11 +84,13 @@ impl StacksSeen {
         }
     }
 
-    /// The stacks behind a group of a report, whose pattern may be the one target that all have, or a coarser pattern.
+    /// The stacks behind a group of a report, whose pattern may be the one target that all have, or
+    /// a coarser pattern.
     fn most_of(&self, process: ProcessKey, kind: Kind, shown: &[u8]) -> Vec<(StackId, u32)> {
         let of_target = group::pattern(kind, shown, None);
-        let is_shown =
-            |pattern: &Vec<u8>| *pattern == shown || *pattern == of_target || group::coarse(pattern) == shown;
+        let is_shown = |pattern: &Vec<u8>| {
+            *pattern == shown || *pattern == of_target || group::coarse(pattern) == shown
+        };
         let groups = self
             .groups
             .iter()

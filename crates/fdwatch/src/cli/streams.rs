@@ -81,7 +81,8 @@ pub(super) fn tell(told: &clap::Error) -> Result<u8, Failure> {
     if told.use_stderr() {
         let mut err = io::stderr().lock();
         // Standard error is the only place to say that it cannot be written.
-        let _ = if err.is_terminal() { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
+        let _ =
+            if err.is_terminal() { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
         return Ok(USAGE);
     }
     if io::stdout().is_terminal() {

@@ -24,12 +24,15 @@ const WARM_UP: Duration = Duration::from_secs(5);
 pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     let events = if arguments.stacks { Events::of_attached_watch() } else { Events::of_watch() };
     let mut events = events.map_err(Failure::system("catch signals"))?;
-    let config =
-        WatchConfig { tree: arguments.tree, ..config(targets(arguments), &arguments.common, WARM_UP) };
+    let config = WatchConfig {
+        tree: arguments.tree,
+        ..config(targets(arguments), &arguments.common, WARM_UP)
+    };
     // An hour of watching must not end with a report that goes nowhere.
     streams::stdout()?;
     let mut outputs = Outputs::open(&arguments.common)?;
-    let mut clock = Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), arguments.duration);
+    let mut clock =
+        Clock::start(Pace::new(arguments.common.interval, FIRST_INTERVAL_MS), arguments.duration);
     let mut watcher = Watcher::new(config)?;
     let mut tick = watcher.tick(clock.elapsed())?;
     if tick.alive == 0 && tick.targets_gone == 0 && !arguments.wait {
@@ -52,8 +55,12 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
         if is_over(tick, arguments, &clock, &report) {
             break report;
         }
-        let mut waited =
-            Waited { outputs: &mut outputs, on_leak: &mut on_leak, live: live.as_ref(), report: &report };
+        let mut waited = Waited {
+            outputs: &mut outputs,
+            on_leak: &mut on_leak,
+            live: live.as_ref(),
+            report: &report,
+        };
         let next = clock.next();
         if !waited.until(&mut events, next)? {
             break report;
@@ -74,25 +81,36 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
 
 fn targets(arguments: &WatchArgs) -> Vec<Target> {
     let named = arguments.targets.iter().map(|target| Target::new(target));
-    let matching = arguments.matching.iter().map(|text| Target::CommandLine(text.as_bytes().to_vec()));
-    let cgroups = arguments.cgroup.iter().map(|path| Target::Cgroup(path.as_os_str().as_bytes().to_vec()));
+    let matching =
+        arguments.matching.iter().map(|text| Target::CommandLine(text.as_bytes().to_vec()));
+    let cgroups =
+        arguments.cgroup.iter().map(|path| Target::Cgroup(path.as_os_str().as_bytes().to_vec()));
     let units = arguments.unit.iter().map(|name| Target::Unit(name.as_bytes().to_vec()));
     named.chain(matching).chain(cgroups).chain(units).collect()
 }
 
 /// What nobody is, in words.
 fn named(arguments: &WatchArgs) -> String {
-    let names =
-        arguments.targets.iter().map(|name| format!("is called `{}`", name.to_string_lossy().escape_debug()));
-    let matching =
-        arguments.matching.iter().map(|text| format!("has `{}` in its command line", text.escape_debug()));
-    let cgroups = arguments.cgroup.iter().map(|path| format!("is in the cgroup {}", path.display()));
+    let names = arguments
+        .targets
+        .iter()
+        .map(|name| format!("is called `{}`", name.to_string_lossy().escape_debug()));
+    let matching = arguments
+        .matching
+        .iter()
+        .map(|text| format!("has `{}` in its command line", text.escape_debug()));
+    let cgroups =
+        arguments.cgroup.iter().map(|path| format!("is in the cgroup {}", path.display()));
     let units = arguments.unit.iter().map(|name| format!("is in the unit {name}"));
     names.chain(matching).chain(cgroups).chain(units).collect::<Vec<_>>().join(" or ")
 }
 
 /// What both ways of watching have in common.
-pub(super) fn config(targets: Vec<Target>, arguments: &CommonArgs, warm_up: Duration) -> WatchConfig {
+pub(super) fn config(
+    targets: Vec<Target>,
+    arguments: &CommonArgs,
+    warm_up: Duration,
+) -> WatchConfig {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WatchConfig {
         warm_up: arguments.warm_up.unwrap_or(warm_up),
@@ -123,7 +141,8 @@ fn await_on_leak(
     report: &Report,
 ) -> Result<(), Failure> {
     while let Some(deadline) = on_leak.deadline() {
-        let mut waited = Waited { outputs: &mut *outputs, on_leak: &mut *on_leak, live: None, report };
+        let mut waited =
+            Waited { outputs: &mut *outputs, on_leak: &mut *on_leak, live: None, report };
         if !waited.until(events, deadline)? {
             on_leak.kill();
         }
@@ -155,7 +174,8 @@ impl Waited<'_> {
                     draw(self.live, self.report)?;
                 }
                 // While processes are traced we do not stop: they would stop with us.
-                Event::Signal(caught) if [libc::SIGTSTP, libc::SIGTTOU].contains(&caught.signal) => {}
+                Event::Signal(caught)
+                    if [libc::SIGTSTP, libc::SIGTTOU].contains(&caught.signal) => {}
                 Event::Signal(_) => return Ok(false),
                 Event::Readable(0) if has_metrics => self.outputs.answer(self.report)?,
                 Event::Tick | Event::Readable(_) | Event::ChildChanged => self.on_leak.check(),

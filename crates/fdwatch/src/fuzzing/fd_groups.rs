@@ -32,8 +32,8 @@ struct Open {
     folder: u16,
 }
 
-/// Whatever is open: patterns have a bound and get coarser once; there are not too many groups, and each descriptor is in
-/// one of them, and of one kind; permits of series are given back.
+/// Whatever is open: patterns have a bound and get coarser once; there are not too many groups, and
+/// each descriptor is in one of them, and of one kind; permits of series are given back.
 ///
 /// # Panics
 /// When that does not hold.
@@ -86,7 +86,8 @@ impl Open {
     fn add(&self, copy: u32, groups: &mut Groups) {
         let kind = Kind::ALL[usize::from(self.what) % Kind::ALL.len()];
         let target =
-            [format!("/{}/", self.folder).as_bytes(), &*self.name, copy.to_string().as_bytes()].concat();
+            [format!("/{}/", self.folder).as_bytes(), &*self.name, copy.to_string().as_bytes()]
+                .concat();
         let local = String::from_utf8_lossy(&target).into_owned();
         let peer = String::new();
         let socket = Socket { family: "unix", state: "listen", local, peer, is_to_listener: false };

@@ -4,20 +4,43 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use crate::Kind;
 use crate::parse::{
-    Cgroup, Link, Mount, OpenFiles, PerfMapEntry, Stat, cgroup, fd_flags, first_argument, link, mount,
-    open_files, perf_map_entry, stat,
+    Cgroup, Link, Mount, OpenFiles, PerfMapEntry, Stat, cgroup, fd_flags, first_argument, link,
+    mount, open_files, perf_map_entry, stat,
 };
 use crate::report::Printable;
 
 /// A file as the kernel writes it, of which it is known what it must be read as.
 #[derive(Debug, Arbitrary)]
 enum Plan {
-    Stat { pid: u32, comm: Vec<u8>, state: u8, parent: u32, flags: u32, threads: u32, start_ticks: u64 },
-    Limits { soft: Option<u64>, hard: Option<u64>, has_other_lines: bool },
-    FdInfo { position: i64, flags: u32, mount_id: i32 },
-    Mount { path: Vec<u8>, file_system: Vec<u8>, optional_fields: u8 },
+    Stat {
+        pid: u32,
+        comm: Vec<u8>,
+        state: u8,
+        parent: u32,
+        flags: u32,
+        threads: u32,
+        start_ticks: u64,
+    },
+    Limits {
+        soft: Option<u64>,
+        hard: Option<u64>,
+        has_other_lines: bool,
+    },
+    FdInfo {
+        position: i64,
+        flags: u32,
+        mount_id: i32,
+    },
+    Mount {
+        path: Vec<u8>,
+        file_system: Vec<u8>,
+        optional_fields: u8,
+    },
     Link(Target),
-    CommandLine { first: Vec<u8>, rest: Vec<u8> },
+    CommandLine {
+        first: Vec<u8>,
+        rest: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Arbitrary)]
@@ -43,8 +66,8 @@ const ANONYMOUS: [(&str, Kind); 8] = [
 
 const NAMESPACES: [&str; 8] = ["net", "mnt", "uts", "ipc", "pid", "user", "cgroup", "time"];
 
-/// The first byte chooses: any bytes are read as something that reads back from how the kernel writes it; what the kernel
-/// writes is read as what it is.
+/// The first byte chooses: any bytes are read as something that reads back from how the kernel
+/// writes it; what the kernel writes is read as what it is.
 ///
 /// # Panics
 /// When that does not hold.
@@ -79,7 +102,8 @@ fn check_any(data: &[u8]) {
     }
     if let Some(PerfMapEntry { range, name }) = perf_map_entry(data) {
         assert!(!range.is_empty() && !name.is_empty());
-        let text = [format!("{:x} {:x} ", range.start, range.end - range.start).as_bytes(), name].concat();
+        let text =
+            [format!("{:x} {:x} ", range.start, range.end - range.start).as_bytes(), name].concat();
         assert_eq!(perf_map_entry(&text), Some(PerfMapEntry { range, name }));
     }
     match link(data) {
@@ -89,8 +113,12 @@ fn check_any(data: &[u8]) {
             assert_eq!(link(format!("socket:[{inode}]").as_bytes()), Link::Socket(inode));
         }
         Link::Known(kind) => {
-            let has_path = [Kind::File, Kind::DeletedFile, Kind::Directory, Kind::Fifo, Kind::Device];
-            assert!(!has_path.contains(&kind) && kind != Kind::Socket && kind != Kind::Unknown, "{kind:?}");
+            let has_path =
+                [Kind::File, Kind::DeletedFile, Kind::Directory, Kind::Fifo, Kind::Device];
+            assert!(
+                !has_path.contains(&kind) && kind != Kind::Socket && kind != Kind::Unknown,
+                "{kind:?}"
+            );
         }
     }
     let first = first_argument(data);
@@ -98,14 +126,16 @@ fn check_any(data: &[u8]) {
     check_shown(data);
 }
 
-/// What is shown can be read back, holds nothing that a terminal takes for an order, and has a bound.
+/// What is shown can be read back, holds nothing that a terminal takes for an order, and has a
+/// bound.
 fn check_shown(name: &[u8]) {
     let shown = Printable::new(name, usize::MAX).to_string();
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
     assert_eq!(bytes_of(&shown), name, "{shown:?}");
     for chars_max in [0, 1, 15] {
         let cut = Printable::new(name, chars_max).to_string();
-        // The last may be an escape, the longest of which is that of a character beyond 16 bits; then `…`.
+        // The last may be an escape, the longest of which is that of a character beyond 16 bits;
+        // then `…`.
         assert!(cut.chars().count() <= chars_max + "\\u{10ffff}".len() + 1, "{cut:?}");
         assert!(cut == shown || cut.ends_with('…'), "{cut:?}");
     }
@@ -141,12 +171,20 @@ impl Plan {
             Self::Stat { pid, comm, state, parent, flags, threads, start_ticks } => {
                 let state = b"RSDZTtWXxKP"[usize::from(state) % 11];
                 let is_kernel_thread = flags & 0x0020_0000 != 0;
-                let expected =
-                    Stat { pid, comm: &comm, state, parent, threads, start_ticks, is_kernel_thread };
+                let expected = Stat {
+                    pid,
+                    comm: &comm,
+                    state,
+                    parent,
+                    threads,
+                    start_ticks,
+                    is_kernel_thread,
+                };
                 let text = stat_text(&expected, flags);
                 assert_eq!(stat(&text), Some(expected), "{}", text.escape_ascii());
                 // Cut anywhere before the end of the last field that is read, it is nothing.
-                let end_of_name = text.iter().rposition(|byte| *byte == b')').expect("it has a name");
+                let end_of_name =
+                    text.iter().rposition(|byte| *byte == b')').expect("it has a name");
                 let words = text[end_of_name..].split(|byte| *byte == b' ').take(20);
                 let needed: usize = words.map(|word| word.len() + 1).sum();
                 for len in (1..needed.min(64)).chain([needed]) {
@@ -159,7 +197,8 @@ impl Plan {
                 assert_eq!(open_files(text.as_bytes()), Some(expected), "{text}");
             }
             Self::FdInfo { position, flags, mount_id } => {
-                let text = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount_id}\nino:\t7\n");
+                let text =
+                    format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount_id}\nino:\t7\n");
                 assert_eq!(fd_flags(text.as_bytes()), Some(flags), "{text}");
             }
             Self::Mount { path, file_system, optional_fields } => {
@@ -218,7 +257,9 @@ fn stat_text(stat: &Stat<'_>, flags: u32) -> Vec<u8> {
 }
 
 fn limits_text(limits: OpenFiles, has_other_lines: bool) -> String {
-    let word = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let word = |limit: Option<u64>| {
+        limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+    };
     let line = format!(
         "{:<25} {:<20} {:<20} {:<10}\n",
         "Max open files",
@@ -239,7 +280,9 @@ fn mount_text(path: &[u8], file_system: &[u8], optional_fields: u8) -> Vec<u8> {
     let mut text = b"36 35 98:0 / ".to_vec();
     for &byte in path {
         match byte {
-            b' ' | b'\t' | b'\n' | b'\\' => text.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+            b' ' | b'\t' | b'\n' | b'\\' => {
+                text.extend_from_slice(format!("\\{byte:03o}").as_bytes())
+            }
             byte => text.push(byte),
         }
     }

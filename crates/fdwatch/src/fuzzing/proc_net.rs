@@ -49,8 +49,8 @@ const STATES: [&str; 13] = [
     "syn-recv",
 ];
 
-/// The first byte chooses: any line of any table is nothing or a socket with a bounded text; what the kernel writes is read
-/// as what it is.
+/// The first byte chooses: any line of any table is nothing or a socket with a bounded text; what
+/// the kernel writes is read as what it is.
 ///
 /// # Panics
 /// When that does not hold.
@@ -68,8 +68,9 @@ pub fn proc_net(data: &[u8]) {
 fn check_any(table: Table, line: &[u8]) {
     let Some(found) = table_line(table, line) else { return };
     let words = || line.split(|byte| *byte == b' ' || *byte == b'\t');
-    let is_inode =
-        |word: &[u8]| str::from_utf8(word).ok().and_then(|word| word.parse().ok()) == Some(found.inode);
+    let is_inode = |word: &[u8]| {
+        str::from_utf8(word).ok().and_then(|word| word.parse().ok()) == Some(found.inode)
+    };
     assert!(words().any(is_inode), "the inode stands in the line");
     let Some(socket) = found.socket() else { return };
     assert_eq!(socket.family, table.family);
@@ -83,11 +84,17 @@ fn check_any(table: Table, line: &[u8]) {
             assert!(socket.peer.is_empty());
         }
         "netlink" | "packet" => {
-            assert!(socket.state == "unconnected" && socket.local.len() <= line.len().max("sock-diag".len()));
+            assert!(
+                socket.state == "unconnected"
+                    && socket.local.len() <= line.len().max("sock-diag".len())
+            );
             assert!(socket.peer.is_empty());
         }
         family => {
-            assert!(socket.state == "unconnected" || STATES[1..].contains(&socket.state), "{socket:?}");
+            assert!(
+                socket.state == "unconnected" || STATES[1..].contains(&socket.state),
+                "{socket:?}"
+            );
             let is_six = family.ends_with('6');
             let local: SocketAddr = socket.local.parse().expect("it is an address");
             let peer = Some(&*socket.peer).filter(|peer| !peer.is_empty());
@@ -103,7 +110,8 @@ fn check_any(table: Table, line: &[u8]) {
 impl Plan {
     fn check(self) {
         let (path, line, inode, expected) = self.written();
-        let table = Table::all().iter().find(|table| table.path == path).expect("it is one of the tables");
+        let table =
+            Table::all().iter().find(|table| table.path == path).expect("it is one of the tables");
         let found = table_line(*table, &line).expect("it is a line");
         assert_eq!(found.inode, inode, "{}", line.escape_ascii());
         assert_eq!(found.socket(), expected, "{}", line.escape_ascii());
@@ -114,8 +122,11 @@ impl Plan {
             Self::Inet { table, local, peer, state, inode, queues: [sent, received], user } => {
                 let (path, family, is_six) = table.names();
                 // The state of whatever is no TCP is that of one that is closed, or connected.
-                let state =
-                    if family.starts_with("tcp") { state % 16 } else { [7, 1][usize::from(state % 2)] };
+                let state = if family.starts_with("tcp") {
+                    state % 16
+                } else {
+                    [7, 1][usize::from(state % 2)]
+                };
                 let line = format!(
                     "{:4}: {} {} {state:02X} {sent:08X}:{received:08X} 00:00000000 00000000 {user:5} {:8} {inode} 1 0",
                     7,
@@ -127,8 +138,11 @@ impl Plan {
                     "closed" if !family.starts_with("tcp") => "unconnected",
                     state => state,
                 };
-                let peer =
-                    if peer.is_none(is_six) { String::new() } else { peer.address(is_six).to_string() };
+                let peer = if peer.is_none(is_six) {
+                    String::new()
+                } else {
+                    peer.address(is_six).to_string()
+                };
                 let local = local.address(is_six).to_string();
                 let socket = Some(Socket { family, state, local, peer, is_to_listener: false })
                     .filter(|_| !state.is_empty());
@@ -141,10 +155,13 @@ impl Plan {
                     name.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b'@');
                     name
                 });
-                let (flags, kind) = (if listens { 0x1_0000 } else { 0 }, if is_stream { 1 } else { 2 });
+                let (flags, kind) =
+                    (if listens { 0x1_0000 } else { 0 }, if is_stream { 1 } else { 2 });
                 let state = state % 6;
-                let start =
-                    format!("{:016x}: {:08X} 00000000 {flags:08X} {kind:04X} {state:02X} {inode:5}", 0, 2);
+                let start = format!(
+                    "{:016x}: {:08X} 00000000 {flags:08X} {kind:04X} {state:02X} {inode:5}",
+                    0, 2
+                );
                 let tail = name.as_ref().map_or_else(Vec::new, |name| [b" ", &**name].concat());
                 let state = match state {
                     _ if listens => Some("listen"),
@@ -157,7 +174,13 @@ impl Plan {
                 let local = String::from_utf8_lossy(&name.unwrap_or_default()).into_owned();
                 let peer = String::new();
                 let is_to_listener = false;
-                let socket = state.map(|state| Socket { family: "unix", state, local, peer, is_to_listener });
+                let socket = state.map(|state| Socket {
+                    family: "unix",
+                    state,
+                    local,
+                    peer,
+                    is_to_listener,
+                });
                 ("net/unix", [start.as_bytes(), &tail].concat(), inode, socket)
             }
             Self::Netlink { protocol, port, inode } => {
@@ -218,7 +241,8 @@ impl End {
         self.port == 0 && self.address[..if is_six { 16 } else { 4 }].iter().all(|byte| *byte == 0)
     }
 
-    /// The kernel prints words of 32 bits as it has them in memory, that is in the order of the network.
+    /// The kernel prints words of 32 bits as it has them in memory, that is in the order of the
+    /// network.
     fn written(self, is_six: bool) -> String {
         let words = self.address.chunks_exact(4).take(if is_six { 4 } else { 1 });
         let word = |word: &[u8]| u32::from_ne_bytes(word.try_into().expect("four bytes"));

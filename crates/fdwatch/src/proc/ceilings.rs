@@ -80,20 +80,28 @@ pub(crate) fn nearest_ceiling(
     let mut bytes_left = BYTES_MAX;
     if of_kind(Kind::Inotify).next().is_some() {
         let instances = of_kind(Kind::Inotify).count() as u64;
-        add(Bound::InotifyInstances, instances, number_in(root, "sys/fs/inotify/max_user_instances"));
-        let watches =
-            of_kind(Kind::Inotify).map(|fd| watches(process, fd, b"inotify ", &mut bytes_left)).sum();
+        add(
+            Bound::InotifyInstances,
+            instances,
+            number_in(root, "sys/fs/inotify/max_user_instances"),
+        );
+        let watches = of_kind(Kind::Inotify)
+            .map(|fd| watches(process, fd, b"inotify ", &mut bytes_left))
+            .sum();
         add(Bound::InotifyWatches, watches, number_in(root, "sys/fs/inotify/max_user_watches"));
     }
     if of_kind(Kind::Epoll).next().is_some() {
-        let watches = of_kind(Kind::Epoll).map(|fd| watches(process, fd, b"tfd:", &mut bytes_left)).sum();
+        let watches =
+            of_kind(Kind::Epoll).map(|fd| watches(process, fd, b"tfd:", &mut bytes_left)).sum();
         add(Bound::EpollWatches, watches, number_in(root, "sys/fs/epoll/max_user_watches"));
     }
     if let Some((used, limit)) = system_files(root) {
         add(Bound::SystemFiles, used, Some(limit));
     }
-    let nearest = found.into_iter().reduce(|a, b| if b.is_nearer(a.used, a.limit) { b } else { a })?;
-    let is_worth_it = u128::from(nearest.used) * 100 >= u128::from(nearest.limit) * TOLD_FROM_PERCENT;
+    let nearest =
+        found.into_iter().reduce(|a, b| if b.is_nearer(a.used, a.limit) { b } else { a })?;
+    let is_worth_it =
+        u128::from(nearest.used) * 100 >= u128::from(nearest.limit) * TOLD_FROM_PERCENT;
     let is_nearest = limit.is_none_or(|limit| nearest.is_nearer(count, limit));
     (is_worth_it && is_nearest).then_some(nearest)
 }
@@ -144,7 +152,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(fixture: &Fixture, watching: &[(Kind, i32)], count: u64, expected: Option<(Bound, u64, u64)>) {
+    fn check(
+        fixture: &Fixture,
+        watching: &[(Kind, i32)],
+        count: u64,
+        expected: Option<(Bound, u64, u64)>,
+    ) {
         let root = fixture.root();
         let process = Process::open(&root, 100).unwrap();
         let found = nearest_ceiling(&root, &process, watching, count, Some(1000));

@@ -90,7 +90,8 @@ impl Hierarchy {
             Self::One(options) => {
                 let mut controllers = cgroup.controllers.split(|byte| *byte == b',');
                 cgroup.hierarchy != 0
-                    && controllers.any(|controller| options.iter().any(|option| option == controller))
+                    && controllers
+                        .any(|controller| options.iter().any(|option| option == controller))
             }
         }
     }

@@ -20,7 +20,11 @@ pub(crate) fn open_root(path: &std::path::Path) -> Result<OwnedFd, Errno> {
 }
 
 /// The beginning of a file, as much as fits.
-pub(crate) fn read_file(from: impl AsFd, path: impl Arg, buffer: &mut [u8]) -> Result<&[u8], Errno> {
+pub(crate) fn read_file(
+    from: impl AsFd,
+    path: impl Arg,
+    buffer: &mut [u8],
+) -> Result<&[u8], Errno> {
     let file = openat(from, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut len = 0;
     while len < buffer.len() {
@@ -42,7 +46,8 @@ pub(crate) struct Read {
     pub(crate) is_cut: bool,
 }
 
-/// Calls `visit` with each line, without its end. A line that is longer than the buffer is left out.
+/// Calls `visit` with each line, without its end. A line that is longer than the buffer is left
+/// out.
 pub(crate) fn each_line(
     from: impl AsFd,
     path: impl Arg,
@@ -86,7 +91,8 @@ pub(crate) fn each_line(
     }
 }
 
-/// Calls `visit` with each name in an open folder, but not with `.` and `..`, and where to go on after it.
+/// Calls `visit` with each name in an open folder, but not with `.` and `..`, and where to go on
+/// after it.
 pub(crate) fn each_entry(
     folder: impl AsFd,
     mut visit: impl FnMut(&CStr, u64) -> ControlFlow<()>,
@@ -147,7 +153,10 @@ mod tests {
         let (lines, read) = lines_of(&text, 1);
         assert!(read.is_cut && !lines.is_empty() && lines.len() <= BUFFER_BYTES / 4, "{read:?}");
         let (lines, read) = lines_of(&text, text.len() as u64 + 1);
-        assert_eq!((lines.len(), read), (BUFFER_BYTES, Read { bytes: text.len() as u64, is_cut: false }));
+        assert_eq!(
+            (lines.len(), read),
+            (BUFFER_BYTES, Read { bytes: text.len() as u64, is_cut: false })
+        );
     }
 
     #[test]
@@ -155,7 +164,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("f"), b"0123456789").unwrap();
         let root = open_root(folder.path()).unwrap();
-        for (room, expected) in [(0, &b""[..]), (9, b"012345678"), (10, b"0123456789"), (11, b"0123456789")] {
+        for (room, expected) in
+            [(0, &b""[..]), (9, b"012345678"), (10, b"0123456789"), (11, b"0123456789")]
+        {
             assert_eq!(read_file(&root, "f", &mut vec![0; room]).unwrap(), expected);
         }
         assert_eq!(read_file(&root, "g", &mut [0; 9]), Err(Errno::NOENT));

@@ -24,7 +24,10 @@ fn kinds(fixture: &Fixture, pid: u32) -> Vec<Kind> {
 #[test]
 fn without_sizes_the_folder_is_read() {
     let fixture = Fixture::new();
-    fixture.put(&FakeProcess { targets: &[b"pipe:[1]", b"pipe:[2]", b"socket:[3]"], ..Default::default() });
+    fixture.put(&FakeProcess {
+        targets: &[b"pipe:[1]", b"pipe:[2]", b"socket:[3]"],
+        ..Default::default()
+    });
     assert_eq!(count(&fixture, 100).unwrap(), Counted { descriptors: 3, has_ended: false });
     fixture.put(&FakeProcess::default());
     assert_eq!(count(&fixture, 100).unwrap(), Counted { descriptors: 0, has_ended: false });
@@ -104,9 +107,11 @@ fn targets_may_be_any_bytes() {
     let fixture = Fixture::new();
     let folder = tempfile::tempdir().unwrap();
     let names: [&[u8]; 4] = [b"two\nlines", b"\xff\xfe", b"socket:[1]", b"x (deleted)"];
-    let paths = names.map(|name| [folder.path().as_os_str().as_encoded_bytes(), b"/", name].concat());
+    let paths =
+        names.map(|name| [folder.path().as_os_str().as_encoded_bytes(), b"/", name].concat());
     for path in &paths {
-        std::fs::write(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path), b"").unwrap();
+        std::fs::write(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path), b"")
+            .unwrap();
     }
     fixture.put(&FakeProcess::default());
     fixture.link(100, 0, &paths.each_ref().map(Vec::as_slice));
@@ -121,7 +126,8 @@ fn targets_may_be_any_bytes() {
 fn without_tables_sockets_are_only_sockets() {
     let fixture = Fixture::new();
     fixture.put(&FakeProcess { targets: &[b"socket:[7]"], ..Default::default() });
-    let expected = Descriptor { fd: 0, kind: Kind::Socket, target: b"socket:[7]".to_vec(), socket: None };
+    let expected =
+        Descriptor { fd: 0, kind: Kind::Socket, target: b"socket:[7]".to_vec(), socket: None };
     assert_eq!(descriptors(&fixture, 100), [expected]);
 }
 
@@ -151,7 +157,11 @@ fn what_another_machine_answers_for_is_not_followed() {
     fixture.put(&FakeProcess { targets: &targets, ..Default::default() });
     let mounts = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / /mnt/nowhere rw - nfs4 server:/ rw\n";
     fixture.write(100, "mountinfo", mounts.as_bytes());
-    fixture.write(100, "fdinfo/1", format!("pos:\t0\nflags:\t{:o}\n", libc::O_DIRECTORY).as_bytes());
+    fixture.write(
+        100,
+        "fdinfo/1",
+        format!("pos:\t0\nflags:\t{:o}\n", libc::O_DIRECTORY).as_bytes(),
+    );
     assert_eq!(kinds(&fixture, 100), [Kind::File, Kind::Directory]);
 }
 
@@ -198,7 +208,8 @@ fn names_are_found_in_three_places() {
     let named = |comm: &'static [u8], pid| FakeProcess { pid, comm, ..Default::default() };
     fixture.put(&named(b"worker", 10));
     fixture.put(&named(b"a-very-long-nam", 11));
-    std::os::unix::fs::symlink("/opt/a-very-long-name (deleted)", fixture.of(11).join("exe")).unwrap();
+    std::os::unix::fs::symlink("/opt/a-very-long-name (deleted)", fixture.of(11).join("exe"))
+        .unwrap();
     fixture.put(&named(b"python3", 12));
     fixture.write(12, "cmdline", b"/usr/local/bin/a-very-long-name\0--flag\0");
     fixture.put(&named(b"x", 13));
@@ -230,7 +241,9 @@ fn names_are_found_in_three_places() {
 #[test]
 fn a_family_is_everyone_below() {
     let fixture = Fixture::new();
-    for (pid, parent) in [(1, 0), (10, 1), (11, 10), (12, 11), (13, 1), (14, 10), (15, 14), (16, 16)] {
+    for (pid, parent) in
+        [(1, 0), (10, 1), (11, 10), (12, 11), (13, 1), (14, 10), (15, 14), (16, 16)]
+    {
         fixture.put(&FakeProcess { pid, parent, ..Default::default() });
     }
     std::os::unix::fs::symlink("14", fixture.path().join("self")).unwrap();

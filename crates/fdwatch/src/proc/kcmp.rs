@@ -6,7 +6,8 @@ use rustix::io::Errno;
 /// `KCMP_FILES` of `linux/kcmp.h`.
 const FILES: libc::c_int = 2;
 
-/// Whether two threads share their table of descriptors. Refused for others' processes, and in small kernels unknown.
+/// Whether two threads share their table of descriptors. Refused for others' processes, and in
+/// small kernels unknown.
 pub(crate) fn share_descriptors(thread: u32, other: u32) -> Result<bool, Errno> {
     let [thread, other] = [thread, other].map(|id| libc::pid_t::try_from(id).unwrap_or(-1));
     // SAFETY: five integers and no pointer; the kernel looks both threads up by number.

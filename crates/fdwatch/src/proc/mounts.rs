@@ -56,7 +56,8 @@ impl RemoteMounts {
 }
 
 fn is_below(path: &[u8], mount: &[u8]) -> bool {
-    path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || mount == b"/")
+    path.strip_prefix(mount)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || mount == b"/")
 }
 
 #[cfg(test)]
@@ -64,14 +65,20 @@ mod tests {
     use super::*;
 
     fn mounts(mounts: &[(&str, bool)]) -> RemoteMounts {
-        let mounts = mounts.iter().map(|(path, is_remote)| (path.as_bytes().to_vec(), *is_remote)).collect();
+        let mounts =
+            mounts.iter().map(|(path, is_remote)| (path.as_bytes().to_vec(), *is_remote)).collect();
         RemoteMounts { mounts, is_unknown: false }
     }
 
     #[test]
     fn the_nearest_mount_decides() {
-        let found =
-            mounts(&[("/", true), ("/proc", false), ("/data", false), ("/data/a", true), ("/data/a", false)]);
+        let found = mounts(&[
+            ("/", true),
+            ("/proc", false),
+            ("/data", false),
+            ("/data/a", true),
+            ("/data/a", false),
+        ]);
         for (path, expected) in [
             ("/x", true),
             ("/proc/1", false),

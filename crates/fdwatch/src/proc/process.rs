@@ -16,8 +16,8 @@ pub(crate) const STAT_BYTES: usize = 2048;
 /// Of a command line, only its beginning matters.
 const ARGUMENT_BYTES_MAX: usize = 4096;
 
-/// The folder of a process, held open. Once the process is gone, everything in there is: its number may have been
-/// taken up, but not by this folder.
+/// The folder of a process, held open. Once the process is gone, everything in there is: its number
+/// may have been taken up, but not by this folder.
 #[derive(Debug)]
 pub(crate) struct Process {
     key: ProcessKey,
@@ -63,9 +63,11 @@ impl Process {
         parse::open_files(read_file(&self.dir, "limits", &mut buffer).ok()?)
     }
 
-    /// Whether a name other than its comm is `name`: that of its executable, or what it was called by.
+    /// Whether a name other than its comm is `name`: that of its executable, or what it was called
+    /// by.
     ///
-    /// The comm is cut at 15 bytes and can be changed; the executable is told only to those who may trace the process.
+    /// The comm is cut at 15 bytes and can be changed; the executable is told only to those who may
+    /// trace the process.
     pub(crate) fn is_called(&self, name: &[u8]) -> bool {
         let executable = readlinkat(&self.dir, "exe", Vec::new()).unwrap_or_default();
         let executable = base_name(executable.to_bytes());

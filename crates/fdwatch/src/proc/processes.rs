@@ -85,11 +85,16 @@ impl Pass {
     ///
     /// By pid, like [`Self::processes`].
     pub(crate) fn family(&self, is_root: impl Fn(&Passed) -> bool, root: &ProcRoot) -> Vec<Member> {
-        let mut by_parent: Vec<(u32, usize)> =
-            self.processes.iter().enumerate().map(|(index, process)| (process.parent, index)).collect();
+        let mut by_parent: Vec<(u32, usize)> = self
+            .processes
+            .iter()
+            .enumerate()
+            .map(|(index, process)| (process.parent, index))
+            .collect();
         by_parent.sort_unstable();
         let mut is_member: Vec<bool> = self.processes.iter().map(is_root).collect();
-        let mut waiting: Vec<usize> = (0..is_member.len()).filter(|index| is_member[*index]).collect();
+        let mut waiting: Vec<usize> =
+            (0..is_member.len()).filter(|index| is_member[*index]).collect();
         while let Some(parent) = waiting.pop() {
             let pid = self.processes[parent].key.pid;
             let first = by_parent.partition_point(|(parent, _)| *parent < pid);
@@ -107,7 +112,10 @@ impl Pass {
         };
         let members = self.processes.iter().zip(&is_member).filter(|(_, is_member)| **is_member);
         members
-            .map(|(process, _)| Member { process: *process, is_child: is_pid_member(process.parent) })
+            .map(|(process, _)| Member {
+                process: *process,
+                is_child: is_pid_member(process.parent),
+            })
             .collect()
     }
 }

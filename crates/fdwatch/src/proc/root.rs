@@ -25,15 +25,17 @@ pub(crate) struct ProcRoot {
 impl ProcRoot {
     /// Opens it, and finds out by looking at ourselves what this kernel tells.
     ///
-    /// We have descriptors, `dir` at the least, so a size of 0 means that sizes say nothing. In a tree of ordinary
-    /// folders, which is what tests use, they say something else: only those of a real `/proc` are trusted.
+    /// We have descriptors, `dir` at the least, so a size of 0 means that sizes say nothing. In a
+    /// tree of ordinary folders, which is what tests use, they say something else: only those
+    /// of a real `/proc` are trusted.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let dir = open_root(path).map_err(|errno| Error::Read {
             what: path.display().to_string(),
             source: io::Error::from(errno),
         })?;
         let is_procfs = fstatfs(&dir).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC);
-        let size = || statat(&dir, "thread-self/fd", AtFlags::empty()).map_or(0, |found| found.st_size);
+        let size =
+            || statat(&dir, "thread-self/fd", AtFlags::empty()).map_or(0, |found| found.st_size);
         let own_pid = readlinkat(&dir, "self", Vec::new()).ok();
         let own_pid = own_pid.and_then(|link| u32::try_from(number(link.to_bytes())?).ok());
         let has_sizes = is_procfs && size() > 0;

@@ -1,7 +1,8 @@
 //! What each descriptor is.
 //!
-//! Two system calls for a file, one for anything else; the link says most of it. A file without a name is told by its
-//! number of links, since any file may be *called* `x (deleted)`, and one opened with `O_TMPFILE` by its flags.
+//! Two system calls for a file, one for anything else; the link says most of it. A file without a
+//! name is told by its number of links, since any file may be *called* `x (deleted)`, and one
+//! opened with `O_TMPFILE` by its flags.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -99,7 +100,14 @@ impl TableScan<'_> {
             if let Some(fd) = fd {
                 self.look(&folder, name, &mut target, |kind, target, inode| {
                     let is_first_table = self.folder == "fd";
-                    visit(Seen { fd, folder: folder.as_raw_fd(), is_first_table, kind, target, inode });
+                    visit(Seen {
+                        fd,
+                        folder: folder.as_raw_fd(),
+                        is_first_table,
+                        kind,
+                        target,
+                        inode,
+                    });
                 });
             }
             ControlFlow::Continue(())
@@ -135,8 +143,9 @@ impl TableScan<'_> {
 
     /// Of what has a path.
     ///
-    /// The link is a magic one: it leads to the open file itself, whatever its path says by now. `DONT_SYNC` keeps
-    /// file systems that ask a server from doing so; those are not even asked where they are known.
+    /// The link is a magic one: it leads to the open file itself, whatever its path says by now.
+    /// `DONT_SYNC` keeps file systems that ask a server from doing so; those are not even asked
+    /// where they are known.
     fn kind_of_path(&self, folder: impl AsFd, name: &CStr, target: &[u8]) -> Result<Kind, Errno> {
         if self.remote.hold(target) {
             let is_directory = self.flags(name).is_some_and(|flags| flags & DIRECTORY_FLAG != 0);
@@ -148,7 +157,9 @@ impl TableScan<'_> {
         Ok(match FileType::from_raw_mode(inode.stx_mode.into()) {
             FileType::RegularFile if has_links => Kind::File,
             FileType::RegularFile if target.starts_with(b"/memfd:") => Kind::Memfd,
-            FileType::RegularFile if self.flags(name).is_some_and(|flags| flags & TMPFILE_FLAG != 0) => {
+            FileType::RegularFile
+                if self.flags(name).is_some_and(|flags| flags & TMPFILE_FLAG != 0) =>
+            {
                 Kind::TmpFile
             }
             FileType::RegularFile => Kind::DeletedFile,

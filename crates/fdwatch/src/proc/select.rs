@@ -120,8 +120,9 @@ impl Names {
         let old = self.old_answers.binary_search_by_key(&id, |(id, _)| *id);
         let answer = match old.map(|index| self.old_answers[index].1) {
             Ok(answer) if answer || !is_due => answer,
-            _ => Process::open(root, stat.pid)
-                .is_ok_and(|process| process.key().start_ticks == stat.start_ticks && self.are_of(&process)),
+            _ => Process::open(root, stat.pid).is_ok_and(|process| {
+                process.key().start_ticks == stat.start_ticks && self.are_of(&process)
+            }),
         };
         if self.answers.len() < ANSWERS_MAX {
             self.answers.push((id, answer));
@@ -140,7 +141,8 @@ impl Names {
             return false;
         }
         let line = process.command_line(COMMAND_LINE_BYTES_MAX);
-        let is_in_it = |part: &Vec<u8>| line.windows(part.len().max(1)).any(|found| found == part.as_slice());
+        let is_in_it =
+            |part: &Vec<u8>| line.windows(part.len().max(1)).any(|found| found == part.as_slice());
         self.command_lines.iter().any(is_in_it)
     }
 }
@@ -152,7 +154,9 @@ fn above(root: &ProcRoot) -> Vec<u32> {
         let parent = process.stat(&mut [0; STAT_BYTES]).ok()?.parent;
         (parent != 0).then_some(parent)
     };
-    std::iter::successors(root.own_pid().and_then(parent_of), |pid| parent_of(*pid)).take(ABOVE_MAX).collect()
+    std::iter::successors(root.own_pid().and_then(parent_of), |pid| parent_of(*pid))
+        .take(ABOVE_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -177,7 +181,11 @@ mod tests {
 
     fn pids(fixture: &Fixture, names: &mut Names) -> Vec<u32> {
         let pass = pass(&fixture.root(), names).unwrap();
-        pass.processes.iter().filter(|process| process.is_named).map(|process| process.key.pid).collect()
+        pass.processes
+            .iter()
+            .filter(|process| process.is_named)
+            .map(|process| process.key.pid)
+            .collect()
     }
 
     #[test]
@@ -209,7 +217,11 @@ mod tests {
     fn the_end_of_a_very_long_command_line_is_seen() {
         let fixture = Fixture::new();
         fixture.put(&FakeProcess::default());
-        fixture.write(100, "cmdline", &[&b"java\0-cp\0"[..], &[b'x'; 90_000], b"\0Main\0"].concat());
+        fixture.write(
+            100,
+            "cmdline",
+            &[&b"java\0-cp\0"[..], &[b'x'; 90_000], b"\0Main\0"].concat(),
+        );
         let mut names = Names::new(&[Target::CommandLine(b"x Main".to_vec())], &fixture.root());
         assert_eq!(pids(&fixture, &mut names), [100]);
     }

@@ -32,8 +32,8 @@ pub(crate) struct Searched {
 
 /// Calls `found` once for each that is wanted, with what is known of it.
 ///
-/// Reads up to about `bytes_max` of the tables, and stops when all are found. What is in no table is neither bound nor
-/// connected, or no longer, and the kernel tells at least its protocol.
+/// Reads up to about `bytes_max` of the tables, and stops when all are found. What is in no table
+/// is neither bound nor connected, or no longer, and the kernel tells at least its protocol.
 pub(crate) fn find_sockets(
     process: &Process,
     wanted: &mut [Wanted],
@@ -48,28 +48,30 @@ pub(crate) fn find_sockets(
         if left == 0 {
             return searched;
         }
-        let read = each_line(process, table.path, bytes_max.saturating_sub(searched.bytes), |line| {
-            let Some(line) = table_line(*table, line) else { return ControlFlow::Continue(()) };
-            // Whoever listens there: the port is one of this machine.
-            if let Some(port) = line.listening_port() {
-                listening.add(port);
-            }
-            let first = wanted.partition_point(|socket| socket.inode < line.inode);
-            let same = wanted[first..].iter().take_while(|socket| socket.inode == line.inode).count();
-            // Sockets without an inode have 0 there.
-            if same == 0 || line.inode == 0 || is_found[first] {
-                return ControlFlow::Continue(());
-            }
-            let Some(mut socket) = line.socket() else { return ControlFlow::Continue(()) };
-            let is_to_listener = line.local_port().is_some_and(|port| listening.has(port));
-            socket.is_to_listener = !socket.peer.is_empty() && is_to_listener;
-            for index in first..first + same {
-                is_found[index] = true;
-                found(&wanted[index], Some(socket.clone()));
-            }
-            left -= same;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let read =
+            each_line(process, table.path, bytes_max.saturating_sub(searched.bytes), |line| {
+                let Some(line) = table_line(*table, line) else { return ControlFlow::Continue(()) };
+                // Whoever listens there: the port is one of this machine.
+                if let Some(port) = line.listening_port() {
+                    listening.add(port);
+                }
+                let first = wanted.partition_point(|socket| socket.inode < line.inode);
+                let same =
+                    wanted[first..].iter().take_while(|socket| socket.inode == line.inode).count();
+                // Sockets without an inode have 0 there.
+                if same == 0 || line.inode == 0 || is_found[first] {
+                    return ControlFlow::Continue(());
+                }
+                let Some(mut socket) = line.socket() else { return ControlFlow::Continue(()) };
+                let is_to_listener = line.local_port().is_some_and(|port| listening.has(port));
+                socket.is_to_listener = !socket.peer.is_empty() && is_to_listener;
+                for index in first..first + same {
+                    is_found[index] = true;
+                    found(&wanted[index], Some(socket.clone()));
+                }
+                left -= same;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
         // Not every kernel has every table.
         if let Ok(read) = read {
             searched.bytes += read.bytes;
@@ -145,17 +147,30 @@ mod tests {
         fixture.put(&FakeProcess::default());
         let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
         // The listener is another process's; both ends of a connection are on this machine.
-        let table =
-            [heading.into(), line(40000, 0, 10, 1), line(40000, 50000, 1, 2), line(50000, 40000, 1, 3)];
+        let table = [
+            heading.into(),
+            line(40000, 0, 10, 1),
+            line(40000, 50000, 1, 2),
+            line(50000, 40000, 1, 3),
+        ];
         fixture.write(100, "net/tcp", table.concat().as_bytes());
         let process = Process::open(&fixture.root(), 100).unwrap();
         let wanted = |inode| Wanted { inode, fd: 3, is_first_table: true, tag: 0 };
         let mut found = Vec::new();
-        find_sockets(&process, &mut [wanted(3), wanted(2), wanted(1)], 1 << 20, |wanted, socket| {
-            let socket = socket.unwrap();
-            let pattern = crate::pattern(crate::Kind::Socket, b"", Some(&socket));
-            found.push((wanted.inode, socket.is_to_listener, String::from_utf8(pattern).unwrap()));
-        });
+        find_sockets(
+            &process,
+            &mut [wanted(3), wanted(2), wanted(1)],
+            1 << 20,
+            |wanted, socket| {
+                let socket = socket.unwrap();
+                let pattern = crate::pattern(crate::Kind::Socket, b"", Some(&socket));
+                found.push((
+                    wanted.inode,
+                    socket.is_to_listener,
+                    String::from_utf8(pattern).unwrap(),
+                ));
+            },
+        );
         found.sort();
         assert_eq!(
             found,

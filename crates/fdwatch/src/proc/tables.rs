@@ -1,10 +1,12 @@
 //! The tables of descriptors of one process, and how many are in them.
 //!
-//! All threads share one, unless a thread was made without `CLONE_FILES` or has called `unshare`: such a thread has a
-//! table of its own, whose descriptors come on top. `kcmp` tells; where it is refused, another number of descriptors
-//! does, in a number that stood still while both were read. Two tables with as many descriptors are then taken for one.
+//! All threads share one, unless a thread was made without `CLONE_FILES` or has called `unshare`:
+//! such a thread has a table of its own, whose descriptors come on top. `kcmp` tells; where it is
+//! refused, another number of descriptors does, in a number that stood still while both were read.
+//! Two tables with as many descriptors are then taken for one.
 //!
-//! A leader that ended before its threads has lost its table; one of the living threads stands in for it.
+//! A leader that ended before its threads has lost its table; one of the living threads stands in
+//! for it.
 
 use std::ops::ControlFlow;
 
@@ -51,8 +53,8 @@ impl Tables {
         1 + self.others.len()
     }
 
-    /// The folders that hold table number `index`, in the folder of the process: of its descriptors, and of what
-    /// else is known of them.
+    /// The folders that hold table number `index`, in the folder of the process: of its
+    /// descriptors, and of what else is known of them.
     pub(super) fn folders(&self, index: usize) -> Option<(String, String)> {
         let thread = match index.checked_sub(1) {
             None => self.stand_in,
@@ -130,7 +132,8 @@ impl Tables {
     fn survey_if_due(&mut self, root: &ProcRoot, process: &Process) {
         let threads = count_threads(process);
         self.counts_since_survey = self.counts_since_survey.saturating_add(1);
-        let is_due = threads != self.threads_at_survey || self.counts_since_survey >= COUNTS_PER_SURVEY;
+        let is_due =
+            threads != self.threads_at_survey || self.counts_since_survey >= COUNTS_PER_SURVEY;
         if threads <= 1 {
             self.others = Vec::new();
         } else if is_due {
@@ -148,7 +151,10 @@ impl Tables {
         // A folder that cannot be read leaves the first table, which is as good as it gets.
         let _ = each_thread(process, |thread| {
             let is_known = |known: u32| thread == known || is_shared(root, process, known, thread);
-            if others.len() < OTHERS_MAX && !is_known(first) && !others.iter().any(|known| is_known(*known)) {
+            if others.len() < OTHERS_MAX
+                && !is_known(first)
+                && !others.iter().any(|known| is_known(*known))
+            {
                 others.push(thread);
             }
             ControlFlow::Continue(())
@@ -170,7 +176,10 @@ fn is_shared(root: &ProcRoot, process: &Process, known: u32, thread: u32) -> boo
     before != after || other == before || other.is_none_or(|other| other == 0)
 }
 
-fn each_thread(process: &Process, mut visit: impl FnMut(u32) -> ControlFlow<()>) -> Result<(), Errno> {
+fn each_thread(
+    process: &Process,
+    mut visit: impl FnMut(u32) -> ControlFlow<()>,
+) -> Result<(), Errno> {
     let mut left = THREADS_MAX;
     each_entry(open_folder(process, "task")?, |name, _| {
         if left == 0 {
@@ -182,7 +191,8 @@ fn each_thread(process: &Process, mut visit: impl FnMut(u32) -> ControlFlow<()>)
     })
 }
 
-/// Each thread is a folder in there, and a folder has two links and one for each folder in it. 1 where it is not told.
+/// Each thread is a folder in there, and a folder has two links and one for each folder in it. 1
+/// where it is not told.
 fn count_threads(process: &Process) -> u32 {
     let links = statat(process, "task", AtFlags::empty()).map_or(0, |found| found.st_nlink);
     u32::try_from(links).unwrap_or(u32::MAX).saturating_sub(2).max(1)

@@ -1,11 +1,12 @@
 //! One row per process and tick, for spreadsheets and data frames.
 //!
-//! As in RFC 4180: commas, lines end in CR LF, a field with a comma or quote stands in quotes and its quotes are doubled. What
-//! is unknown is empty, never 0. A name never breaks its line: control characters are escaped as elsewhere.
+//! As in RFC 4180: commas, lines end in CR LF, a field with a comma or quote stands in quotes and
+//! its quotes are doubled. What is unknown is empty, never 0. A name never breaks its line: control
+//! characters are escaped as elsewhere.
 //!
-//! Anybody may call their process `=cmd()`, and a spreadsheet would compute it. So a name whose first visible character is `=`,
-//! `+`, `-`, `@` or the full-width form of one gets a `'` in front, which spreadsheets take for "this is text". Numbers are
-//! left alone, also negative ones.
+//! Anybody may call their process `=cmd()`, and a spreadsheet would compute it. So a name whose
+//! first visible character is `=`, `+`, `-`, `@` or the full-width form of one gets a `'` in front,
+//! which spreadsheets take for "this is text". Numbers are left alone, also negative ones.
 
 use std::io::{self, Write};
 
@@ -72,7 +73,8 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()>
 
 fn text(bytes: &[u8]) -> String {
     let printable = Printable::new(bytes, NAME_CHARS_MAX).to_string();
-    let is_formula = printable.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let is_formula =
+        printable.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let text = if is_formula { format!("'{printable}") } else { printable };
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    Bound, Ceiling, Children, Evidence, GroupReport, Kind, KindReport, LineageReport, Point, ProcessKey,
-    ProcessReport, Report, StackCount, Trend, Verdict,
+    Bound, Ceiling, Children, Evidence, GroupReport, Kind, KindReport, LineageReport, Point,
+    ProcessKey, ProcessReport, Report, StackCount, Trend, Verdict,
 };
 
-/// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and one that ended.
+/// A server that leaks sockets and deleted files, one with a nasty name, one that is not ours and
+/// one that ended.
 pub(crate) fn leaking() -> Report {
     let verdict = Verdict::Leaking { per_second: 1.016, limit_in: Some(Duration::from_secs(90)) };
     Report {
@@ -78,7 +79,15 @@ fn leaking_process(verdict: Verdict) -> ProcessReport {
         series: series(total),
         kinds,
         groups: vec![
-            group(Kind::Socket, b"tcp close-wait 10.0.0.7:5432", 496, 194, 239_000, 0.808, stacks()),
+            group(
+                Kind::Socket,
+                b"tcp close-wait 10.0.0.7:5432",
+                496,
+                194,
+                239_000,
+                0.808,
+                stacks(),
+            ),
             group(Kind::DeletedFile, b"/data/\n<b>\xff*.pdf", 70, 50, 236_000, 0.208, Vec::new()),
             group(Kind::File, b"/var/log/nginx/*.log", 180, 0, 12_000, 0.0, Vec::new()),
         ],
@@ -102,7 +111,15 @@ fn nasty() -> ProcessReport {
         ceiling: None,
         series: series(flat),
         kinds: vec![kind(Kind::File, flat)],
-        groups: vec![group(Kind::File, b"/tmp/<script>alert(1)</script>", 40, -1, 0, 0.0, Vec::new())],
+        groups: vec![group(
+            Kind::File,
+            b"/tmp/<script>alert(1)</script>",
+            40,
+            -1,
+            0,
+            0.0,
+            Vec::new(),
+        )],
         trend: Trend::default(),
         verdict: Verdict::Steady,
         evidence: evidence(5, 6),
@@ -136,7 +153,15 @@ fn gone() -> ProcessReport {
     let key = ProcessKey { pid: 4713, start_ticks: 2 };
     let series = vec![Point { at_ms: 1_000, low: 7, high: 9 }];
     let name = b"short-lived".to_vec();
-    ProcessReport { key, name, has_ended: true, high_water: 9, series, verdict: Verdict::Gone, ..foreign() }
+    ProcessReport {
+        key,
+        name,
+        has_ended: true,
+        high_water: 9,
+        series,
+        verdict: Verdict::Gone,
+        ..foreign()
+    }
 }
 
 fn kind(kind: Kind, count: impl Fn(u64) -> u64) -> KindReport {
@@ -154,7 +179,16 @@ fn group(
 ) -> GroupReport {
     let trend = Trend { per_second, is_leak: per_second > 0.0 };
     let evidence = (growth > 0).then(|| evidence(growth.unsigned_abs(), 0)).flatten();
-    GroupReport { kind, pattern: pattern.to_vec(), count, growth, grew_at_ms, trend, evidence, stacks }
+    GroupReport {
+        kind,
+        pattern: pattern.to_vec(),
+        count,
+        growth,
+        grew_at_ms,
+        trend,
+        evidence,
+        stacks,
+    }
 }
 
 fn evidence(opened: u64, closed: u64) -> Option<Evidence> {
@@ -171,7 +205,11 @@ fn series(count: impl Fn(u64) -> u64) -> Vec<Point> {
     let point = |second: u64| Point {
         at_ms: second * 1_000,
         // Only what is large is noisy.
-        low: narrow(count(second).saturating_sub(if count(second) > 200 { wave(second * 7) / 3 } else { 0 })),
+        low: narrow(count(second).saturating_sub(if count(second) > 200 {
+            wave(second * 7) / 3
+        } else {
+            0
+        })),
         high: narrow(count(second)),
     };
     (0..=60).map(|step| point(step * 4)).collect()

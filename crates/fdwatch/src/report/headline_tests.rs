@@ -36,8 +36,7 @@ fn what_is_undecided_is_in_the_headline() {
     report.processes[1].verdict = Verdict::Warming;
     report.processes[1].decided_in = Some(Duration::from_millis(11_200));
     report.processes[2].verdict = Verdict::NotPermitted;
-    let expected =
-        "No leak was seen; 1 process is too new to tell, a verdict in 12 s; 1 process is not shown to us";
+    let expected = "No leak was seen; 1 process is too new to tell, a verdict in 12 s; 1 process is not shown to us";
     assert_eq!(phrase::headline(&report), expected);
 }
 
@@ -58,10 +57,17 @@ fn what_has_leaked_and_is_gone_is_told_in_the_past() {
     let mut report = fixture::leaking();
     report.processes[0].has_ended = true;
     let said = phrase::headline(&report);
-    assert!(said.contains("leaked until it ended: 1.02 descriptors a second: 280 opened"), "{said}");
+    assert!(
+        said.contains("leaked until it ended: 1.02 descriptors a second: 280 opened"),
+        "{said}"
+    );
     assert!(!said.contains("limit"), "{said}");
     assert_eq!(phrase::short_verdict(&report.processes[0]), "leaked, gone");
-    assert!(text_of(&report).contains("nginx (pid 4711): not there any more"), "{}", text_of(&report));
+    assert!(
+        text_of(&report).contains("nginx (pid 4711): not there any more"),
+        "{}",
+        text_of(&report)
+    );
 }
 
 #[test]
@@ -69,8 +75,13 @@ fn processes_of_one_name_are_told_of_together() {
     let mut report = steady(2);
     report.verdict = Verdict::Leaking { per_second: 1.0, limit_in: None };
     let evidence = Evidence { opened: 40, closed: 1, over: Duration::from_secs(45) };
-    report.lineages =
-        vec![LineageReport { name: b"wor\nker".to_vec(), alive: 1, ended: 2, per_second: 1.0, evidence }];
+    report.lineages = vec![LineageReport {
+        name: b"wor\nker".to_vec(),
+        alive: 1,
+        ended: 2,
+        per_second: 1.0,
+        evidence,
+    }];
     let expected = "The processes called wor\\x0aker leak, 1 that lives and 2 that ended: \
          40 opened, 1 closed in 45 s";
     assert_eq!(phrase::headline(&report), expected);

@@ -1,7 +1,9 @@
-//! One page that says it all: verdict, graphs, what is open, which code opened it, and how it was measured.
+//! One page that says it all: verdict, graphs, what is open, which code opened it, and how it was
+//! measured.
 //!
-//! Self-contained: no script, nothing fetched (its content security policy forbids both), light and dark, made to be printed.
-//! Everything that has a bound in a page has it here: a page about a thousand processes has as many graphs as one about thirty.
+//! Self-contained: no script, nothing fetched (its content security policy forbids both), light and
+//! dark, made to be printed. Everything that has a bound in a page has it here: a page about a
+//! thousand processes has as many graphs as one about thirty.
 
 mod groups;
 mod style;
@@ -94,8 +96,11 @@ fn write_processes(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     )?;
     for (at, process) in report.processes.iter().take(PROCESSES_MAX).enumerate() {
         let name = of_bytes(&process.name);
-        let cell =
-            if at < DETAILED_MAX { format!("<a href=\"#p{at}\">{name}</a>") } else { name.to_string() };
+        let cell = if at < DETAILED_MAX {
+            format!("<a href=\"#p{at}\">{name}</a>")
+        } else {
+            name.to_string()
+        };
         let is_counted = process.count.is_some();
         let is_undecided = process.verdict == Verdict::Warming;
         writeln!(
@@ -106,23 +111,36 @@ fn write_processes(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             count_or_unknown(process.count.filter(|_| process.is_alive())),
             if is_counted { count(process.high_water) } else { String::new() },
             process.limit.map_or_else(String::new, count),
-            if is_counted && !is_undecided { rate(process.trend.per_second) } else { String::new() },
+            if is_counted && !is_undecided {
+                rate(process.trend.per_second)
+            } else {
+                String::new()
+            },
             tone_class(process.verdict),
             short_verdict(process)
         )?;
     }
     writeln!(out, "</tbody></table></div>")?;
-    let more = report.processes.len().saturating_sub(PROCESSES_MAX) + report.processes_left_out as usize;
+    let more =
+        report.processes.len().saturating_sub(PROCESSES_MAX) + report.processes_left_out as usize;
     if more > 0 {
         writeln!(out, "<p class=\"note\">and {} more</p>", count(more as u64))?;
     }
     if report.processes.len() > DETAILED_MAX {
-        writeln!(out, "<p class=\"note\">Graphs and tables of the first {DETAILED_MAX} follow.</p>")?;
+        writeln!(
+            out,
+            "<p class=\"note\">Graphs and tables of the first {DETAILED_MAX} follow.</p>"
+        )?;
     }
     writeln!(out, "</section>")
 }
 
-fn write_process(out: &mut dyn Write, process: &ProcessReport, at: usize, report: &Report) -> io::Result<()> {
+fn write_process(
+    out: &mut dyn Write,
+    process: &ProcessReport,
+    at: usize,
+    report: &Report,
+) -> io::Result<()> {
     writeln!(
         out,
         "<section id=\"p{at}\">\n<h2>{} <small>pid {}</small></h2>\n<p class=\"{}\"><i></i>{}</p>",

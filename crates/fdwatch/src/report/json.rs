@@ -1,22 +1,25 @@
-//! One JSON object a line, for programs. The names below are stable; new ones may come, so ignore what you do not know.
-//! `docs/fdwatch-json.md` says what each means, `docs/fdwatch.schema.json` says it to programs; a
-//! test holds both against this.
+//! One JSON object a line, for programs. The names below are stable; new ones may come, so ignore
+//! what you do not know. `docs/fdwatch-json.md` says what each means, `docs/fdwatch.schema.json`
+//! says it to programs; a test holds both against this.
 //!
-//! Of the watch: `schema` (1), `final` (whether it is the last), `started_unix_ms`, `elapsed_ms`, `interval_ms`, `targets`,
-//! `verdict` (`warming`, `steady`, `leaking`, `near-limit`, `gone`, `not-permitted`), `per_second` and `limit_in_s` of a leak,
-//! `children` (`count`, `zombies`, `per_second`, `is_leak`; all `null` where children were not looked for), `lineages` (names
-//! whose processes leak together: `name`, `alive`, `ended`, `per_second`, `opened`, `closed`), `processes`,
-//! `processes_left_out`.
+//! Of the watch: `schema` (1), `final` (whether it is the last), `started_unix_ms`, `elapsed_ms`,
+//! `interval_ms`, `targets`, `verdict` (`warming`, `steady`, `leaking`, `near-limit`, `gone`,
+//! `not-permitted`), `per_second` and `limit_in_s` of a leak, `children` (`count`, `zombies`,
+//! `per_second`, `is_leak`; all `null` where children were not looked for), `lineages` (names whose
+//! processes leak together: `name`, `alive`, `ended`, `per_second`, `opened`, `closed`),
+//! `processes`, `processes_left_out`.
 //!
-//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`, `used`, `limit`),
-//! `per_second`, `is_leak`, `verdict`, `limit_in_s`, `decided_in_s` (until there is a verdict), `opened` and `closed`
-//! (since the warm-up; `null` where only counts are known), `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group:
-//! `kind`, `pattern`, `count`, `growth`, `grew_at_ms`, `per_second`, `is_leak`, `opened`, `closed`, `stacks` (`count`,
+//! Of a process: `pid`, `start_ticks`, `name`, `count`, `high_water`, `limit`, `ceiling` (`bound`,
+//! `used`, `limit`), `per_second`, `is_leak`, `verdict`, `limit_in_s`, `decided_in_s` (until there
+//! is a verdict), `opened` and `closed` (since the warm-up; `null` where only counts are known),
+//! `is_scan_cut`, `kinds` (`kind`, `count`), `groups`. Of a group: `kind`, `pattern`, `count`,
+//! `growth`, `grew_at_ms`, `per_second`, `is_leak`, `opened`, `closed`, `stacks` (`count`,
 //! `frames`). The final object also has `series` (`at_ms`, `low`,
 //! `high`) in processes and kinds, and `before` in kinds: the count until the series begins.
 //!
-//! What is unknown is `null`, never 0. A `name` or `pattern` that is no UTF-8 is there with its bad bytes as `\xNN`, and beside
-//! it stands `name_bytes` or `pattern_bytes`: the bytes as they are, as numbers. Without that field the text is exact.
+//! What is unknown is `null`, never 0. A `name` or `pattern` that is no UTF-8 is there with its bad
+//! bytes as `\xNN`, and beside it stands `name_bytes` or `pattern_bytes`: the bytes as they are, as
+//! numbers. Without that field the text is exact.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -25,7 +28,9 @@ use serde::{Serialize, Serializer};
 
 use super::phrase::verdict_word;
 use super::printable::Printable;
-use crate::{Ceiling, GroupReport, KindReport, LineageReport, Point, ProcessReport, Report, Verdict};
+use crate::{
+    Ceiling, GroupReport, KindReport, LineageReport, Point, ProcessReport, Report, Verdict,
+};
 
 /// Changes only if a field changes its meaning or goes.
 pub(crate) const SCHEMA: u32 = 1;
@@ -121,7 +126,9 @@ struct Processes<'a> {
 
 impl Serialize for Processes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.processes.iter().map(|process| ProcessView::new(process, self.is_final)))
+        serializer.collect_seq(
+            self.processes.iter().map(|process| ProcessView::new(process, self.is_final)),
+        )
     }
 }
 
@@ -237,7 +244,9 @@ impl<'a> GroupView<'a> {
             is_leak: group.trend.is_leak,
             opened: group.evidence.map(|moved| moved.opened),
             closed: group.evidence.map(|moved| moved.closed),
-            stacks: stacks.map(|stack| StackView { count: stack.count, frames: &stack.frames }).collect(),
+            stacks: stacks
+                .map(|stack| StackView { count: stack.count, frames: &stack.frames })
+                .collect(),
         }
     }
 }

@@ -36,7 +36,8 @@ impl Checker {
             match keyword.as_str() {
                 "$schema" | "$id" | "title" | "description" | "$defs" => {}
                 "$ref" => {
-                    let name = wanted.as_str().unwrap().strip_prefix("#/$defs/").unwrap().to_owned();
+                    let name =
+                        wanted.as_str().unwrap().strip_prefix("#/$defs/").unwrap().to_owned();
                     let referred = self.schema["$defs"][&name].clone();
                     self.value(&name, &referred, value);
                 }
@@ -49,7 +50,9 @@ impl Checker {
                 }
                 "anyOf" => {
                     let is_null = |schema: &&Value| schema["type"] == "null";
-                    let [other, null] = &wanted.as_array().unwrap()[..] else { panic!("two are known") };
+                    let [other, null] = &wanted.as_array().unwrap()[..] else {
+                        panic!("two are known")
+                    };
                     assert!(is_null(&null));
                     if !value.is_null() {
                         self.value(name, other, value);
@@ -57,18 +60,24 @@ impl Checker {
                 }
                 "enum" => assert!(wanted.as_array().unwrap().contains(value), "{name}: {value}"),
                 "const" => assert_eq!(wanted, value, "{name}"),
-                "minimum" => assert!(value.is_null() || value.as_f64() >= wanted.as_f64(), "{name}: {value}"),
+                "minimum" => {
+                    assert!(value.is_null() || value.as_f64() >= wanted.as_f64(), "{name}: {value}")
+                }
                 "maximum" => assert!(value.as_f64() <= wanted.as_f64(), "{name}: {value}"),
                 "required" => {
                     for property in wanted.as_array().unwrap() {
-                        assert!(value.get(property.as_str().unwrap()).is_some(), "{name} has no {property}");
+                        assert!(
+                            value.get(property.as_str().unwrap()).is_some(),
+                            "{name} has no {property}"
+                        );
                     }
                 }
                 "properties" => {
                     for (property, value) in value.as_object().unwrap() {
                         let full = format!("{name}.{property}");
-                        let schema =
-                            wanted.get(property).unwrap_or_else(|| panic!("{full} is not described"));
+                        let schema = wanted
+                            .get(property)
+                            .unwrap_or_else(|| panic!("{full} is not described"));
                         self.value(&full, schema, value);
                         self.met.insert(full);
                     }
@@ -87,7 +96,11 @@ impl Checker {
     fn described(&self) -> BTreeSet<String> {
         let mut all = vec![("watch", &self.schema)];
         all.extend(
-            self.schema["$defs"].as_object().unwrap().iter().map(|(name, schema)| (name.as_str(), schema)),
+            self.schema["$defs"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, schema)| (name.as_str(), schema)),
         );
         let properties = all.into_iter().flat_map(|(name, schema)| {
             let properties = schema["properties"].as_object().into_iter().flatten();
@@ -117,13 +130,17 @@ fn what_is_written_is_what_is_described() {
         for report in [leaking(), empty(), crowd()] {
             checker.check(&report, is_final);
         }
-        let mut watcher = Watcher::new(WatchConfig::new(vec![Target::Pid(std::process::id())])).unwrap();
+        let mut watcher =
+            Watcher::new(WatchConfig::new(vec![Target::Pid(std::process::id())])).unwrap();
         for second in 0..3 {
             watcher.tick(Duration::from_secs(second)).unwrap();
             checker.check(&watcher.report(), is_final);
         }
     }
-    assert_eq!(checker.described().difference(&checker.met).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(
+        checker.described().difference(&checker.met).collect::<Vec<_>>(),
+        Vec::<&String>::new()
+    );
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::printable::Printable;
 use crate::{Children, Evidence, LineageReport, ProcessReport, Report, Verdict};
 
-/// Longer names are cut: the kernel's have at most 15 bytes, four of which may be needed to show one.
+/// Longer names are cut: the kernel's have at most 15 bytes, four of which may be needed to show
+/// one.
 pub(super) const NAME_CHARS_MAX: usize = 64;
 
 /// What the reader is told first, also as a colour.
@@ -62,7 +63,9 @@ pub(super) fn short_verdict(process: &ProcessReport) -> String {
         Verdict::Warming => process
             .decided_in
             .map_or_else(|| "warming".to_owned(), |left| format!("verdict in {}", round_up(left))),
-        Verdict::Leaking { limit_in: Some(limit_in), .. } => format!("leaks, {} left", duration(limit_in)),
+        Verdict::Leaking { limit_in: Some(limit_in), .. } => {
+            format!("leaks, {} left", duration(limit_in))
+        }
         Verdict::Leaking { limit_in: None, .. } => "leaks".to_owned(),
         verdict => verdict_word(verdict).replace('-', " "),
     }
@@ -82,7 +85,11 @@ fn moved(process: &ProcessReport, before: &str) -> String {
 
 /// Without the milliseconds of a moment that nobody asked for.
 fn whole_seconds(duration: Duration) -> Duration {
-    if duration < Duration::from_secs(1) { duration } else { Duration::from_secs(duration.as_secs()) }
+    if duration < Duration::from_secs(1) {
+        duration
+    } else {
+        Duration::from_secs(duration.as_secs())
+    }
 }
 
 /// As a countdown has it: it ends with one, not with zero.
@@ -95,8 +102,11 @@ pub(super) fn children(children: &Children) -> String {
     if !children.are_counted {
         return "not looked for".to_owned();
     }
-    let mut text =
-        format!("{}, {} of them zombies", count(children.count.into()), count(children.zombies.into()));
+    let mut text = format!(
+        "{}, {} of them zombies",
+        count(children.count.into()),
+        count(children.zombies.into())
+    );
     let rate = rate(children.trend.per_second);
     if rate != "0" {
         let _ = write!(text, ", {rate}");
@@ -114,18 +124,25 @@ pub(super) fn headline(report: &Report) -> String {
         (Verdict::Leaking { .. } | Verdict::NearLimit { .. }, Some(process)) => {
             format!("{} {}", process_name(process), process_verdict(process))
         }
-        (Verdict::Leaking { .. }, None) if !report.lineages.is_empty() => lineage(&report.lineages[0]),
+        (Verdict::Leaking { .. }, None) if !report.lineages.is_empty() => {
+            lineage(&report.lineages[0])
+        }
         (Verdict::Leaking { per_second, .. }, None) => {
             let children = &report.children;
             let rate = rate_in_words(per_second);
             format!(
                 "Child processes are left over: {} more, {} now, {} of them zombies",
-                rate.map_or_else(|| "slowly".to_owned(), |(amount, unit)| format!("{amount} {unit}")),
+                rate.map_or_else(
+                    || "slowly".to_owned(),
+                    |(amount, unit)| format!("{amount} {unit}")
+                ),
                 count(children.count.into()),
                 count(children.zombies.into())
             )
         }
-        (Verdict::NearLimit { count, limit }, None) => format!("A process {}", near_limit(count, limit)),
+        (Verdict::NearLimit { count, limit }, None) => {
+            format!("A process {}", near_limit(count, limit))
+        }
         (Verdict::Steady, _) => format!("No leak was seen{}", undecided(report)),
         (Verdict::Warming, _) => {
             let left = first_verdict_in(report);
@@ -134,24 +151,31 @@ pub(super) fn headline(report: &Report) -> String {
         }
         (Verdict::Gone, _) => "What was watched has ended".to_owned(),
         (Verdict::NotPermitted, _) => {
-            "The kernel does not show us these descriptors: watch as the same user, or as root".to_owned()
+            "The kernel does not show us these descriptors: watch as the same user, or as root"
+                .to_owned()
         }
     }
 }
 
-/// What fits into a line where the verdict's word stands already: the number that matters comes first.
+/// What fits into a line where the verdict's word stands already: the number that matters comes
+/// first.
 pub(super) fn short_headline(report: &Report) -> String {
     let first = report.processes.first();
     match (report.verdict, first.filter(|process| same(process.verdict, report.verdict))) {
         (Verdict::Leaking { per_second, limit_in }, Some(process)) => {
-            let limit =
-                limit_in.map_or_else(|| rate(per_second), |left| format!("limit in {}", duration(left)));
+            let limit = limit_in
+                .map_or_else(|| rate(per_second), |left| format!("limit in {}", duration(left)));
             let moved = process.evidence.as_ref().map_or_else(|| rate(per_second), evidence);
             format!("{limit}, {moved}: {}", process_name(process))
         }
         (Verdict::Warming, Some(process)) => {
-            let wait = first_verdict_in(report).map(|left| format!("a verdict in {}", round_up(left)));
-            format!("{}{}", wait.unwrap_or_else(|| "too early to say".to_owned()), moved(process, ", "))
+            let wait =
+                first_verdict_in(report).map(|left| format!("a verdict in {}", round_up(left)));
+            format!(
+                "{}{}",
+                wait.unwrap_or_else(|| "too early to say".to_owned()),
+                moved(process, ", ")
+            )
         }
         (Verdict::Steady, Some(process)) if report.processes.len() == 1 => {
             format!("no leak was seen{}", moved(process, ": "))
@@ -168,15 +192,17 @@ fn first_verdict_in(report: &Report) -> Option<Duration> {
 /// `; 2 processes are too new to tell, a verdict in 12 s; 1 is not shown to us`.
 fn undecided(report: &Report) -> String {
     let mut text = String::new();
-    let number =
-        |verdict| report.processes.iter().filter(|process| process.verdict == verdict).count() as u64;
+    let number = |verdict| {
+        report.processes.iter().filter(|process| process.verdict == verdict).count() as u64
+    };
     let processes = |number| match number {
         1 => "1 process is".to_owned(),
         _ => format!("{} processes are", count(number)),
     };
     let (new, hidden) = (number(Verdict::Warming), number(Verdict::NotPermitted));
     if new > 0 {
-        let wait = first_verdict_in(report).map(|left| format!(", a verdict in {}", round_up(left)));
+        let wait =
+            first_verdict_in(report).map(|left| format!(", a verdict in {}", round_up(left)));
         let _ = write!(text, "; {} too new to tell{}", processes(new), wait.unwrap_or_default());
     }
     if hidden > 0 {
@@ -221,9 +247,13 @@ fn leak(process: &ProcessReport, per_second: f64, limit_in: Option<Duration>) ->
 
 fn near_limit(open: u64, limit: u64) -> String {
     match open.cmp(&limit) {
-        Ordering::Less => format!("is near its limit: {} of {} are open", count(open), count(limit)),
+        Ordering::Less => {
+            format!("is near its limit: {} of {} are open", count(open), count(limit))
+        }
         Ordering::Equal => format!("is at its limit: all {} are open", count(limit)),
-        Ordering::Greater => format!("had {} open at a time, {} are allowed", count(open), count(limit)),
+        Ordering::Greater => {
+            format!("had {} open at a time, {} are allowed", count(open), count(limit))
+        }
     }
 }
 
@@ -260,7 +290,8 @@ pub(super) fn signed(number: i64) -> String {
     format!("{sign}{}", count(number.unsigned_abs()))
 }
 
-/// `+1.02/s`, or a minute, an hour or a day where that is easier to grasp; `0` where it does not move.
+/// `+1.02/s`, or a minute, an hour or a day where that is easier to grasp; `0` where it does not
+/// move.
 pub(super) fn rate(per_second: f64) -> String {
     let (amount, unit) = in_unit(per_second);
     if decimals(amount) == "0" {
@@ -299,7 +330,8 @@ fn in_unit(per_second: f64) -> (f64, &'static str) {
 /// Without a sign: three figures are enough.
 fn decimals(amount: f64) -> String {
     let amount = if amount.is_finite() { amount.abs() } else { 0.0 };
-    // Bounded before it becomes an integer: the rates are of descriptors, of which there are 2^31 at most.
+    // Bounded before it becomes an integer: the rates are of descriptors, of which there are 2^31
+    // at most.
     let whole = |amount: f64| count(amount.min(1e15) as u64);
     if amount >= 99.95 {
         return whole(amount.round());
@@ -327,10 +359,15 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// `2 min 5 s ago`, `just now`; of a moment that is given like the report's: in milliseconds since the watch began.
+/// `2 min 5 s ago`, `just now`; of a moment that is given like the report's: in milliseconds since
+/// the watch began.
 pub(super) fn ago(at_ms: u64, elapsed: Duration) -> String {
     let passed = elapsed.saturating_sub(Duration::from_millis(at_ms));
-    if passed < Duration::from_secs(1) { "just now".to_owned() } else { format!("{} ago", duration(passed)) }
+    if passed < Duration::from_secs(1) {
+        "just now".to_owned()
+    } else {
+        format!("{} ago", duration(passed))
+    }
 }
 
 /// `2026-11-26 22:49:01 UTC`.
@@ -339,13 +376,15 @@ pub(super) fn moment(unix_ms: u64) -> String {
     format!("{date} {time} UTC")
 }
 
-/// `2026-11-26` and `22:49:01`, of the proleptic Gregorian calendar, after Hinnant's "chrono-compatible low-level date
-/// algorithms": years begin in March, so that the leap day is the last.
+/// `2026-11-26` and `22:49:01`, of the proleptic Gregorian calendar, after Hinnant's
+/// "chrono-compatible low-level date algorithms": years begin in March, so that the leap day is the
+/// last.
 pub(super) fn date_and_time(unix_ms: u64) -> (String, String) {
     let seconds = unix_ms / 1_000;
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;

@@ -7,7 +7,10 @@ fn counts_have_their_thousands() {
     {
         assert_eq!(count(number), expected);
     }
-    assert_eq!((signed(0).as_str(), signed(7).as_str(), signed(-1_000).as_str()), ("0", "+7", "−1,000"));
+    assert_eq!(
+        (signed(0).as_str(), signed(7).as_str(), signed(-1_000).as_str()),
+        ("0", "+7", "−1,000")
+    );
     assert_eq!(signed(i64::MIN), "−9,223,372,036,854,775,808");
 }
 

@@ -1,14 +1,16 @@
-//! Names and targets are any bytes: here they become text that is safe to show to a person, in a terminal, HTML or SVG.
+//! Names and targets are any bytes: here they become text that is safe to show to a person, in a
+//! terminal, HTML or SVG.
 //!
-//! What a reader can see stays; the rest becomes an escape: bytes that are no UTF-8 and C0 controls `\x0a`, other
-//! characters that draw nothing, reorder what stands around them or have no agreed look `\u{202e}`, and a backslash
-//! `\\`, so that nobody can forge an escape.
+//! What a reader can see stays; the rest becomes an escape: bytes that are no UTF-8 and C0 controls
+//! `\x0a`, other characters that draw nothing, reorder what stands around them or have no agreed
+//! look `\u{202e}`, and a backslash `\\`, so that nobody can forge an escape.
 
 use std::fmt::{self, Display, Write};
 
 use unicode_width::UnicodeWidthChar;
 
-/// More combining marks than this on one letter are escaped: they would run into the lines above and below.
+/// More combining marks than this on one letter are escaped: they would run into the lines above
+/// and below.
 const MARKS_MAX: usize = 3;
 
 /// Bytes to be shown; see the module.
@@ -91,9 +93,10 @@ impl Line<'_, '_> {
     }
 }
 
-/// Draws nothing, reorders, joins with its neighbours into something of another width, or has no agreed look: C1 controls,
-/// the format characters (category Cf) and other default-ignorable code points of Unicode 16, spaces that are not the
-/// plain one, private use and non-characters (which XML forbids).
+/// Draws nothing, reorders, joins with its neighbours into something of another width, or has no
+/// agreed look: C1 controls, the format characters (category Cf) and other default-ignorable code
+/// points of Unicode 16, spaces that are not the plain one, private use and non-characters (which
+/// XML forbids).
 fn is_hidden(character: char) -> bool {
     let is_non_character = u32::from(character) & 0xfffe == 0xfffe;
     is_non_character
@@ -128,7 +131,10 @@ mod tests {
         check(b"\xff\xfe\xe2\x82", "\\xff\\xfe\\xe2\\x82");
         check("\u{85}\u{9b}".as_bytes(), "\\u{85}\\u{9b}");
         check("gpj.\u{202e}exe \u{2066}\u{2069}".as_bytes(), "gpj.\\u{202e}exe \\u{2066}\\u{2069}");
-        check("a\u{200b}\u{200d}\u{feff}\u{fe0f}".as_bytes(), "a\\u{200b}\\u{200d}\\u{feff}\\u{fe0f}");
+        check(
+            "a\u{200b}\u{200d}\u{feff}\u{fe0f}".as_bytes(),
+            "a\\u{200b}\\u{200d}\\u{feff}\\u{fe0f}",
+        );
         check("\u{ffff}\u{1fffe}\u{e000}".as_bytes(), "\\u{ffff}\\u{1fffe}\\u{e000}");
     }
 

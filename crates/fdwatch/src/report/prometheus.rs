@@ -1,7 +1,8 @@
 //! The current report in Prometheus' text exposition format 0.0.4.
 //!
-//! Labels are `pid`, `name` and `kind` only, never a path: the number of time series is bounded by the number of processes. What is
-//! unknown is left out, never 0, and so is a process that has ended: its pid may be somebody else's by now.
+//! Labels are `pid`, `name` and `kind` only, never a path: the number of time series is bounded by
+//! the number of processes. What is unknown is left out, never 0, and so is a process that has
+//! ended: its pid may be somebody else's by now.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -14,7 +15,8 @@ use crate::{ProcessReport, Report, Verdict};
 /// What a scraper is told in `Content-Type`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// As many processes as are watched at most; more would be a mistake of the caller, and scrapers punish it.
+/// As many processes as are watched at most; more would be a mistake of the caller, and scrapers
+/// punish it.
 const PROCESSES_MAX: usize = 1_000;
 
 /// Writes all of it.
@@ -29,10 +31,14 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             process.count.map(|_| Value::Count(process.high_water))
         }),
         ("descriptors_limit", "The soft RLIMIT_NOFILE.", |process| process.limit.map(Value::Count)),
-        ("growth_per_second", "How fast the number of descriptors grows, by a robust slope.", |process| {
-            let is_known = process.count.is_some() && process.verdict != Verdict::Warming;
-            is_known.then_some(Value::Real(process.trend.per_second))
-        }),
+        (
+            "growth_per_second",
+            "How fast the number of descriptors grows, by a robust slope.",
+            |process| {
+                let is_known = process.count.is_some() && process.verdict != Verdict::Warming;
+                is_known.then_some(Value::Real(process.trend.per_second))
+            },
+        ),
         ("limit_seconds", "Until a leaking process reaches its limit at this rate.", |process| {
             super::json::limit_in_s(process.verdict).map(Value::Real)
         }),
@@ -56,19 +62,33 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     for process in &processes {
         for kind in &process.kinds {
             let (labels, name) = (Labels(process), kind.kind.name());
-            writeln!(out, "fdwatch_descriptors_by_kind{{{labels},kind=\"{name}\"}} {}", kind.count)?;
+            writeln!(
+                out,
+                "fdwatch_descriptors_by_kind{{{labels},kind=\"{name}\"}} {}",
+                kind.count
+            )?;
         }
     }
     let children = &report.children;
     if children.are_counted {
         write_single(out, "children", "Processes below the watched ones.", children.count)?;
-        write_single(out, "children_zombies", "Those of them that nobody has waited for.", children.zombies)?;
+        write_single(
+            out,
+            "children_zombies",
+            "Those of them that nobody has waited for.",
+            children.zombies,
+        )?;
         let is_leak = u32::from(children.trend.is_leak);
         write_single(out, "children_leaking", "1 if child processes are left over.", is_leak)?;
     }
     let left_out = report.processes.len().saturating_sub(PROCESSES_MAX) as u64;
     let left_out = left_out + u64::from(report.processes_left_out);
-    write_single(out, "processes_left_out", "Processes that match but are too many to be watched.", left_out)
+    write_single(
+        out,
+        "processes_left_out",
+        "Processes that match but are too many to be watched.",
+        left_out,
+    )
 }
 
 /// Name, help and what it is of a process.
@@ -107,7 +127,12 @@ fn write_head(out: &mut dyn Write, name: &str, help: &str) -> io::Result<()> {
     writeln!(out, "# HELP fdwatch_{name} {help}\n# TYPE fdwatch_{name} gauge")
 }
 
-fn write_single(out: &mut dyn Write, name: &str, help: &str, value: impl Into<u64>) -> io::Result<()> {
+fn write_single(
+    out: &mut dyn Write,
+    name: &str,
+    help: &str,
+    value: impl Into<u64>,
+) -> io::Result<()> {
     write_head(out, name, help)?;
     writeln!(out, "fdwatch_{name} {}", value.into())
 }

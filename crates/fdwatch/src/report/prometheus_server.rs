@@ -1,8 +1,9 @@
 //! Answers a Prometheus scraper between two ticks, without a thread.
 //!
-//! One connection at a time: the main loop calls [`PrometheusServer::poll`] when it has nothing else to do (it can wait for that,
-//! see `AsFd`), and others wait in the kernel's backlog. An exchange has [`EXCHANGE`] for everything; who is slower is cut off,
-//! so that the watcher's next tick is late by that much at most. It reads 4 KiB of a request and holds one answer.
+//! One connection at a time: the main loop calls [`PrometheusServer::poll`] when it has nothing
+//! else to do (it can wait for that, see `AsFd`), and others wait in the kernel's backlog. An
+//! exchange has [`EXCHANGE`] for everything; who is slower is cut off, so that the watcher's next
+//! tick is late by that much at most. It reads 4 KiB of a request and holds one answer.
 //!
 //! It is no web server: `GET` and `HEAD` of `/metrics`, then the connection is closed.
 
@@ -27,7 +28,8 @@ pub struct PrometheusServer {
 }
 
 impl PrometheusServer {
-    /// Listens at `ADDRESS:PORT`; at `PORT` or `:PORT` on loopback only, as names of processes are nobody's business.
+    /// Listens at `ADDRESS:PORT`; at `PORT` or `:PORT` on loopback only, as names of processes are
+    /// nobody's business.
     ///
     /// # Errors
     /// `InvalidInput` when that is no address, else what the kernel has against it.
@@ -45,12 +47,13 @@ impl PrometheusServer {
         self.listener.local_addr()
     }
 
-    /// Serves one client that is waiting, if there is one; tells whether there was. Asks for the text only if it is wanted.
+    /// Serves one client that is waiting, if there is one; tells whether there was. Asks for the
+    /// text only if it is wanted.
     ///
     /// # Errors
-    /// Only those of the listening socket that do not pass; what goes wrong with one client is its own business. Without
-    /// descriptors left the client stays in the backlog and `false` comes back; the socket stays readable then, so wait for
-    /// the next tick and not for the socket.
+    /// Only those of the listening socket that do not pass; what goes wrong with one client is its
+    /// own business. Without descriptors left the client stays in the backlog and `false` comes
+    /// back; the socket stays readable then, so wait for the next tick and not for the socket.
     pub fn poll(&mut self, report_text: impl FnOnce() -> String) -> io::Result<bool> {
         match self.listener.accept() {
             Ok((client, _)) => {
@@ -75,7 +78,8 @@ fn parse_address(text: &str) -> io::Result<SocketAddr> {
     let port = text.strip_prefix(':').unwrap_or(text);
     let loopback = port.parse().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     loopback.ok().or_else(|| text.parse().ok()).ok_or_else(|| {
-        let message = format!("{text:?} is no address: give a port, ADDRESS:PORT or [ADDRESS]:PORT");
+        let message =
+            format!("{text:?} is no address: give a port, ADDRESS:PORT or [ADDRESS]:PORT");
         io::Error::new(ErrorKind::InvalidInput, message)
     })
 }
@@ -101,7 +105,11 @@ fn is_passing(error: &io::Error) -> bool {
     kinds.contains(&error.kind()) || error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-fn serve(mut client: TcpStream, deadline: Instant, report_text: impl FnOnce() -> String) -> io::Result<()> {
+fn serve(
+    mut client: TcpStream,
+    deadline: Instant,
+    report_text: impl FnOnce() -> String,
+) -> io::Result<()> {
     client.set_nonblocking(false)?;
     let mut buffer = [0; REQUEST_BYTES_MAX];
     let request = read_head(&mut client, &mut buffer, deadline)?;
@@ -147,7 +155,8 @@ fn read_head<'a>(
     Ok(None)
 }
 
-/// Where the empty line begins, of which the first `seen` bytes have been searched before: it may have begun in them.
+/// Where the empty line begins, of which the first `seen` bytes have been searched before: it may
+/// have begun in them.
 fn head_end(bytes: &[u8], seen: usize) -> Option<usize> {
     let from = seen.saturating_sub(3);
     bytes[from..].windows(4).position(|window| window == b"\r\n\r\n").map(|at| from + at)
@@ -213,7 +222,8 @@ fn understand(head: &[u8]) -> Answer {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let words: Vec<&[u8]> = line.splitn(4, |&byte| byte == b' ').collect();
     let [method, target, b"HTTP/1.0" | b"HTTP/1.1"] = words[..] else { return Answer::BadRequest };
-    if method.is_empty() || !method.iter().all(u8::is_ascii_uppercase) || !target.starts_with(b"/") {
+    if method.is_empty() || !method.iter().all(u8::is_ascii_uppercase) || !target.starts_with(b"/")
+    {
         return Answer::BadRequest;
     }
     if target.split(|&byte| byte == b'?').next() != Some(b"/metrics") {
@@ -234,7 +244,10 @@ mod tests {
 
     /// A busy machine must not look like a slow client.
     fn patient() -> PrometheusServer {
-        PrometheusServer { exchange: Duration::from_secs(60), ..PrometheusServer::bind("0").unwrap() }
+        PrometheusServer {
+            exchange: Duration::from_secs(60),
+            ..PrometheusServer::bind("0").unwrap()
+        }
     }
 
     /// Serves one client that is connected already, so nothing has to be waited for.
@@ -261,7 +274,10 @@ mod tests {
             assert!(answer.ends_with(&format!("\r\n\r\n{TEXT}")), "{answer}");
         }
         let answer = exchange(b"HEAD /metrics HTTP/1.0\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
         assert!(answer.contains(&format!("Content-Length: {}\r\n", TEXT.len())), "{answer}");
     }
 
@@ -296,8 +312,8 @@ mod tests {
         }
     }
 
-    /// At the bound and one byte past it. That byte is read as well: closing with it unread would reset the connection, and a
-    /// reset can take the answer with it.
+    /// At the bound and one byte past it. That byte is read as well: closing with it unread would
+    /// reset the connection, and a reset can take the answer with it.
     #[test]
     fn a_long_request_is_refused() {
         let padded = |bytes: usize| {
@@ -318,8 +334,8 @@ mod tests {
         }
     }
 
-    /// A client that says nothing, and one that reads nothing of an answer that no socket buffer holds: `poll` comes back,
-    /// which it would not without its deadline.
+    /// A client that says nothing, and one that reads nothing of an answer that no socket buffer
+    /// holds: `poll` comes back, which it would not without its deadline.
     #[test]
     fn a_slow_client_is_cut_off() {
         let mut server = PrometheusServer::bind("0").unwrap();

@@ -1,4 +1,5 @@
-//! What each picture looks like, from the report in `fixture.rs`. The terminal's are in `terminal/tests.rs`.
+//! What each picture looks like, from the report in `fixture.rs`. The terminal's are in
+//! `terminal/tests.rs`.
 
 use std::io;
 
@@ -34,7 +35,8 @@ fn they_look_as_they_should() {
     }
 }
 
-/// A picture for a person is bounded by itself; one for a program grows with the processes, which are bounded.
+/// A picture for a person is bounded by itself; one for a program grows with the processes, which
+/// are bounded.
 #[test]
 fn a_thousand_processes_are_not_too_many() {
     for (name, bytes_max) in [
@@ -62,7 +64,10 @@ fn no_name_is_taken_for_something_else() {
         }
         let is_markup = ["svg", "html"].contains(&name);
         assert!(!is_markup || !text.contains("<script"), "{name}");
-        assert!(name != "csv" || text.lines().count() == 1 + fixture::leaking().processes.len(), "{name}");
+        assert!(
+            name != "csv" || text.lines().count() == 1 + fixture::leaking().processes.len(),
+            "{name}"
+        );
     }
 }
 
@@ -71,7 +76,10 @@ fn what_is_unknown_is_null_and_bad_bytes_are_exact() {
     let line = drawn(PICTURES[0].1, &fixture::leaking());
     let watch: serde_json::Value = serde_json::from_str(&line).unwrap();
     let foreign = &watch["processes"][2];
-    assert_eq!((&foreign["count"], &foreign["limit"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(
+        (&foreign["count"], &foreign["limit"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
     let expected: Vec<u8> = fixture::leaking().processes[2].name.clone();
     let bytes = foreign["name_bytes"].as_array().unwrap().iter();
     assert_eq!(bytes.map(|byte| byte.as_u64().unwrap() as u8).collect::<Vec<_>>(), expected);

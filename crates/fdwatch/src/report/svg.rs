@@ -1,8 +1,10 @@
-//! Graphs over time: areas by kind, stacked, those that grew most on top; a line for the total; the limit.
+//! Graphs over time: areas by kind, stacked, those that grew most on top; a line for the total; the
+//! limit.
 //!
-//! Self-contained and without a script: the colours are in a style sheet inside, for light and dark. In a page the sheet stands
-//! once, in its head. Where the limit is so far away that the graph would be flat, it is named and not drawn; where a leak
-//! reaches it soon, the time until then is drawn as well.
+//! Self-contained and without a script: the colours are in a style sheet inside, for light and
+//! dark. In a page the sheet stands once, in its head. Where the limit is so far away that the
+//! graph would be flat, it is named and not drawn; where a leak reaches it soon, the time until
+//! then is drawn as well.
 
 mod axis;
 mod graph;
@@ -49,7 +51,10 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     }
     let text_y = y + 14;
     if shown.is_empty() {
-        writeln!(out, "<text class=\"fdw-title\" x=\"{MARGIN}\" y=\"{text_y}\">No process was found</text>")?;
+        writeln!(
+            out,
+            "<text class=\"fdw-title\" x=\"{MARGIN}\" y=\"{text_y}\">No process was found</text>"
+        )?;
     } else if left_out > 0 {
         writeln!(out, "<text x=\"{MARGIN}\" y=\"{text_y}\">and {left_out} more</text>")?;
     }
@@ -57,9 +62,15 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
 }
 
 /// One graph for a page that has [`SHEET`] and says itself whose it is.
-pub(super) fn write_inline(out: &mut dyn Write, process: &ProcessReport, report: &Report) -> io::Result<()> {
-    let (width, height, cut) = (graph::WIDTH, graph::HEIGHT - graph::TITLE_HEIGHT, graph::TITLE_HEIGHT);
-    let name = Markup(format!("Open descriptors of {} over time", super::phrase::process_name(process)));
+pub(super) fn write_inline(
+    out: &mut dyn Write,
+    process: &ProcessReport,
+    report: &Report,
+) -> io::Result<()> {
+    let (width, height, cut) =
+        (graph::WIDTH, graph::HEIGHT - graph::TITLE_HEIGHT, graph::TITLE_HEIGHT);
+    let name =
+        Markup(format!("Open descriptors of {} over time", super::phrase::process_name(process)));
     writeln!(
         out,
         "<svg class=\"fdw\" viewBox=\"0 {cut} {width} {height}\" role=\"img\" aria-label=\"{name}\">"

@@ -1,9 +1,9 @@
 //! The live view: a whole screen as one string, drawn over the one before.
 //!
-//! Nothing here knows the terminal: its size, whether it has colours and whether it can show more than ASCII come in. A frame
-//! never has more lines or columns than it was given, and its only control characters are line ends and the escapes in
-//! `row.rs`: what processes call themselves cannot move the cursor. No line is cleared before it is drawn, so it does not
-//! flicker.
+//! Nothing here knows the terminal: its size, whether it has colours and whether it can show more
+//! than ASCII come in. A frame never has more lines or columns than it was given, and its only
+//! control characters are line ends and the escapes in `row.rs`: what processes call themselves
+//! cannot move the cursor. No line is cleared before it is drawn, so it does not flicker.
 
 mod row;
 mod sparkline;

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::phrase::{
-    self, ago, count, duration, evidence, headline, moment, process_name, process_verdict, rate, signed,
-    verdict_word,
+    self, ago, count, duration, evidence, headline, moment, process_name, process_verdict, rate,
+    signed, verdict_word,
 };
 use super::printable::Printable;
 use crate::{Bound, Ceiling, GroupReport, ProcessReport, Report};
@@ -44,7 +44,11 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         writeln!(out, "\n{} with no worse verdict.", processes(more))?;
     }
     if report.processes_left_out > 0 {
-        writeln!(out, "\n{} matched but could not be watched.", processes(report.processes_left_out.into()))?;
+        writeln!(
+            out,
+            "\n{} matched but could not be watched.",
+            processes(report.processes_left_out.into())
+        )?;
     }
     let children = &report.children;
     if children.count > 0 {
@@ -76,11 +80,18 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
             Bound::EpollWatches => "epoll watches that all processes of its user may have",
             Bound::SystemFiles => "files that the whole system may have open",
         };
-        writeln!(out, "    Nearer than its limit: {} of the {} {bound}", count(used), count(limit))?;
+        writeln!(
+            out,
+            "    Nearer than its limit: {} of the {} {bound}",
+            count(used),
+            count(limit)
+        )?;
     }
-    // Whoever asked for stacks wants to see them, also of what was open before the warm-up was over.
+    // Whoever asked for stacks wants to see them, also of what was open before the warm-up was
+    // over.
     let is_news = |group: &&GroupReport| group.growth > 0 || !group.stacks.is_empty();
-    let mut told: Vec<&GroupReport> = process.groups.iter().filter(is_news).take(GROUPS_MAX).collect();
+    let mut told: Vec<&GroupReport> =
+        process.groups.iter().filter(is_news).take(GROUPS_MAX).collect();
     if told.is_empty() && process.is_alive() {
         told.extend(&process.groups);
         told.sort_by_key(|group| std::cmp::Reverse(group.count));

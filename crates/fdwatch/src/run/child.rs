@@ -31,9 +31,11 @@ const LISTEN: &str = "hear from the new process";
 pub struct RunConfig {
     /// The command and its arguments; the command is looked up in PATH.
     pub command: Vec<OsString>,
-    /// The binary whose `main` calls [`exec_stage`](super::exec_stage()) first: this one, unless set otherwise.
+    /// The binary whose `main` calls [`exec_stage`](super::exec_stage()) first: this one, unless
+    /// set otherwise.
     pub trampoline: OsString,
-    /// Whether to note which call stack opens each descriptor. What that changes for the command: [`Stacks`].
+    /// Whether to note which call stack opens each descriptor. What that changes for the command:
+    /// [`Stacks`].
     pub with_stacks: bool,
 }
 
@@ -57,7 +59,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// What we end with in its place: its code, 128+N for a death by signal N; `None` while it runs.
+    /// What we end with in its place: its code, 128+N for a death by signal N; `None` while it
+    /// runs.
     pub fn exit_code(self) -> Option<u8> {
         match self {
             Self::Running => None,
@@ -88,20 +91,28 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the command, and returns once it is the command that runs: from here on `/proc/PID` is its own.
+    /// Starts the command, and returns once it is the command that runs: from here on `/proc/PID`
+    /// is its own.
     ///
-    /// `events` come first, so that no signal falls between. Makes this process the one that orphans below it go to.
+    /// `events` come first, so that no signal falls between. Makes this process the one that
+    /// orphans below it go to.
     pub fn start(config: &RunConfig, events: &Events) -> Result<Self, RunError> {
         let failed = |step| move |source| RunError::Start { step, source };
         let program = config.command.first().ok_or(RunError::NoCommand)?;
         if config.with_stacks {
             stacks::check()?;
         }
-        set_child_subreaper(Some(getpid())).map_err(|error| failed("adopt orphans")(error.into()))?;
+        set_child_subreaper(Some(getpid()))
+            .map_err(|error| failed("adopt orphans")(error.into()))?;
         let (ours, theirs) = UnixStream::pair().map_err(failed("make a socket"))?;
         let mask = events.mask_before();
-        let mut stage =
-            exec_stage::command(&config.trampoline, &theirs, &mask, config.with_stacks, &config.command)?;
+        let mut stage = exec_stage::command(
+            &config.trampoline,
+            &theirs,
+            &mask,
+            config.with_stacks,
+            &config.command,
+        )?;
         let process = stage.spawn().map_err(failed("start our own binary"))?;
         drop(theirs);
         let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
@@ -144,7 +155,8 @@ impl Child {
     pub fn poll(&mut self) -> io::Result<Status> {
         self.has_more = false;
         // Threads are waited for like processes where they are traced.
-        let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+        let options =
+            WaitOptions::NOHANG | WaitOptions::from_bits_retain(libc::__WALL.cast_unsigned());
         for _ in 0..CHANGES_AT_ONCE_MAX {
             match wait(options) {
                 Ok(Some((pid, status))) => self.note(pid, status),
@@ -157,12 +169,14 @@ impl Child {
         Ok(self.status)
     }
 
-    /// Whether the last [`poll`](Self::poll) stopped before the end: the next must not wait for a signal.
+    /// Whether the last [`poll`](Self::poll) stopped before the end: the next must not wait for a
+    /// signal.
     pub(super) fn has_more(&self) -> bool {
         self.has_more
     }
 
-    /// True once: when it has ended, whoever took note of that (it may end before [`start`](Self::start) returns).
+    /// True once: when it has ended, whoever took note of that (it may end before
+    /// [`start`](Self::start) returns).
     pub(super) fn tells_its_end(&mut self) -> bool {
         let tells = self.status != Status::Running && !self.is_end_told;
         self.is_end_told |= tells;
@@ -189,7 +203,8 @@ impl Child {
         Leftovers::find()
     }
 
-    /// The kernel sends for a terminal to the whole foreground group; the hang-up, however, to the leader of the terminal's session alone.
+    /// The kernel sends for a terminal to the whole foreground group; the hang-up, however, to the
+    /// leader of the terminal's session alone.
     fn lacks(&self, caught: Caught) -> bool {
         let is_leader = || getsid(None).is_ok_and(|session| session == getpid());
         match caught.sender {
@@ -223,8 +238,8 @@ impl Child {
         }
     }
 
-    /// Traces the new process until it says something or becomes the command. Were it not served, it could stop and wait for us while we
-    /// wait for it.
+    /// Traces the new process until it says something or becomes the command. Were it not served,
+    /// it could stop and wait for us while we wait for it.
     fn serve_until(&mut self, socket: &UnixStream) -> io::Result<Option<Message>> {
         loop {
             self.poll()?;
@@ -249,9 +264,10 @@ impl Child {
             Message::Filter(error) => {
                 StacksError::Seccomp { source: io::Error::from_raw_os_error(error) }.into()
             }
-            Message::Setup(error) => {
-                RunError::Start { step: "prepare the process", source: io::Error::from_raw_os_error(error) }
-            }
+            Message::Setup(error) => RunError::Start {
+                step: "prepare the process",
+                source: io::Error::from_raw_os_error(error),
+            },
             Message::Ready => RunError::Start {
                 step: "prepare the process",
                 source: io::Error::other("it waits for a tracer that nobody asked for"),
@@ -266,9 +282,11 @@ impl Drop for Child {
             // It is gone otherwise, or not ours to kill any more.
             let _ = self.kill();
         }
-        // Killed, it ends at once, and must not stay a zombie of a process that goes on; one that hangs in the kernel is left to it.
+        // Killed, it ends at once, and must not stay a zombie of a process that goes on; one that
+        // hangs in the kernel is left to it.
         let deadline = Instant::now() + END_MAX;
-        while self.poll().is_ok_and(|status| status == Status::Running) && Instant::now() < deadline {
+        while self.poll().is_ok_and(|status| status == Status::Running) && Instant::now() < deadline
+        {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -44,8 +44,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What a shell answers: 127 for a command that is not there, 126 for one that cannot be executed, 64 for none given; 4 where stacks
-    /// are not permitted; 1 otherwise.
+    /// What a shell answers: 127 for a command that is not there, 126 for one that cannot be
+    /// executed, 64 for none given; 4 where stacks are not permitted; 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoCommand => 64,
@@ -75,7 +75,9 @@ pub enum StacksError {
         needed: &'static str,
     },
     /// The machine's settings forbid it.
-    #[error("kernel.yama.ptrace_scope is {scope}, which forbids to trace even our own child: {remedy}")]
+    #[error(
+        "kernel.yama.ptrace_scope is {scope}, which forbids to trace even our own child: {remedy}"
+    )]
     Yama {
         /// The setting.
         scope: u32,
@@ -118,7 +120,9 @@ pub enum StacksError {
         pid: u32,
     },
     /// Too much to trace.
-    #[error("there are more than {threads_max} threads, and each would be stopped at its system calls")]
+    #[error(
+        "there are more than {threads_max} threads, and each would be stopped at its system calls"
+    )]
     Threads {
         /// So many can be traced.
         threads_max: usize,

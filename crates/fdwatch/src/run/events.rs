@@ -23,7 +23,8 @@ pub enum Event {
     Readable(usize),
 }
 
-/// What a watch waits for. While it lives, signals to this thread are caught: make it before anything else, in a process with one thread.
+/// What a watch waits for. While it lives, signals to this thread are caught: make it before
+/// anything else, in a process with one thread.
 #[derive(Debug)]
 pub struct Events {
     signals: Signals,
@@ -48,7 +49,11 @@ impl Events {
     pub fn of_attached_watch() -> io::Result<Self> {
         let mask_before = Mask::current()?;
         let signals = [&OF_A_WATCH[..], &OF_AN_ATTACHED_WATCH[..]].concat();
-        Ok(Self { signals: Signals::catch_without_changes(&signals)?, mask_before, was_tick: false })
+        Ok(Self {
+            signals: Signals::catch_without_changes(&signals)?,
+            mask_before,
+            was_tick: false,
+        })
     }
 
     fn of(signals: &[i32]) -> io::Result<Self> {
@@ -56,9 +61,11 @@ impl Events {
         Ok(Self { signals: Signals::catch(signals)?, mask_before, was_tick: false })
     }
 
-    /// Waits until `next_tick` at most. Signals come before the end of the command, that before a tick.
+    /// Waits until `next_tick` at most. Signals come before the end of the command, that before a
+    /// tick.
     ///
-    /// `ChildChanged` is told once; a child whose end is known is not waited for any more, though its orphans are still reaped.
+    /// `ChildChanged` is told once; a child whose end is known is not waited for any more, though
+    /// its orphans are still reaped.
     pub fn wait(
         &mut self,
         mut child: Option<&mut Child>,

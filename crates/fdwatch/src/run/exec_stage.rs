@@ -1,8 +1,9 @@
 //! The process between us and the command: our own binary, which becomes the command.
 //!
-//! It says over a socket what goes wrong; the socket closes when the command takes its place. Arguments:
-//! `__exec PARENT SOCKET MASK plain|traced -- COMMAND…`. With `traced` it waits until it is told that the tracer is there, and only then
-//! puts the filter in place: a call that stops for a tracer fails without one.
+//! It says over a socket what goes wrong; the socket closes when the command takes its place.
+//! Arguments: `__exec PARENT SOCKET MASK plain|traced -- COMMAND…`. With `traced` it waits until it
+//! is told that the tracer is there, and only then puts the filter in place: a call that stops for
+//! a tracer fails without one.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -64,8 +65,8 @@ impl Message {
     }
 }
 
-/// To be called first thing in `main`: if this process was started as the stage, it becomes the command here, or ends with the code
-/// that is returned. `None`: an ordinary start.
+/// To be called first thing in `main`: if this process was started as the stage, it becomes the
+/// command here, or ends with the code that is returned. `None`: an ordinary start.
 pub fn exec_stage() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == STAGE).then(|| match Stage::parse(arguments) {
@@ -88,7 +89,11 @@ pub(super) fn command(
     let mut stage = Command::new(trampoline);
     stage
         .args([STAGE, &std::process::id().to_string(), &socket.as_raw_fd().to_string()])
-        .args([format!("{:x}", mask.bits()).as_str(), if is_traced { "traced" } else { "plain" }, "--"])
+        .args([
+            format!("{:x}", mask.bits()).as_str(),
+            if is_traced { "traced" } else { "plain" },
+            "--",
+        ])
         .args(command);
     Ok(stage)
 }
@@ -166,7 +171,8 @@ fn errno(error: &io::Error) -> i32 {
 
 #[allow(unsafe_code, reason = "a descriptor that crosses an exec is only a number")]
 fn inherited(number: RawFd) -> File {
-    // SAFETY: the parent opened this number for us and left it open over the exec; nothing in this process has touched it before.
+    // SAFETY: the parent opened this number for us and left it open over the exec; nothing in this
+    // process has touched it before.
     unsafe { File::from_raw_fd(number) }
 }
 

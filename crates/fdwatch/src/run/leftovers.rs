@@ -20,7 +20,8 @@ pub struct Leftover {
     pub name: Vec<u8>,
 }
 
-/// The processes below us that are alive, oldest first. Zombies are not among them: those are reaped, they leak nothing.
+/// The processes below us that are alive, oldest first. Zombies are not among them: those are
+/// reaped, they leak nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// At most [`LEFTOVERS_MAX`].
@@ -30,7 +31,8 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Looks for them. As orphans become our children, everything that the command started is below us, whatever became of its parent.
+    /// Looks for them. As orphans become our children, everything that the command started is below
+    /// us, whatever became of its parent.
     pub(super) fn find() -> io::Result<Self> {
         Ok(Self::below(std::process::id(), processes()?))
     }
@@ -57,7 +59,8 @@ impl Leftovers {
         self.processes.is_empty()
     }
 
-    /// Sends SIGKILL to those that are named, and says how many it was sent to. A pid that was reused is left alone.
+    /// Sends SIGKILL to those that are named, and says how many it was sent to. A pid that was
+    /// reused is left alone.
     ///
     /// What they started meanwhile is not among them: look again afterwards.
     pub fn kill(&self) -> usize {
@@ -116,7 +119,8 @@ mod tests {
     fn only_so_many_are_named() {
         let few = u32::try_from(LEFTOVERS_MAX).unwrap();
         for more in [0, 1] {
-            let found = Leftovers::below(1000, (1001..1001 + few + more).map(|pid| stat(pid, 1000, b'S')));
+            let found =
+                Leftovers::below(1000, (1001..1001 + few + more).map(|pid| stat(pid, 1000, b'S')));
             assert_eq!((found.processes.len(), found.left_out), (LEFTOVERS_MAX, more));
         }
     }
@@ -124,6 +128,9 @@ mod tests {
     #[test]
     fn a_reused_pid_is_not_killed() {
         let me = ProcessKey { pid: std::process::id(), start_ticks: 1 };
-        assert_eq!(Leftovers { processes: vec![Leftover { key: me, name: vec![] }], left_out: 0 }.kill(), 0);
+        assert_eq!(
+            Leftovers { processes: vec![Leftover { key: me, name: vec![] }], left_out: 0 }.kill(),
+            0
+        );
     }
 }

@@ -26,7 +26,8 @@ impl Stat {
 
     /// `None` if it is not of that form.
     fn parse(text: &[u8]) -> Option<Self> {
-        let crate::parse::Stat { pid, comm, state, parent, start_ticks, .. } = crate::parse::stat(text)?;
+        let crate::parse::Stat { pid, comm, state, parent, start_ticks, .. } =
+            crate::parse::stat(text)?;
         Some(Self { pid, name: comm.to_vec(), state, parent, start_ticks })
     }
 
@@ -46,9 +47,9 @@ pub(super) fn processes() -> io::Result<impl Iterator<Item = Stat>> {
 pub(super) fn ignored_signals() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let field = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    field
-        .and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no field SigIgn in /proc/self/status"))
+    field.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "no field SigIgn in /proc/self/status")
+    })
 }
 
 #[cfg(test)]
@@ -58,8 +59,13 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_newlines_does_not_move_the_fields() {
         let text = b"4711 (a) R\n1 (b) S 17 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2\n";
-        let expected =
-            Stat { pid: 4711, name: b"a) R\n1 (b".to_vec(), state: b'S', parent: 17, start_ticks: 987_654 };
+        let expected = Stat {
+            pid: 4711,
+            name: b"a) R\n1 (b".to_vec(),
+            state: b'S',
+            parent: 17,
+            start_ticks: 987_654,
+        };
         assert_eq!(Stat::parse(text), Some(expected));
     }
 
@@ -73,6 +79,10 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let me = std::process::id();
-        assert!(processes().unwrap().any(|stat| stat.pid == me && !stat.is_dead() && stat.start_ticks > 0));
+        assert!(
+            processes()
+                .unwrap()
+                .any(|stat| stat.pid == me && !stat.is_dead() && stat.start_ticks > 0)
+        );
     }
 }

@@ -4,8 +4,8 @@
 )]
 //! Signals as something to read.
 //!
-//! They are blocked and come through a `signalfd`: no handler ever runs, and each tells who sent it. A signal that is ignored when we start
-//! stays ignored (`nohup`), also for the command.
+//! They are blocked and come through a `signalfd`: no handler ever runs, and each tells who sent
+//! it. A signal that is ignored when we start stays ignored (`nohup`), also for the command.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -75,7 +75,8 @@ impl Signals {
         for &signal in signals.iter().filter(|&&signal| !is_ignored(signal)) {
             mask.add(signal);
         }
-        // Ignored, it would make the kernel reap our children: the exit code of the command would be lost.
+        // Ignored, it would make the kernel reap our children: the exit code of the command would
+        // be lost.
         if is_ignored(libc::SIGCHLD) {
             // SAFETY: SIG_DFL installs no handler.
             if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) } == libc::SIG_ERR {
@@ -88,7 +89,9 @@ impl Signals {
             read.add(libc::SIGCHLD);
         }
         // SAFETY: the mask is initialised and outlives the call.
-        let fd = unsafe { libc::signalfd(-1, &raw const read.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let fd = unsafe {
+            libc::signalfd(-1, &raw const read.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -107,9 +110,13 @@ impl Signals {
                     i32::from_ne_bytes([info[from], info[from + 1], info[from + 2], info[from + 3]])
                 };
                 let (signal, code, pid) = (at(0), at(8), at(12));
-                // Positive codes are the kernel's own; `kill` is 0, `sigqueue` and its like are negative.
-                let sender =
-                    if code > 0 { Sender::Kernel } else { Sender::Process { pid: pid.unsigned_abs() } };
+                // Positive codes are the kernel's own; `kill` is 0, `sigqueue` and its like are
+                // negative.
+                let sender = if code > 0 {
+                    Sender::Kernel
+                } else {
+                    Sender::Process { pid: pid.unsigned_abs() }
+                };
                 Ok(Some(Caught { signal, sender }))
             }
             Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(None),
@@ -175,7 +182,9 @@ impl Mask {
         debug_assert!(size_of::<libc::sigset_t>() >= 8);
         let mut before = Self::empty();
         // SAFETY: both sets are initialised and outlive the call.
-        match unsafe { libc::pthread_sigmask(how, ptr::from_ref(&self.0), ptr::from_mut(&mut before.0)) } {
+        match unsafe {
+            libc::pthread_sigmask(how, ptr::from_ref(&self.0), ptr::from_mut(&mut before.0))
+        } {
             0 => Ok(before),
             error => Err(io::Error::from_raw_os_error(error)),
         }

@@ -12,7 +12,8 @@ impl StackId {
 /// What found no room, and what was not traced: 0 everywhere if the stacks are complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StackLosses {
-    /// Calls whose stack was not kept, there being too many different ones: they count for [`StackId::OTHER`].
+    /// Calls whose stack was not kept, there being too many different ones: they count for
+    /// [`StackId::OTHER`].
     pub stacks: u64,
     /// Descriptors whose creator was not noted, there being too many.
     pub descriptors: u64,

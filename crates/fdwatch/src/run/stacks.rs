@@ -1,14 +1,18 @@
 //! Who opened what: the call stacks behind the descriptors of a command and of all that it starts.
 //!
-//! A seccomp filter lets the kernel stop a process only at calls that create a descriptor (`stacks/filter.rs`); at the end of each its
-//! stack is walked through `ptrace`, by the unwind tables of the files it runs (`stacks/image.rs`), and noted for the new number
-//! (`stacks/creators.rs`). Other calls run at full speed, `close` among them: callers ask about descriptors that they know to be open.
+//! A seccomp filter lets the kernel stop a process only at calls that create a descriptor
+//! (`stacks/filter.rs`); at the end of each its stack is walked through `ptrace`, by the unwind
+//! tables of the files it runs (`stacks/image.rs`), and noted for the new number (`stacks/creators.
+//! rs`). Other calls run at full speed, `close` among them: callers ask about descriptors that they
+//! know to be open.
 //!
 //! # What it changes for the command
-//! - Whoever ends with us: a traced process cannot go on without its tracer, since the calls that stop would fail. The kernel kills the
-//!   command and *everything it started* when we end (`PTRACE_O_EXITKILL`), also what would be left behind otherwise.
-//! - Without CAP_SYS_ADMIN it runs under `no_new_privs`: set-user-ID programs in it get no other rights. With it, set-user-ID programs
-//!   get none either unless we may trace those: the kernel's rule for what is traced.
+//! - Whoever ends with us: a traced process cannot go on without its tracer, since the calls that
+//!   stop would fail. The kernel kills the command and *everything it started* when we end
+//!   (`PTRACE_O_EXITKILL`), also what would be left behind otherwise.
+//! - Without CAP_SYS_ADMIN it runs under `no_new_privs`: set-user-ID programs in it get no other
+//!   rights. With it, set-user-ID programs get none either unless we may trace those: the kernel's
+//!   rule for what is traced.
 //! - It cannot be debugged or traced by anything else meanwhile.
 //!
 //! A process that ran before us has no filter, and none can be put before it from outside without
@@ -16,12 +20,14 @@
 //! instead, and let it go on unharmed when we leave.
 //!
 //! # What it does not see
-//! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)` or through io_uring, and those of
-//!   32-bit programs: they have no stack, never a wrong one, unless their number had another creator before.
+//! - Descriptors that arrive over a socket (SCM_RIGHTS), from `ioctl`, `bpf`, `clone3(CLONE_PIDFD)`
+//!   or through io_uring, and those of 32-bit programs: they have no stack, never a wrong one,
+//!   unless their number had another creator before.
 //! - Frames of interpreters and run-time compilers that do not write `/tmp/perf-PID.map`
 //!   (`stacks/made_code.rs`): a Python program without `-X perf` shows the functions of the
 //!   interpreter.
-//! - Processes that share a table of descriptors without being threads of one another: each is taken for its own.
+//! - Processes that share a table of descriptors without being threads of one another: each is
+//!   taken for its own.
 //! - A process started with CLONE_UNTRACED: its creating calls fail with ENOSYS.
 //!
 //! Everything kept is bounded; [`StackLosses`] says what found no room.
@@ -129,7 +135,8 @@ impl Stacks {
         }
     }
 
-    /// Which stack opened each of `fds`, all of them open in that process now. Those with no known creator are left out.
+    /// Which stack opened each of `fds`, all of them open in that process now. Those with no known
+    /// creator are left out.
     pub fn stacks_of(&self, pid: u32, fds: &[i32]) -> BTreeMap<i32, StackId> {
         fds.iter().filter_map(|&fd| Some((fd, self.creators.of(pid, fd)?))).collect()
     }
@@ -142,13 +149,17 @@ impl Stacks {
         let frames: Vec<_> = stacks.iter().map(frames).collect();
         self.names.prepare(&frames.concat(), &self.modules, &self.made);
         let named = |frames: &Vec<_>| match frames.as_slice() {
-            [] => vec![format!("(one of too many different stacks: {} are kept)", interner::STACKS_MAX)],
+            [] => vec![format!(
+                "(one of too many different stacks: {} are kept)",
+                interner::STACKS_MAX
+            )],
             frames => frames.iter().flat_map(|frame| self.names.of(frame)).collect(),
         };
         frames.iter().map(named).collect()
     }
 
-    /// The stacks that opened most of `fds`, at most so many; those with no known creator are one among them.
+    /// The stacks that opened most of `fds`, at most so many; those with no known creator are one
+    /// among them.
     pub fn most(&mut self, pid: u32, fds: &[i32], stacks_max: usize) -> Vec<StackCount> {
         let mut counts: HashMap<Option<StackId>, u32> = HashMap::new();
         for &fd in fds {
@@ -163,7 +174,10 @@ impl Stacks {
             Some(_) => described.next().unwrap_or_default(),
             None => vec!["(no call seen: inherited, or received over a socket)".to_owned()],
         };
-        counts.into_iter().map(|(count, stack)| StackCount { count, frames: frames(stack) }).collect()
+        counts
+            .into_iter()
+            .map(|(count, stack)| StackCount { count, frames: frames(stack) })
+            .collect()
     }
 
     /// What is missing from the stacks.
@@ -177,7 +191,8 @@ impl Stacks {
         }
     }
 
-    /// A tracee has stopped: takes note and lets it go on, as its signals want. Errors mean that it was killed meanwhile.
+    /// A tracee has stopped: takes note and lets it go on, as its signals want. Errors mean that it
+    /// was killed meanwhile.
     pub(super) fn stopped(&mut self, tid: i32, status: i32) {
         let (event, signal) = (status >> 16, status >> 8 & 0xff);
         if self.way == Way::Leaving || self.releasing.remove(&tid) {
@@ -236,7 +251,9 @@ impl Stacks {
             // Now, since the end of the call may have overwritten the argument.
             Outcome::PairAt(argument) => {
                 let registers = ptrace::registers(tid).ok();
-                let Some(at) = registers.and_then(|registers| registers.argument(argument)) else { return };
+                let Some(at) = registers.and_then(|registers| registers.argument(argument)) else {
+                    return;
+                };
                 Some(at)
             }
         };
@@ -270,7 +287,8 @@ impl Stacks {
     /// A thread has started another thread or a process.
     fn started(&mut self, tid: i32, new: u64) {
         let Ok(new) = i32::try_from(new) else { return };
-        let (Some(parent), Some(child)) = (self.tracees.process(tid), self.tracees.process(new)) else {
+        let (Some(parent), Some(child)) = (self.tracees.process(tid), self.tracees.process(new))
+        else {
             return;
         };
         if parent == child {
@@ -282,7 +300,8 @@ impl Stacks {
         }
     }
 
-    /// A process has become another program; a thread that was not the first has taken the first's place.
+    /// A process has become another program; a thread that was not the first has taken the first's
+    /// place.
     fn executed(&mut self, tid: i32, former: u64) {
         if let Ok(former) = i32::try_from(former)
             && former != tid
@@ -297,7 +316,8 @@ impl Stacks {
         if !self.creators.is_empty(process)
             && let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd"))
         {
-            let open = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            let open =
+                entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
             self.creators.retain(process, open);
         }
     }

@@ -24,12 +24,13 @@ pub struct WatchConfig {
     pub started_unix_ms: u64,
     /// Processes that are watched at once; of the others only their number is known.
     pub processes_max: usize,
-    /// Descriptors whose targets are looked at in one tick, of all processes together. Reading the tables of sockets
-    /// is paid for from the same.
+    /// Descriptors whose targets are looked at in one tick, of all processes together. Reading the
+    /// tables of sockets is paid for from the same.
     pub scan_fds_max: usize,
     /// The same for the first tick, so that what is open is known at once.
     pub first_scan_fds_max: usize,
-    /// Processes that are held open from tick to tick. Fewer are where RLIMIT_NOFILE is low: none at 12.
+    /// Processes that are held open from tick to tick. Fewer are where RLIMIT_NOFILE is low: none
+    /// at 12.
     pub handles_max: usize,
 }
 

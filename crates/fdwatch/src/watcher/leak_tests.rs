@@ -72,7 +72,8 @@ fn one_child_of_three_leaks() {
     for pid in 101..104 {
         fixture.put(&FakeProcess { pid, parent: 100, targets: &PIPES[..5], ..Default::default() });
     }
-    let mut watcher = Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
+    let mut watcher =
+        Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
     for second in 0..30 {
         fixture.link(102, second + 10, &[b"pipe:[1]"]);
         tick(&mut watcher, second as u64, 1);
@@ -88,7 +89,8 @@ fn workers_that_are_replaced_leak_together() {
     for leaks in [true, false] {
         let fixture = Fixture::new();
         fixture.put(&FakeProcess { comm: b"master", ..Default::default() });
-        let mut watcher = Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
+        let mut watcher =
+            Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
         for second in 0..90_usize {
             let (pid, age) = (200 + second as u32 / 15, second % 15);
             if age == 0 {
@@ -111,7 +113,12 @@ fn workers_that_are_replaced_leak_together() {
             tick(&mut watcher, second as u64, 1);
         }
         let report = watcher.report();
-        assert_eq!(matches!(report.verdict, Verdict::Leaking { .. }), leaks, "{:?}", report.verdict);
+        assert_eq!(
+            matches!(report.verdict, Verdict::Leaking { .. }),
+            leaks,
+            "{:?}",
+            report.verdict
+        );
         let names: Vec<_> = report.lineages.iter().map(|lineage| &lineage.name[..]).collect();
         assert_eq!(names, if leaks { vec![b"worker"] } else { vec![] });
     }
@@ -121,7 +128,8 @@ fn workers_that_are_replaced_leak_together() {
 fn a_generation_that_inherits_one_more_than_the_one_before_leaks() {
     let fixture = Fixture::new();
     fixture.put(&FakeProcess { comm: b"master", ..Default::default() });
-    let mut watcher = Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
+    let mut watcher =
+        Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
     let mut called = None;
     for generation in 0..60_usize {
         let pid = 200 + generation as u32;
@@ -162,7 +170,10 @@ fn the_living_come_before_the_dead() {
     tick(&mut watcher, 30, 1);
     let report = watcher.report();
     assert!(report.processes[1].has_ended && !report.processes[0].has_ended);
-    assert!(matches!(report.processes[1].verdict, Verdict::Leaking { .. }), "it was one until it ended");
+    assert!(
+        matches!(report.processes[1].verdict, Verdict::Leaking { .. }),
+        "it was one until it ended"
+    );
     assert!(matches!(report.verdict, Verdict::Leaking { .. }));
 }
 
@@ -192,7 +203,8 @@ fn a_command_that_has_ended_is_judged_by_what_there_is() {
     let fixture = Fixture::new();
     fixture.put(&FakeProcess { targets: &PIPES[..3], ..Default::default() });
     let mut watcher =
-        Watcher::new(WatchConfig { warm_up: Duration::from_secs(1), ..config(&fixture, &["100"]) }).unwrap();
+        Watcher::new(WatchConfig { warm_up: Duration::from_secs(1), ..config(&fixture, &["100"]) })
+            .unwrap();
     for tick in 0..50_usize {
         if tick % 2 == 0 {
             fixture.link(100, tick + 10, &[b"anon_inode:[eventfd]"]);
@@ -204,8 +216,7 @@ fn a_command_that_has_ended_is_judged_by_what_there_is() {
     fixture.remove(100);
     watcher.tick(Duration::from_secs(5)).unwrap();
     watcher.conclude(&mut report);
-    let leaks =
-        |verdict| matches!(verdict, Verdict::Leaking { per_second, .. } if (4.5..5.5).contains(&per_second));
+    let leaks = |verdict| matches!(verdict, Verdict::Leaking { per_second, .. } if (4.5..5.5).contains(&per_second));
     assert!(leaks(report.verdict), "{:?}", report.verdict);
     assert_eq!(leaking_groups(&report.processes[0]), ["eventfd"]);
 }

@@ -7,7 +7,8 @@ use super::watched::{Role, Watched};
 use crate::growth::milliseconds;
 use crate::{Children, LineageReport, ProcessReport, Report, Terms, Verdict, limit_in, verdict_of};
 
-/// Processes with all their points, kinds and groups: those with the worst verdicts. The others have few points.
+/// Processes with all their points, kinds and groups: those with the worst verdicts. The others
+/// have few points.
 const DETAILED_MAX: usize = 48;
 const POINTS_OF_OTHERS_MAX: usize = 8;
 /// Of each process.
@@ -56,8 +57,9 @@ pub(super) fn of(watcher: &Watcher) -> Report {
 fn lineages(watcher: &Watcher, reports: &[(&Watched, ProcessReport)]) -> Vec<LineageReport> {
     let at_ms = milliseconds(watcher.now);
     let leaks = watcher.lineages.leaks().map(|lineage| {
-        let is_alive =
-            |(_, report): &&(&Watched, ProcessReport)| report.is_alive() && *report.name == *lineage.name;
+        let is_alive = |(_, report): &&(&Watched, ProcessReport)| {
+            report.is_alive() && *report.name == *lineage.name
+        };
         LineageReport {
             name: lineage.name.to_vec(),
             alive: reports.iter().filter(is_alive).count(),
@@ -76,7 +78,9 @@ pub(super) fn conclude(watcher: &Watcher, report: &mut Report) {
     for process in &mut report.processes {
         let is_it = |watched: &&Watched| watched.key == process.key;
         let known = watcher.watched.iter().chain(&watcher.gone).find(is_it);
-        let Some(watched) = known.filter(|_| process.count.is_some() && process.is_alive()) else { continue };
+        let Some(watched) = known.filter(|_| process.count.is_some() && process.is_alive()) else {
+            continue;
+        };
         let trend = watched.trend_at_end(watcher.moment());
         let is_new = matches!(process.verdict, Verdict::Warming | Verdict::Steady | Verdict::Gone);
         if trend.is_leak && is_new && terms.max_rate.is_none_or(|rate| trend.per_second > rate) {
@@ -95,7 +99,8 @@ pub(super) fn conclude(watcher: &Watcher, report: &mut Report) {
 
 /// Those that live come first: of the others there is nothing to be done any more.
 fn worst_first(a: &ProcessReport, b: &ProcessReport) -> Ordering {
-    let (more, less) = (a.verdict.worse(b.verdict) == a.verdict, b.verdict.worse(a.verdict) == b.verdict);
+    let (more, less) =
+        (a.verdict.worse(b.verdict) == a.verdict, b.verdict.worse(a.verdict) == b.verdict);
     let order = b.is_alive().cmp(&a.is_alive()).then(less.cmp(&more));
     order.then(b.count.cmp(&a.count)).then(a.key.cmp(&b.key))
 }
@@ -115,10 +120,12 @@ fn overall(
     // Whoever puts up with a rate means descriptors.
     let is_warm = watcher.children.series.is_warm(watcher.config.warm_up);
     let count = u64::from(children.count);
-    let of_children = verdict_of(Some(count), count, None, &children.trend, is_warm, &Terms::default());
+    let of_children =
+        verdict_of(Some(count), count, None, &children.trend, is_warm, &Terms::default());
     let of_children = matches!(of_children, Verdict::Leaking { .. }).then_some(of_children);
-    let of_lineages =
-        lineages.iter().map(|lineage| Verdict::Leaking { per_second: lineage.per_second, limit_in: None });
+    let of_lineages = lineages
+        .iter()
+        .map(|lineage| Verdict::Leaking { per_second: lineage.per_second, limit_in: None });
     Verdict::worst(verdicts.chain(of_children).chain(of_lineages))
 }
 

@@ -1,4 +1,5 @@
-//! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes several ticks.
+//! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes
+//! several ticks.
 
 use crate::group::without_deleted;
 use crate::groups::Moment;
@@ -84,7 +85,8 @@ impl Scanner {
         {
             return Some((index, run));
         }
-        let start = self.last.map_or(0, |last| watched.partition_point(|process| process.key <= last));
+        let start =
+            self.last.map_or(0, |last| watched.partition_point(|process| process.key <= last));
         let (before, after) = (0..start, start..watched.len());
         let (index, count) =
             after.chain(before).find_map(|index| Some((index, watched[index].unscanned()?)))?;
@@ -138,7 +140,8 @@ impl UnderWay {
                     sockets.push(Wanted { inode, fd, is_first_table, tag });
                 }
                 None => {
-                    let is_watching = is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
+                    let is_watching =
+                        is_first_table && matches!(found.kind, Kind::Inotify | Kind::Epoll);
                     if is_watching && watching.len() < WATCHING_MAX {
                         watching.push((found.kind, fd));
                     }
@@ -176,10 +179,13 @@ impl UnderWay {
             return 0;
         };
         let sightings = &mut self.sightings;
-        let searched = find_sockets(process, &mut self.sockets, TABLES_BYTES_MAX, |wanted, socket| {
-            sightings[wanted.tag as usize].group = groups.add(Kind::Socket, b"", socket.as_ref());
-        });
-        let ceilings = nearest_ceiling(root, process, &self.watching, watched.scanned(), watched.limit());
+        let searched =
+            find_sockets(process, &mut self.sockets, TABLES_BYTES_MAX, |wanted, socket| {
+                sightings[wanted.tag as usize].group =
+                    groups.add(Kind::Socket, b"", socket.as_ref());
+            });
+        let ceilings =
+            nearest_ceiling(root, process, &self.watching, watched.scanned(), watched.limit());
         watched.set_watching(std::mem::take(&mut self.watching), ceilings);
         let sightings = (!is_cut).then_some(&mut sightings[..]);
         watched.finish_scan(is_cut || searched.is_cut, sightings, moment, permits, lineages);

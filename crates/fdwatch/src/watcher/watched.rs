@@ -8,8 +8,8 @@ use crate::ledger::{Ledger, Permits, Sighting};
 use crate::lineages::{Lineages, Look};
 use crate::proc::{Counted, ProcRoot, Process, Tables, nearest_ceiling};
 use crate::{
-    Ceiling, Error, GroupReport, Kind, Point, ProcessKey, ProcessReport, Series, Terms, Trend, Verdict,
-    verdict_of,
+    Ceiling, Error, GroupReport, Kind, Point, ProcessKey, ProcessReport, Series, Terms, Trend,
+    Verdict, verdict_of,
 };
 
 /// Limits and names may change at any time, and seldom do.
@@ -272,7 +272,8 @@ impl Watched {
         self.tables = Tables::default();
     }
 
-    /// How it moves, by what came and went where that is seen, else by the counts. `is_at_end`: if it had ended now.
+    /// How it moves, by what came and went where that is seen, else by the counts. `is_at_end`: if
+    /// it had ended now.
     fn trend(&self, moment: Moment, is_at_end: bool) -> Trend {
         let by_counts = self.series.trend(moment.warm_up);
         if !self.ledger.is_seeing() {
@@ -288,7 +289,8 @@ impl Watched {
             Some(per_second) => Trend { per_second, is_leak: true },
             // The counts tell a slope only once there are enough of them.
             None if !self.series.is_warm(moment.warm_up) => {
-                let per_second = self.ledger.growth().map_or(0.0, |growth| growth.per_second(at_ms));
+                let per_second =
+                    self.ledger.growth().map_or(0.0, |growth| growth.per_second(at_ms));
                 Trend { per_second, is_leak: false }
             }
             None => Trend { is_leak: false, ..by_counts },
@@ -307,14 +309,21 @@ impl Watched {
         self.ledger.is_seeing().then(|| self.ledger.growth().map_or_else(seen, of_growth))
     }
 
-    /// For how long there will be no verdict yet; `None` where there is one, or where it cannot be told.
+    /// For how long there will be no verdict yet; `None` where there is one, or where it cannot be
+    /// told.
     fn decided_in(&self, moment: Moment) -> Option<Duration> {
         let began = Duration::from_millis(self.ledger.began_ms()?);
         let decided = began + moment.warm_up + Duration::from_millis(DECIDED_MS);
         decided.checked_sub(moment.at).filter(|left| self.ledger.is_seeing() && !left.is_zero())
     }
 
-    fn verdict_at(&self, count: Option<u64>, trend: &Trend, moment: Moment, terms: &Terms) -> Verdict {
+    fn verdict_at(
+        &self,
+        count: Option<u64>,
+        trend: &Trend,
+        moment: Moment,
+        terms: &Terms,
+    ) -> Verdict {
         let high_water = self.series.high_water().into();
         let is_warm = match self.ledger.is_seeing() {
             true => self.decided_in(moment).is_none(),
@@ -358,7 +367,12 @@ impl Watched {
     }
 
     /// What it has open, by pattern.
-    pub(crate) fn group_reports(&self, moment: Moment, leaks: bool, groups_max: usize) -> Vec<GroupReport> {
+    pub(crate) fn group_reports(
+        &self,
+        moment: Moment,
+        leaks: bool,
+        groups_max: usize,
+    ) -> Vec<GroupReport> {
         match &self.gone {
             Some(gone) => gone.groups.clone(),
             None => self.groups.group_reports(moment, leaks, groups_max),

@@ -27,7 +27,8 @@ pub(super) fn report_of(watcher: &Watcher, pid: u32) -> ProcessReport {
 }
 
 fn pids(watcher: &Watcher) -> Vec<u32> {
-    let mut pids: Vec<u32> = watcher.report().processes.iter().map(|process| process.key.pid).collect();
+    let mut pids: Vec<u32> =
+        watcher.report().processes.iter().map(|process| process.key.pid).collect();
     pids.sort_unstable();
     pids
 }
@@ -37,7 +38,8 @@ fn a_reused_pid_is_gone_held_or_not() {
     for handles_max in [0, 16] {
         let fixture = Fixture::new();
         fixture.put(&FakeProcess { targets: &[b"pipe:[1]"], ..Default::default() });
-        let mut watcher = Watcher::new(WatchConfig { handles_max, ..config(&fixture, &["100"]) }).unwrap();
+        let mut watcher =
+            Watcher::new(WatchConfig { handles_max, ..config(&fixture, &["100"]) }).unwrap();
         assert_eq!(tick(&mut watcher, 0, 3), Tick { alive: 1, ..Tick::default() });
         assert_eq!(watcher.own_descriptors(), 1 + handles_max.min(1));
         let targets: [&[u8]; 3] = [b"pipe:[1]"; 3];
@@ -78,8 +80,11 @@ fn kinds_and_groups_follow_the_count() {
     let kinds: Vec<_> = report.kinds.iter().map(|kind| (kind.kind, kind.count)).collect();
     assert_eq!(kinds, [(Kind::EventFd, 6), (Kind::Pipe, 1), (Kind::Socket, 1)]);
     assert!(report.kinds[0].series.len() >= 5 && report.kinds[1].series.is_empty());
-    let groups: Vec<_> =
-        report.groups.iter().map(|group| (&group.pattern[..], group.growth, group.grew_at_ms)).collect();
+    let groups: Vec<_> = report
+        .groups
+        .iter()
+        .map(|group| (&group.pattern[..], group.growth, group.grew_at_ms))
+        .collect();
     assert_eq!(groups, [(&b"eventfd"[..], 5, 9000), (b"pipe", 0, 0), (b"socket", 0, 0)]);
     assert!(!report.is_scan_cut);
 }
@@ -104,7 +109,8 @@ fn a_scan_takes_as_many_ticks_as_it_needs() {
     for pid in [100, 200] {
         fixture.put(&FakeProcess { pid, targets: &targets, ..Default::default() });
     }
-    let config = WatchConfig { scan_fds_max: 4, first_scan_fds_max: 4, ..config(&fixture, &["100", "200"]) };
+    let config =
+        WatchConfig { scan_fds_max: 4, first_scan_fds_max: 4, ..config(&fixture, &["100", "200"]) };
     let mut watcher = Watcher::new(config).unwrap();
     let scanned = |watcher: &Watcher| {
         [100, 200].map(|pid| report_of(watcher, pid).kinds.first().map(|kind| kind.count))
@@ -151,13 +157,15 @@ fn processes_with_the_name_come_and_go() {
 #[test]
 fn a_tree_keeps_those_who_lose_their_parents() {
     let fixture = Fixture::new();
-    let put = |pid, parent, state| fixture.put(&FakeProcess { pid, parent, state, ..Default::default() });
+    let put =
+        |pid, parent, state| fixture.put(&FakeProcess { pid, parent, state, ..Default::default() });
     put(100, 1, b'S');
     put(101, 100, b'S');
     put(102, 101, b'S');
     put(103, 100, b'Z');
     put(200, 1, b'S');
-    let mut watcher = Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
+    let mut watcher =
+        Watcher::new(WatchConfig { tree: true, ..config(&fixture, &["100"]) }).unwrap();
     assert_eq!(tick(&mut watcher, 0, 1).alive, 3);
     let children = watcher.report().children;
     assert_eq!((children.count, children.zombies), (3, 1));
@@ -176,7 +184,8 @@ fn more_processes_than_allowed_are_counted_only() {
     for pid in 1..=10 {
         fixture.put(&FakeProcess { pid, ..Default::default() });
     }
-    let mut watcher = Watcher::new(WatchConfig { processes_max: 4, ..config(&fixture, &["fake"]) }).unwrap();
+    let mut watcher =
+        Watcher::new(WatchConfig { processes_max: 4, ..config(&fixture, &["fake"]) }).unwrap();
     assert_eq!(tick(&mut watcher, 0, 2).alive, 4);
     assert_eq!(watcher.report().processes_left_out, 6);
     fixture.remove(1);
@@ -212,8 +221,7 @@ fn a_leak_ends_as_a_leak() {
         fixture.link(100, second, &[b"pipe:[1]"]);
         tick(&mut watcher, second as u64, 1);
     }
-    let leaks =
-        |verdict| matches!(verdict, Verdict::Leaking { per_second, .. } if (0.9..1.1).contains(&per_second));
+    let leaks = |verdict| matches!(verdict, Verdict::Leaking { per_second, .. } if (0.9..1.1).contains(&per_second));
     assert!(leaks(watcher.report().verdict), "{:?}", watcher.report().verdict);
     assert!(report_of(&watcher, 100).groups[0].trend.is_leak);
     fixture.remove(100);

@@ -15,13 +15,15 @@ pub(crate) fn skipped(why: &str) {
     }
 }
 
-/// A child that ends with its test. It also ends when its standard input does, should the test be killed.
+/// A child that ends with its test. It also ends when its standard input does, should the test be
+/// killed.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     #[allow(dead_code, reason = "each file of tests uses a part of it")]
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(child.unwrap())
     }
 

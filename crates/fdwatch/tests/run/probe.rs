@@ -23,7 +23,8 @@ impl Probe {
 
     /// `above` is a command that ends with executing its arguments.
     pub(crate) fn start_under(above: &[&str], options: &[&str], command: &[&str]) -> Self {
-        // A signal that the tests were started with as ignored (`nohup`, a background job) would stay ignored.
+        // A signal that the tests were started with as ignored (`nohup`, a background job) would
+        // stay ignored.
         let mut words: Vec<String> =
             ["env", "--default-signal"].iter().chain(above).map(|&word| word.to_owned()).collect();
         words.push(example("run_probe").to_str().unwrap().to_owned());
@@ -50,7 +51,11 @@ impl Probe {
     pub(crate) fn wait_for_lines(&mut self, text: &str, lines: usize) -> String {
         while self.heard.matches(text).count() < lines {
             let mut line = String::new();
-            assert!(self.said.read_line(&mut line).unwrap() > 0, "ended without {text:?}: {}", self.heard);
+            assert!(
+                self.said.read_line(&mut line).unwrap() > 0,
+                "ended without {text:?}: {}",
+                self.heard
+            );
             self.heard.push_str(&line);
         }
         self.heard.clone()
@@ -74,7 +79,8 @@ impl Probe {
         self.end()
     }
 
-    /// Its code, and all that was said up to its end. What it left running may hold stderr open: so its end is not awaited.
+    /// Its code, and all that was said up to its end. What it left running may hold stderr open: so
+    /// its end is not awaited.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + DEADLINE;
         let code = loop {
@@ -110,7 +116,8 @@ impl Probe {
     }
 }
 
-/// Beside the folder of the test binaries; `cargo test` builds examples, `cargo test --test run` does not.
+/// Beside the folder of the test binaries; `cargo test` builds examples, `cargo test --test run`
+/// does not.
 pub(crate) fn example(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();

@@ -1,4 +1,5 @@
-//! Descriptors that are opened and closed, as a process would: each takes the lowest number that is free.
+//! Descriptors that are opened and closed, as a process would: each takes the lowest number that is
+//! free.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -39,7 +39,8 @@ impl Seed {
 
     /// Box and Muller.
     pub(crate) fn normal(&mut self) -> f64 {
-        (-2.0 * (1.0 - self.fraction()).ln()).sqrt() * (std::f64::consts::TAU * self.fraction()).cos()
+        (-2.0 * (1.0 - self.fraction()).ln()).sqrt()
+            * (std::f64::consts::TAU * self.fraction()).cos()
     }
 }
 
@@ -48,8 +49,9 @@ pub(crate) fn counts(seconds: usize, count: impl FnMut(usize) -> f64) -> Vec<u32
     (0..seconds).map(count).map(|count| count.round().max(0.0) as u32).collect()
 }
 
-/// How many are open at each second when `per_second` are opened at random, each held for a time of its own. That has
-/// been going on for `before_s` when the watch begins: long enough for as many to be closed as opened.
+/// How many are open at each second when `per_second` are opened at random, each held for a time of
+/// its own. That has been going on for `before_s` when the watch begins: long enough for as many to
+/// be closed as opened.
 pub(crate) fn churn(
     seed: &mut Seed,
     seconds: usize,
@@ -85,8 +87,11 @@ pub(crate) fn on_and_off(
     let mut bursts = vec![0.0; seconds];
     let mut begins = seed.exponential(between_s);
     while begins < seconds as f64 {
-        let (ends, burst) = (begins + seed.exponential(lasting_s), seed.exponential(height).round());
-        bursts[begins as usize..(ends as usize).min(seconds)].iter_mut().for_each(|count| *count += burst);
+        let (ends, burst) =
+            (begins + seed.exponential(lasting_s), seed.exponential(height).round());
+        bursts[begins as usize..(ends as usize).min(seconds)]
+            .iter_mut()
+            .for_each(|count| *count += burst);
         begins += seed.exponential(between_s);
     }
     bursts

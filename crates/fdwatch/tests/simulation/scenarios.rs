@@ -31,7 +31,13 @@ pub(crate) fn leaks() -> Vec<Scenario> {
         for &per_second in rates {
             // Until well after it must have been called.
             let seconds = (240.0 / per_second).clamp(120.0, 1200.0);
-            all.push(Scenario { name, per_second, seeds, watch: Watch { seconds, ..USUAL }, lives });
+            all.push(Scenario {
+                name,
+                per_second,
+                seeds,
+                watch: Watch { seconds, ..USUAL },
+                lives,
+            });
         }
     };
     add("exact", &[0.2, 0.5, 1.0, 2.0, 5.0, 20.0], 5, exact);
@@ -186,8 +192,9 @@ fn many_open(seed: &mut Seed, per_second: f64, seconds: f64) -> Vec<Life> {
     lives
 }
 
-/// Files are opened when they are asked for the first time, every one of a number as likely as another, for up to a
-/// minute; or other things, for up to eight seconds. Later the ones that are used least give way to others.
+/// Files are opened when they are asked for the first time, every one of a number as likely as
+/// another, for up to a minute; or other things, for up to eight seconds. Later the ones that are
+/// used least give way to others.
 fn warm_cache(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     let mut lives = base();
     let (bound, warms_s) = (20.0 + 280.0 * seed.fraction(), 3.0 + 57.0 * seed.fraction());
@@ -267,7 +274,8 @@ fn collected(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
 fn daily_curve(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     let mut lives = base();
     let period_s = HOUR_S * (1.0 + 23.0 * seed.fraction());
-    let (phase, held_s) = (std::f64::consts::TAU * seed.fraction(), 0.5 * 60.0_f64.powf(seed.fraction()));
+    let (phase, held_s) =
+        (std::f64::consts::TAU * seed.fraction(), 0.5 * 60.0_f64.powf(seed.fraction()));
     let most_per_second = (20.0 + 280.0 * seed.fraction()) / held_s;
     let mut now_s = -20.0 * held_s;
     while now_s < seconds {
@@ -280,7 +288,8 @@ fn daily_curve(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     lives
 }
 
-/// Connections that stay for a time of any length, bursts of them that come and go, files open for a moment.
+/// Connections that stay for a time of any length, bursts of them that come and go, files open for
+/// a moment.
 fn bursts(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     const IDLE_S: f64 = 1200.0;
     let mut lives = base();
@@ -295,7 +304,8 @@ fn bursts(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     let height = 20.0 + 200.0 * seed.fraction();
     let mut begins_s = seed.exponential(between_s);
     while begins_s < seconds {
-        let (ends_s, opened) = (begins_s + seed.exponential(lasting_s), seed.exponential(height) as usize);
+        let (ends_s, opened) =
+            (begins_s + seed.exponential(lasting_s), seed.exponential(height) as usize);
         for _ in 0..opened {
             let opened_s = begins_s + 2.0 * seed.fraction();
             lives.push(Life::held(opened_s, (ends_s - opened_s).max(0.1) + seed.fraction()));
@@ -326,6 +336,8 @@ fn churn(seed: &mut Seed, _: f64, seconds: f64) -> Vec<Life> {
     let mut lives = base();
     let held_s = 0.2 * 1500.0_f64.powf(seed.fraction());
     let per_second = (2.0 * 100.0_f64.powf(seed.fraction())) / held_s;
-    add_churn(&mut lives, seed, (-20.0 * held_s, seconds), per_second, |seed| seed.exponential(held_s));
+    add_churn(&mut lives, seed, (-20.0 * held_s, seconds), per_second, |seed| {
+        seed.exponential(held_s)
+    });
     lives
 }

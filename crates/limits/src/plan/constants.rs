@@ -1,4 +1,5 @@
-//! What one unit of each thing costs, and how many of it are wanted. Every number of the plan is here.
+//! What one unit of each thing costs, and how many of it are wanted. Every number of the plan is
+//! here.
 
 /// 1,024 bytes.
 pub const KIB: u64 = 1 << 10;
@@ -9,21 +10,23 @@ pub const GIB: u64 = 1 << 30;
 /// 1,024 GiB.
 pub const TIB: u64 = 1 << 40;
 
-/// Memory that is taken without being asked to, also on a big machine: enough for full speed on a few CPUs, and
-/// little enough to go unnoticed.
+/// Memory that is taken without being asked to, also on a big machine: enough for full speed on a
+/// few CPUs, and little enough to go unnoticed.
 pub const MEMORY_ASK_DEFAULT_BYTES: u64 = 256 * MIB;
 
-/// Program text, allocator, libc, SQLite's own structures: what a process that stores nothing has resident, with
-/// a reserve. What a server's allocator keeps is in it: [`ALLOCATOR_ARENAS`] times [`ALLOCATOR_KEEPS_BYTES`].
+/// Program text, allocator, libc, SQLite's own structures: what a process that stores nothing has
+/// resident, with a reserve. What a server's allocator keeps is in it: [`ALLOCATOR_ARENAS`] times
+/// [`ALLOCATOR_KEEPS_BYTES`].
 pub const FIXED_BYTES: u64 = 20 * MIB;
 /// Parts of a server's allocator, of which each thread uses one.
 pub const ALLOCATOR_ARENAS: u64 = 4;
 /// Memory that was freed and that each of them keeps to be used again.
 pub const ALLOCATOR_KEEPS_BYTES: u64 = MIB;
-/// Resident share of one thread's stack. The stack is larger, but only pages that were touched count.
+/// Resident share of one thread's stack. The stack is larger, but only pages that were touched
+/// count.
 pub const THREAD_STACK_BYTES: u64 = 256 * KIB;
-/// Objects that wait for the group commit: half of it fills while the other half is committed, about ten thousand small
-/// files each, so that a folder of them costs few syncs.
+/// Objects that wait for the group commit: half of it fills while the other half is committed,
+/// about ten thousand small files each, so that a folder of them costs few syncs.
 pub const COMMIT_QUEUE_BYTES: u64 = 16 * MIB;
 /// With less, small files are synced in groups of hundreds instead of thousands.
 pub const COMMIT_QUEUE_BYTES_MIN: u64 = 4 * MIB;
@@ -34,13 +37,15 @@ pub const WRITER_CACHE_BYTES: u64 = 8 * MIB;
 /// With less, a group commit spills to disk before it ends.
 pub const WRITER_CACHE_BYTES_MIN: u64 = 2 * MIB;
 
-/// Data part of a buffer: large enough that reading ahead hides the disk and moving the tail costs little.
+/// Data part of a buffer: large enough that reading ahead hides the disk and moving the tail costs
+/// little.
 pub const BUFFER_DATA_BYTES: u64 = 8 * MIB;
 /// Below this, system calls and moved tails begin to show.
 pub const BUFFER_DATA_BYTES_MIN: u64 = MIB;
 /// Data parts are a multiple of this, the page size of nearly every machine.
 pub const BUFFER_ALIGN_BYTES: u64 = 4 * KIB;
-/// One buffer is filled while the chunks of the other are hashed; with one, reader and workers take turns.
+/// One buffer is filled while the chunks of the other are hashed; with one, reader and workers take
+/// turns.
 pub const BUFFERS_MIN: u64 = 2;
 /// Beyond one buffer for each worker: one that is being filled and one that is being cut.
 pub const BUFFERS_BEYOND_WORKERS: u64 = 2;
@@ -61,14 +66,17 @@ pub const READERS_MAX: u64 = 8;
 /// Everything still works with one, in turn.
 pub const READERS_MIN: u64 = 1;
 
-/// Data part of a server's buffer: many uploads share the memory, and each comes no faster than the network.
+/// Data part of a server's buffer: many uploads share the memory, and each comes no faster than the
+/// network.
 pub const BUFFER_DATA_SERVING_BYTES: u64 = 4 * MIB;
-/// Buffers of a server that has the memory: two for each of four uploads at a time, and four for downloads.
+/// Buffers of a server that has the memory: two for each of four uploads at a time, and four for
+/// downloads.
 pub const BUFFERS_SERVING: u64 = 12;
-/// With more memory than is taken unasked a server has more of them in proportion, up to so many times as many: more uploads at a
-/// time than that wait for the disk, not for a buffer.
+/// With more memory than is taken unasked a server has more of them in proportion, up to so many
+/// times as many: more uploads at a time than that wait for the disk, not for a buffer.
 pub const BUFFERS_SERVING_TIMES_MAX: u64 = 16;
-/// Of this many buffers, a server lets one upload at a time have two, so that downloads find some whatever uploads do.
+/// Of this many buffers, a server lets one upload at a time have two, so that downloads find some
+/// whatever uploads do.
 pub const BUFFERS_PER_INGEST_SERVING: u64 = 3;
 /// A server gives up connections before it goes below this.
 pub const BUFFERS_SERVING_MIN: u64 = 6;
@@ -78,15 +86,17 @@ pub const CONNECTIONS: u64 = 512;
 pub const CONNECTIONS_MAX: u64 = 16_384;
 /// With fewer, a browser and a backup at once would be refused.
 pub const CONNECTIONS_MIN: u64 = 16;
-/// What a connection holds beside a transfer: its socket's read buffer, the head of a request, the first 8 KiB of a body, and its task.
+/// What a connection holds beside a transfer: its socket's read buffer, the head of a request, the
+/// first 8 KiB of a body, and its task.
 pub const CONNECTION_BYTES: u64 = 64 * KIB;
-/// What TLS holds for a connection beside that: 32 KiB that wait to be sent, a record of 18 KiB that arrives and 16 KiB of one that
-/// has arrived; while hands are shaken a message of 64 KiB instead. The rest is its keys.
+/// What TLS holds for a connection beside that: 32 KiB that wait to be sent, a record of 18 KiB
+/// that arrives and 16 KiB of one that has arrived; while hands are shaken a message of 64 KiB
+/// instead. The rest is its keys.
 pub const TLS_CONNECTION_BYTES: u64 = 80 * KIB;
 /// What may wait in TLS to be sent.
 pub const TLS_SEND_BYTES: usize = 32 << 10;
-/// What a connection holds beyond that while it reads large bodies, and after: two of the server's largest reads. There are as many
-/// of them as transfers.
+/// What a connection holds beyond that while it reads large bodies, and after: two of the server's
+/// largest reads. There are as many of them as transfers.
 pub const WIDE_CONNECTION_BYTES: u64 = 256 * KIB;
 /// Bodies that are sent or received at a time; others wait.
 pub const TRANSFERS: u64 = 40;
@@ -115,7 +125,8 @@ pub const DESCRIPTORS_STANDARD: u64 = 3;
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 /// The file that is read or written for the user, and its temporary twin or its directory.
 pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
-/// The listening socket, the event loop's own, the signal pipe's, and the file in which bytes wait for clients.
+/// The listening socket, the event loop's own, the signal pipe's, and the file in which bytes wait
+/// for clients.
 pub const DESCRIPTORS_SERVER: u64 = 9;
 /// Handles of the store's directories, and a spare for what libraries open for a moment.
 pub const DESCRIPTORS_SPARE: u64 = 4;

@@ -1,7 +1,8 @@
 //! How descriptors are spent.
 //!
-//! What gives way first when they are short: open directories of a walk (opened again), then cached segments (opened
-//! again), then reading connections (readers take turns). Then the plan is refused.
+//! What gives way first when they are short: open directories of a walk (opened again), then cached
+//! segments (opened again), then reading connections (readers take turns). Then the plan is
+//! refused.
 
 use super::constants::*;
 use super::serving::Serving;
@@ -69,8 +70,9 @@ impl DescriptorPlan {
 }
 
 fn too_few(workers: u64, serving: Serving, needed: u64, ceiling: &Limit) -> PlanError {
-    let fewer =
-        (1..workers).rev().find(|&fewer| DescriptorPlan::least(fewer, serving).total() <= ceiling.value);
+    let fewer = (1..workers)
+        .rev()
+        .find(|&fewer| DescriptorPlan::least(fewer, serving).total() <= ceiling.value);
     let mut hint = format!("run `ulimit -n {needed}` first");
     if let Some(fewer) = fewer {
         hint.push_str(&format!(", or try --workers {fewer}"));

@@ -1,7 +1,8 @@
 //! How memory is spent.
 //!
-//! What gives way first when it is short: the data part of the buffers (a little more copying), then the
-//! commit queue (more syncs), then the writer's cache (a few more page reads), then the number of buffers (idle workers). Then the plan is refused.
+//! What gives way first when it is short: the data part of the buffers (a little more copying),
+//! then the commit queue (more syncs), then the writer's cache (a few more page reads), then the
+//! number of buffers (idle workers). Then the plan is refused.
 
 use super::constants::*;
 use super::descriptors::DescriptorPlan;
@@ -9,7 +10,8 @@ use super::serving::Serving;
 use super::{Ask, PlanError, Resource, Spend, threads_total};
 use crate::{Budget, Limit, PHYSICAL_MEMORY_SOURCE};
 
-/// Memory in numbers. Sums saturate, and a saturated sum never fits: an absurd chunk size is refused like any other.
+/// Memory in numbers. Sums saturate, and a saturated sum never fits: an absurd chunk size is
+/// refused like any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MemoryPlan {
     pub(super) buffers: u64,
@@ -51,7 +53,8 @@ impl MemoryPlan {
             (BUFFER_DATA_BYTES, workers + BUFFERS_BEYOND_WORKERS)
         } else {
             // Memory buys concurrency: uploads and downloads at a time follow from the buffers.
-            let times = (ceiling_bytes / MEMORY_ASK_DEFAULT_BYTES).clamp(1, BUFFERS_SERVING_TIMES_MAX);
+            let times =
+                (ceiling_bytes / MEMORY_ASK_DEFAULT_BYTES).clamp(1, BUFFERS_SERVING_TIMES_MAX);
             let buffers = (BUFFERS_SERVING * times).max(workers + BUFFERS_BEYOND_WORKERS);
             (BUFFER_DATA_SERVING_BYTES, buffers)
         };
@@ -61,15 +64,15 @@ impl MemoryPlan {
             .find_map(|buffers| Self { buffers, ..least }.grown(data_bytes_wanted, ceiling_bytes))
     }
 
-    /// This least plan, with what remains below the ceiling given to the writer's cache first, then to the commit
-    /// queue, then to the data parts.
+    /// This least plan, with what remains below the ceiling given to the writer's cache first, then
+    /// to the commit queue, then to the data parts.
     fn grown(self, data_bytes_wanted: u64, ceiling_bytes: u64) -> Option<Self> {
         let total = Some(self.total_bytes()).filter(|&total| total < u64::MAX);
         let remains = ceiling_bytes.checked_sub(total?)?;
         let cache = aligned_down(remains).min(WRITER_CACHE_BYTES - self.writer_cache_bytes);
         let queue = aligned_down(remains - cache).min(COMMIT_QUEUE_BYTES - self.commit_queue_bytes);
-        let data =
-            aligned_down((remains - cache - queue) / self.buffers).min(data_bytes_wanted - self.data_bytes);
+        let data = aligned_down((remains - cache - queue) / self.buffers)
+            .min(data_bytes_wanted - self.data_bytes);
         Some(Self {
             writer_cache_bytes: self.writer_cache_bytes + cache,
             commit_queue_bytes: self.commit_queue_bytes + queue,
@@ -146,7 +149,9 @@ pub(super) fn too_small(
     match (budget_fits, ask_fits) {
         (true, _) => remedies.push(format!("--memory {needed}")),
         (false, _) if source == PHYSICAL_MEMORY_SOURCE => {}
-        (false, true) => remedies.push(format!("raise the memory limit of the group ({source}) to {needed}")),
+        (false, true) => {
+            remedies.push(format!("raise the memory limit of the group ({source}) to {needed}"))
+        }
         (false, false) => remedies.push(format!(
             "--memory {needed} and raise the memory limit of the group ({source}) to {needed}"
         )),

@@ -1,8 +1,9 @@
 //! Other ceilings for the clients of a server that runs.
 //!
-//! Buffers, caches, workers and database connections were taken when it started and stay; connections, transfers and the
-//! threads that carry them are counted anew. A start gives up connections until the rest fits; here whatever was asked for
-//! by name and does not fit is refused, because somebody is looking.
+//! Buffers, caches, workers and database connections were taken when it started and stay;
+//! connections, transfers and the threads that carry them are counted anew. A start gives up
+//! connections until the rest fits; here whatever was asked for by name and does not fit is
+//! refused, because somebody is looking.
 
 use super::constants::*;
 use super::descriptors::DescriptorPlan;
@@ -50,13 +51,16 @@ fn refusal(plan: &Plan, connections: Option<u64>, transfers: Option<u64>) -> Pla
     let least = Serving { connections: CONNECTIONS_MIN, transfers: TRANSFERS_MIN, tls: plan.tls };
     let serving = Serving { connections: connections.unwrap_or(CONNECTIONS_MIN), ..least };
     if let Some(resource) = passed(plan, serving) {
-        let fits = |connections: &u64| passed(plan, Serving { connections: *connections, ..least }).is_none();
+        let fits = |connections: &u64| {
+            passed(plan, Serving { connections: *connections, ..least }).is_none()
+        };
         let most = (CONNECTIONS_MIN..=CONNECTIONS_MAX).rev().find(fits).unwrap_or(CONNECTIONS_MIN);
         return too_large(plan, "connections", serving.connections, most, resource);
     }
     let asked = transfers.unwrap_or(TRANSFERS_MIN);
     let most = transfers_most(serving.connections);
-    let fits = |transfers: &u64| passed(plan, Serving { transfers: *transfers, ..serving }).is_none();
+    let fits =
+        |transfers: &u64| passed(plan, Serving { transfers: *transfers, ..serving }).is_none();
     let room = (TRANSFERS_MIN..=TRANSFERS_MAX).rev().find(fits).unwrap_or(TRANSFERS_MIN);
     if most < asked && most <= room {
         return PlanError::ServingTooLarge {
@@ -67,17 +71,25 @@ fn refusal(plan: &Plan, connections: Option<u64>, transfers: Option<u64>) -> Pla
             hint: ", or raise connections".to_owned(),
         };
     }
-    let resource = passed(plan, Serving { transfers: asked, ..serving }).unwrap_or(Resource::Memory);
+    let resource =
+        passed(plan, Serving { transfers: asked, ..serving }).unwrap_or(Resource::Memory);
     too_large(plan, "transfers", asked, room, resource)
 }
 
-fn too_large(plan: &Plan, setting: &'static str, asked: u64, most: u64, resource: Resource) -> PlanError {
+fn too_large(
+    plan: &Plan,
+    setting: &'static str,
+    asked: u64,
+    most: u64,
+    resource: Resource,
+) -> PlanError {
     let source = plan.ceilings.iter().find(|ceiling| ceiling.resource == resource);
     let source = source.map_or("", |ceiling| ceiling.source.as_str());
     let (ceiling, hint) = match resource {
-        Resource::Memory => {
-            (format!("{} of memory", format_bytes(plan.memory_ceiling)), ", or raise memory and restart")
-        }
+        Resource::Memory => (
+            format!("{} of memory", format_bytes(plan.memory_ceiling)),
+            ", or raise memory and restart",
+        ),
         _ => (
             format!("{} descriptors", plan.descriptors_ceiling),
             ", or raise the limit of open files and restart",

@@ -1,7 +1,7 @@
 //! What a server adds to the plan: connections, transfers, and the threads that carry them.
 //!
-//! What gives way first when memory or descriptors are short: connections and transfers together, by halves, down to the
-//! least with which a server is of use; then buffers.
+//! What gives way first when memory or descriptors are short: connections and transfers together,
+//! by halves, down to the least with which a server is of use; then buffers.
 
 use super::constants::*;
 use super::{Resource, Spend};
@@ -43,7 +43,8 @@ impl Serving {
         self.connections == 0
     }
 
-    /// Threads on which a request may block: one for each transfer, and some for what takes no transfer.
+    /// Threads on which a request may block: one for each transfer, and some for what takes no
+    /// transfer.
     pub(super) fn blocking_threads(&self) -> u64 {
         if self.is_none() { 0 } else { self.transfers + THREADS_BLOCKING_BEYOND_TRANSFERS }
     }
@@ -52,7 +53,12 @@ impl Serving {
         if self.is_none() {
             return Vec::new();
         }
-        let tls = Spend::new(Resource::Memory, "TLS of connections", self.connections, TLS_CONNECTION_BYTES);
+        let tls = Spend::new(
+            Resource::Memory,
+            "TLS of connections",
+            self.connections,
+            TLS_CONNECTION_BYTES,
+        );
         let mut spends = vec![
             Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
             Spend::new(
@@ -61,8 +67,18 @@ impl Serving {
                 self.transfers,
                 WIDE_CONNECTION_BYTES,
             ),
-            Spend::new(Resource::Memory, "bodies that move in large pieces", self.transfers, TRANSFER_BYTES),
-            Spend::new(Resource::Memory, "documents and lists in memory", DOCUMENTS, DOCUMENT_BYTES),
+            Spend::new(
+                Resource::Memory,
+                "bodies that move in large pieces",
+                self.transfers,
+                TRANSFER_BYTES,
+            ),
+            Spend::new(
+                Resource::Memory,
+                "documents and lists in memory",
+                DOCUMENTS,
+                DOCUMENT_BYTES,
+            ),
             Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
         ];
         spends.extend(self.tls.then_some(tls));
@@ -75,7 +91,12 @@ impl Serving {
         }
         vec![
             Spend::new(Resource::Descriptors, "connections", self.connections, 1),
-            Spend::new(Resource::Descriptors, "listener, event loop, signals, spool", DESCRIPTORS_SERVER, 1),
+            Spend::new(
+                Resource::Descriptors,
+                "listener, event loop, signals, spool",
+                DESCRIPTORS_SERVER,
+                1,
+            ),
         ]
     }
 }

@@ -6,11 +6,14 @@ use super::{Ceiling, Plan, Resource, Spend, spend};
 use crate::format_bytes;
 
 impl Plan {
-    /// The table, line by line, without line ends: the ceilings with their sources, then how each is spent.
+    /// The table, line by line, without line ends: the ceilings with their sources, then how each
+    /// is spent.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec!["ceilings".to_owned()];
         lines.extend(self.ceilings.iter().map(ceiling_line));
-        for resource in [Resource::Memory, Resource::Descriptors, Resource::Threads, Resource::Children] {
+        for resource in
+            [Resource::Memory, Resource::Descriptors, Resource::Threads, Resource::Children]
+        {
             lines.push(String::new());
             self.section(resource, &mut lines);
         }
@@ -51,7 +54,9 @@ impl Plan {
 
     fn section(&self, resource: Resource, lines: &mut Vec<String>) {
         lines.push(row(&resource.to_string(), "count", "each", "total"));
-        for Spend { use_, count, unit, total, .. } in self.spends.iter().filter(|s| s.resource == resource) {
+        for Spend { use_, count, unit, total, .. } in
+            self.spends.iter().filter(|s| s.resource == resource)
+        {
             lines.push(row(
                 &format!("  {use_}"),
                 &count.to_string(),

@@ -27,8 +27,9 @@ fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
     let bucket = BucketName::new("bucket").unwrap();
     store.create_bucket(&bucket).unwrap();
     // No two places alike.
-    let bytes: Vec<u8> =
-        (0..CHUNK_BYTES as u32 * 5 - 7).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes: Vec<u8> = (0..CHUNK_BYTES as u32 * 5 - 7)
+        .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let key = Key::new("object").unwrap();
     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
     let mut ingest = store.ingest(60_000).unwrap();
@@ -79,7 +80,8 @@ async fn rest(mut body: ObjectBody) -> Vec<u8> {
     read
 }
 
-/// Once no read ahead is under way for a download that has ended: that returns its buffer when it is done.
+/// Once no read ahead is under way for a download that has ended: that returns its buffer when it
+/// is done.
 fn wait_for_buffers(engine: &Engine, expected: usize) {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
@@ -99,7 +101,10 @@ fn what_the_sweep_takes_during_a_fetch_is_read_again() {
     runtime().block_on(async {
         let mut body = body(&engine).await;
         let mut read = piece(&mut body).await.to_vec();
-        assert!(matches!(body.step, Step::Fetch(_)), "the next chunk is fetched while this one is sent");
+        assert!(
+            matches!(body.step, Step::Fetch(_)),
+            "the next chunk is fetched while this one is sent"
+        );
         engine.held.sweep(Duration::ZERO);
         assert!(!body.has_turn());
         read.extend(rest(body).await);
@@ -155,7 +160,11 @@ fn pieces_are_copied_when_all_loans_are_out() {
         let mut stalled = body(&engine).await;
         let lent = [piece(&mut stalled).await, piece(&mut stalled).await];
         drop(stalled);
-        assert_eq!(engine.loans.usage().now, 1, "a connection that has not sent it yet holds the loan");
+        assert_eq!(
+            engine.loans.usage().now,
+            1,
+            "a connection that has not sent it yet holds the loan"
+        );
         wait_for_buffers(&engine, 1);
         let mut other = body(&engine).await;
         let copied = piece(&mut other).await;

@@ -1,7 +1,8 @@
 //! A folder as a tar or a zip, made while it is sent.
 //!
-//! A tar has no memory of what it has sent. A zip ends with a list of its files, which is kept in as little as it takes; so there are a
-//! few of them at a time, and a folder may have too many files for one.
+//! A tar has no memory of what it has sent. A zip ends with a list of its files, which is kept in
+//! as little as it takes; so there are a few of them at a time, and a folder may have too many
+//! files for one.
 
 mod directory;
 mod format;
@@ -33,7 +34,8 @@ use crate::route::{BodyError, full};
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
-/// Objects that are looked up at a time. They are kept until the client has taken them, as slowly as it likes, so there are few.
+/// Objects that are looked up at a time. They are kept until the client has taken them, as slowly
+/// as it likes, so there are few.
 const PAGE: usize = 8;
 /// How long an archive under way waits before it asks again whoever was too busy.
 const BUSY: Duration = Duration::from_secs(1);
@@ -48,7 +50,10 @@ impl Files {
         kind: &str,
     ) -> Result<Answer, Error> {
         let Some(kind) = Kind::named(kind) else {
-            return Err(Error::Status(StatusCode::BAD_REQUEST, "an archive can be `tar` or `zip`".into()));
+            return Err(Error::Status(
+                StatusCode::BAD_REQUEST,
+                "an archive can be `tar` or `zip`".into(),
+            ));
         };
         // What is not there is an error, not a broken archive.
         self.need_folder(&bucket, &prefix).await?;
@@ -69,7 +74,8 @@ impl Files {
         }
         if request.method() == Method::GET {
             let (sender, receiver) = mpsc::channel::<Message>(1);
-            let packing = Packing { engine: PlainArc::clone(&self.engine), share, bucket, to: sender };
+            let packing =
+                Packing { engine: PlainArc::clone(&self.engine), share, bucket, to: sender };
             tokio::spawn(async move {
                 let _place = place;
                 let last = match packing.pack(Format::new(kind), prefix).await {
@@ -89,7 +95,8 @@ impl Files {
                     Some(Ok(Some(piece))) => Some((Ok(Frame::data(piece)), Some(receiver))),
                     Some(Ok(None)) => None,
                     Some(Err(error)) => {
-                        // hyper drops what it has not sent when it hears of an error, and sends when it has to wait.
+                        // hyper drops what it has not sent when it hears of an error, and sends
+                        // when it has to wait.
                         tokio::task::yield_now().await;
                         Some((Err(error), None))
                     }
@@ -120,12 +127,17 @@ impl Walk {
     }
 
     /// `None` at the end.
-    async fn next(&mut self, engine: &PlainArc<Engine>) -> Result<Option<Vec<(String, ObjectRow)>>, Fault> {
+    async fn next(
+        &mut self,
+        engine: &PlainArc<Engine>,
+    ) -> Result<Option<Vec<(String, ObjectRow)>>, Fault> {
         if self.is_last {
             return Ok(None);
         }
         let (bucket, prefix, from) = (self.bucket.clone(), self.prefix.clone(), self.from.clone());
-        let list = move |store: &Store| store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE);
+        let list = move |store: &Store| {
+            store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE)
+        };
         let page = engine.call(list).await?;
         self.is_last = page.len() < PAGE;
         if let Some(object) = page.last() {
@@ -185,8 +197,8 @@ impl Packing {
         Ok(())
     }
 
-    /// Lets others go first: what has been sent cannot be taken back, so a busy server must not end it. `false` when it is not read
-    /// any more.
+    /// Lets others go first: what has been sent cannot be taken back, so a busy server must not end
+    /// it. `false` when it is not read any more.
     async fn wait(&self) -> bool {
         tokio::select! {
             () = self.to.closed() => false,
@@ -200,7 +212,12 @@ impl Packing {
     }
 
     /// `false` when it is not read any more.
-    async fn pack_object(&self, format: &mut Format, name: &str, key: Key) -> Result<bool, BodyError> {
+    async fn pack_object(
+        &self,
+        format: &mut Format,
+        name: &str,
+        key: Key,
+    ) -> Result<bool, BodyError> {
         let found = loop {
             match self.engine.find(self.share.clone(), self.bucket.clone(), key.clone()).await {
                 // It has been deleted since it was listed.

@@ -44,7 +44,8 @@ impl Conditions {
     /// # Errors
     /// When one cannot be read, or is of a kind that is not known.
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Error> {
-        let known = [&IF_MATCH, &IF_NONE_MATCH, &IF_MODIFIED_SINCE, &IF_UNMODIFIED_SINCE, &IF_RANGE];
+        let known =
+            [&IF_MATCH, &IF_NONE_MATCH, &IF_MODIFIED_SINCE, &IF_UNMODIFIED_SINCE, &IF_RANGE];
         let unknown = |name: &&HeaderName| {
             (name.as_str() == "if" || name.as_str().starts_with("if-")) && !known.contains(name)
         };
@@ -137,12 +138,17 @@ impl Conditions {
     /// # Errors
     /// When there is a condition of the second kind.
     pub(super) fn of_a_page(&self) -> Result<(), Error> {
-        refuse(&[(self.matches.is_some(), IF_MATCH), (self.unmodified_since.is_some(), IF_UNMODIFIED_SINCE)])
+        refuse(&[
+            (self.matches.is_some(), IF_MATCH),
+            (self.unmodified_since.is_some(), IF_UNMODIFIED_SINCE),
+        ])
     }
 
     /// Whether a write may be made whatever is there.
     pub(super) fn is_none(&self) -> bool {
-        self.matches.is_none() && self.none_matches.is_none() && self.unmodified_since.flatten().is_none()
+        self.matches.is_none()
+            && self.none_matches.is_none()
+            && self.unmodified_since.flatten().is_none()
     }
 
     /// What must hold at the commit of a write so that the conditions hold, given what is there
@@ -163,7 +169,8 @@ impl Conditions {
             (None, Some(date)) => modified(object) <= date,
             (None, None) => true,
         };
-        let is_other = !self.none_matches.as_ref().is_some_and(|tags| tags.name(&etag, Comparison::Weak));
+        let is_other =
+            !self.none_matches.as_ref().is_some_and(|tags| tags.name(&etag, Comparison::Weak));
         (is_it && is_other).then(|| Condition::IfVersion(object.version()))
     }
 }

@@ -1,8 +1,9 @@
-//! The fields of a `multipart/form-data` body, one after another, with a bound on everything that has to be kept of them.
+//! The fields of a `multipart/form-data` body, one after another, with a bound on everything that
+//! has to be kept of them.
 //!
-//! multer takes all that a body has ready, and keeps what stands between two contents until it has understood it, however long
-//! that is. So it gets one piece at a time here, only when it can do nothing without, and not many before something comes of
-//! them.
+//! multer takes all that a body has ready, and keeps what stands between two contents until it has
+//! understood it, however long that is. So it gets one piece at a time here, only when it can do
+//! nothing without, and not many before something comes of them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -20,7 +21,8 @@ use crate::fault::Fault;
 pub(crate) const FIELDS_MAX: usize = 1000;
 /// Bytes of a field that is not a file.
 const FIELD_BYTES_MAX: u64 = 64 << 10;
-/// What may come before a field's content: a head, and the boundary. When more has come, it is refused with the next piece.
+/// What may come before a field's content: a head, and the boundary. When more has come, it is
+/// refused with the next piece.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The longest boundary, from RFC 2046.
 const BOUNDARY_BYTES_MAX: usize = 70;
@@ -86,8 +88,8 @@ struct Ration {
     taken: usize,
 }
 
-/// A file of a form; its content is this stream, which must come to its end before the next file is asked for. How long is
-/// waited for it is up to whoever does.
+/// A file of a form; its content is this stream, which must come to its end before the next file is
+/// asked for. How long is waited for it is up to whoever does.
 pub(crate) struct FormFile {
     /// Not empty.
     pub(crate) name: String,
@@ -120,11 +122,14 @@ impl Form {
     /// The next file; passes over fields that are none.
     ///
     /// # Errors
-    /// When the form is malformed, larger than it may be, or does not come; then there is nothing more to be had of it.
+    /// When the form is malformed, larger than it may be, or does not come; then there is nothing
+    /// more to be had of it.
     pub(crate) async fn next_file(&mut self) -> Result<Option<FormFile>, BadForm> {
         loop {
             let Self { multipart, ration, silence_max, .. } = self;
-            let next = poll_fn(|context| feed(ration, context, |context| multipart.poll_next_field(context)));
+            let next = poll_fn(|context| {
+                feed(ration, context, |context| multipart.poll_next_field(context))
+            });
             let Some(field) = timely(*silence_max, next).await?? else { return Ok(None) };
             self.fields += 1;
             if self.fields > FIELDS_MAX {
@@ -133,7 +138,8 @@ impl Form {
             check_part(&field)?;
             let name = field.file_name().unwrap_or_default().to_owned();
             let media_type = field.content_type().map(ToString::to_string);
-            let mut file = FormFile { name, media_type, field, ration: PlainArc::clone(&self.ration) };
+            let mut file =
+                FormFile { name, media_type, field, ration: PlainArc::clone(&self.ration) };
             if !file.name.is_empty() {
                 return Ok(Some(file));
             }
@@ -165,7 +171,9 @@ fn check_part(field: &Field<'_>) -> Result<(), BadForm> {
     let disposition = headers.get("content-disposition").map_or(&[][..], |value| value.as_bytes());
     let is_extended = disposition.windows(10).any(|text| text.eq_ignore_ascii_case(b"filename*="));
     if is_extended && field.file_name().is_none() {
-        return Err(BadForm::Part("give the file's name as `filename` in UTF-8, not as `filename*`"));
+        return Err(BadForm::Part(
+            "give the file's name as `filename` in UTF-8, not as `filename*`",
+        ));
     }
     Ok(())
 }
@@ -244,7 +252,9 @@ mod tests {
     const SILENCE_MAX: Duration = Duration::from_secs(30);
 
     /// The form's files, and how it ended. `pieces` are all ready.
-    async fn read(pieces: impl IntoIterator<Item = Vec<u8>>) -> (Vec<(String, usize)>, Result<(), String>) {
+    async fn read(
+        pieces: impl IntoIterator<Item = Vec<u8>>,
+    ) -> (Vec<(String, usize)>, Result<(), String>) {
         let pieces: Vec<_> = pieces.into_iter().map(|piece| Ok(Bytes::from(piece))).collect();
         let mut form = Form::new(KIND, stream::iter(pieces), SILENCE_MAX).unwrap();
         let mut files = Vec::new();
@@ -268,7 +278,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_without_end() {
-        let pieces = |piece: &'static str| (0..).map(move |_| Vec::from(piece)).take(4 * HEAD_BYTES_MAX);
+        let pieces =
+            |piece: &'static str| (0..).map(move |_| Vec::from(piece)).take(4 * HEAD_BYTES_MAX);
         let too_long = |result: (Vec<_>, Result<(), String>)| {
             assert!(result.1.unwrap_err().contains("head has at most"));
         };
@@ -277,7 +288,8 @@ mod tests {
         too_long(read(["--XX".into()].into_iter().chain(pieces(" "))).await);
         // All of it is content, and is passed on as it comes.
         let file = [head("name=a; filename=f").into_bytes()];
-        let (files, ended) = read(file.into_iter().chain(pieces("x")).chain(["\r\n--XX--".into()])).await;
+        let (files, ended) =
+            read(file.into_iter().chain(pieces("x")).chain(["\r\n--XX--".into()])).await;
         assert_eq!((files, ended), (vec![("f".into(), 4 * HEAD_BYTES_MAX)], Ok(())));
         let field = [head("name=a").into_bytes()];
         let (_, ended) = read(field.into_iter().chain(pieces("x")).chain(pieces("x"))).await;
@@ -318,8 +330,14 @@ mod tests {
             read([form.into_bytes()]).await
         };
         let file = "Content-Disposition: form-data; name=a; filename=f";
-        for fine in ["", "\r\nContent-Transfer-Encoding: Binary", "\r\nContent-Transfer-Encoding: 8bit"] {
-            assert_eq!(part(&format!("{file}{fine}")).await, (vec![("f".into(), 4)], Ok(())), "{fine}");
+        for fine in
+            ["", "\r\nContent-Transfer-Encoding: Binary", "\r\nContent-Transfer-Encoding: 8bit"]
+        {
+            assert_eq!(
+                part(&format!("{file}{fine}")).await,
+                (vec![("f".into(), 4)], Ok(())),
+                "{fine}"
+            );
         }
         for bad in ["\r\nContent-Transfer-Encoding: base64", "\r\nContent-Encoding: gzip"] {
             let (files, ended) = part(&format!("{file}{bad}")).await;
@@ -345,7 +363,10 @@ mod tests {
         let form = |len: usize| Form::new(&kind(len), stream::empty(), SILENCE_MAX).map(|_| ());
         assert!(form(70).is_ok());
         assert!(matches!(form(71), Err(BadForm::Boundary)));
-        assert!(matches!(Form::new("text/plain", stream::empty(), SILENCE_MAX), Err(BadForm::Kind(_))));
+        assert!(matches!(
+            Form::new("text/plain", stream::empty(), SILENCE_MAX),
+            Err(BadForm::Kind(_))
+        ));
     }
     #[tokio::test(start_paused = true)]
     async fn a_client_who_goes_silent_between_files_is_not_waited_for() {

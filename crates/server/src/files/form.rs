@@ -32,8 +32,8 @@ struct Stored {
     etag: String,
 }
 
-/// What became of a form, as JSON: `stored`, and `error`, if it ended before the form did. What is in `stored` is stored all the
-/// same.
+/// What became of a form, as JSON: `stored`, and `error`, if it ended before the form did. What is
+/// in `stored` is stored all the same.
 struct Report {
     text: Growing,
     is_empty: bool,
@@ -45,7 +45,8 @@ impl Report {
     }
 
     async fn push(&mut self, stored: &Stored) -> Result<(), Fault> {
-        let before = if std::mem::replace(&mut self.is_empty, false) { "{\"stored\":[" } else { "," };
+        let before =
+            if std::mem::replace(&mut self.is_empty, false) { "{\"stored\":[" } else { "," };
         self.text.push(before).await?;
         self.text.push(&serde_json::to_string(stored).map_err(|_| Fault::Internal)?).await
     }
@@ -148,7 +149,8 @@ impl Files {
         let target = {
             let (bucket, key) = (bucket.clone(), key.clone());
             Box::new(move |digested: &crate::digest::Digested, _| {
-                let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
+                let mut meta =
+                    ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
                 meta::note_digests(&mut meta, digested);
                 PutTarget { bucket, key, meta, condition: Condition::Always }.into()
             })
@@ -157,8 +159,10 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload = Upload { writer: writer.clone(), share, len: None, algorithms: Vec::new(), target };
-        let uploaded = self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
+        let upload =
+            Upload { writer: writer.clone(), share, len: None, algorithms: Vec::new(), target };
+        let uploaded =
+            self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })
     }

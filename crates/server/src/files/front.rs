@@ -13,7 +13,10 @@ pub(crate) fn for_browser<B>(request: &Request<B>) -> Option<Answer> {
         && request.uri().path() == "/"
         && accepts_html(request.headers())
         && !cross_site::is_signed(request)
-        && !request.headers().get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
+        && !request
+            .headers()
+            .get(AUTHORIZATION)
+            .is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
     is_browser.then(|| {
         let mut response = to_files();
         response.headers_mut().insert(VARY, HeaderValue::from_static("accept, authorization"));
@@ -52,10 +55,18 @@ mod tests {
         let accepts = |text: &'static str| {
             accepts_html(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(text))]))
         };
-        assert!(accepts("text/html,application/xhtml+xml,*/*;q=0.8") && accepts("a/b, Text/HTML;q=0.1"));
-        for other in
-            ["", "*/*", "text/*", "application/xml", "text/html;q=0", "text/html; q=0.000", "x-text/html"]
-        {
+        assert!(
+            accepts("text/html,application/xhtml+xml,*/*;q=0.8") && accepts("a/b, Text/HTML;q=0.1")
+        );
+        for other in [
+            "",
+            "*/*",
+            "text/*",
+            "application/xml",
+            "text/html;q=0",
+            "text/html; q=0.000",
+            "x-text/html",
+        ] {
             assert!(!accepts(other), "{other}");
         }
     }

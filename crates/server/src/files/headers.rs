@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use drystone_store::ObjectRow;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -30,7 +31,8 @@ const INLINE: [&str; 12] = [
     "application/pdf",
 ];
 
-/// Sets a header whose value may come from a client; one that cannot be a header's value is left out.
+/// Sets a header whose value may come from a client; one that cannot be a header's value is left
+/// out.
 pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
@@ -63,7 +65,8 @@ pub(super) fn describe(headers: &mut HeaderMap, object: &ObjectRow) {
     }
     // What somebody has stored must not run as a page of ours.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers
+        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     let bare = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let inline = INLINE.contains(&bare.as_str());
     insert(headers, CONTENT_DISPOSITION, &disposition(inline, object.key.as_str()));

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use drystone_limits::{Ceiling, Plan, Resource as Kind, Spend, format_bytes};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method, Request, Response};
 use serde::Serialize;
 
@@ -19,7 +21,8 @@ use crate::resources::Resource;
 use crate::server::Answer;
 use crate::unread::RequestBody;
 
-/// The page's only style; the policy names its hash, so that nothing else that looks like one is obeyed.
+/// The page's only style; the policy names its hash, so that nothing else that looks like one is
+/// obeyed.
 const STYLE: &str = include_str!("limits.css");
 const POLICY: &str = "default-src 'none'; style-src 'sha256-CGbubWfpr4ocKq7uzukAHzyanbUDMoT1t9GhqY5p0Zo='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -53,7 +56,8 @@ impl KindCount {
     }
 }
 
-/// What the system counts, each with its ceiling. `None` where the system does not say, or sets no ceiling.
+/// What the system counts, each with its ceiling. `None` where the system does not say, or sets no
+/// ceiling.
 #[derive(Serialize)]
 struct Measured {
     descriptors: Option<u64>,
@@ -70,7 +74,8 @@ impl Measured {
     fn new(process: Process, plan: &Plan) -> Self {
         Self {
             descriptors: process.descriptors,
-            descriptors_ceiling: Some(plan.descriptors_ceiling).filter(|ceiling| *ceiling < u64::MAX),
+            descriptors_ceiling: Some(plan.descriptors_ceiling)
+                .filter(|ceiling| *ceiling < u64::MAX),
             resident_bytes: process.resident_bytes,
             resident_high_water_bytes: process.resident_high_water_bytes,
             memory_planned_bytes: plan.memory_total_bytes,
@@ -82,10 +87,15 @@ impl Measured {
 }
 
 impl Files {
-    pub(super) async fn limits(&self, request: &Request<RequestBody>, who: &Who) -> Result<Answer, Error> {
+    pub(super) async fn limits(
+        &self,
+        request: &Request<RequestBody>,
+        who: &Who,
+    ) -> Result<Answer, Error> {
         let asked = Query::read(request, &["format"])?.wants_json()?;
         let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
-        let (process, kinds) = self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
+        let (process, kinds) =
+            self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
             resources: &resources,
@@ -113,7 +123,8 @@ impl Files {
 
 /// Browsers ask for HTML first; who asks for JSON and not for HTML gets JSON.
 fn prefers_json(request: &Request<RequestBody>) -> bool {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept.contains("application/json") && !accepts_html(request.headers())
 }
 
@@ -128,7 +139,9 @@ fn html(limits: &Limits<'_>) -> String {
     );
     in_use(&mut text, limits.resources);
     process(&mut text, &limits.process, limits.descriptor_kinds);
-    text.push_str("<h2>Ceilings</h2><table><tr><th>of<th class=\"n\">ceiling<th>where it comes from");
+    text.push_str(
+        "<h2>Ceilings</h2><table><tr><th>of<th class=\"n\">ceiling<th>where it comes from",
+    );
     for Ceiling { resource, value, source } in limits.ceilings {
         let (value, source) = (amount(*resource, *value), escape(source));
         let _ = write!(text, "<tr><th scope=\"row\">{resource}<td class=\"n\">{value}<td>{source}");
@@ -137,7 +150,9 @@ fn html(limits: &Limits<'_>) -> String {
     for resource in [Kind::Memory, Kind::Descriptors, Kind::Threads, Kind::Children] {
         spent(&mut text, limits, resource);
     }
-    text.push_str("<h2>Deadlines</h2><table><tr><th>setting<th class=\"n\">seconds<th>how long is waited");
+    text.push_str(
+        "<h2>Deadlines</h2><table><tr><th>setting<th class=\"n\">seconds<th>how long is waited",
+    );
     for Deadline { setting, seconds, what } in &limits.deadlines {
         let _ = write!(text, "<tr><th scope=\"row\">{setting}<td class=\"n\">{seconds}<td>{what}");
     }
@@ -150,10 +165,12 @@ fn in_use(text: &mut String, resources: &[Resource]) {
         "<h2>In use</h2><table><tr><th>resource<th><th class=\"n\">now<th class=\"n\">high water\
          <th class=\"n\">ceiling<th class=\"n\">waits<th class=\"n\">waiting<th class=\"n\">refused",
     );
-    let or_none = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+    let or_none =
+        |value: Option<u64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
     for row in resources {
         let Resource { name, what, now, high_water, ceiling, waits, .. } = row;
-        let (meter, waiting, refused) = (meter(*now, *ceiling), or_none(row.waiting), or_none(row.refused));
+        let (meter, waiting, refused) =
+            (meter(*now, *ceiling), or_none(row.waiting), or_none(row.refused));
         let _ = write!(
             text,
             "<tr><th scope=\"row\">{name}<small>{what}</small><td>{meter}<td class=\"n\">{now}\
@@ -170,9 +187,15 @@ fn process(text: &mut String, process: &Measured, kinds: &[KindCount]) {
          <th class=\"n\">planned<th class=\"n\">ceiling",
     );
     type Cell = Option<u64>;
-    let mut row = |kind: Kind, what: &str, now: Cell, high_water: Cell, planned: Cell, ceiling: Cell| {
+    let mut row = |kind: Kind,
+                   what: &str,
+                   now: Cell,
+                   high_water: Cell,
+                   planned: Cell,
+                   ceiling: Cell| {
         let shown = |cell: Cell| cell.map_or_else(|| "–".to_owned(), |value| amount(kind, value));
-        let meter = now.zip(ceiling.or(planned)).map_or_else(String::new, |(now, most)| meter(now, most));
+        let meter =
+            now.zip(ceiling.or(planned)).map_or_else(String::new, |(now, most)| meter(now, most));
         let (now, high_water, planned, ceiling) =
             (shown(now), shown(high_water), shown(planned), shown(ceiling));
         let _ = write!(
@@ -182,9 +205,11 @@ fn process(text: &mut String, process: &Measured, kinds: &[KindCount]) {
         );
     };
     let planned = Some(process.memory_planned_bytes);
-    let (high_water, ceiling) = (process.resident_high_water_bytes, Some(process.memory_ceiling_bytes));
+    let (high_water, ceiling) =
+        (process.resident_high_water_bytes, Some(process.memory_ceiling_bytes));
     row(Kind::Memory, "resident memory", process.resident_bytes, high_water, planned, ceiling);
-    let kinds: Vec<String> = kinds.iter().map(|of| format!("{} {}", of.count, of.kind.name())).collect();
+    let kinds: Vec<String> =
+        kinds.iter().map(|of| format!("{} {}", of.count, of.kind.name())).collect();
     let what = format!("open descriptors<small>{}</small>", kinds.join(", "));
     row(Kind::Descriptors, &what, process.descriptors, None, None, process.descriptors_ceiling);
     row(Kind::Threads, "threads", process.threads, None, Some(process.threads_planned), None);
@@ -197,7 +222,8 @@ fn spent(text: &mut String, limits: &Limits<'_>, resource: Kind) {
         "<table><tr><th>{resource}<th class=\"n\">count<th class=\"n\">each<th class=\"n\">total"
     );
     let mut sum = 0_u64;
-    for Spend { use_, count, unit, total, .. } in limits.spends.iter().filter(|row| row.resource == resource)
+    for Spend { use_, count, unit, total, .. } in
+        limits.spends.iter().filter(|row| row.resource == resource)
     {
         sum = sum.saturating_add(*total);
         let (use_, unit, total) = (escape(use_), amount(resource, *unit), amount(resource, *total));
@@ -213,7 +239,9 @@ fn spent(text: &mut String, limits: &Limits<'_>, resource: Kind) {
 /// A bar that needs neither script nor style. Near the ceiling it changes its colour.
 fn meter(now: u64, ceiling: u64) -> String {
     let high = ceiling - ceiling / 5;
-    format!("<meter min=\"0\" max=\"{ceiling}\" high=\"{high}\" value=\"{now}\">{now} of {ceiling}</meter>")
+    format!(
+        "<meter min=\"0\" max=\"{ceiling}\" high=\"{high}\" value=\"{now}\">{now} of {ceiling}</meter>"
+    )
 }
 
 fn amount(kind: Kind, value: u64) -> String {
@@ -237,13 +265,19 @@ mod tests {
         let mut hash = Sha256::new();
         hash.update(STYLE.as_bytes());
         let hash = BASE64.encode(hash.finalize());
-        assert!(POLICY.contains(&format!("style-src 'sha256-{hash}'")), "the style's hash is sha256-{hash}");
+        assert!(
+            POLICY.contains(&format!("style-src 'sha256-{hash}'")),
+            "the style's hash is sha256-{hash}"
+        );
         assert!(!STYLE.contains('<'), "it would end the element");
     }
 
     #[test]
     fn a_bar_is_never_wider_than_its_frame_and_amounts_have_units() {
-        assert_eq!(meter(3, 10), "<meter min=\"0\" max=\"10\" high=\"8\" value=\"3\">3 of 10</meter>");
+        assert_eq!(
+            meter(3, 10),
+            "<meter min=\"0\" max=\"10\" high=\"8\" value=\"3\">3 of 10</meter>"
+        );
         assert_eq!(amount(Kind::Memory, 3 << 20), "3 MiB");
         assert_eq!(amount(Kind::Descriptors, 1024), "1024");
         assert_eq!(amount(Kind::Descriptors, u64::MAX), "unlimited");

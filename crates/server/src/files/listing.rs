@@ -50,9 +50,11 @@ impl Files {
         let json = wants_json(request, &query)?;
         let from = query.get("from").map(BucketName::new).transpose()?;
         let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
-        let rows = self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
-        let next =
-            (rows.len() == PAGE).then(|| rows.last().map(|row| row.name.as_str().to_owned())).flatten();
+        let rows =
+            self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
+        let next = (rows.len() == PAGE)
+            .then(|| rows.last().map(|row| row.name.as_str().to_owned()))
+            .flatten();
         let seen = rows.into_iter().filter(|row| may(key, Right::List, Some(&row.name)));
         let entries = seen
             .map(|row| Entry::Bucket { name: row.name.as_str().to_owned(), public: row.public })
@@ -74,10 +76,14 @@ impl Files {
         let query = Query::read(request, &["archive", "from", "format"])?;
         if let Some(kind) = query.get("archive") {
             if query.get("from").or(query.get("format")).is_some() {
-                return Err(bad("an archive is of the whole folder: the query has nothing but `archive`"));
+                return Err(bad(
+                    "an archive is of the whole folder: the query has nothing but `archive`",
+                ));
             }
             self.engine.allow(who, Right::Read, Some(&bucket)).await?;
-            return self.archive(request, who.share(request.extensions()), bucket, prefix, kind).await;
+            return self
+                .archive(request, who.share(request.extensions()), bucket, prefix, kind)
+                .await;
         }
         let json = wants_json(request, &query)?;
         let from = query.get("from").map_or(Ok(Bound::Unbounded), bound_of_token)?;
@@ -125,7 +131,10 @@ impl Files {
         turn: Turn,
     ) -> Result<Answer, Error> {
         let (kind, text) = if json {
-            ("application/json", serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?)
+            (
+                "application/json",
+                serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?,
+            )
         } else {
             ("text/html; charset=utf-8", html(page, offers))
         };
@@ -135,8 +144,7 @@ impl Files {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let policy =
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
         Ok(response)
     }
@@ -151,7 +159,9 @@ impl Files {
         });
         match is_folder.await? {
             true => Ok(()),
-            false => Err(Error::Status(StatusCode::NOT_FOUND, format!("there is no folder `{shown}`"))),
+            false => {
+                Err(Error::Status(StatusCode::NOT_FOUND, format!("there is no folder `{shown}`")))
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Plain HTTP below `/_/`: objects as files, folders as pages, and what keeps a server running.
 //!
-//! `/_/files/` lists buckets, `/_/files/BUCKET/` and any deeper path with a slash at its end a folder, every other path is an
-//! object. Folders do not exist; they are what keys have in common up to a slash.
+//! `/_/files/` lists buckets, `/_/files/BUCKET/` and any deeper path with a slash at its end a
+//! folder, every other path is an object. Folders do not exist; they are what keys have in common
+//! up to a slash.
 
 mod archive;
 mod condition;
@@ -91,7 +92,11 @@ impl Files {
         let path = request.uri().path().to_owned();
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         let place = path.strip_prefix("/_/files/").map(place).transpose()?;
-        check_headers(request.method(), matches!(place, Some(Place::Object(..))), request.headers())?;
+        check_headers(
+            request.method(),
+            matches!(place, Some(Place::Object(..))),
+            request.headers(),
+        )?;
         if let Some(place) = place {
             return self.file(request, place).await;
         }
@@ -118,9 +123,10 @@ impl Files {
                 Err(Error::Method("GET, HEAD"))
             }
             "/_" | "/_/" | "/_/files" if get => Ok(front::to_files()),
-            _ => {
-                Err(Error::Status(StatusCode::NOT_FOUND, "nothing is here; files are below /_/files/".into()))
-            }
+            _ => Err(Error::Status(
+                StatusCode::NOT_FOUND,
+                "nothing is here; files are below /_/files/".into(),
+            )),
         }
     }
 
@@ -157,7 +163,9 @@ impl Files {
                 Method::GET | Method::HEAD => self.folder(&request, &who, bucket, prefix).await,
                 Method::POST => self.post_form(request, &who, bucket, prefix).await,
                 Method::PUT if prefix.is_empty() => self.make_bucket(&request, &who, bucket).await,
-                Method::DELETE if prefix.is_empty() => self.remove_bucket(&request, &who, bucket).await,
+                Method::DELETE if prefix.is_empty() => {
+                    self.remove_bucket(&request, &who, bucket).await
+                }
                 _ if prefix.is_empty() => Err(Error::Method("GET, HEAD, POST, PUT, DELETE")),
                 _ => Err(Error::Method("GET, HEAD, POST")),
             },
@@ -226,8 +234,8 @@ fn place(rest: &str) -> Result<Place, Error> {
         return Ok(Place::Buckets);
     }
     let decoded = percent_decode_str(rest).decode_utf8();
-    let decoded =
-        decoded.map_err(|_| Error::Status(StatusCode::BAD_REQUEST, "the path is not UTF-8".into()))?;
+    let decoded = decoded
+        .map_err(|_| Error::Status(StatusCode::BAD_REQUEST, "the path is not UTF-8".into()))?;
     let (bucket, key) = decoded.split_once('/').unwrap_or((&decoded, ""));
     let bucket = BucketName::new(bucket)?;
     if key.is_empty() {
@@ -245,7 +253,9 @@ fn place(rest: &str) -> Result<Place, Error> {
 /// The answer to a request that fails.
 fn refusal(error: &Error) -> Answer {
     let status = match error {
-        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => StatusCode::UNAUTHORIZED,
+        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => {
+            StatusCode::UNAUTHORIZED
+        }
         Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
         Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
         Error::Name(_) => StatusCode::BAD_REQUEST,
@@ -294,9 +304,10 @@ fn fault_status(fault: &Fault) -> StatusCode {
     match fault {
         Fault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         Fault::TooSlow(_) | Fault::MadeWay => StatusCode::REQUEST_TIMEOUT,
-        Fault::Incomplete(_) | Fault::BadBody(_) | Fault::BadDigest(_) | Fault::InvalidDigest(_) => {
-            StatusCode::BAD_REQUEST
-        }
+        Fault::Incomplete(_)
+        | Fault::BadBody(_)
+        | Fault::BadDigest(_)
+        | Fault::InvalidDigest(_) => StatusCode::BAD_REQUEST,
         Fault::Revoked => StatusCode::FORBIDDEN,
         Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Fault::Store(error) => match error {
@@ -318,11 +329,13 @@ mod tests {
     #[tokio::test]
     async fn files_of_the_server_are_not_named() {
         for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
-            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let failed =
+                StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
             let mut answer = refusal(&Error::from(failed));
             let reason = Reason::take(answer.extensions_mut());
             assert!(reason.is_some_and(|reason| reason.contains("segments/7")));
-            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            let bytes =
+                http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
             let message = String::from_utf8_lossy(&bytes);
             assert!(message.len() > 20 && !message.contains('/'), "{message}");
         }

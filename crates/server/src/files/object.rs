@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreError};
 use futures_util::{Stream, StreamExt as _};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LOCATION, RANGE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 
@@ -104,7 +106,8 @@ impl Files {
             len,
             algorithms,
             target: Box::new(move |digested, _| {
-                let mut meta = ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
+                let mut meta =
+                    ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
                 meta.system.extend(said.into_iter().map(|(name, value)| (name.to_owned(), value)));
                 meta::note_digests(&mut meta, digested);
                 PutTarget { bucket, key, meta, condition }.into()
@@ -175,7 +178,8 @@ pub(super) fn body_stream(body: RequestBody) -> impl Stream<Item = Result<Bytes,
     BodyStream::new(body).map(|frame| {
         let frame = frame.map_err(|error| Fault::Incomplete(error.to_string()))?;
         // What is promised there would be looked at by nothing.
-        let trailer = |_| Fault::BadBody("there are fields behind it, which are not taken here".into());
+        let trailer =
+            |_| Fault::BadBody("there are fields behind it, which are not taken here".into());
         frame.into_data().map_err(trailer)
     })
 }

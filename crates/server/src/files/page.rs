@@ -22,7 +22,8 @@ pub(super) struct Offers {
 }
 
 pub(super) fn html(page: &Page<'_>, offers: Offers) -> String {
-    let title = page.bucket.map_or("buckets".to_owned(), |bucket| format!("{bucket}/{}", page.prefix));
+    let title =
+        page.bucket.map_or("buckets".to_owned(), |bucket| format!("{bucket}/{}", page.prefix));
     let mut text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>",
@@ -89,7 +90,9 @@ fn entries(text: &mut String, page: &Page<'_>) {
         let (name, slash, size, modified) = match entry {
             Entry::Bucket { name, .. } => (name, "/", String::new(), ""),
             Entry::Folder { name } => (name, "", String::new(), ""),
-            Entry::Object { name, size, modified, .. } => (name, "", size.to_string(), modified.as_str()),
+            Entry::Object { name, size, modified, .. } => {
+                (name, "", size.to_string(), modified.as_str())
+            }
         };
         let link: Vec<String> =
             name.split('/').map(|part| utf8_percent_encode(part, SEGMENT).to_string()).collect();

@@ -22,7 +22,10 @@ pub(super) fn bad(why: impl Into<String>) -> Error {
 ///
 /// # Errors
 /// When it has several lines or is not ASCII.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
+pub(super) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Error> {
     request_head::single(headers, name)
         .map_err(|_| bad(format!("the header {name} is there more than once, or is not ASCII")))
 }
@@ -78,7 +81,11 @@ impl Query {
 
 /// Refuses headers that promise or ask for something that nothing here looks at. An object's PUT
 /// knows checksums, and what a body is coded with.
-pub(super) fn check_headers(method: &Method, is_object: bool, headers: &HeaderMap) -> Result<(), Error> {
+pub(super) fn check_headers(
+    method: &Method,
+    is_object: bool,
+    headers: &HeaderMap,
+) -> Result<(), Error> {
     let is_put = is_object && method == Method::PUT;
     let is_sum = |name: &str| Algorithm::ALL.iter().any(|algorithm| algorithm.header() == name);
     for name in headers.keys() {
@@ -109,7 +116,8 @@ pub(super) fn said_of_body(headers: &HeaderMap) -> Result<Vec<(&'static str, Str
     if !codings.is_empty() {
         said.push(("content-encoding", codings.join(", ")));
     }
-    for (name, key) in [(CONTENT_LANGUAGE, "content-language"), (CONTENT_DISPOSITION, "content-disposition")]
+    for (name, key) in
+        [(CONTENT_LANGUAGE, "content-language"), (CONTENT_DISPOSITION, "content-disposition")]
     {
         if let Some(value) = single(headers, &name)?.filter(|value| !value.is_empty()) {
             said.push((key, value.to_owned()));
@@ -146,12 +154,18 @@ mod tests {
         let request = Request::builder().uri(format!("/a?{query}")).body(()).unwrap();
         match (Query::read(&request, &["from", "format"]), expected) {
             (Ok(found), Ok(expected)) => {
-                let found: Vec<_> = found.0.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let found: Vec<_> =
+                    found.0.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 assert_eq!(found, expected, "{query}");
             }
-            (Err(refused), Err(why)) => assert!(refused.to_string().contains(why), "{query}: {refused}"),
+            (Err(refused), Err(why)) => {
+                assert!(refused.to_string().contains(why), "{query}: {refused}")
+            }
             (found, _) => {
-                panic!("{query}: {:?}", found.map(|query| query.0).map_err(|error| error.to_string()))
+                panic!(
+                    "{query}: {:?}",
+                    found.map(|query| query.0).map_err(|error| error.to_string())
+                )
             }
         }
     }

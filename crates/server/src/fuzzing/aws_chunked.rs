@@ -38,8 +38,8 @@ struct Decoded {
     bad: Option<BadFraming>,
 }
 
-/// Whatever the body, and in whatever pieces it comes: what is passed on is what the body is, no longer than its chunks
-/// declare, or it is refused; and a well-formed one is passed on.
+/// Whatever the body, and in whatever pieces it comes: what is passed on is what the body is, no
+/// longer than its chunks declare, or it is refused; and a well-formed one is passed on.
 ///
 /// # Panics
 /// When that does not hold.
@@ -63,7 +63,11 @@ fn check(signed: bool, body: &[u8], splits: &Splits) -> Decoded {
         let passed = pieces.iter().try_for_each(|piece| framing.pass(piece.clone(), &mut out));
         assert_eq!(passed.err(), expected.bad, "whether it is refused depends on its pieces");
         assert_eq!(framing.is_complete(), expected.is_complete);
-        assert_eq!(framing.decoded(), expected.payload.len() as u64, "the data is counted otherwise");
+        assert_eq!(
+            framing.decoded(),
+            expected.payload.len() as u64,
+            "the data is counted otherwise"
+        );
         let out = Vec::from(out).concat();
         if signed {
             assert!(body.starts_with(&out), "a signed body is not what it was");
@@ -82,7 +86,8 @@ fn check(signed: bool, body: &[u8], splits: &Splits) -> Decoded {
 
 /// The same in one go, over the whole body at once.
 fn decode(signed: bool, body: &[u8]) -> Decoded {
-    let mut decoded = Decoded { payload: Vec::new(), trailers: Vec::new(), is_complete: false, bad: None };
+    let mut decoded =
+        Decoded { payload: Vec::new(), trailers: Vec::new(), is_complete: false, bad: None };
     let mut rest = body;
     let mut declared = 0u128;
     loop {
@@ -151,7 +156,8 @@ impl Plan {
         }
         body.extend_from_slice(if self.signed { b"0;chunk-signature=0\r\n" } else { b"0\r\n" });
         body.extend_from_slice(&self.trailers);
-        let expected = Decoded { payload, trailers: self.trailers.clone(), is_complete: true, bad: None };
+        let expected =
+            Decoded { payload, trailers: self.trailers.clone(), is_complete: true, bad: None };
         assert_eq!(check(self.signed, &body, &self.splits), expected);
     }
 }
@@ -160,7 +166,8 @@ impl Chunk {
     fn line(&self, signed: bool) -> String {
         let len = self.bytes.len();
         let mut line = "0".repeat(usize::from(self.zeros % 100));
-        let written = if self.upper_case { write!(line, "{len:X}") } else { write!(line, "{len:x}") };
+        let written =
+            if self.upper_case { write!(line, "{len:X}") } else { write!(line, "{len:x}") };
         written.expect("a string takes everything");
         if signed {
             line.push_str(";chunk-signature=");

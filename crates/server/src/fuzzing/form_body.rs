@@ -19,7 +19,10 @@ const BOUNDARY: &str = "wall";
 const SILENCE_MAX: Duration = Duration::from_secs(3600);
 /// Deadlines need a runtime's clock; nothing else of it is used.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    Builder::new_current_thread().enable_time().build().expect("a runtime without threads can be made")
+    Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime without threads can be made")
 });
 
 /// A form that is well-formed.
@@ -52,8 +55,8 @@ struct Read {
     is_whole: bool,
 }
 
-/// Whatever the body, and in whatever pieces it comes: its files are the same, no more than came in; and those of a well-formed
-/// one are what was put into it.
+/// Whatever the body, and in whatever pieces it comes: its files are the same, no more than came
+/// in; and those of a well-formed one are what was put into it.
 ///
 /// # Panics
 /// When that does not hold.
@@ -73,7 +76,11 @@ fn check(body: &[u8], splits: &Splits) -> Read {
     assert!(len <= body.len(), "{len} bytes came of {}", body.len());
     // Trying both would cost twice as much.
     let sleepy = splits.0.first().is_some_and(|size| size % 2 == 1);
-    assert_eq!(read(splits.pieces(body), sleepy), whole, "a form depends on the pieces in which it comes");
+    assert_eq!(
+        read(splits.pieces(body), sleepy),
+        whole,
+        "a form depends on the pieces in which it comes"
+    );
     whole
 }
 
@@ -92,7 +99,8 @@ fn read(pieces: Vec<Bytes>, sleepy: bool) -> Read {
 }
 
 async fn read_files(kind: &str, pieces: Vec<Bytes>, sleepy: bool) -> Read {
-    let mut form = Form::new(kind, body(pieces, sleepy), SILENCE_MAX).expect("the content type is a form's");
+    let mut form =
+        Form::new(kind, body(pieces, sleepy), SILENCE_MAX).expect("the content type is a form's");
     let mut files = Vec::new();
     loop {
         match next_file(&mut form).await {
@@ -172,7 +180,8 @@ impl PlannedField {
         let mut content = self.content.clone();
         if let Some(almost) = self.almost {
             let delimiter = format!("\r\n--{BOUNDARY}");
-            content.extend_from_slice(&delimiter.as_bytes()[..usize::from(almost) % delimiter.len()]);
+            content
+                .extend_from_slice(&delimiter.as_bytes()[..usize::from(almost) % delimiter.len()]);
             content.extend_from_slice(&self.content);
         }
         content

@@ -39,7 +39,8 @@ impl Number {
     }
 }
 
-/// Any header asks for all, for nothing, or for bytes that exist; a well-formed one for those that it names.
+/// Any header asks for all, for nothing, or for bytes that exist; a well-formed one for those that
+/// it names.
 ///
 /// # Panics
 /// When that does not hold.
@@ -52,7 +53,11 @@ pub fn http_range(data: &[u8]) {
         if let Ranged::Part(Range { start, end }) = asked {
             assert!(start < end && end <= size, "{text:?} of {size}: {start}..{end}");
         }
-        assert_eq!(parse(Some(&format!(" {text}\t")), size), asked, "spaces around {text:?} mean something");
+        assert_eq!(
+            parse(Some(&format!(" {text}\t")), size),
+            asked,
+            "spaces around {text:?} mean something"
+        );
         let several = format!("{text},0-0");
         assert_eq!(parse(Some(&several), size), Ranged::Whole, "{several:?} is several ranges");
     }
@@ -76,7 +81,8 @@ impl Plan {
             Asked::Between(from, to) => (from.capped(), size.min(to.capped() + 1)),
             Asked::Last(last) => (size.saturating_sub(last.capped()), size),
         };
-        let is_backwards = matches!(self.asked, Asked::Between(from, to) if from.capped() > to.capped());
+        let is_backwards =
+            matches!(self.asked, Asked::Between(from, to) if from.capped() > to.capped());
         let narrow = |number: u128| u64::try_from(number).expect("numbers are capped");
         let expected = match () {
             () if is_backwards => Ranged::Whole,

@@ -1,7 +1,8 @@
-//! The bodies of the fuzz targets of this crate's parsers: each takes arbitrary bytes and panics when a promise is broken.
+//! The bodies of the fuzz targets of this crate's parsers: each takes arbitrary bytes and panics
+//! when a promise is broken.
 //!
-//! They are here because the parsers are nobody else's business; a shipped build has none of it. `fuzz/` includes these files and the
-//! parsers', and the test below replays the committed inputs.
+//! They are here because the parsers are nobody else's business; a shipped build has none of it.
+//! `fuzz/` includes these files and the parsers', and the test below replays the committed inputs.
 
 mod aws_chunked;
 mod form_body;
@@ -81,7 +82,11 @@ mod tests {
             let inputs = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
             let mut inputs: Vec<_> = inputs.collect();
             inputs.sort();
-            assert!(!inputs.is_empty() && inputs.len() <= 40, "{target} has {} inputs", inputs.len());
+            assert!(
+                !inputs.is_empty() && inputs.len() <= 40,
+                "{target} has {} inputs",
+                inputs.len()
+            );
             for input in inputs {
                 println!("{}", input.display());
                 body(&std::fs::read(&input).unwrap());

@@ -1,6 +1,7 @@
 //! Who may do what over S3.
 //!
-//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until somebody has thought about it.
+//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until
+//! somebody has thought about it.
 
 use async_trait::async_trait;
 use drystone_sync::PlainArc;
@@ -82,7 +83,8 @@ pub(super) struct Secrets(pub(super) PlainArc<Engine>);
 #[async_trait]
 impl S3Auth for Secrets {
     async fn get_secret_key(&self, access: &str) -> S3Result<SecretKey> {
-        let unknown = || errors::error(S3ErrorCode::InvalidAccessKeyId, "there is no such access key");
+        let unknown =
+            || errors::error(S3ErrorCode::InvalidAccessKeyId, "there is no such access key");
         let key = self.0.key(access).await.map_err(errors::fault)?.ok_or_else(unknown)?;
         Ok(SecretKey::from(key.key.secret.0.as_str()))
     }
@@ -97,8 +99,12 @@ pub(super) struct Guard {
 impl S3Access for Guard {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = context.s3_op().name().to_owned();
-        let missing =
-            || errors::error(S3ErrorCode::NotImplemented, format!("{operation} is not implemented here"));
+        let missing = || {
+            errors::error(
+                S3ErrorCode::NotImplemented,
+                format!("{operation} is not implemented here"),
+            )
+        };
         // Where s3s reads the request as another operation than we do, one of both has not
         // understood it.
         let known = context.extensions_mut().get::<&'static Operation>();
@@ -109,13 +115,15 @@ impl S3Access for Guard {
             Some(credentials) => {
                 let key = self.engine.key(&credentials.access_key).await.map_err(errors::fault)?;
                 // Revoked since the signature was verified.
-                let unknown =
-                    || errors::error(S3ErrorCode::InvalidAccessKeyId, "there is no such access key");
+                let unknown = || {
+                    errors::error(S3ErrorCode::InvalidAccessKeyId, "there is no such access key")
+                };
                 Who::Key(key.ok_or_else(unknown)?)
             }
         };
         let bucket = context.s3_path().get_bucket_name().map(bucket_name).transpose()?;
-        if let (Need::Right(right @ (Right::Write | Right::Admin)), Some(bucket)) = (need, &bucket) {
+        if let (Need::Right(right @ (Right::Write | Right::Admin)), Some(bucket)) = (need, &bucket)
+        {
             let writer = Writer::new(&who, right, bucket);
             context.extensions_mut().insert(writer);
         }
@@ -125,7 +133,10 @@ impl S3Access for Guard {
         };
         match (need, &who) {
             (Need::PublicRead, _) => {
-                self.engine.allow(&who, Right::Read, bucket.as_ref()).await.map_err(errors::refused)?;
+                self.engine
+                    .allow(&who, Right::Read, bucket.as_ref())
+                    .await
+                    .map_err(errors::refused)?;
             }
             (_, Who::Anonymous) => return Err(refused()),
             (Need::Key, Who::Key(_)) => {}
@@ -161,7 +172,8 @@ mod tests {
         for operation in ["PutObject", "DeleteObject", "CompleteMultipartUpload", "CopyObject"] {
             assert_eq!(need(operation), Some(Need::Right(Right::Write)), "{operation}");
         }
-        for operation in ["PutBucketPolicy", "PutBucketTagging", "RestoreObject", "PostObject", ""] {
+        for operation in ["PutBucketPolicy", "PutBucketTagging", "RestoreObject", "PostObject", ""]
+        {
             assert_eq!(need(operation), None, "{operation}");
         }
         assert_eq!(need("GetObject"), Some(Need::PublicRead));

@@ -15,7 +15,8 @@ use http::{HeaderMap, StatusCode};
 use s3s::dto::{
     AccessControlPolicy, GetBucketAclInput, GetBucketAclOutput, GetBucketPolicyStatusInput,
     GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Permission,
-    PolicyStatus, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput, PutObjectAclOutput, Type,
+    PolicyStatus, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput, PutObjectAclOutput,
+    Type,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -60,7 +61,8 @@ impl Canned {
 
     fn of_document(document: &AccessControlPolicy) -> Result<Self, S3Error> {
         let own_id = owner().id;
-        if document.owner.as_ref().is_some_and(|stated| stated.id.is_some() && stated.id != own_id) {
+        if document.owner.as_ref().is_some_and(|stated| stated.id.is_some() && stated.id != own_id)
+        {
             return Err(unsupported("everything belongs to the owner `drystone`"));
         }
         let (mut has_owner, mut has_everybody) = (false, false);
@@ -76,7 +78,9 @@ impl Canned {
                 {
                     has_owner = true;
                 }
-                (Some(Type::GROUP), None, Some(EVERYBODY), Some(Permission::READ)) => has_everybody = true,
+                (Some(Type::GROUP), None, Some(EVERYBODY), Some(Permission::READ)) => {
+                    has_everybody = true
+                }
                 _ => return Err(unsupported("the list has a grant that cannot be given here")),
             }
         }
@@ -88,7 +92,10 @@ impl Canned {
     }
 
     /// From a request that has to give one list, by its name or as a document.
-    fn needed(headers: &HeaderMap, document: Option<&AccessControlPolicy>) -> Result<Self, S3Error> {
+    fn needed(
+        headers: &HeaderMap,
+        document: Option<&AccessControlPolicy>,
+    ) -> Result<Self, S3Error> {
         match (Self::of(headers)?, document) {
             (Some(canned), None) => Ok(canned),
             (None, Some(document)) => Self::of_document(document),
@@ -130,8 +137,9 @@ impl Canned {
 /// What is said here in another way.
 pub(super) fn unsupported(what: impl Into<String>) -> S3Error {
     let what = what.into();
-    let hint =
-        format!("{what} (lists are private and public-read of a bucket; other rights are given to keys)");
+    let hint = format!(
+        "{what} (lists are private and public-read of a bucket; other rights are given to keys)"
+    );
     custom("AccessControlListNotSupported", StatusCode::BAD_REQUEST, hint)
 }
 
@@ -160,7 +168,8 @@ impl Api {
         &self,
         request: S3Request<PutBucketAclInput>,
     ) -> S3Result<S3Response<PutBucketAclOutput>> {
-        let canned = Canned::needed(&request.headers, request.input.access_control_policy.as_ref())?;
+        let canned =
+            Canned::needed(&request.headers, request.input.access_control_policy.as_ref())?;
         let bucket = bucket_name(&request.input.bucket)?;
         self.call(move |store| store.set_bucket_public(&bucket, canned.makes_public())).await?;
         Ok(S3Response::new(PutBucketAclOutput::default()))
@@ -184,7 +193,8 @@ impl Api {
         let bucket = bucket_name(&input.bucket)?;
         self.stat(&bucket, &key_name(&input.key)?).await?;
         let grants = Some(grants(&self.bucket_row(&bucket).await?));
-        let output = GetObjectAclOutput { grants, owner: Some(owner()), ..GetObjectAclOutput::default() };
+        let output =
+            GetObjectAclOutput { grants, owner: Some(owner()), ..GetObjectAclOutput::default() };
         Ok(S3Response::new(output))
     }
 

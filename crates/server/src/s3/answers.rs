@@ -19,7 +19,8 @@ use crate::server::Answer;
 /// What SDKs show of a failed request, so that it can be found in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
-/// Marks an answer whose entity tag has no quotes: GetObjectAttributes has it so, and SDKs pass it on as it is.
+/// Marks an answer whose entity tag has no quotes: GetObjectAttributes has it so, and SDKs pass it
+/// on as it is.
 #[derive(Clone)]
 pub(super) struct BareTag;
 
@@ -94,7 +95,8 @@ pub(super) fn error(refused: S3Error, id: &str) -> Answer {
     }
 }
 
-/// The one error with more than a code and a message: clients sign anew for the region that it names.
+/// The one error with more than a code and a message: clients sign anew for the region that it
+/// names.
 fn wrong_region() -> Response<Body> {
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>the region of the signature is wrong; \
@@ -176,7 +178,8 @@ fn reason_of(text: &str) -> Option<Reason> {
 
 fn with_id(text: &str, condition: Option<&str>, id: &str) -> Option<String> {
     let before = text.strip_suffix("</Error>")?;
-    let condition = condition.map(|name| format!("<Condition>{name}</Condition>")).unwrap_or_default();
+    let condition =
+        condition.map(|name| format!("<Condition>{name}</Condition>")).unwrap_or_default();
     Some(format!("{before}{condition}<RequestId>{id}</RequestId></Error>"))
 }
 
@@ -199,8 +202,7 @@ mod tests {
         let text = "<Error><Code>NoSuchKey</Code></Error>";
         let expected = "<Error><Code>NoSuchKey</Code><RequestId>07</RequestId></Error>";
         assert_eq!(with_id(text, None, "07").as_deref(), Some(expected));
-        let expected =
-            "<Error><Code>NoSuchKey</Code><Condition>If-Match</Condition><RequestId>07</RequestId></Error>";
+        let expected = "<Error><Code>NoSuchKey</Code><Condition>If-Match</Condition><RequestId>07</RequestId></Error>";
         assert_eq!(with_id(text, Some("If-Match"), "07").as_deref(), Some(expected));
         assert_eq!(with_id("", None, "07"), None);
         assert_eq!(with_id("<Errors/>", None, "07"), None);
@@ -227,7 +229,10 @@ mod tests {
             for message in ["", "<Message></Message>"] {
                 let text = format!("<Error><Code>{code}</Code>{message}<Other/></Error>");
                 let found = explained(&text).unwrap();
-                assert!(element(&found, "Message").is_some_and(|message| message.len() > 20), "{found}");
+                assert!(
+                    element(&found, "Message").is_some_and(|message| message.len() > 20),
+                    "{found}"
+                );
                 assert!(found.ends_with("</Message><Other/></Error>"), "{found}");
             }
         }

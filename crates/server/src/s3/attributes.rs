@@ -28,7 +28,8 @@ impl Api {
         let has = |name: &str| wanted.contains(&name);
         let fields = Fields::of(&object.meta.system);
         let checksum = (has(ObjectAttributes::CHECKSUM) && !fields.is_empty()).then(|| {
-            let mut checksum = Checksum { checksum_type: kind(&object, &fields), ..Checksum::default() };
+            let mut checksum =
+                Checksum { checksum_type: kind(&object, &fields), ..Checksum::default() };
             checksum_fields!(fields => checksum);
             checksum
         });
@@ -61,7 +62,8 @@ impl Api {
     ) -> Result<Option<GetObjectAttributesParts>, S3Error> {
         let limit = listing::page_limit(limit)?;
         let marker = marker.unwrap_or(0);
-        let after = u32::try_from(marker).map_err(|_| invalid("a part number marker is not negative"))?;
+        let after =
+            u32::try_from(marker).map_err(|_| invalid("a part number marker is not negative"))?;
         let Some(ObjectParts { total, page }) = self.parts(object, after, limit).await? else {
             return Ok(None);
         };

@@ -1,4 +1,5 @@
-//! Bodies of requests: bounded on their way into s3s, and with a reason when they fail on their way out of it.
+//! Bodies of requests: bounded on their way into s3s, and with a reason when they fail on their way
+//! out of it.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -24,8 +25,8 @@ use crate::document::Refused;
 use crate::fault::Fault;
 use crate::unread::RequestBody;
 
-/// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on the wire; 10,000 parts with
-/// number, tag and checksum are 80,000.
+/// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on
+/// the wire; 10,000 parts with number, tag and checksum are 80,000.
 const ELEMENTS_MAX: usize = 81_000;
 
 /// Why a body came to a bad end.
@@ -77,7 +78,9 @@ impl Bad {
             Self::TooLarge => S3ErrorCode::EntityTooLarge,
             Self::TooSmall => S3ErrorCode::EntityTooSmall,
             Self::Sum(_) => S3ErrorCode::BadDigest,
-            Self::Digest => return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message),
+            Self::Digest => {
+                return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message);
+            }
             Self::Framing(BadFraming::TooLarge) => {
                 return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
             }
@@ -94,7 +97,10 @@ impl Bad {
             ("LengthMismatch", Self::Length),
             ("Incomplete", Self::Early),
         ];
-        reasons.iter().find(|(word, _)| text.contains(word)).map_or(Self::Unreadable, |(_, bad)| *bad)
+        reasons
+            .iter()
+            .find(|(word, _)| text.contains(word))
+            .map_or(Self::Unreadable, |(_, bad)| *bad)
     }
 }
 
@@ -132,7 +138,8 @@ impl Notes {
         self.state.lock().document
     }
 
-    /// Says what has become of an upload: the body's own reason is better than what followed from it.
+    /// Says what has become of an upload: the body's own reason is better than what followed from
+    /// it.
     pub(super) fn explain(&self, refused: Fault) -> S3Error {
         match (&refused, self.refusal()) {
             (Fault::BadBody(_), Some(reason)) => reason,
@@ -170,7 +177,9 @@ impl Source {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Bad>>> {
         match self {
             Self::Request(body) => Pin::new(body).poll_frame(context).map_err(|_| Bad::Broken),
-            Self::Document(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Self::Document(body) => {
+                Pin::new(body).poll_frame(context).map_err(|never| match never {})
+            }
         }
     }
 }
@@ -304,9 +313,11 @@ impl Guarded {
             }
             if self.document.is_empty() {
                 // In one piece: growing would take twice as much.
-                let announced = self.incoming.size_hint().lower().saturating_add(bytes.len() as u64);
-                self.document
-                    .reserve(usize::try_from(announced).map_or(0, |len| len.min(DOCUMENT_BYTES_MAX)));
+                let announced =
+                    self.incoming.size_hint().lower().saturating_add(bytes.len() as u64);
+                self.document.reserve(
+                    usize::try_from(announced).map_or(0, |len| len.min(DOCUMENT_BYTES_MAX)),
+                );
             }
             self.document.extend_from_slice(&bytes);
             return Ok(());

@@ -2,9 +2,10 @@
 
 use drystone_store::{BucketRow, NewBucket};
 use s3s::dto::{
-    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput,
-    DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput,
+    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
+    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput,
+    GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
+    ListBucketsOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -31,7 +32,8 @@ impl Api {
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let name = bucket_name(&request.input.bucket)?;
         let made = S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) });
-        let region = request.input.create_bucket_configuration.as_ref().map(region).transpose()?.flatten();
+        let region =
+            request.input.create_bucket_configuration.as_ref().map(region).transpose()?.flatten();
         let canned = Canned::of(&request.headers)?;
         let public = canned.is_some_and(Canned::makes_public);
         let bucket = NewBucket { name: name.clone(), region: region.clone(), public };
@@ -41,7 +43,9 @@ impl Api {
         // As in S3, where its first region says so for the sake of old clients. Unlike there, a
         // bucket that was public stays so.
         let row = self.bucket_row(&name).await?;
-        let same = region.is_none() && row.region.is_none() && canned.is_none_or(|canned| canned.is_of(&row));
+        let same = region.is_none()
+            && row.region.is_none()
+            && canned.is_none_or(|canned| canned.is_of(&row));
         if same {
             return Ok(made);
         }
@@ -84,7 +88,8 @@ impl Api {
         let input = &request.input;
         let limit = input.max_buckets.map_or(Ok(BUCKETS_MAX), usize::try_from);
         let limit = limit.ok().filter(|limit| (1..=BUCKETS_MAX).contains(limit));
-        let limit = limit.ok_or_else(|| invalid(format!("a list has 1 to {BUCKETS_MAX} buckets")))?;
+        let limit =
+            limit.ok_or_else(|| invalid(format!("a list has 1 to {BUCKETS_MAX} buckets")))?;
         let prefix = input.prefix.as_deref().unwrap_or_default();
         let mut after = input.continuation_token.as_deref().map(bucket_name).transpose()?;
         let mut shown: Vec<Bucket> = Vec::new();
@@ -94,7 +99,8 @@ impl Api {
             let is_last = page.len() < BUCKETS_AT_A_TIME;
             after = page.last().map(|row| row.name.clone());
             for row in page {
-                let is_there = input.bucket_region.as_ref().is_none_or(|region| *region == region_of(&row));
+                let is_there =
+                    input.bucket_region.as_ref().is_none_or(|region| *region == region_of(&row));
                 if !is_there || !row.name.as_str().starts_with(prefix) || !may_see(&request, &row) {
                     continue;
                 }
@@ -133,14 +139,17 @@ fn region(configuration: &CreateBucketConfiguration) -> Result<Option<String>, S
     if configuration.location.is_some() || configuration.bucket.is_some() {
         return Err(error(S3ErrorCode::NotImplemented, "there are no directory buckets here"));
     }
-    let constraint = configuration.location_constraint.as_ref().map_or("", BucketLocationConstraint::as_str);
+    let constraint =
+        configuration.location_constraint.as_ref().map_or("", BucketLocationConstraint::as_str);
     if constraint.is_empty() || constraint == REGION {
         return Ok(None);
     }
     let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let can_be = constraint.len() <= REGION_BYTES_MAX && constraint.bytes().all(is_name);
     if !can_be && constraint != BucketLocationConstraint::EU {
-        let hint = format!("a region has at most {REGION_BYTES_MAX} of a-z, 0-9 and `-`, like eu-central-1");
+        let hint = format!(
+            "a region has at most {REGION_BYTES_MAX} of a-z, 0-9 and `-`, like eu-central-1"
+        );
         return Err(error(S3ErrorCode::InvalidLocationConstraint, hint));
     }
     Ok(Some(constraint.to_owned()))

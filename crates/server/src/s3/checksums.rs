@@ -1,7 +1,8 @@
-//! Checksums of the S3 protocol: where they are promised, how they are kept, and those of an object made of parts.
+//! Checksums of the S3 protocol: where they are promised, how they are kept, and those of an object
+//! made of parts.
 //!
-//! They are kept in an object's description under the names of their headers, in base64. A composite one, the checksum of
-//! the parts' checksums, ends in `-N` with the number of parts.
+//! They are kept in an object's description under the names of their headers, in base64. A
+//! composite one, the checksum of the parts' checksums, ends in `-N` with the number of parts.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ use super::errors::error;
 use crate::digest::{Algorithm, Digests, Expected};
 use crate::fault::Fault;
 
-/// The algorithm that was chosen for an upload's parts; in the upload's description, never in an object's.
+/// The algorithm that was chosen for an upload's parts; in the upload's description, never in an
+/// object's.
 pub(super) const CHOSEN: &str = "checksum-algorithm";
 /// `FULL_OBJECT` or `COMPOSITE`, when the object was made of parts.
 pub(super) const KIND: &str = "checksum-type";
@@ -38,8 +40,10 @@ impl Promised {
     /// Reads headers that were found to name known algorithms only: see [`super::headers`].
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Fault> {
         let expected = Expected::read(headers, Algorithm::ALL)?;
-        let announced = headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok());
-        let trailers = announced.flat_map(|value| value.split(',')).filter_map(Algorithm::parse).collect();
+        let announced =
+            headers.get_all("x-amz-trailer").iter().filter_map(|value| value.to_str().ok());
+        let trailers =
+            announced.flat_map(|value| value.split(',')).filter_map(Algorithm::parse).collect();
         let wanted = ["x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"];
         let wanted = wanted.iter().find_map(|name| headers.get(*name));
         let wanted = wanted.and_then(|value| value.to_str().ok()).and_then(Algorithm::parse);
@@ -63,17 +67,22 @@ impl Promised {
 
     fn with_trailers(self, came: &HeaderMap) -> Result<Expected, Fault> {
         let mut expected = self.expected;
-        let announced = |name: &str| self.trailers.iter().any(|algorithm| algorithm.header() == name);
+        let announced =
+            |name: &str| self.trailers.iter().any(|algorithm| algorithm.header() == name);
         if let Some(name) = came.keys().find(|name| !announced(name.as_str())) {
             return Err(Fault::BadBody(format!("the trailer {name} was not announced")));
         }
         for algorithm in &self.trailers {
             let mut values = came.get_all(algorithm.header()).iter();
             let (Some(value), None) = (values.next(), values.next()) else {
-                let hint = format!("the trailer {} did not come, or came twice", algorithm.header());
+                let hint =
+                    format!("the trailer {} did not come, or came twice", algorithm.header());
                 return Err(Fault::BadBody(hint));
             };
-            expected.add(*algorithm, value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?)?;
+            expected.add(
+                *algorithm,
+                value.to_str().map_err(|_| Fault::InvalidDigest(algorithm.name()))?,
+            )?;
         }
         Ok(expected)
     }
@@ -88,11 +97,15 @@ pub(super) struct Plan {
 
 impl Plan {
     /// From what was asked when the upload was created.
-    pub(super) fn choose(algorithm: Option<&str>, kind: Option<&str>) -> Result<Option<Self>, S3Error> {
+    pub(super) fn choose(
+        algorithm: Option<&str>,
+        kind: Option<&str>,
+    ) -> Result<Option<Self>, S3Error> {
         let Some(name) = algorithm else { return Ok(None) };
         let invalid = |text: String| error(S3ErrorCode::InvalidRequest, text);
         let algorithm = Algorithm::parse(name).filter(|algorithm| KEPT.contains(algorithm));
-        let algorithm = algorithm.ok_or_else(|| invalid("this checksum algorithm is not known".into()))?;
+        let algorithm =
+            algorithm.ok_or_else(|| invalid("this checksum algorithm is not known".into()))?;
         let is_sha = matches!(algorithm, Algorithm::Sha1 | Algorithm::Sha256);
         let full = match kind {
             None => algorithm == Algorithm::Crc64Nvme,
@@ -126,7 +139,8 @@ impl Plan {
         if self.full { FULL_OBJECT } else { COMPOSITE }
     }
 
-    /// The object's checksum from its parts' (base64) and lengths; `None` if a part has none, because it was copied.
+    /// The object's checksum from its parts' (base64) and lengths; `None` if a part has none,
+    /// because it was copied.
     pub(super) fn combine<'a>(
         self,
         parts: impl IntoIterator<Item = (Option<&'a str>, u64)>,
@@ -138,7 +152,10 @@ impl Plan {
             let part = BASE64.decode(part?).ok()?;
             if self.full {
                 let crc = part.iter().fold(0u64, |crc, byte| crc << 8 | u64::from(*byte));
-                full = Some(full.map_or(Some(crc), |before| combine_crc(self.algorithm, before, crc, len))?);
+                full =
+                    Some(full.map_or(Some(crc), |before| {
+                        combine_crc(self.algorithm, before, crc, len)
+                    })?);
             } else {
                 digests.update(&part);
             }
@@ -153,8 +170,9 @@ impl Plan {
     }
 }
 
-/// The CRC of A and B one after the other, from that of each and B's length. The method of zlib's `crc32_combine`: appending
-/// a zero bit is a linear map over GF(2), so appending n of them is a product of its squares.
+/// The CRC of A and B one after the other, from that of each and B's length. The method of zlib's
+/// `crc32_combine`: appending a zero bit is a linear map over GF(2), so appending n of them is a
+/// product of its squares.
 fn combine_crc(algorithm: Algorithm, first: u64, second: u64, second_bytes: u64) -> Option<u64> {
     // Reflected polynomials.
     let (polynomial, bits) = match algorithm {
@@ -166,7 +184,11 @@ fn combine_crc(algorithm: Algorithm, first: u64, second: u64, second_bytes: u64)
     let mut zero_bit: Vec<u64> =
         (0..bits).map(|bit| if bit == 0 { polynomial } else { 1 << (bit - 1) }).collect();
     let apply = |matrix: &[u64], vector: u64| {
-        matrix.iter().enumerate().filter(|(bit, _)| vector >> bit & 1 == 1).fold(0, |sum, (_, row)| sum ^ row)
+        matrix
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| vector >> bit & 1 == 1)
+            .fold(0, |sum, (_, row)| sum ^ row)
     };
     let mut crc = first;
     let mut left = u128::from(second_bytes) * 8;
@@ -223,7 +245,8 @@ impl Fields {
     }
 }
 
-/// Moves the checksum fields into or out of one of the protocol's structures, which all name them alike.
+/// Moves the checksum fields into or out of one of the protocol's structures, which all name them
+/// alike.
 macro_rules! checksum_fields {
     ($from:expr) => {
         $crate::s3::checksums::Fields {
@@ -268,9 +291,12 @@ mod tests {
                     rest = tail;
                 }
                 parts.push(rest);
-                let sums: Vec<String> = parts.iter().map(|part| base64_of(algorithm, part)).collect();
-                let known =
-                    sums.iter().zip(&parts).map(|(sum, part)| (Some(sum.as_str()), part.len() as u64));
+                let sums: Vec<String> =
+                    parts.iter().map(|part| base64_of(algorithm, part)).collect();
+                let known = sums
+                    .iter()
+                    .zip(&parts)
+                    .map(|(sum, part)| (Some(sum.as_str()), part.len() as u64));
                 let found = Plan { algorithm, full: true }.combine(known).unwrap();
                 assert_eq!(found, base64_of(algorithm, &bytes), "{algorithm:?} {cuts:?}");
             }
@@ -280,7 +306,8 @@ mod tests {
     #[test]
     fn a_composite_checksum_counts_its_parts_and_needs_all_of_them() {
         let plan = Plan { algorithm: Algorithm::Sha256, full: false };
-        let (one, two) = (base64_of(Algorithm::Sha256, b"one"), base64_of(Algorithm::Sha256, b"two"));
+        let (one, two) =
+            (base64_of(Algorithm::Sha256, b"one"), base64_of(Algorithm::Sha256, b"two"));
         let both = [BASE64.decode(&one).unwrap(), BASE64.decode(&two).unwrap()].concat();
         let found = plan.combine([(Some(one.as_str()), 3), (Some(two.as_str()), 3)]);
         assert_eq!(found, Some(format!("{}-2", base64_of(Algorithm::Sha256, &both))));
@@ -331,7 +358,9 @@ mod tests {
 
     #[test]
     fn types_fit_their_algorithms() {
-        let full = |algorithm, kind| Plan::choose(Some(algorithm), kind).map(|plan| plan.unwrap().full).ok();
+        let full = |algorithm, kind| {
+            Plan::choose(Some(algorithm), kind).map(|plan| plan.unwrap().full).ok()
+        };
         assert_eq!(full("CRC64NVME", None), Some(true));
         assert_eq!(full("CRC32", None), Some(false));
         assert_eq!(full("CRC32C", Some(FULL_OBJECT)), Some(true));

@@ -33,20 +33,27 @@ impl Api {
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let wanted = Write::of(&request.headers)?;
         let mut input = request.input;
-        let named = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
+        let named =
+            input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
         if named.is_empty() || named.len() > PART_NUMBER_MAX as usize {
-            let hint =
-                format!("an upload is completed with 1 to {PART_NUMBER_MAX} parts, not {}", named.len());
+            let hint = format!(
+                "an upload is completed with 1 to {PART_NUMBER_MAX} parts, not {}",
+                named.len()
+            );
             return Err(error(S3ErrorCode::MalformedXML, hint));
         }
         let completed = match self.complete(&input, &named, &wanted).await {
             Ok(object) => Ok(object),
-            // Whoever aborts or completes it at the same moment takes the parts away under our eyes: what is missing then is not a
-            // part but the upload.
-            Err(refused) => match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
-                Err(gone) if gone.code() == &S3ErrorCode::NoSuchUpload => self.completed_before(&input).await,
-                _ => Err(refused),
-            },
+            // Whoever aborts or completes it at the same moment takes the parts away under our
+            // eyes: what is missing then is not a part but the upload.
+            Err(refused) => {
+                match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
+                    Err(gone) if gone.code() == &S3ErrorCode::NoSuchUpload => {
+                        self.completed_before(&input).await
+                    }
+                    _ => Err(refused),
+                }
+            }
         };
         completed.map(|object| answer(&input, &object))
     }
@@ -58,7 +65,8 @@ impl Api {
         wanted: &Write,
     ) -> Result<ObjectRow, S3Error> {
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
-        let present = if wanted.is_none() { None } else { self.look(&upload.bucket, &upload.key).await? };
+        let present =
+            if wanted.is_none() { None } else { self.look(&upload.bucket, &upload.key).await? };
         let condition = wanted.condition(present.as_ref())?;
         let id = upload.id;
         let parts = self.call(move |store| all_parts(store, id)).await?;
@@ -74,14 +82,20 @@ impl Api {
     }
 
     /// The object, if it is what this very upload has become.
-    async fn completed_before(&self, input: &CompleteMultipartUploadInput) -> Result<ObjectRow, S3Error> {
+    async fn completed_before(
+        &self,
+        input: &CompleteMultipartUploadInput,
+    ) -> Result<ObjectRow, S3Error> {
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         let same = |object: &ObjectRow| {
             let made_by = object.meta.system.get(COMPLETED);
             made_by.is_some() && made_by == id_of(&input.upload_id).map(id_text).as_ref()
         };
-        let object =
-            self.look(&bucket, &key).await?.filter(same).ok_or_else(|| no_upload(&input.upload_id))?;
+        let object = self
+            .look(&bucket, &key)
+            .await?
+            .filter(same)
+            .ok_or_else(|| no_upload(&input.upload_id))?;
         let plan = object.meta.system.get(KIND).and_then(|kind| {
             let (algorithm, sum) = Fields::of(&object.meta.system).first()?;
             Some((Plan { algorithm, full: kind == FULL_OBJECT }, sum))
@@ -109,7 +123,10 @@ fn answer(
 }
 
 /// At most 10,000 of them, by their numbers.
-fn all_parts(store: &Store, upload: drystone_store::UploadId) -> Result<HashMap<u32, PartRow>, StoreError> {
+fn all_parts(
+    store: &Store,
+    upload: drystone_store::UploadId,
+) -> Result<HashMap<u32, PartRow>, StoreError> {
     let mut all = HashMap::new();
     let mut after = 0;
     loop {
@@ -128,7 +145,8 @@ fn choose<'a>(
     let mut chosen: Vec<&PartRow> = Vec::with_capacity(named.len());
     for part in named {
         let number = part.part_number.and_then(|number| u32::try_from(number).ok());
-        let number = number.ok_or_else(|| error(S3ErrorCode::MalformedXML, "each part needs its number"))?;
+        let number =
+            number.ok_or_else(|| error(S3ErrorCode::MalformedXML, "each part needs its number"))?;
         if chosen.last().is_some_and(|last| last.number >= number) {
             return Err(store(&StoreError::PartOrder { number }));
         }
@@ -140,10 +158,13 @@ fn choose<'a>(
         }
         let given = checksum_fields!(part);
         for (algorithm, sum) in given.iter() {
-            // One that is not known of the part cannot be compared, and would be a promise that is not kept.
+            // One that is not known of the part cannot be compared, and would be a promise that is
+            // not kept.
             if row.system.get(algorithm.header()).is_none_or(|known| known != sum) {
-                let hint =
-                    format!("the {} of part {number} is not the one that was stored", algorithm.name());
+                let hint = format!(
+                    "the {} of part {number} is not the one that was stored",
+                    algorithm.name()
+                );
                 return Err(error(S3ErrorCode::InvalidPart, hint));
             }
         }
@@ -152,8 +173,10 @@ fn choose<'a>(
     if let Some((_, but_last)) = chosen.split_last()
         && let Some(small) = but_last.iter().find(|part| part.size < PART_BYTES_MIN)
     {
-        let hint =
-            format!("part {} has {} bytes; all but the last have at least 5 MiB", small.number, small.size);
+        let hint = format!(
+            "part {} has {} bytes; all but the last have at least 5 MiB",
+            small.number, small.size
+        );
         return Err(error(S3ErrorCode::EntityTooSmall, hint));
     }
     Ok(chosen)
@@ -167,7 +190,10 @@ fn properties(
 ) -> Result<BTreeMap<String, String>, S3Error> {
     let size: u64 = parts.iter().map(|part| part.size).sum();
     if input.mpu_object_size.is_some_and(|said| u64::try_from(said) != Ok(size)) {
-        return Err(error(S3ErrorCode::InvalidRequest, format!("the parts have {size} bytes together")));
+        return Err(error(
+            S3ErrorCode::InvalidRequest,
+            format!("the parts have {size} bytes together"),
+        ));
     }
     let mut system = BTreeMap::from([(COMPLETED.to_owned(), id_text(upload.id))]);
     meta::note_etag(&mut system, etag(parts));
@@ -176,7 +202,10 @@ fn properties(
     if let Some(kind) = input.checksum_type.as_ref().map(ChecksumType::as_str)
         && plan.is_some_and(|plan| plan.kind() != kind)
     {
-        return Err(error(S3ErrorCode::InvalidRequest, "the upload was created with another checksum type"));
+        return Err(error(
+            S3ErrorCode::InvalidRequest,
+            "the upload was created with another checksum type",
+        ));
     }
     let combined = plan.and_then(|plan| {
         let sums = parts
@@ -202,19 +231,25 @@ fn check_promised(
         match combined {
             Some((plan, found)) if plan.algorithm == algorithm => {
                 if bare(found) != bare(sum) {
-                    let hint = format!("the {} that was given does not match the parts", algorithm.name());
+                    let hint =
+                        format!("the {} that was given does not match the parts", algorithm.name());
                     return Err(error(S3ErrorCode::BadDigest, hint));
                 }
             }
             // A checksum that nobody verifies would be a promise that nobody keeps.
-            _ => return Err(invalid(format!("the {} of these parts is not known", algorithm.name()))),
+            _ => {
+                return Err(invalid(format!(
+                    "the {} of these parts is not known",
+                    algorithm.name()
+                )));
+            }
         }
     }
     Ok(())
 }
 
-/// The entity tag that S3 clients know: the MD5 of the parts' MD5s, and their number. A part without an MD5 contributes what tag
-/// it has.
+/// The entity tag that S3 clients know: the MD5 of the parts' MD5s, and their number. A part
+/// without an MD5 contributes what tag it has.
 fn etag(parts: &[&PartRow]) -> String {
     let mut digests = Digests::new([Algorithm::Md5]);
     for part in parts {

@@ -35,11 +35,12 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), S3Error> {
     for name in WITH_TAGS {
         Tags::of(headers, name)?;
     }
-    let check = |name: &str, can_be: fn(&str) -> bool| match headers.get(name).map(HeaderValue::to_str) {
-        None => Ok(()),
-        Some(Ok(text)) if can_be(text) => Ok(()),
-        Some(_) => Err(unreadable(name)),
-    };
+    let check =
+        |name: &str, can_be: fn(&str) -> bool| match headers.get(name).map(HeaderValue::to_str) {
+            None => Ok(()),
+            Some(Ok(text)) if can_be(text) => Ok(()),
+            Some(_) => Err(unreadable(name)),
+        };
     for name in WITH_DATES {
         check(name, |text| date(text).is_some())?;
     }
@@ -105,11 +106,16 @@ impl Read<'_> {
         let modified = modified(object);
         let (failed, first) = match &self.matches {
             Some(tags) => (!tags.names(object, false), Header::Match),
-            None => (self.unmodified_since.is_some_and(|date| modified > *date), Header::UnmodifiedSince),
+            None => (
+                self.unmodified_since.is_some_and(|date| modified > *date),
+                Header::UnmodifiedSince,
+            ),
         };
         let (not_modified, second) = match &self.none_matches {
             Some(tags) => (tags.names(object, true), Header::NoneMatch),
-            None => (self.modified_since.is_some_and(|date| modified <= *date), Header::ModifiedSince),
+            None => {
+                (self.modified_since.is_some_and(|date| modified <= *date), Header::ModifiedSince)
+            }
         };
         if failed {
             Verdict::Failed(first)
@@ -216,14 +222,17 @@ impl Write {
         self.matches.is_none() && self.none_matches.is_none()
     }
 
-    /// What must hold at the commit, given what is there now: that this is still there. It fails at once where it can be seen now.
+    /// What must hold at the commit, given what is there now: that this is still there. It fails at
+    /// once where it can be seen now.
     pub(super) fn condition(&self, present: Option<&ObjectRow>) -> Result<Condition, S3Error> {
         if self.is_none() {
             return Ok(Condition::Always);
         }
         let Some(object) = present else {
             return match self.matches {
-                Some(_) => Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there")),
+                Some(_) => {
+                    Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there"))
+                }
                 None => Ok(Condition::IfAbsent),
             };
         };
@@ -249,15 +258,21 @@ impl Delete {
         self.matches.is_none() && self.size.is_none() && self.modified.is_none()
     }
 
-    /// What must hold at the commit, given what is there now. Where nothing is, a tag has nothing to match; for the other two, as
-    /// in S3, what is to be done is done already, and `None` says so.
-    pub(super) fn condition(&self, present: Option<&ObjectRow>) -> Result<Option<Condition>, S3Error> {
+    /// What must hold at the commit, given what is there now. Where nothing is, a tag has nothing
+    /// to match; for the other two, as in S3, what is to be done is done already, and `None`
+    /// says so.
+    pub(super) fn condition(
+        &self,
+        present: Option<&ObjectRow>,
+    ) -> Result<Option<Condition>, S3Error> {
         if self.is_none() {
             return Ok(Some(Condition::Always));
         }
         let Some(object) = present else {
             return match self.matches {
-                Some(_) => Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there")),
+                Some(_) => {
+                    Err(error(S3ErrorCode::NoSuchKey, "If-Match names an object that is not there"))
+                }
                 None => Ok(None),
             };
         };
@@ -326,7 +341,11 @@ mod tests {
     #[test]
     fn a_write_is_pinned_to_what_was_seen() {
         #[track_caller]
-        fn check(pairs: &[(&'static str, &'static str)], present: bool, expected: Result<Condition, &str>) {
+        fn check(
+            pairs: &[(&'static str, &'static str)],
+            present: bool,
+            expected: Result<Condition, &str>,
+        ) {
             let object = object();
             let wanted = Write::of(&headers(pairs)).unwrap();
             let found = wanted.condition(present.then_some(&object));
@@ -360,8 +379,9 @@ mod tests {
         let delete = |tags: Option<&str>, size, modified_s: Option<u64>| Delete {
             matches: tags.map(|tags| Tags(EntityTags::parse(tags, Quotes::Optional).unwrap())),
             size,
-            modified: modified_s
-                .map(|seconds| (std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).into()),
+            modified: modified_s.map(|seconds| {
+                (std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).into()
+            }),
         };
         let pinned = Ok(Some(Condition::IfVersion(object().version())));
         let failed = Err("PreconditionFailed");

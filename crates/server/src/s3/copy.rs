@@ -13,7 +13,9 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::checksums::{self, Fields, Plan, checksum_fields};
 use super::conditions::{Read, Tags, Write};
 use super::errors::{error, invalid};
-use super::{Api, bucket_name, check_version, describe, errors, key_name, objects, part_sizes, parts, tags};
+use super::{
+    Api, bucket_name, check_version, describe, errors, key_name, objects, part_sizes, parts, tags,
+};
 use crate::access::{Right, Who};
 use crate::meta;
 
@@ -53,8 +55,7 @@ impl Api {
                 .iter()
                 .any(|(algorithm, _)| algorithm.name().eq_ignore_ascii_case(wanted.as_str()))
         {
-            let hint =
-                "a copy keeps its source's checksums: x-amz-checksum-algorithm can only name one of these";
+            let hint = "a copy keeps its source's checksums: x-amz-checksum-algorithm can only name one of these";
             return Err(error(S3ErrorCode::NotImplemented, hint));
         }
         if source.object.size > COPY_BYTES_MAX {
@@ -68,7 +69,8 @@ impl Api {
             Some(_) => return Err(invalid("the metadata directive is COPY or REPLACE")),
         };
         if !replace && bucket == source.bucket && key == source.object.key {
-            let hint = "an object can be copied onto itself only with the metadata directive REPLACE";
+            let hint =
+                "an object can be copied onto itself only with the metadata directive REPLACE";
             return Err(error(S3ErrorCode::InvalidRequest, hint));
         }
         let directive = input.tagging_directive.as_ref().map(TaggingDirective::as_str);
@@ -77,7 +79,8 @@ impl Api {
         let mut meta = source.object.meta.clone();
         if replace {
             meta = describe::meta(&request.headers, request.input.metadata.clone())?;
-            let content = source.object.meta.system.iter().filter(|(name, _)| goes_with_content(name));
+            let content =
+                source.object.meta.system.iter().filter(|(name, _)| goes_with_content(name));
             meta.system.extend(content.map(|(name, value)| (name.clone(), value.clone())));
         }
         tags.note(&mut meta.system)?;
@@ -85,8 +88,13 @@ impl Api {
         let wanted = Write::of(&request.headers)?;
         let present = if wanted.is_none() { None } else { self.look(&bucket, &key).await? };
         let condition = wanted.condition(present.as_ref())?;
-        let target =
-            CopyTarget { bucket, key, meta: Some(meta), modified_ns: Some(describe::now_ns()), condition };
+        let target = CopyTarget {
+            bucket,
+            key,
+            meta: Some(meta),
+            modified_ns: Some(describe::now_ns()),
+            condition,
+        };
         let source = source.pinned();
         let copied = self.call(move |store| store.copy(&source, &target)).await?;
         let fields = Fields::of(&copied.meta.system);
@@ -119,7 +127,9 @@ impl Api {
         };
         read.check_source(&source.object)?;
         let range = input.copy_source_range.as_deref().map(part_range).transpose()?;
-        let len = range.as_ref().map_or(source.object.size, |range| range.end.saturating_sub(range.start));
+        let len = range
+            .as_ref()
+            .map_or(source.object.size, |range| range.end.saturating_sub(range.start));
         if len > COPY_BYTES_MAX {
             return Err(error(S3ErrorCode::InvalidRequest, "a part has at most 5 GiB"));
         }
@@ -141,7 +151,11 @@ impl Api {
     }
 
     /// Looks the source of a copy up, if whoever asks may read it.
-    async fn source<T>(&self, request: &S3Request<T>, source: &dto::CopySource) -> Result<Source, S3Error> {
+    async fn source<T>(
+        &self,
+        request: &S3Request<T>,
+        source: &dto::CopySource,
+    ) -> Result<Source, S3Error> {
         let dto::CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(invalid("the copy source is BUCKET/KEY"));
         };
@@ -165,7 +179,8 @@ fn whole_part(object: &ObjectRow, plan: Option<Plan>) -> BTreeMap<String, String
     if !etag.contains('-') {
         meta::note_etag(&mut system, etag);
     }
-    let composite = object.meta.system.get(checksums::KIND).is_some_and(|kind| kind == checksums::COMPOSITE);
+    let composite =
+        object.meta.system.get(checksums::KIND).is_some_and(|kind| kind == checksums::COMPOSITE);
     if let Some(plan) = plan
         && !composite
         && let Some(sum) = object.meta.system.get(plan.algorithm.header())

@@ -3,8 +3,8 @@
 use drystone_store::{BucketName, Condition, DELETES_MAX, Key, Store, StoreError};
 use http::header::IF_MATCH;
 use s3s::dto::{
-    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag,
-    Error, ObjectIdentifier,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    ETag, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -22,8 +22,11 @@ impl Api {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let matches = Tags::of(&request.headers, IF_MATCH)?;
         let input = request.input;
-        let wanted =
-            Delete { matches, size: input.if_match_size, modified: input.if_match_last_modified_time };
+        let wanted = Delete {
+            matches,
+            size: input.if_match_size,
+            modified: input.if_match_last_modified_time,
+        };
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
         self.call(move |store| Ok(delete(store, &bucket, &key, &wanted))).await??;
@@ -41,7 +44,8 @@ impl Api {
         let bucket = bucket_name(&input.bucket)?;
         let objects = input.delete.objects;
         if objects.is_empty() || objects.len() > OBJECTS_MAX {
-            let hint = format!("a request deletes 1 to {OBJECTS_MAX} objects, this has {}", objects.len());
+            let hint =
+                format!("a request deletes 1 to {OBJECTS_MAX} objects, this has {}", objects.len());
             return Err(error(S3ErrorCode::MalformedXML, hint));
         }
         self.need_bucket(&bucket).await?;
@@ -52,7 +56,9 @@ impl Api {
             let (key, version_id) = (Some(object.key), object.version_id);
             match outcome {
                 Ok(()) if quiet => {}
-                Ok(()) => deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() }),
+                Ok(()) => {
+                    deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() })
+                }
                 Err(refused) => failed.push(Error {
                     code: Some(refused.code().as_str().to_owned()),
                     message: refused.message().map(str::to_owned),
@@ -81,7 +87,8 @@ fn delete_all(
     let plans: Vec<Result<Plan, S3Error>> =
         objects.iter().map(|object| plan(store, bucket, object)).collect();
     let asked: Vec<_> = plans.iter().filter_map(|plan| plan.as_ref().ok()?.clone()).collect();
-    let mut outcomes = store.delete_many(bucket, &asked).map_err(|error| errors::store(&error))?.into_iter();
+    let mut outcomes =
+        store.delete_many(bucket, &asked).map_err(|error| errors::store(&error))?.into_iter();
     let outcome = |plan: Result<Plan, S3Error>| match plan? {
         None => Ok(()),
         Some(_) => {
@@ -109,12 +116,14 @@ fn plan(store: &Store, bucket: &BucketName, object: &ObjectIdentifier) -> Result
     Ok(condition(store, bucket, &key, &wanted)?.map(|condition| (key, condition)))
 }
 
-/// Deletes an object, if its conditions hold at that moment. What is not there is gone: without a tag to match that is fine.
+/// Deletes an object, if its conditions hold at that moment. What is not there is gone: without a
+/// tag to match that is fine.
 fn delete(store: &Store, bucket: &BucketName, key: &Key, wanted: &Delete) -> Result<(), S3Error> {
     match condition(store, bucket, key, wanted)? {
-        Some(condition) => {
-            store.delete_if(bucket, key, condition).map(drop).map_err(|refused| errors::store(&refused))
-        }
+        Some(condition) => store
+            .delete_if(bucket, key, condition)
+            .map(drop)
+            .map_err(|refused| errors::store(&refused)),
         None => Ok(()),
     }
 }

@@ -34,8 +34,13 @@ pub(super) fn refuse_unsupported(operation: &str, headers: &HeaderMap) -> Result
                 return Err(error(S3ErrorCode::InvalidStorageClass, hint));
             }
             "x-amz-bucket-object-lock-enabled" if value == b"false" => {}
-            name if name.starts_with("x-amz-object-lock-") || name == "x-amz-bucket-object-lock-enabled" => {
-                return Err(error(S3ErrorCode::InvalidRequest, "object locks are not implemented here"));
+            name if name.starts_with("x-amz-object-lock-")
+                || name == "x-amz-bucket-object-lock-enabled" =>
+            {
+                return Err(error(
+                    S3ErrorCode::InvalidRequest,
+                    "object locks are not implemented here",
+                ));
             }
             // A form's tags would be a document.
             tags::HEADER if operation == "PostObject" && !value.is_empty() => {
@@ -58,13 +63,18 @@ pub(super) fn meta(headers: &HeaderMap, user: Option<Metadata>) -> Result<Object
     let user: BTreeMap<String, String> = user.unwrap_or_default().into_iter().collect();
     let user_bytes: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
     if user_bytes > USER_BYTES_MAX {
-        let hint = format!("user metadata has at most {USER_BYTES_MAX} bytes, this has {user_bytes}");
+        let hint =
+            format!("user metadata has at most {USER_BYTES_MAX} bytes, this has {user_bytes}");
         return Err(error(S3ErrorCode::MetadataTooLarge, hint));
     }
     let mut system = BTreeMap::new();
     for name in KEPT_HEADERS {
         let value = text(name)?.map(str::to_owned);
-        let value = if name == "content-encoding" { value.and_then(|value| encoding(&value)) } else { value };
+        let value = if name == "content-encoding" {
+            value.and_then(|value| encoding(&value))
+        } else {
+            value
+        };
         if let Some(value) = value {
             system.insert(name.to_owned(), value);
         }
@@ -117,13 +127,15 @@ pub(super) fn kept(object: &ObjectRow, name: &str) -> Option<String> {
 
 pub(super) fn user(object: &ObjectRow) -> Option<Metadata> {
     // Objects that came another way may have names that no header can have.
-    let can_be = |name: &str| http::HeaderName::from_bytes(format!("x-amz-meta-{name}").as_bytes()).is_ok();
+    let can_be =
+        |name: &str| http::HeaderName::from_bytes(format!("x-amz-meta-{name}").as_bytes()).is_ok();
     let user = object.meta.user.iter().filter(|(name, _)| can_be(name));
     let user: Metadata = user.map(|(name, value)| (name.clone(), value.clone())).collect();
     (!user.is_empty()).then_some(user)
 }
 
-/// Headers that every answer with an object's bytes has: what somebody has stored must not run as a page of ours.
+/// Headers that every answer with an object's bytes has: what somebody has stored must not run as a
+/// page of ours.
 pub(super) fn headers(object: &ObjectRow, expires_overridden: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -144,14 +156,19 @@ mod tests {
     fn headers_of(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+            })
             .collect()
     }
 
     #[test]
     fn the_requests_own_encoding_is_not_the_objects() {
         let encoding = |value| {
-            meta(&headers_of(&[("content-encoding", value)]), None).unwrap().system.remove("content-encoding")
+            meta(&headers_of(&[("content-encoding", value)]), None)
+                .unwrap()
+                .system
+                .remove("content-encoding")
         };
         assert_eq!(encoding("aws-chunked"), None);
         assert_eq!(encoding("gzip, aws-chunked").as_deref(), Some("gzip"));
@@ -171,8 +188,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_not_left_out_silently() {
-        let refused =
-            |operation, name, value| refuse_unsupported(operation, &headers_of(&[(name, value)])).is_err();
+        let refused = |operation, name, value| {
+            refuse_unsupported(operation, &headers_of(&[(name, value)])).is_err()
+        };
         for (name, value) in [
             ("x-amz-acl", "public-read-write"),
             ("x-amz-grant-read", "id=drystone"),
@@ -185,7 +203,8 @@ mod tests {
             assert!(!refused("PutObject", name, value), "{name}");
         }
         assert!(refused("PostObject", "x-amz-tagging", "a=b"));
-        let fine = [("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD"), ("x-amz-date", "x")];
+        let fine =
+            [("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD"), ("x-amz-date", "x")];
         assert!(refuse_unsupported("DeleteObject", &headers_of(&fine)).is_ok());
     }
 }

@@ -57,7 +57,12 @@ const fn unsupported(name: &'static str) -> Element {
 
 static CREATE_BUCKET: Element = one(
     "CreateBucketConfiguration",
-    &[text("LocationConstraint"), unsupported("Location"), unsupported("Bucket"), unsupported("Tags")],
+    &[
+        text("LocationConstraint"),
+        unsupported("Location"),
+        unsupported("Bucket"),
+        unsupported("Tags"),
+    ],
 );
 
 static DELETE: Element = one(
@@ -66,7 +71,13 @@ static DELETE: Element = one(
         text("Quiet"),
         many(
             "Object",
-            &[text("Key"), text("VersionId"), tag("ETag"), text("LastModifiedTime"), number("Size")],
+            &[
+                text("Key"),
+                text("VersionId"),
+                tag("ETag"),
+                text("LastModifiedTime"),
+                number("Size"),
+            ],
         ),
     ],
 );
@@ -87,7 +98,8 @@ static COMPLETE: Element = one(
     )],
 );
 
-static TAGGING: Element = one("Tagging", &[one("TagSet", &[many("Tag", &[text("Key"), text("Value")])])]);
+static TAGGING: Element =
+    one("Tagging", &[one("TagSet", &[many("Tag", &[text("Key"), text("Value")])])]);
 
 static ACCESS_LIST: Element = one(
     "AccessControlPolicy",
@@ -98,7 +110,10 @@ static ACCESS_LIST: Element = one(
             &[many(
                 "Grant",
                 &[
-                    one("Grantee", &[text("ID"), text("DisplayName"), text("EmailAddress"), text("URI")]),
+                    one(
+                        "Grantee",
+                        &[text("ID"), text("DisplayName"), text("EmailAddress"), text("URI")],
+                    ),
                     text("Permission"),
                 ],
             )],
@@ -108,7 +123,10 @@ static ACCESS_LIST: Element = one(
 
 /// Attributes that say nothing but where the names come from, and the one that has a meaning.
 pub(super) const ATTRIBUTES: [(&str, &[&str]); 4] = [
-    ("xmlns", &["http://s3.amazonaws.com/doc/2006-03-01/", "http://doc.s3.amazonaws.com/2006-03-01"]),
+    (
+        "xmlns",
+        &["http://s3.amazonaws.com/doc/2006-03-01/", "http://doc.s3.amazonaws.com/2006-03-01"],
+    ),
     ("xmlns:xsi", &["http://www.w3.org/2001/XMLSchema-instance"]),
     ("xmlns:xsd", &["http://www.w3.org/2001/XMLSchema"]),
     ("xsi:type", &["CanonicalUser", "AmazonCustomerByEmail", "Group"]),

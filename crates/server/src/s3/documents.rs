@@ -3,7 +3,8 @@
 //! s3s passes over what it does not know: a CDATA section, text between elements, attributes, an
 //! element with a new name. What the client said there would be lost, and
 //! `<Key>a<![CDATA[b]]>c</Key>` would delete `ac`. So a document goes on to s3s only if all of it
-//! stands in its table ([`super::document_tables`]), and only in forms that s3s reads as XML 1.0 says.
+//! stands in its table ([`super::document_tables`]), and only in forms that s3s reads as XML 1.0
+//! says.
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
@@ -30,7 +31,9 @@ pub(super) enum BadDocument {
     Instruction,
     #[error("the document has an entity that XML 1.0 does not have itself")]
     Entity,
-    #[error("the document has a reference to a character beyond U+FFFF; write the character itself")]
+    #[error(
+        "the document has a reference to a character beyond U+FFFF; write the character itself"
+    )]
     Reference,
     #[error("the document's root must be <{0}>")]
     Root(&'static str),
@@ -212,7 +215,8 @@ impl Place {
         }
         let name = std::str::from_utf8(reference).map_err(|_| BadDocument::Malformed)?;
         let Some(number) = name.strip_prefix('#') else {
-            let text = quick_xml::escape::resolve_predefined_entity(name).ok_or(BadDocument::Entity)?;
+            let text =
+                quick_xml::escape::resolve_predefined_entity(name).ok_or(BadDocument::Entity)?;
             self.keep(text);
             return Ok(());
         };
@@ -237,7 +241,9 @@ impl Place {
     }
 
     fn misplaced(&self) -> BadDocument {
-        self.open.last().map_or(BadDocument::Malformed, |(element, _)| BadDocument::Text(element.name))
+        self.open
+            .last()
+            .map_or(BadDocument::Malformed, |(element, _)| BadDocument::Text(element.name))
     }
 }
 
@@ -269,18 +275,25 @@ mod tests {
              <Object><Key> a &amp;&#xe4;&#13;\n\u{1f600}</Key></Object><Object><Key>b</Key><ETag>&quot;a&#45;&quot;</ETag></Object></Delete>\n"
         );
         check_all("DeleteObjects", &["", &delete, "<!-- a --><Delete></Delete>"], Ok(()));
-        check_all("DeleteObjects", &["<Delete><Object><Key>a<!-- b -->c</Key></Object></Delete>"], Ok(()));
+        check_all(
+            "DeleteObjects",
+            &["<Delete><Object><Key>a<!-- b -->c</Key></Object></Delete>"],
+            Ok(()),
+        );
         let part = "<Part><ChecksumCRC32>A==</ChecksumCRC32><ETag>&quot;a&quot;</ETag><PartNumber>1</PartNumber></Part>";
-        let complete = format!("<CompleteMultipartUpload {namespace}>{part}{part}</CompleteMultipartUpload>");
+        let complete =
+            format!("<CompleteMultipartUpload {namespace}>{part}{part}</CompleteMultipartUpload>");
         check_all("CompleteMultipartUpload", &[&complete], Ok(()));
         let region = "<LocationConstraint>eu-west-1</LocationConstraint>";
-        let bucket = format!("\u{feff}<CreateBucketConfiguration>{region}</CreateBucketConfiguration >");
+        let bucket =
+            format!("\u{feff}<CreateBucketConfiguration>{region}</CreateBucketConfiguration >");
         check_all("CreateBucket", &[&bucket], Ok(()));
-        let tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag><Tag/></TagSet></Tagging>";
+        let tags =
+            "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag><Tag/></TagSet></Tagging>";
         check_all("PutObjectTagging", &[tags], Ok(()));
-        let grantee =
-            "<Grantee xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'>";
-        let grant = format!("<Grant>{grantee}<ID>a</ID></Grantee><Permission>READ</Permission></Grant>");
+        let grantee = "<Grantee xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xsi:type='CanonicalUser'>";
+        let grant =
+            format!("<Grant>{grantee}<ID>a</ID></Grantee><Permission>READ</Permission></Grant>");
         let list = format!(
             "<AccessControlPolicy><AccessControlList>{grant}{grant}</AccessControlList></AccessControlPolicy>"
         );
@@ -338,12 +351,17 @@ mod tests {
 
     #[test]
     fn a_value_that_would_be_read_as_another_is_refused() {
-        let delete = |inside: &str| format!("<Delete><Object><Key>a</Key>{inside}</Object></Delete>");
-        for size in ["<Size>+1</Size>", "<Size>-1</Size>", "<Size> 1</Size>", "<Size/>", "<Size></Size>"] {
+        let delete =
+            |inside: &str| format!("<Delete><Object><Key>a</Key>{inside}</Object></Delete>");
+        for size in
+            ["<Size>+1</Size>", "<Size>-1</Size>", "<Size> 1</Size>", "<Size/>", "<Size></Size>"]
+        {
             check_all("DeleteObjects", &[&delete(size)], Err(BadDocument::Value("Size")));
         }
         check_all("DeleteObjects", &[&delete("<Size>1&#50;</Size>")], Ok(()));
-        for tag in ["", "'a'", "&quot;a", "a&quot;", "a, b", "w/&quot;a&quot;", "*", "&quot;a&quot; b"] {
+        for tag in
+            ["", "'a'", "&quot;a", "a&quot;", "a, b", "w/&quot;a&quot;", "*", "&quot;a&quot; b"]
+        {
             let tag = delete(&format!("<ETag>{tag}</ETag>"));
             check_all("DeleteObjects", &[&tag], Err(BadDocument::Value("ETag")));
         }
@@ -352,8 +370,9 @@ mod tests {
         for tag in ["a-1", "\"a\"", "W/&quot;a&#34;"] {
             check_all("DeleteObjects", &[&delete(&format!("<ETag>{tag}</ETag>"))], Ok(()));
         }
-        let part =
-            ["<CompleteMultipartUpload><Part><PartNumber>+1</PartNumber></Part></CompleteMultipartUpload>"];
+        let part = [
+            "<CompleteMultipartUpload><Part><PartNumber>+1</PartNumber></Part></CompleteMultipartUpload>",
+        ];
         check_all("CompleteMultipartUpload", &part, Err(BadDocument::Value("PartNumber")));
     }
 
@@ -373,7 +392,10 @@ mod tests {
         ];
         check_all("DeleteObjects", &malformed, Err(BadDocument::Malformed));
         check_all("DeleteObjects", &["<!DOCTYPE a><Delete/>"], Err(BadDocument::Doctype));
-        let latin = check(of("DeleteObjects").unwrap(), b"<Delete><Object><Key>\xe4</Key></Object></Delete>");
+        let latin = check(
+            of("DeleteObjects").unwrap(),
+            b"<Delete><Object><Key>\xe4</Key></Object></Delete>",
+        );
         assert_eq!(latin, Err(BadDocument::Malformed));
     }
 }

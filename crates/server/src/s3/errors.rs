@@ -15,7 +15,11 @@ pub(super) fn error(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
 }
 
 /// An error with a code that the protocol crate has no name for.
-pub(super) fn custom(code: &'static str, status: StatusCode, message: impl Into<String>) -> S3Error {
+pub(super) fn custom(
+    code: &'static str,
+    status: StatusCode,
+    message: impl Into<String>,
+) -> S3Error {
     let mut error = error(S3ErrorCode::Custom(code.into()), message);
     error.set_status_code(status);
     error
@@ -51,8 +55,11 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
         Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
         Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),
-        // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the body's.
-        Fault::InvalidDigest(name) if name != Algorithm::Md5.name() => error(S3ErrorCode::BadDigest, message),
+        // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the
+        // body's.
+        Fault::InvalidDigest(name) if name != Algorithm::Md5.name() => {
+            error(S3ErrorCode::BadDigest, message)
+        }
         Fault::InvalidDigest(_) => error(S3ErrorCode::InvalidDigest, message),
         Fault::Revoked => error(S3ErrorCode::AccessDenied, message),
         Fault::Internal => error(S3ErrorCode::InternalError, message),
@@ -104,7 +111,9 @@ pub(super) fn name(refused: &NameError) -> S3Error {
 pub(super) fn refused(refused: Refused) -> S3Error {
     match refused {
         Refused::Fault(refused) => fault(refused),
-        Refused::WrongKey | Refused::TwoKeys => error(S3ErrorCode::InvalidAccessKeyId, refused.to_string()),
+        Refused::WrongKey | Refused::TwoKeys => {
+            error(S3ErrorCode::InvalidAccessKeyId, refused.to_string())
+        }
         Refused::KeyNeeded => error(S3ErrorCode::AccessDenied, "this needs a signed request"),
         Refused::NotAllowed => error(S3ErrorCode::AccessDenied, refused.to_string()),
     }
@@ -134,14 +143,22 @@ mod tests {
 
     #[track_caller]
     fn check(found: &S3Error, code: &str, status: u16) {
-        assert_eq!((found.code().as_str(), found.status_code().unwrap().as_u16()), (code, status), "{found}");
+        assert_eq!(
+            (found.code().as_str(), found.status_code().unwrap().as_u16()),
+            (code, status),
+            "{found}"
+        );
     }
 
     #[test]
     fn each_refusal_has_its_code_and_status() {
         let key = Key::new("k").unwrap();
         let bucket = BucketName::new("bucket").unwrap();
-        check(&store(&StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }), "NoSuchKey", 404);
+        check(
+            &store(&StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }),
+            "NoSuchKey",
+            404,
+        );
         check(&store(&StoreError::BucketNotEmpty(bucket)), "BucketNotEmpty", 409);
         check(&store(&StoreError::PreconditionFailed { key }), "PreconditionFailed", 412);
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
@@ -155,7 +172,8 @@ mod tests {
     #[test]
     fn files_of_the_server_are_not_named() {
         for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
-            let failed = StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
+            let failed =
+                StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
             let message = store(&failed).message().map(str::to_owned).unwrap();
             assert!(message.len() > 20 && !message.contains('/'), "{message}");
         }

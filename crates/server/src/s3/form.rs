@@ -1,7 +1,7 @@
 //! The form of a browser's upload, read up to its file.
 //!
-//! What comes before the file has a ceiling, for it is kept until its signature is known. What comes after the file is not
-//! looked at: S3 has the file last.
+//! What comes before the file has a ceiling, for it is kept until its signature is known. What
+//! comes after the file is not looked at: S3 has the file last.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -50,27 +50,40 @@ impl Form {
         headers: &HeaderMap,
         body: impl Stream<Item = Result<Bytes, Fault>> + Send + 'static,
     ) -> Result<Self, S3Error> {
-        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let boundary =
-            multer::parse_boundary(kind).ok().filter(|boundary| boundary.len() <= BOUNDARY_BYTES_MAX);
+        let kind =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let boundary = multer::parse_boundary(kind)
+            .ok()
+            .filter(|boundary| boundary.len() <= BOUNDARY_BYTES_MAX);
         let boundary = boundary.ok_or_else(|| malformed("it has no boundary, or a long one"))?;
         let [at_file, starved] = [(); 2].map(|()| PlainArc::new(AtomicBool::new(false)));
         let flags = (PlainArc::clone(&at_file), PlainArc::clone(&starved));
-        let body =
-            Ceiling { body: Box::pin(body), at_file: flags.0, starved: flags.1, bytes: 0, rests: false };
+        let body = Ceiling {
+            body: Box::pin(body),
+            at_file: flags.0,
+            starved: flags.1,
+            bytes: 0,
+            rests: false,
+        };
         let limits = Constraints::new().size_limit(SizeLimit::new().per_field(u64::MAX));
         let multipart = Multipart::with_constraints(body, boundary, limits);
         let form = match tokio::time::timeout(FIELDS_MAX, Self::fields(multipart, &starved)).await {
             Ok(form) => form?,
             Err(_) => {
-                return Err(error(S3ErrorCode::RequestTimeout, "the form's fields did not come in time"));
+                return Err(error(
+                    S3ErrorCode::RequestTimeout,
+                    "the form's fields did not come in time",
+                ));
             }
         };
         at_file.store(true, Ordering::Relaxed);
         Ok(form)
     }
 
-    async fn fields(mut multipart: Multipart<'static>, starved: &AtomicBool) -> Result<Self, S3Error> {
+    async fn fields(
+        mut multipart: Multipart<'static>,
+        starved: &AtomicBool,
+    ) -> Result<Self, S3Error> {
         let mut fields = Fields::new();
         let mut bytes = 0;
         loop {
@@ -80,7 +93,8 @@ impl Form {
             if name == "file" {
                 let path = field.file_name().unwrap_or_default();
                 let file_name = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-                // It is put into the key, as often as the form says, before anybody knows who has sent it.
+                // It is put into the key, as often as the form says, before anybody knows who has
+                // sent it.
                 if file_name.len() > Key::BYTES_MAX {
                     return Err(malformed("the file's name is longer than any key"));
                 }
@@ -94,7 +108,8 @@ impl Form {
                 }
                 value.extend_from_slice(&piece);
             }
-            let value = String::from_utf8(value.into()).map_err(|_| malformed("a field is no UTF-8"))?;
+            let value =
+                String::from_utf8(value.into()).map_err(|_| malformed("a field is no UTF-8"))?;
             // Which of two would the policy have meant?
             if name.is_empty() || fields.insert(name, value).is_some() {
                 return Err(malformed("a field has no name, or the name of another"));
@@ -116,9 +131,10 @@ async fn step<T>(
     step.await
 }
 
-/// A form's body on its way into multer, which keeps what it has not understood yet, however much that is, and takes all that is
-/// ready: so it is told that nothing more is ready after each piece, and given nothing more where the fields may be too long. Whether
-/// they are is seen by whether it can go on: the last piece of the fields may be the first of the file, and a long one.
+/// A form's body on its way into multer, which keeps what it has not understood yet, however much
+/// that is, and takes all that is ready: so it is told that nothing more is ready after each piece,
+/// and given nothing more where the fields may be too long. Whether they are is seen by whether it
+/// can go on: the last piece of the fields may be the first of the file, and a long one.
 struct Ceiling<S> {
     body: Pin<Box<S>>,
     /// A flag on its own, and read by the task that sets it: nothing is published with it.

@@ -1,6 +1,8 @@
-//! The policy of an upload by HTML form: what its author has signed that whoever has the form may send.
+//! The policy of an upload by HTML form: what its author has signed that whoever has the form may
+//! send.
 //!
-//! It is a JSON document in base64. Every field of the form must be covered by a condition, and every condition must hold.
+//! It is a JSON document in base64. Every field of the form must be covered by a condition, and
+//! every condition must hold.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -52,11 +54,11 @@ impl Policy {
         let document: Document =
             serde_json::from_slice(&json).map_err(|refused| malformed(&refused.to_string()))?;
         // The parser would let a blank stand for the T, and any zone.
-        let text =
-            Some(&document.expiration).filter(|text| text.get(10..11) == Some("T") && text.ends_with('Z'));
+        let text = Some(&document.expiration)
+            .filter(|text| text.get(10..11) == Some("T") && text.ends_with('Z'));
         let expires = text.and_then(|text| Timestamp::parse(TimestampFormat::DateTime, text).ok());
-        let expires =
-            expires.ok_or_else(|| malformed("its expiration is not a time as in 2030-01-31T12:00:00Z"))?;
+        let expires = expires
+            .ok_or_else(|| malformed("its expiration is not a time as in 2030-01-31T12:00:00Z"))?;
         let mut policy = Self { expires, conditions: Vec::new(), sizes: 0..=u64::MAX };
         for condition in document.conditions {
             policy.add(condition)?;
@@ -75,7 +77,8 @@ impl Policy {
                 let [operator, first, second]: [Value; 3] = items.try_into().map_err(|_| bad())?;
                 let operator = text(operator).ok_or_else(bad)?.to_ascii_lowercase();
                 if operator == "content-length-range" {
-                    let (least, most) = (number(&first).ok_or_else(bad)?, number(&second).ok_or_else(bad)?);
+                    let (least, most) =
+                        (number(&first).ok_or_else(bad)?, number(&second).ok_or_else(bad)?);
                     // Of several ranges, each must hold.
                     self.sizes = least.max(*self.sizes.start())..=most.min(*self.sizes.end());
                     return Ok(());
@@ -95,8 +98,8 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether a form with these fields may be sent now. The bucket is a field like the others, and so is the key, with the
-    /// file's name put in.
+    /// Whether a form with these fields may be sent now. The bucket is a field like the others, and
+    /// so is the key, with the file's name put in.
     pub(super) fn check(&self, fields: &Fields, now: SystemTime) -> Result<(), S3Error> {
         if self.expires <= Timestamp::from(now) {
             return Err(denied("it has expired"));
@@ -136,8 +139,8 @@ impl Condition {
     }
 }
 
-/// Fields that no condition has to cover: the signature itself, what means nothing, and digests of the file, with which an
-/// upload can only fail.
+/// Fields that no condition has to cover: the signature itself, what means nothing, and digests of
+/// the file, with which an upload can only fail.
 fn is_free(name: &str) -> bool {
     matches!(name, "policy" | "x-amz-signature" | "signature" | "awsaccesskeyid")
         || name.starts_with("x-ignore-")
@@ -182,14 +185,20 @@ mod tests {
     }
 
     fn policy(conditions: &str) -> Result<Policy, S3Error> {
-        parse(&format!(r#"{{"expiration": "2030-01-31T12:00:00.000Z", "conditions": [{conditions}]}}"#))
+        parse(&format!(
+            r#"{{"expiration": "2030-01-31T12:00:00.000Z", "conditions": [{conditions}]}}"#
+        ))
     }
 
     fn check(changes: &[(&str, Option<&str>)], expected: bool) {
-        let mut fields: Fields =
-            [("bucket", "photos"), ("key", "in/a.png"), ("acl", "private"), ("content-type", "image/png")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into();
+        let mut fields: Fields = [
+            ("bucket", "photos"),
+            ("key", "in/a.png"),
+            ("acl", "private"),
+            ("content-type", "image/png"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
         for (name, value) in changes {
             match value {
                 Some(value) => fields.insert((*name).to_owned(), (*value).to_owned()),

@@ -40,18 +40,28 @@ enum Version<'a> {
 impl<'a> Signature<'a> {
     pub(super) fn read(fields: &'a Fields, now: SystemTime) -> Result<Self, S3Error> {
         let field = |name: &str| fields.get(name).map(String::as_str);
-        let need = |name: &str| field(name).ok_or_else(|| invalid(format!("the form has no field {name}")));
-        if field("policy").is_none() && field("signature").is_none() && field("x-amz-signature").is_none() {
+        let need = |name: &str| {
+            field(name).ok_or_else(|| invalid(format!("the form has no field {name}")))
+        };
+        if field("policy").is_none()
+            && field("signature").is_none()
+            && field("x-amz-signature").is_none()
+        {
             return Err(error(S3ErrorCode::AccessDenied, "this needs a form with a signed policy"));
         }
         if field("signature").is_some() && field("x-amz-signature").is_some() {
             return Err(invalid("the form has two signatures, of both versions: send one"));
         }
         let policy = need("policy")?;
-        let wrong = || error(S3ErrorCode::SignatureDoesNotMatch, "the form's signature cannot be read");
+        let wrong =
+            || error(S3ErrorCode::SignatureDoesNotMatch, "the form's signature cannot be read");
         if field("x-amz-signature").is_none() && field("x-amz-algorithm").is_none() {
             let mac = BASE64.decode(need("signature")?).map_err(|_| wrong())?;
-            return Ok(Self { access: need("awsaccesskeyid")?, policy, version: Version::V2 { mac } });
+            return Ok(Self {
+                access: need("awsaccesskeyid")?,
+                policy,
+                version: Version::V2 { mac },
+            });
         }
         if need("x-amz-algorithm")? != "AWS4-HMAC-SHA256" {
             return Err(invalid("the form's x-amz-algorithm is not AWS4-HMAC-SHA256"));
@@ -121,7 +131,10 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -181,9 +194,12 @@ mod tests {
     #[test]
     fn a_signature_serves_for_a_week() {
         let v4 = fields(&V4);
-        for (moment, expected) in
-            [(AT - 901, false), (AT - 900, true), (AT + EXPIRES_MAX_S, true), (AT + EXPIRES_MAX_S + 1, false)]
-        {
+        for (moment, expected) in [
+            (AT - 901, false),
+            (AT - 900, true),
+            (AT + EXPIRES_MAX_S, true),
+            (AT + EXPIRES_MAX_S + 1, false),
+        ] {
             assert_eq!(Signature::read(&v4, at(moment)).is_ok(), expected, "{moment}");
         }
     }
@@ -219,6 +235,9 @@ mod tests {
         changed.insert("signature".into(), "AAAA".into());
         check(&changed, &S3ErrorCode::InvalidArgument);
         check(&fields(&[("policy", "p"), ("awsaccesskeyid", "A")]), &S3ErrorCode::InvalidArgument);
-        check(&fields(&[("signature", "AAAA"), ("awsaccesskeyid", "A")]), &S3ErrorCode::InvalidArgument);
+        check(
+            &fields(&[("signature", "AAAA"), ("awsaccesskeyid", "A")]),
+            &S3ErrorCode::InvalidArgument,
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! POST Object: a browser's upload by HTML form, which somebody with a key has allowed by signing a policy.
+//! POST Object: a browser's upload by HTML form, which somebody with a key has allowed by signing a
+//! policy.
 //!
 //! s3s would take the whole file into memory to know its length; so forms do not go through it.
 
@@ -60,7 +61,8 @@ impl Api {
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
-        // Until it is known who has signed, there may not be many of them; and its fields take as much memory as any transfer.
+        // Until it is known who has signed, there may not be many of them; and its fields take as
+        // much memory as any transfer.
         let unknown = self.engine.forms.enter().await.map_err(fault)?;
         let transfer = self.engine.transfers.enter().await.map_err(fault)?;
         let mut form = Form::read(headers, body).await?;
@@ -91,7 +93,9 @@ impl Api {
         let share = writer.share(&Extensions::default());
         let upload = Upload { writer, share, len: None, algorithms, target };
         let file = form.file.map(|piece| {
-            piece.map_err(|refused| Fault::Incomplete(format!("the file did not come to its end: {refused}")))
+            piece.map_err(|refused| {
+                Fault::Incomplete(format!("the file did not come to its end: {refused}"))
+            })
         });
         let file = of_size(file, sizes, PlainArc::clone(notes));
         let uploaded = self.engine.upload(upload, file, move || promised.complete(None)).await;
@@ -131,7 +135,10 @@ fn bucket_of(path: &str) -> Result<BucketName, S3Error> {
     let path = path.strip_prefix('/').unwrap_or(&path);
     let name = path.strip_suffix('/').unwrap_or(path);
     if name.is_empty() || name.contains('/') {
-        return Err(error(S3ErrorCode::MethodNotAllowed, "a form is sent to a bucket: POST /BUCKET"));
+        return Err(error(
+            S3ErrorCode::MethodNotAllowed,
+            "a form is sent to a bucket: POST /BUCKET",
+        ));
     }
     bucket_name(name)
 }
@@ -157,7 +164,8 @@ fn is_meta(name: &str) -> bool {
 }
 
 fn user_metadata(fields: &Fields) -> Option<Metadata> {
-    let named = fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("x-amz-meta-")?, value)));
+    let named =
+        fields.iter().filter_map(|(name, value)| Some((name.strip_prefix("x-amz-meta-")?, value)));
     Some(named.map(|(name, value)| (name.to_owned(), value.clone())).collect())
 }
 
@@ -170,7 +178,8 @@ fn of_size(
     let mut len = 0u64;
     let end = futures_util::stream::iter([None]);
     file.map(Some).chain(end).filter_map(move |piece| {
-        len += piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, |bytes| bytes.len() as u64));
+        len +=
+            piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, |bytes| bytes.len() as u64));
         let passed = match piece {
             Some(Ok(_)) if len > *sizes.end() => Some(Err(body::too_large(&notes))),
             None if len < *sizes.start() => Some(Err(body::too_small(&notes))),
@@ -191,8 +200,9 @@ impl Then {
         let redirect = fields.get("success_action_redirect").or_else(|| fields.get("redirect"));
         let redirect = redirect.and_then(|uri| uri.parse::<Uri>().ok());
         // What is no address is passed over, as in S3.
-        let is_web =
-            |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+        let is_web = |uri: &Uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+        };
         if let Some(uri) = redirect.filter(is_web) {
             return Self::Redirect(uri);
         }
@@ -221,7 +231,9 @@ impl Then {
                 escape(&etag)
             );
             response = Response::new(Body::from(Bytes::from(xml)));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         }
         *response.status_mut() = status;
         for (name, value) in [(ETAG, etag), (LOCATION, location)] {
@@ -285,7 +297,10 @@ mod tests {
         }
         let query = "bucket=photos&key=a%20b%26c&etag=%2200%22";
         check("https://example.com/done", Some(&format!("https://example.com/done?{query}")));
-        check("http://example.com:8080/?a=b", Some(&format!("http://example.com:8080/?a=b&{query}")));
+        check(
+            "http://example.com:8080/?a=b",
+            Some(&format!("http://example.com:8080/?a=b&{query}")),
+        );
         check("https://example.com", Some(&format!("https://example.com/?{query}")));
         for other in ["/done", "javascript:alert(1)", "ftp://example.com/", "", "https://a\r\nb/"] {
             check(other, None);

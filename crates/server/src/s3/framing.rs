@@ -1,8 +1,9 @@
 //! The frames of an `aws-chunked` body, looked at before s3s decodes them.
 //!
-//! s3s keeps a chunk in memory until all of it has come, up to 4 GiB, and takes the end of a connection for the end of a body.
-//! So here the chunks of an unsigned body are cut smaller as they pass; signed ones, which must stay as they are, have a largest
-//! size; and a body ends with its last chunk.
+//! s3s keeps a chunk in memory until all of it has come, up to 4 GiB, and takes the end of a
+//! connection for the end of a body. So here the chunks of an unsigned body are cut smaller as they
+//! pass; signed ones, which must stay as they are, have a largest size; and a body ends with its
+//! last chunk.
 
 use std::collections::VecDeque;
 
@@ -60,7 +61,11 @@ impl Framing {
     }
 
     /// Looks at the next bytes and puts out what s3s is to see of them.
-    pub(crate) fn pass(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), BadFraming> {
+    pub(crate) fn pass(
+        &mut self,
+        mut bytes: Bytes,
+        out: &mut VecDeque<Bytes>,
+    ) -> Result<(), BadFraming> {
         if self.signed {
             out.push_back(bytes.clone());
         }

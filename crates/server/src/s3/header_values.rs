@@ -1,4 +1,5 @@
-//! The values of a request's `x-amz-…` headers: none that would count as no header, or as another value.
+//! The values of a request's `x-amz-…` headers: none that would count as no header, or as another
+//! value.
 
 use http::HeaderValue;
 use s3s::{S3Error, S3ErrorCode};
@@ -21,13 +22,19 @@ pub(super) fn check(name: &str, value: &HeaderValue) -> Result<(), S3Error> {
             return Ok(());
         }
         return Err(match name {
-            "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" => another_owner(name),
+            "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" => {
+                another_owner(name)
+            }
             _ => invalid(format!("the header {name} is not ASCII")),
         });
     };
     let among = |values: &[&str]| {
         let fits = values.contains(&text);
-        if fits { Ok(()) } else { Err(invalid(format!("the header {name} is {} here", values.join(" or ")))) }
+        if fits {
+            Ok(())
+        } else {
+            Err(invalid(format!("the header {name} is {} here", values.join(" or "))))
+        }
     };
     match name {
         "x-amz-expected-bucket-owner" | "x-amz-source-expected-bucket-owner" => {
@@ -51,7 +58,8 @@ pub(super) fn check(name: &str, value: &HeaderValue) -> Result<(), S3Error> {
         "x-amz-object-ownership" => among(&["BucketOwnerEnforced"]),
         "x-amz-optional-object-attributes" => among(&["RestoreStatus"]),
         "x-amz-object-attributes" => {
-            const KNOWN: [&str; 5] = ["Checksum", "ETag", "ObjectParts", "ObjectSize", "StorageClass"];
+            const KNOWN: [&str; 5] =
+                ["Checksum", "ETag", "ObjectParts", "ObjectSize", "StorageClass"];
             match text.split(',').map(str::trim).find(|wanted| !KNOWN.contains(wanted)) {
                 Some(wanted) => {
                     Err(invalid(format!("{name} names {}, which is no attribute", shown(wanted))))
@@ -88,7 +96,8 @@ fn unknown_algorithm(name: &str, text: &str) -> S3Error {
 fn check_trailers(text: &str) -> Result<(), S3Error> {
     let mut seen: Vec<Algorithm> = Vec::new();
     for name in text.split(',').map(str::trim) {
-        let known = KEPT.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(name));
+        let known =
+            KEPT.into_iter().find(|algorithm| algorithm.header().eq_ignore_ascii_case(name));
         match known {
             Some(algorithm) if !seen.contains(&algorithm) => seen.push(algorithm),
             Some(_) => return Err(invalid(format!("x-amz-trailer names {} twice", shown(name)))),

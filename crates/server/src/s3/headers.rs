@@ -5,8 +5,8 @@
 //! does not keep.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, EXPECT, EXPIRES, HOST,
-    RANGE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, EXPECT, EXPIRES,
+    HOST, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::{S3Error, S3ErrorCode};
@@ -80,8 +80,12 @@ pub(super) fn check_repeated(headers: &HeaderMap, is_read: bool) -> Result<(), S
             || text.starts_with("if-")
             || text.starts_with("content-")
             || [AUTHORIZATION, EXPECT, HOST, RANGE].contains(name)
-            || ([CACHE_CONTROL, EXPIRES].contains(name) || KEPT_HEADERS.contains(&text)) && !is_read;
-        if counts && !MAY_BE_REPEATED.contains(&text) && headers.get_all(name).iter().nth(1).is_some() {
+            || ([CACHE_CONTROL, EXPIRES].contains(name) || KEPT_HEADERS.contains(&text))
+                && !is_read;
+        if counts
+            && !MAY_BE_REPEATED.contains(&text)
+            && headers.get_all(name).iter().nth(1).is_some()
+        {
             return Err(error(
                 S3ErrorCode::InvalidRequest,
                 format!("the header {} is there more than once", shown(text)),
@@ -105,7 +109,8 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
             _ if operation.is_read() => &[ALWAYS, METADATA, ALWAYS_READ],
             _ => &[ALWAYS, METADATA],
         };
-        let known = |known: &&str| *known == text || (known.ends_with('-') && text.starts_with(*known));
+        let known =
+            |known: &&str| *known == text || (known.ends_with('-') && text.starts_with(*known));
         if !groups.chain(always.iter().copied()).flatten().any(known) {
             return Err(not_here(operation, name));
         }
@@ -125,7 +130,8 @@ pub(super) fn check(operation: &Operation, headers: &HeaderMap) -> Result<(), S3
 }
 
 fn not_here(operation: &Operation, name: &HeaderName) -> S3Error {
-    let hint = if name.as_str().starts_with("x-amz-checksum-") && operation.takes != Takes::Nothing {
+    let hint = if name.as_str().starts_with("x-amz-checksum-") && operation.takes != Takes::Nothing
+    {
         let known: Vec<&str> = KEPT.iter().map(|algorithm| algorithm.name()).collect();
         format!("the server cannot verify {}; it knows {}", shown(name.as_str()), known.join(", "))
     } else {
@@ -148,12 +154,14 @@ fn check_payload(operation: &Operation, headers: &HeaderMap) -> Result<(), S3Err
     // The frames would become the object. Where no body is read it is a description that came with
     // another object.
     if !in_chunks && operation.takes != Takes::Nothing && is_in_chunks(headers) {
-        let hint = "Content-Encoding is aws-chunked, but x-amz-content-sha256 names no STREAMING- payload";
+        let hint =
+            "Content-Encoding is aws-chunked, but x-amz-content-sha256 names no STREAMING- payload";
         return Err(error(S3ErrorCode::InvalidRequest, hint));
     }
     let decoded = headers.get("x-amz-decoded-content-length");
     if !in_chunks && decoded.is_some() && decoded != headers.get(CONTENT_LENGTH) {
-        let hint = "x-amz-decoded-content-length is the length of the body, where that is not in chunks";
+        let hint =
+            "x-amz-decoded-content-length is the length of the body, where that is not in chunks";
         return Err(invalid(hint));
     }
     Ok(())
@@ -203,7 +211,10 @@ mod tests {
         let code = found.as_ref().map(|refused| refused.code().as_str());
         assert_eq!(code, expected, "{operation} {pairs:?} {found:?}");
         if let (Some(found), [(name, _)]) = (&found, pairs) {
-            assert!(found.message().is_some_and(|text| text.to_lowercase().contains(name)), "{found:?}");
+            assert!(
+                found.message().is_some_and(|text| text.to_lowercase().contains(name)),
+                "{found:?}"
+            );
         }
     }
 
@@ -270,7 +281,11 @@ mod tests {
         check_code("GetObject", &[("x-amz-checksum-mode", "ENABLED"), ("if-match", "\"a\"")], None);
         check_code("GetObject", &[("x-amz-checksum-mode", "enabled")], None);
         check_code("GetObject", &[("x-amz-checksum-mode", "DISABLED")], Some("InvalidArgument"));
-        check_code("ListObjectsV2", &[("if-none-match", "\"a\""), ("if-modified-since", "x")], None);
+        check_code(
+            "ListObjectsV2",
+            &[("if-none-match", "\"a\""), ("if-modified-since", "x")],
+            None,
+        );
         let put = [
             ("x-amz-acl", "private"),
             ("x-amz-storage-class", ""),
@@ -280,7 +295,11 @@ mod tests {
             ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
         ];
         check_code("PutObject", &put, None);
-        check_code("CopyObject", &[("x-amz-copy-source", "b/ü"), ("x-amz-metadata-directive", "COPY")], None);
+        check_code(
+            "CopyObject",
+            &[("x-amz-copy-source", "b/ü"), ("x-amz-metadata-directive", "COPY")],
+            None,
+        );
         check_code("PostObject", &[("x-amz-checksum-crc32", "AAAAAA==")], None);
     }
 
@@ -318,7 +337,11 @@ mod tests {
         check_code("DeleteObjects", &[("x-amz-sdk-checksum-algorithm", "x")], not_here);
         check_code("CopyObject", &[("x-amz-checksum-algorithm", "MD5")], not_here);
         check_code("PutObject", &[("x-amz-trailer", "x-amz-checksum-sha512")], not_here);
-        check_code("PutObject", &[("x-amz-trailer", "x-amz-checksum-crc32,x-amz-meta-a")], not_here);
+        check_code(
+            "PutObject",
+            &[("x-amz-trailer", "x-amz-checksum-crc32,x-amz-meta-a")],
+            not_here,
+        );
         check_code("PutObject", &[("x-amz-trailer", "crc32")], not_here);
         let twice = "x-amz-checksum-crc32,x-amz-checksum-crc32";
         check_code("PutObject", &[("x-amz-trailer", twice)], Some("InvalidArgument"));
@@ -345,12 +368,18 @@ mod tests {
 
     #[test]
     fn what_is_there_twice_is_refused_where_only_one_would_count() {
-        let twice = |name: &'static str, is_read| check_repeated(&map(&[(name, "a"), (name, "a")]), is_read);
-        for name in ["if-match", "x-amz-meta-a", "content-md5", "authorization", "range", "x-amz-trailer"] {
+        let twice = |name: &'static str, is_read| {
+            check_repeated(&map(&[(name, "a"), (name, "a")]), is_read)
+        };
+        for name in
+            ["if-match", "x-amz-meta-a", "content-md5", "authorization", "range", "x-amz-trailer"]
+        {
             assert!(twice(name, true).is_err(), "{name}");
         }
         assert!(twice("cache-control", false).is_err());
-        for name in ["cache-control", "accept", "x-amz-object-attributes", "x-forwarded-for", "cookie"] {
+        for name in
+            ["cache-control", "accept", "x-amz-object-attributes", "x-forwarded-for", "cookie"]
+        {
             assert!(twice(name, true).is_ok(), "{name}");
         }
     }

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use drystone_store::{BucketName, FoldedPage, Key, Listed, ObjectRow, after_prefix};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
-    ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
-    ObjectVersion, ObjectVersionStorageClass, Owner,
+    ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectVersionsInput,
+    ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass,
+    Owner,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
@@ -61,11 +62,13 @@ impl Asked {
         })
     }
 
-    /// The place behind a marker, which may be the last entry of an earlier page: an object's key or a folder. Behind a folder is
-    /// behind everything in it.
+    /// The place behind a marker, which may be the last entry of an earlier page: an object's key
+    /// or a folder. Behind a folder is behind everything in it.
     fn behind(&self, marker: &str) -> Bound<String> {
         let inside = marker.strip_prefix(&self.prefix).filter(|_| !self.delimiter.is_empty());
-        let end = inside.and_then(|inside| inside.find(&self.delimiter)).map(|at| at + self.delimiter.len());
+        let end = inside
+            .and_then(|inside| inside.find(&self.delimiter))
+            .map(|at| at + self.delimiter.len());
         let is_folder = end.is_some() && end == inside.map(str::len);
         match after_prefix(marker).filter(|_| is_folder) {
             Some(next) => Bound::Included(next),
@@ -76,7 +79,9 @@ impl Asked {
 
 pub(super) fn page_limit(limit: Option<i32>) -> Result<usize, S3Error> {
     let limit = usize::try_from(limit.unwrap_or(ENTRIES_MAX as i32));
-    limit.map(|limit| limit.min(ENTRIES_MAX)).map_err(|_| invalid("a page cannot have fewer than 0 entries"))
+    limit
+        .map(|limit| limit.min(ENTRIES_MAX))
+        .map_err(|_| invalid("a page cannot have fewer than 0 entries"))
 }
 
 /// How names are written, so that XML can carry every one.
@@ -159,7 +164,8 @@ impl Api {
         let from = start(input.marker.as_deref(), &asked);
         let max_keys = asked.limit;
         let page = self.page(asked, from).await?;
-        let contents: Vec<Object> = page.objects.iter().map(|object| entry(object, encoding, true)).collect();
+        let contents: Vec<Object> =
+            page.objects.iter().map(|object| entry(object, encoding, true)).collect();
         Ok(S3Response::new(ListObjectsOutput {
             name: Some(input.bucket),
             prefix: Some(encoding.encode(input.prefix.as_deref().unwrap_or_default())),
@@ -169,7 +175,10 @@ impl Api {
             contents: Some(contents),
             common_prefixes: page.folders,
             // Without a delimiter clients take the last key; with one it may be a folder.
-            next_marker: page.last.filter(|_| input.delimiter.is_some()).map(|last| encoding.encode(&last)),
+            next_marker: page
+                .last
+                .filter(|_| input.delimiter.is_some())
+                .map(|last| encoding.encode(&last)),
             delimiter: encoding.echo(input.delimiter.filter(|delimiter| !delimiter.is_empty())),
             encoding_type: encoding.announced(),
             ..ListObjectsOutput::default()
@@ -187,9 +196,8 @@ impl Api {
         let encoding = asked.encoding;
         // An empty one is from a client that has none.
         let from = match input.continuation_token.as_deref().filter(|token| !token.is_empty()) {
-            Some(token) => {
-                place_of(token).ok_or_else(|| invalid("this continuation token is not one of ours"))?
-            }
+            Some(token) => place_of(token)
+                .ok_or_else(|| invalid("this continuation token is not one of ours"))?,
             None => start(input.start_after.as_deref(), &asked),
         };
         let max_keys = asked.limit;
@@ -265,7 +273,9 @@ fn name(entry: &Listed) -> &str {
 }
 
 fn start(marker: Option<&str>, asked: &Asked) -> Bound<String> {
-    marker.filter(|marker| !marker.is_empty()).map_or(Bound::Unbounded, |marker| asked.behind(marker))
+    marker
+        .filter(|marker| !marker.is_empty())
+        .map_or(Bound::Unbounded, |marker| asked.behind(marker))
 }
 
 /// A place in a list, as an opaque text.
@@ -293,9 +303,11 @@ pub(super) fn owner() -> Owner {
 }
 
 fn algorithms(object: &ObjectRow) -> Option<Vec<ChecksumAlgorithm>> {
-    let has = KEPT.into_iter().filter(|algorithm| object.meta.system.contains_key(algorithm.header()));
-    let names: Vec<_> =
-        has.map(|algorithm| ChecksumAlgorithm::from(algorithm.name().to_ascii_uppercase())).collect();
+    let has =
+        KEPT.into_iter().filter(|algorithm| object.meta.system.contains_key(algorithm.header()));
+    let names: Vec<_> = has
+        .map(|algorithm| ChecksumAlgorithm::from(algorithm.name().to_ascii_uppercase()))
+        .collect();
     (!names.is_empty()).then_some(names)
 }
 
@@ -324,7 +336,9 @@ fn version(object: &ObjectRow, encoding: Encoding) -> ObjectVersion {
         owner: Some(owner()),
         restore_status: None,
         size: Some(signed(object.size)),
-        storage_class: Some(ObjectVersionStorageClass::from_static(ObjectVersionStorageClass::STANDARD)),
+        storage_class: Some(ObjectVersionStorageClass::from_static(
+            ObjectVersionStorageClass::STANDARD,
+        )),
         version_id: Some("null".into()),
     }
 }
@@ -338,7 +352,9 @@ mod tests {
         for place in [Bound::Included("a/0".to_owned()), Bound::Excluded("ü\n".to_owned())] {
             assert_eq!(place_of(&token(&place)), Some(place));
         }
-        for odd in ["", "!", "eA", &URL_SAFE_NO_PAD.encode("xabc"), &URL_SAFE_NO_PAD.encode([b'e', 0xff])] {
+        for odd in
+            ["", "!", "eA", &URL_SAFE_NO_PAD.encode("xabc"), &URL_SAFE_NO_PAD.encode([b'e', 0xff])]
+        {
             assert_eq!(place_of(odd), None, "{odd}");
         }
     }
@@ -346,7 +362,8 @@ mod tests {
     #[test]
     fn a_marker_that_is_a_folder_skips_it() {
         let text = |text: &str| Some(text.to_owned());
-        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None, None).unwrap();
+        let asked = Asked::new("bucket", text("p/").as_ref(), text("/").as_ref(), None, None, None)
+            .unwrap();
         assert_eq!(asked.behind("p/a/"), Bound::Included("p/a0".to_owned()));
         assert_eq!(asked.behind("p/a/b"), Bound::Excluded("p/a/b".to_owned()));
         assert_eq!(asked.behind("p/a"), Bound::Excluded("p/a".to_owned()));

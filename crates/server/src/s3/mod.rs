@@ -1,10 +1,11 @@
 //! The S3 face: path-style buckets and objects at `/`.
 //!
-//! The crate `s3s` reads requests, verifies signatures and writes answers. What it leaves to us is done here: permissions
-//! ([`access`]), what must be refused before a signature is looked at ([`precheck`]), above all
-//! what is not in the table of what is known ([`operations`], with [`queries`] and [`headers`]),
-//! bounds on bodies ([`body`]), checksums
-//! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each subject.
+//! The crate `s3s` reads requests, verifies signatures and writes answers. What it leaves to us is
+//! done here: permissions ([`access`]), what must be refused before a signature is looked at
+//! ([`precheck`]), above all what is not in the table of what is known ([`operations`], with
+//! [`queries`] and [`headers`]), bounds on bodies ([`body`]), checksums
+//! ([`checksums`]) and, of course, the operations, which are methods of [`Api`] in a file for each
+//! subject.
 
 mod access;
 mod acl;
@@ -103,7 +104,8 @@ impl S3Face {
         parts.extensions.insert(operation);
         let engine = &self.api.engine;
         // Who has signed it is not known yet, so addresses take turns.
-        let share = Share::new(Some(String::new()), parts.extensions.get::<Peer>().map(|peer| peer.0));
+        let share =
+            Share::new(Some(String::new()), parts.extensions.get::<Peer>().map(|peer| peer.0));
         let (incoming, turn) = if operation.takes_document() && !incoming.is_end_stream() {
             match engine.receive_document(&share, &mut incoming, DOCUMENT_BYTES_MAX).await {
                 Ok((document, turn)) => (body::Source::document(document), Some(turn)),
@@ -128,11 +130,14 @@ impl S3Face {
             }
         } else {
             let condition = conditions::of_write(&parts.headers);
-            let response = self.serve(Request::from_parts(parts, body), &notes, condition, id).await;
+            let response =
+                self.serve(Request::from_parts(parts, body), &notes, condition, id).await;
             match (response, turn) {
                 (Err(answer), _) => answer,
                 (Ok(response), None) => answers::complete(response, id),
-                (Ok(response), Some(turn)) => answers::complete_long(response, id, engine, turn).await,
+                (Ok(response), Some(turn)) => {
+                    answers::complete_long(response, id, engine, turn).await
+                }
             }
         }
     }
@@ -151,12 +156,16 @@ impl S3Face {
     ) -> Result<Response<s3s::Body>, Answer> {
         match self.service.call(request).await {
             // Where s3s itself reads the body, it knows of no reason but its own failure.
-            Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => match notes.refusal() {
-                Some(refused) => Err(answers::error(refused, id)),
-                None => Ok(response),
-            },
+            Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+                match notes.refusal() {
+                    Some(refused) => Err(answers::error(refused, id)),
+                    None => Ok(response),
+                }
+            }
             Ok(mut response) => {
-                if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
+                if let (StatusCode::PRECONDITION_FAILED, Some(name)) =
+                    (response.status(), condition)
+                {
                     // The operation knows better which of several it was, if it has looked before
                     // the commit did.
                     let headers = response.headers_mut();

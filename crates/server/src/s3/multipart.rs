@@ -52,7 +52,12 @@ impl Api {
     }
 
     /// Looks an upload up, which must be one to this key: the right to write is one over a bucket.
-    pub(super) async fn need_upload(&self, bucket: &str, key: &str, id: &str) -> Result<UploadRow, S3Error> {
+    pub(super) async fn need_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        id: &str,
+    ) -> Result<UploadRow, S3Error> {
         let (bucket, key) = (bucket_name(bucket)?, key_name(key)?);
         let upload = id_of(id).ok_or_else(|| no_upload(id))?;
         let row = self.call(move |store| match store.upload(upload) {
@@ -82,7 +87,8 @@ pub(super) fn id_of(text: &str) -> Option<UploadId> {
 
 pub(super) fn part_target(upload: UploadId, number: i32) -> Result<PartTarget, S3Error> {
     let number = u32::try_from(number).ok().filter(|number| (1..=PART_NUMBER_MAX).contains(number));
-    let number = number.ok_or_else(|| invalid(format!("parts have the numbers 1 to {PART_NUMBER_MAX}")))?;
+    let number =
+        number.ok_or_else(|| invalid(format!("parts have the numbers 1 to {PART_NUMBER_MAX}")))?;
     Ok(PartTarget { upload, number, system: Default::default() })
 }
 
@@ -93,7 +99,14 @@ mod tests {
     #[test]
     fn ids_are_read_as_they_are_written() {
         assert_eq!(id_of(&id_text(UploadId(77))), Some(UploadId(77)));
-        for odd in ["", "77", "000000000000004", "+00000000000004d", "ffffffffffffffff", "00000000000000zz"] {
+        for odd in [
+            "",
+            "77",
+            "000000000000004",
+            "+00000000000004d",
+            "ffffffffffffffff",
+            "00000000000000zz",
+        ] {
             assert_eq!(id_of(odd), None, "{odd}");
         }
     }

@@ -31,7 +31,11 @@ struct Wanted {
 
 impl Wanted {
     fn of(part: &Part, object: &ObjectRow) -> Self {
-        Self { range: part.range.clone(), shown: shown(&part.range, object.size), parts: part.total }
+        Self {
+            range: part.range.clone(),
+            shown: shown(&part.range, object.size),
+            parts: part.total,
+        }
     }
 }
 
@@ -40,8 +44,9 @@ fn shown(range: &Range<u64>, size: u64) -> Option<String> {
     (!range.is_empty()).then(|| format!("bytes {}-{}/{size}", range.start, range.end - 1))
 }
 
-/// What is asked for of an object, if its conditions hold, and all that an answer says of it but its body. GET and HEAD are the
-/// same in this, and the protocol crate has two types for each side of it.
+/// What is asked for of an object, if its conditions hold, and all that an answer says of it but
+/// its body. GET and HEAD are the same in this, and the protocol crate has two types for each side
+/// of it.
 macro_rules! described {
     ($api:expr, $output:ident, $request:expr, $object:expr) => {{
         let (input, object): (_, &ObjectRow) = (&$request.input, $object);
@@ -94,7 +99,8 @@ impl Api {
         refuse_anonymous_overrides(&request)?;
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
-        let found = self.engine.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
+        let found =
+            self.engine.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
         let mut headers = describe::headers(&found.object, input.response_expires.is_some());
         tags::count(&mut headers, &found.object, request.extensions.get::<Who>());
         let (mut output, wanted) = described!(self, GetObjectOutput, request, &found.object);
@@ -169,12 +175,20 @@ fn unsatisfiable(size: u64) -> S3Error {
     if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
         headers.insert(CONTENT_RANGE, value);
     }
-    with_headers(error(S3ErrorCode::InvalidRange, "the range is beyond the end of the object"), headers)
+    with_headers(
+        error(S3ErrorCode::InvalidRange, "the range is beyond the end of the object"),
+        headers,
+    )
 }
 
 /// The checksums to tell: those of the whole are no help with a range of it, and a part has its
 /// own.
-fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, part: Option<Part>, partial: bool) -> Fields {
+fn sums(
+    object: &ObjectRow,
+    mode: Option<&ChecksumMode>,
+    part: Option<Part>,
+    partial: bool,
+) -> Fields {
     if mode.is_none_or(|mode| !mode.as_str().eq_ignore_ascii_case(ChecksumMode::ENABLED)) {
         return Fields::default();
     }
@@ -186,7 +200,8 @@ fn sums(object: &ObjectRow, mode: Option<&ChecksumMode>, part: Option<Part>, par
 }
 
 pub(super) fn kind(object: &ObjectRow, sums: &Fields) -> Option<ChecksumType> {
-    let composite = object.meta.system.get(checksums::KIND).is_some_and(|kind| kind == checksums::COMPOSITE);
+    let composite =
+        object.meta.system.get(checksums::KIND).is_some_and(|kind| kind == checksums::COMPOSITE);
     let kind = if composite { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
     (!sums.is_empty()).then(|| ChecksumType::from_static(kind))
 }

@@ -6,7 +6,8 @@
 //! operation, add its row.
 
 use super::headers::{
-    CHECKSUMS, COPY_SOURCE, DESCRIPTION, GRANTS, LISTED, READ_CONDITIONS, STREAMED, WRITE_CONDITIONS,
+    CHECKSUMS, COPY_SOURCE, DESCRIPTION, GRANTS, LISTED, READ_CONDITIONS, STREAMED,
+    WRITE_CONDITIONS,
 };
 
 /// What a path names.
@@ -115,9 +116,11 @@ impl Operation {
         matches!(self.takes, Takes::Document | Takes::Completion)
     }
 
-    /// Whether its answer has an entry for each of many things, and is long in memory while it is made.
+    /// Whether its answer has an entry for each of many things, and is long in memory while it is
+    /// made.
     pub(super) fn has_long_answer(&self) -> bool {
-        self.name.starts_with("List") || matches!(self.name, "DeleteObjects" | "GetObjectAttributes")
+        self.name.starts_with("List")
+            || matches!(self.name, "DeleteObjects" | "GetObjectAttributes")
     }
 
     pub(super) fn is_read(&self) -> bool {
@@ -149,8 +152,15 @@ const READ: &[&str] = &[
     "versionId",
 ];
 const LIST: &[&str] = &["delimiter", "encoding-type", "marker", "max-keys", "prefix"];
-const LIST_V2: &[&str] =
-    &["continuation-token", "delimiter", "encoding-type", "fetch-owner", "max-keys", "prefix", "start-after"];
+const LIST_V2: &[&str] = &[
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "max-keys",
+    "prefix",
+    "start-after",
+];
 const LIST_VERSIONS: &[&str] =
     &["delimiter", "encoding-type", "key-marker", "max-keys", "prefix", "version-id-marker"];
 const LIST_UPLOADS: &[&str] =
@@ -265,12 +275,22 @@ mod tests {
                 (other.method, other.level, other.selects, other.copies)
                     == (one.method, one.level, one.selects, one.copies)
             };
-            assert_eq!(OPERATIONS[at + 1..].iter().find(same).map(|other| other.name), None, "{}", one.name);
+            assert_eq!(
+                OPERATIONS[at + 1..].iter().find(same).map(|other| other.name),
+                None,
+                "{}",
+                one.name
+            );
             for parameter in one.parameters {
                 let selects = |other: &&Operation| {
-                    (other.method, other.level) == (one.method, one.level) && other.selects == [*parameter]
+                    (other.method, other.level) == (one.method, one.level)
+                        && other.selects == [*parameter]
                 };
-                assert_eq!(OPERATIONS.iter().find(selects).map(|other| other.name), None, "{parameter}");
+                assert_eq!(
+                    OPERATIONS.iter().find(selects).map(|other| other.name),
+                    None,
+                    "{parameter}"
+                );
             }
         }
     }

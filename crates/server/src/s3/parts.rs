@@ -46,7 +46,8 @@ impl Api {
     ) -> Result<Option<ObjectParts>, S3Error> {
         if let Some(upload) = object.meta.system.get(MADE_BY).and_then(|text| id_of(text)) {
             let object = object.clone();
-            let parts = self.call(move |store| store.object_parts(&object, upload, after, limit)).await?;
+            let parts =
+                self.call(move |store| store.object_parts(&object, upload, after, limit)).await?;
             return Ok((parts.total > 0).then_some(parts));
         }
         Ok(PartSizes::of(&object.meta.system).map(|sizes| page(&sizes, after, limit)))
@@ -58,16 +59,21 @@ impl Api {
             let hint = "there is no such part of this object";
             custom("InvalidPartNumber", StatusCode::RANGE_NOT_SATISFIABLE, hint)
         };
-        let after =
-            u32::try_from(number).ok().and_then(|number| number.checked_sub(1)).ok_or_else(missing)?;
+        let after = u32::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(1))
+            .ok_or_else(missing)?;
         let Some(parts) = self.parts(object, after, 1).await? else {
-            let whole = Part { range: 0..object.size, sums: Fields::of(&object.meta.system), total: None };
+            let whole =
+                Part { range: 0..object.size, sums: Fields::of(&object.meta.system), total: None };
             return (after == 0).then_some(whole).ok_or_else(missing);
         };
-        let part = parts.page.first().filter(|part| part.number == after + 1).ok_or_else(missing)?;
+        let part =
+            parts.page.first().filter(|part| part.number == after + 1).ok_or_else(missing)?;
         Ok(Part {
             // What is read of a damaged row must not be beyond the object.
-            range: part.offset.min(object.size)..part.offset.saturating_add(part.size).min(object.size),
+            range: part.offset.min(object.size)
+                ..part.offset.saturating_add(part.size).min(object.size),
             sums: Fields::of(&part.system),
             total: i32::try_from(parts.total).ok(),
         })

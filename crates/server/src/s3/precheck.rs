@@ -24,8 +24,10 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
     let query = Query::parse(request.uri().query().unwrap_or_default())?;
     let signed = Signed::of(request.headers(), &query)?;
     let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
-    if let Some(name) =
-        path.strip_prefix('/').and_then(|path| path.split('/').next()).filter(|name| !name.is_empty())
+    if let Some(name) = path
+        .strip_prefix('/')
+        .and_then(|path| path.split('/').next())
+        .filter(|name| !name.is_empty())
     {
         bucket_name(name)?;
     }
@@ -33,7 +35,8 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
         method: request.method().as_str(),
         level: Level::of(&path),
         is_form: request.method() == Method::POST && form::is_form(request.headers()),
-        copies: request.headers().contains_key("x-amz-copy-source") || query.has("x-amz-copy-source"),
+        copies: request.headers().contains_key("x-amz-copy-source")
+            || query.has("x-amz-copy-source"),
     };
     if asked.is_form && (signed.is_some() || query.has("Signature")) {
         return Err(invalid("a form carries a signature of its own: send no other"));
@@ -48,19 +51,21 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
     headers::check(operation, request_headers)?;
     // What cannot be read as a range is no range, says RFC 9110; s3s would refuse the request. A
     // header that is part of the signature has to stay.
-    let odd =
-        |value: &http::HeaderValue| value.to_str().map_or(true, |text| s3s::dto::Range::parse(text).is_err());
-    if request_headers.get(RANGE).is_some_and(odd) && !signed.is_some_and(|signed| signed.has("range")) {
+    let odd = |value: &http::HeaderValue| {
+        value.to_str().map_or(true, |text| s3s::dto::Range::parse(text).is_err())
+    };
+    if request_headers.get(RANGE).is_some_and(odd)
+        && !signed.is_some_and(|signed| signed.has("range"))
+    {
         request_headers.remove(RANGE);
     }
     Ok(operation)
 }
 
-/// s3s would take it, however old the request is: whoever has seen one could send it again for ever. In a query it is another
-/// thing: it has an end there, and clients still presign so.
+/// s3s would take it, however old the request is: whoever has seen one could send it again for
+/// ever. In a query it is another thing: it has an end there, and clients still presign so.
 fn version_2() -> S3Error {
-    let hint =
-        "requests are signed with version 4 (AWS4-HMAC-SHA256); version 2 serves in presigned URLs and forms";
+    let hint = "requests are signed with version 4 (AWS4-HMAC-SHA256); version 2 serves in presigned URLs and forms";
     error(S3ErrorCode::InvalidRequest, hint)
 }
 
@@ -68,11 +73,15 @@ fn version_2() -> S3Error {
 /// would be stored as they are, and a digest would not be looked at.
 fn refuse_unread_digests(is_form: bool, headers: &HeaderMap) -> Result<(), S3Error> {
     if headers.get("x-amz-content-sha256").is_some_and(|value| value != "UNSIGNED-PAYLOAD") {
-        let hint = "x-amz-content-sha256 goes neither with a form nor with a presigned URL of version 2";
+        let hint =
+            "x-amz-content-sha256 goes neither with a form nor with a presigned URL of version 2";
         return Err(error(S3ErrorCode::InvalidRequest, hint));
     }
     if is_form && headers.contains_key("content-md5") {
-        return Err(error(S3ErrorCode::InvalidRequest, "the Content-MD5 of a form's file is a field of it"));
+        return Err(error(
+            S3ErrorCode::InvalidRequest,
+            "the Content-MD5 of a form's file is a field of it",
+        ));
     }
     Ok(())
 }
@@ -102,7 +111,9 @@ impl Signed {
 
     /// Any region is ours, but s3s takes none with a capital letter, and s3cmd begins with `US`.
     fn region_can_be(&self) -> bool {
-        self.region.as_ref().is_none_or(|region| s3s::region::Region::new(region.as_str().into()).is_ok())
+        self.region
+            .as_ref()
+            .is_none_or(|region| s3s::region::Region::new(region.as_str().into()).is_ok())
     }
 
     /// The signature of a request, if it has one and one only.
@@ -151,13 +162,18 @@ impl Signed {
 
     fn of_query(query: &Query) -> Result<Self, S3Error> {
         let bad = |hint: String| error(S3ErrorCode::AuthorizationQueryParametersError, hint);
-        let need = |key: &str| query.get(key).ok_or_else(|| bad(format!("the presigned URL has no {key}")));
+        let need = |key: &str| {
+            query.get(key).ok_or_else(|| bad(format!("the presigned URL has no {key}")))
+        };
         for key in &SIGNED_V4[..SIGNED_V4.len() - 2] {
             need(key)?;
         }
         let expires = need("X-Amz-Expires")?;
-        if !is_number(expires) || !expires.parse().is_ok_and(|seconds: u64| seconds <= EXPIRES_MAX_S) {
-            let hint = "X-Amz-Expires must be a number of seconds in digits, at most a week (604800)";
+        if !is_number(expires)
+            || !expires.parse().is_ok_and(|seconds: u64| seconds <= EXPIRES_MAX_S)
+        {
+            let hint =
+                "X-Amz-Expires must be a number of seconds in digits, at most a week (604800)";
             return Err(bad(hint.into()));
         }
         let signed = Self::default().with_headers(need("X-Amz-SignedHeaders")?);
@@ -167,18 +183,27 @@ impl Signed {
     fn check_version_2(query: &Query) -> Result<(), S3Error> {
         for key in SIGNED_V2 {
             if query.get(key).is_none_or(str::is_empty) {
-                return Err(error(S3ErrorCode::AccessDenied, format!("the presigned URL has no {key}")));
+                return Err(error(
+                    S3ErrorCode::AccessDenied,
+                    format!("the presigned URL has no {key}"),
+                ));
             }
         }
         if !query.get("Expires").is_some_and(is_number) {
-            return Err(error(S3ErrorCode::AccessDenied, "Expires is a number of seconds, in digits only"));
+            return Err(error(
+                S3ErrorCode::AccessDenied,
+                "Expires is a number of seconds, in digits only",
+            ));
         }
         Ok(())
     }
 
     fn check_scope(&self) -> Result<(), S3Error> {
         if self.service.as_deref() != Some("s3") {
-            return Err(error(S3ErrorCode::InvalidRequest, "the signature is for another service than s3"));
+            return Err(error(
+                S3ErrorCode::InvalidRequest,
+                "the signature is for another service than s3",
+            ));
         }
         if !self.region_can_be() {
             return Err(custom(
@@ -194,15 +219,16 @@ impl Signed {
         self.headers.iter().any(|signed| signed == name)
     }
 
-    /// An `x-amz-…` header changes what a request does: whoever holds a presigned URL must not be able to add one. The digest
-    /// of the body only says more about it.
+    /// An `x-amz-…` header changes what a request does: whoever holds a presigned URL must not be
+    /// able to add one. The digest of the body only says more about it.
     fn covers(&self, headers: &HeaderMap) -> Result<(), S3Error> {
-        let open = headers
-            .keys()
-            .map(http::HeaderName::as_str)
-            .find(|name| name.starts_with("x-amz-") && *name != "x-amz-content-sha256" && !self.has(name));
+        let open = headers.keys().map(http::HeaderName::as_str).find(|name| {
+            name.starts_with("x-amz-") && *name != "x-amz-content-sha256" && !self.has(name)
+        });
         match open {
-            Some(name) => Err(error(S3ErrorCode::AccessDenied, format!("the header {name} is not signed"))),
+            Some(name) => {
+                Err(error(S3ErrorCode::AccessDenied, format!("the header {name} is not signed")))
+            }
             None if !self.has("host") => {
                 Err(error(S3ErrorCode::AccessDenied, "the header host is not signed"))
             }
@@ -225,9 +251,11 @@ mod tests {
             ("X-Amz-Signature", "00"),
             ("X-Amz-SignedHeaders", "host"),
         ];
-        let changed =
-            |name: &str| changes.iter().find(|(changed, _)| changed == &name).map(|(_, value)| *value);
-        let field = |(name, value): (&str, &str)| format!("{name}={}", changed(name).unwrap_or(value));
+        let changed = |name: &str| {
+            changes.iter().find(|(changed, _)| changed == &name).map(|(_, value)| *value)
+        };
+        let field =
+            |(name, value): (&str, &str)| format!("{name}={}", changed(name).unwrap_or(value));
         format!("/bucket/k?{}", fields.map(field).join("&"))
     }
 
@@ -252,7 +280,9 @@ mod tests {
     #[test]
     fn a_presigned_url_lives_for_a_week_at_most() {
         check_code(&presigned(&[("X-Amz-Expires", "604800")]), &[], None);
-        for bad in ["604801", "99999999999999999999999", "-1", "", "1e3", "%2B600", "+600", "600%20"] {
+        for bad in
+            ["604801", "99999999999999999999999", "-1", "", "1e3", "%2B600", "+600", "600%20"]
+        {
             let url = presigned(&[("X-Amz-Expires", bad)]);
             check_code(&url, &[], Some("AuthorizationQueryParametersError"));
         }
@@ -266,12 +296,22 @@ mod tests {
             let url = presigned(&[]).replace(key, "x-other");
             check_code(&url, &[], Some("AuthorizationQueryParametersError"));
         }
-        for query in ["Expires=9&Signature=s", "AWSAccessKeyId=a&Signature=s", "AWSAccessKeyId=a&Expires=9"] {
+        for query in
+            ["Expires=9&Signature=s", "AWSAccessKeyId=a&Signature=s", "AWSAccessKeyId=a&Expires=9"]
+        {
             check_code(&format!("/bucket/k?{query}"), &[], Some("AccessDenied"));
         }
-        check_code("/bucket/k?AWSAccessKeyId=a&Expires=%2B9&Signature=s", &[], Some("AccessDenied"));
+        check_code(
+            "/bucket/k?AWSAccessKeyId=a&Expires=%2B9&Signature=s",
+            &[],
+            Some("AccessDenied"),
+        );
         let chunks = [("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")];
-        check_code("/bucket/k?AWSAccessKeyId=a&Expires=9&Signature=s", &chunks, Some("InvalidRequest"));
+        check_code(
+            "/bucket/k?AWSAccessKeyId=a&Expires=9&Signature=s",
+            &chunks,
+            Some("InvalidRequest"),
+        );
     }
 
     #[test]

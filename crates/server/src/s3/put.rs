@@ -7,7 +7,8 @@ use drystone_store::{Condition, PutTarget, Target};
 use drystone_sync::PlainArc;
 use http::HeaderMap;
 use s3s::dto::{
-    ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput, UploadPartOutput,
+    ChecksumType, ETag, PutObjectInput, PutObjectOutput, StreamingBlob, UploadPartInput,
+    UploadPartOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
@@ -22,7 +23,8 @@ use crate::meta;
 use crate::upload::{Upload, Uploaded};
 use crate::writer::Writer;
 
-/// Below this length a body is taken before anybody has looked whether its bucket is there: the commit does.
+/// Below this length a body is taken before anybody has looked whether its bucket is there: the
+/// commit does.
 const BLIND_BYTES_MAX: u64 = 64 << 10;
 
 /// A body and what is said of it.
@@ -40,8 +42,13 @@ struct Incoming {
 type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 
 impl Incoming {
-    fn of<T>(request: &S3Request<T>, len: Option<i64>, body: Option<StreamingBlob>) -> Result<Self, S3Error> {
-        let len = len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
+    fn of<T>(
+        request: &S3Request<T>,
+        len: Option<i64>,
+        body: Option<StreamingBlob>,
+    ) -> Result<Self, S3Error> {
+        let len =
+            len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
         let len = announced(len, &request.headers)?;
         let writer = request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?;
         Ok(Self {
@@ -84,7 +91,8 @@ impl Api {
         let fields = Fields::of(&system);
         let mut output = PutObjectOutput {
             e_tag: Some(ETag::Strong(meta::etag_of_upload(&uploaded))),
-            checksum_type: (!fields.is_empty()).then(|| ChecksumType::from_static(checksums::FULL_OBJECT)),
+            checksum_type: (!fields.is_empty())
+                .then(|| ChecksumType::from_static(checksums::FULL_OBJECT)),
             ..PutObjectOutput::default()
         };
         checksum_fields!(fields => output);
@@ -105,7 +113,8 @@ impl Api {
             meta::note_digests_in(&mut target.system, digested);
             target.into()
         };
-        let uploaded = self.take(incoming, plan.map(|plan| plan.algorithm), Box::new(target)).await?;
+        let uploaded =
+            self.take(incoming, plan.map(|plan| plan.algorithm), Box::new(target)).await?;
         let system = properties(&uploaded);
         let e_tag = Some(ETag::Strong(meta::etag_of_upload(&uploaded)));
         let mut output = UploadPartOutput { e_tag, ..UploadPartOutput::default() };
@@ -122,7 +131,10 @@ impl Api {
     ) -> Result<Uploaded, S3Error> {
         let Incoming { writer, share, len, body, promised, trailing, notes } = incoming;
         if len.is_none() {
-            return Err(error(S3ErrorCode::MissingContentLength, "the request needs a Content-Length"));
+            return Err(error(
+                S3ErrorCode::MissingContentLength,
+                "the request needs a Content-Length",
+            ));
         }
         let mut algorithms = promised.algorithms();
         algorithms.extend(also);
@@ -131,7 +143,8 @@ impl Api {
         }
         let upload = Upload { writer, share, len, algorithms, target };
         let body = body::stream(body, PlainArc::clone(&notes));
-        let uploaded = self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
+        let uploaded =
+            self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
         uploaded.map_err(|refused| notes.explain(refused))
     }
 }

@@ -76,7 +76,10 @@ impl Query {
                 || SIGNED_V2.contains(&key)
                 || (v2 && SENT_AS_HEADER_V2.contains(&key))
         };
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(move |(key, _)| !own(key))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(move |(key, _)| !own(key))
     }
 
     /// Adds to `headers` what a presigned URL carries in its query instead: an `x-amz-…` there
@@ -86,7 +89,8 @@ impl Query {
         for (key, value) in &self.0 {
             let name = key.to_ascii_lowercase();
             let own = SIGNED_V4.contains(&key.as_str()) && key != "X-Amz-Content-Sha256";
-            let as_header = name.starts_with("x-amz-") || (v2 && SENT_AS_HEADER_V2.contains(&key.as_str()));
+            let as_header =
+                name.starts_with("x-amz-") || (v2 && SENT_AS_HEADER_V2.contains(&key.as_str()));
             if own || !as_header {
                 continue;
             }
@@ -140,7 +144,8 @@ pub(super) struct Asked<'a> {
 
 /// The operation that a request asks for, if all of its query is understood.
 pub(super) fn operation(asked: &Asked<'_>, query: &Query) -> Result<&'static Operation, S3Error> {
-    let here = || OPERATIONS.iter().filter(|row| row.method == asked.method && row.level == asked.level);
+    let here =
+        || OPERATIONS.iter().filter(|row| row.method == asked.method && row.level == asked.level);
     let operation = if asked.is_form {
         &FORM
     } else {
@@ -151,7 +156,9 @@ pub(super) fn operation(asked: &Asked<'_>, query: &Query) -> Result<&'static Ope
             let parameter = |key: &str| row.parameters.contains(&key);
             row.copies == copies
                 && row.selects.iter().all(|key| query.has(key))
-                && query.asked().all(|(key, _)| row.selects.contains(&key) || parameter(key) || !selects(key))
+                && query
+                    .asked()
+                    .all(|(key, _)| row.selects.contains(&key) || parameter(key) || !selects(key))
         };
         // Of several, such as the plain one beside one with a sub-resource, the one that most of
         // the query selects.
@@ -172,7 +179,10 @@ pub(super) fn operation(asked: &Asked<'_>, query: &Query) -> Result<&'static Ope
             return Err(invalid("list-type is 2, or not there"));
         }
         if NUMBERS.contains(&key) && !is_number(value) {
-            return Err(invalid(format!("the query parameter {} is a number, in digits only", shown(key))));
+            return Err(invalid(format!(
+                "the query parameter {} is a number, in digits only",
+                shown(key)
+            )));
         }
     }
     // SDKs say in it which operation they mean.
@@ -199,7 +209,8 @@ fn no_operation(asked: &Asked<'_>, query: &Query) -> S3Error {
         return not_here(&keys, asked);
     }
     let level = asked.level.name();
-    let hint = format!("{} of {level} is no operation of S3: nothing was done", shown(asked.method));
+    let hint =
+        format!("{} of {level} is no operation of S3: nothing was done", shown(asked.method));
     let mut refused = error(S3ErrorCode::MethodNotAllowed, hint);
     refused.set_status_code(StatusCode::METHOD_NOT_ALLOWED);
     let plain = OPERATIONS.iter().filter(|row| row.level == asked.level && row.selects.is_empty());
@@ -258,13 +269,26 @@ mod tests {
         check("DELETE", "/b", "", Ok("DeleteBucket"));
         let v4 = SIGNED_V4.map(|key| format!("{key}=1")).join("&");
         check("DELETE", "/b/k", &v4, Ok("DeleteObject"));
-        check("PUT", "/b/k", "AWSAccessKeyId=a&Expires=9&Signature=s&content-type=a", Ok("PutObject"));
+        check(
+            "PUT",
+            "/b/k",
+            "AWSAccessKeyId=a&Expires=9&Signature=s&content-type=a",
+            Ok("PutObject"),
+        );
     }
 
     #[test]
     fn what_is_not_known_is_never_the_plain_operation() {
-        for key in ["acl", "retention", "legal-hold", "encryption", "fooBar", "annotation", "%66ooBar", "ACL"]
-        {
+        for key in [
+            "acl",
+            "retention",
+            "legal-hold",
+            "encryption",
+            "fooBar",
+            "annotation",
+            "%66ooBar",
+            "ACL",
+        ] {
             check("DELETE", "/b/k", key, Err("NotImplemented"));
             check("DELETE", "/b", key, Err("NotImplemented"));
             check("DELETE", "/b/k", &format!("{key}=1"), Err("NotImplemented"));

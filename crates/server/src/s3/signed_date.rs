@@ -77,8 +77,14 @@ mod tests {
         let (date, signed) =
             (("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("authorization", "AWS4-HMAC-SHA256 x"));
         assert_eq!(supplied(&[date]), Some(None));
-        assert_eq!(supplied(&[date, signed]), Some(Some(HeaderValue::from_static("19941106T084937Z"))));
-        assert_eq!(supplied(&[date, signed, ("x-amz-date", "x")]), Some(Some(HeaderValue::from_static("x"))));
+        assert_eq!(
+            supplied(&[date, signed]),
+            Some(Some(HeaderValue::from_static("19941106T084937Z")))
+        );
+        assert_eq!(
+            supplied(&[date, signed, ("x-amz-date", "x")]),
+            Some(Some(HeaderValue::from_static("x")))
+        );
         assert_eq!(supplied(&[signed]), None);
         assert_eq!(supplied(&[signed, date, date]), None);
     }

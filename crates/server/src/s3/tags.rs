@@ -9,8 +9,8 @@ use drystone_store::{ObjectRow, TAGS};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use s3s::dto::{
-    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
-    PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -36,14 +36,18 @@ impl ObjectTags {
     pub(super) fn of_header(headers: &HeaderMap) -> Result<Option<Self>, S3Error> {
         let mut lines = headers.get_all(HEADER).iter();
         let Some(line) = lines.next() else { return Ok(None) };
-        let bad = || bad_tag(format!("{HEADER} is written like the query of a URL, in UTF-8 and once"));
+        let bad =
+            || bad_tag(format!("{HEADER} is written like the query of a URL, in UTF-8 and once"));
         let text = line.to_str().map_err(|_| bad())?;
         if lines.next().is_some() {
             return Err(bad());
         }
         let decoded = |text: &str| {
             let spaced = text.replace('+', " ");
-            percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned()).map_err(|_| bad())
+            percent_decode_str(&spaced)
+                .decode_utf8()
+                .map(|text| text.into_owned())
+                .map_err(|_| bad())
         };
         let mut tags = Self::default();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -57,7 +61,10 @@ impl ObjectTags {
         let mut tags = Self::default();
         for tag in set {
             let (Some(key), Some(value)) = (tag.key, tag.value) else {
-                return Err(error(S3ErrorCode::MalformedXML, "each tag needs its Key and its Value"));
+                return Err(error(
+                    S3ErrorCode::MalformedXML,
+                    "each tag needs its Key and its Value",
+                ));
             };
             tags.add(key, value)?;
         }

@@ -3,7 +3,8 @@
 use drystone_store::{UploadId, UploadRow, after_prefix};
 use s3s::dto::{
     ChecksumAlgorithm, ChecksumType, CommonPrefix, Initiator, ListMultipartUploadsInput,
-    ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part, StorageClass,
+    ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload, Part,
+    StorageClass,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -49,8 +50,8 @@ impl Api {
             (input.prefix.clone().unwrap_or_default(), input.delimiter.clone().unwrap_or_default());
         let key_marker = input.key_marker.clone().filter(|marker| !marker.is_empty());
         let id_marker = input.upload_id_marker.as_deref().filter(|marker| !marker.is_empty());
-        let id_marker =
-            id_marker.map(|marker| id_of(marker).ok_or_else(|| invalid("there is no such upload id")));
+        let id_marker = id_marker
+            .map(|marker| id_of(marker).ok_or_else(|| invalid("there is no such upload id")));
         let id_marker = id_marker.transpose()?;
         let mut after = key_marker.map(|marker| match id_marker {
             Some(id) => (marker, id),
@@ -82,7 +83,9 @@ impl Api {
         entries.truncate(limit);
         encoding.check(entries.iter().map(Entry::name))?;
         let (next_key, next_id) = match entries.last().filter(|_| is_truncated) {
-            Some(Entry::Upload(row)) => (Some(encoding.encode(row.key.as_str())), Some(id_text(row.id))),
+            Some(Entry::Upload(row)) => {
+                (Some(encoding.encode(row.key.as_str())), Some(id_text(row.id)))
+            }
             Some(Entry::Folder(folder)) => (Some(encoding.encode(folder)), Some(String::new())),
             None => (None, None),
         };
@@ -159,7 +162,8 @@ impl Api {
 
 /// The place behind every upload to a key, or to anything in a folder.
 fn behind(marker: String, prefix: &str, delimiter: &str) -> (String, UploadId) {
-    let is_folder = folder_of(&marker, prefix, delimiter).is_some_and(|folder| folder.len() == marker.len());
+    let is_folder =
+        folder_of(&marker, prefix, delimiter).is_some_and(|folder| folder.len() == marker.len());
     match after_prefix(&marker).filter(|_| is_folder) {
         Some(next) => (next, FIRST),
         None => (marker, LAST),

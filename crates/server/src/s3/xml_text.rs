@@ -90,6 +90,9 @@ mod tests {
 
     #[test]
     fn a_message_says_it_in_other_words() {
-        check("<E><Message>no `a\u{1}\r`</Message></E>", "<E><Message>no `a\\u{1}&#13;`</Message></E>");
+        check(
+            "<E><Message>no `a\u{1}\r`</Message></E>",
+            "<E><Message>no `a\\u{1}&#13;`</Message></E>",
+        );
     }
 }

@@ -76,7 +76,8 @@ async fn answers_are_dated_by_the_clock_when_it_is_set_back_too() {
                 assert!(len > 0, "it was closed: {said}");
                 said.push_str(std::str::from_utf8(&some[..len]).unwrap());
             }
-            let dates: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("date: ")).collect();
+            let dates: Vec<_> =
+                said.lines().filter_map(|line| line.strip_prefix("date: ")).collect();
             assert_eq!(dates, [expected], "{request}");
         }
     }

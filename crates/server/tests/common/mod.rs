@@ -85,8 +85,12 @@ impl Running {
         let thread = std::thread::spawn(move || {
             let threads = config.transfers + 1;
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
-            let runtime =
-                runtime.worker_threads(2).max_blocking_threads(threads).enable_all().build().unwrap();
+            let runtime = runtime
+                .worker_threads(2)
+                .max_blocking_threads(threads)
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 let server = Server::bind(any, served, config, None).await.unwrap();
@@ -107,7 +111,8 @@ impl Running {
         socket
     }
 
-    /// Sends these bytes on a connection of their own and reads until the server closes it or the answer is complete.
+    /// Sends these bytes on a connection of their own and reads until the server closes it or the
+    /// answer is complete.
     pub(crate) fn say(&self, bytes: &[u8]) -> Answer {
         let mut socket = self.connect();
         // The server may answer and close before it has read everything.
@@ -116,7 +121,13 @@ impl Running {
     }
 
     /// A request with the key of all rights.
-    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         self.request_as(Some((ACCESS, SECRET)), method, path, headers, body)
     }
 
@@ -152,7 +163,12 @@ impl Drop for Running {
 }
 
 pub(crate) fn put_key(store: &Store, access: &str, grants: Vec<Grant>) {
-    let key = NewKey { access: access.into(), secret: Secret(SECRET.into()), name: access.into(), grants };
+    let key = NewKey {
+        access: access.into(),
+        secret: Secret(SECRET.into()),
+        name: access.into(),
+        grants,
+    };
     store.put_key(&key).unwrap();
 }
 
@@ -165,7 +181,10 @@ pub(crate) fn head(
 ) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     if let Some((access, secret)) = key {
-        head.push_str(&format!("Authorization: Basic {}\r\n", BASE64.encode(format!("{access}:{secret}"))));
+        head.push_str(&format!(
+            "Authorization: Basic {}\r\n",
+            BASE64.encode(format!("{access}:{secret}"))
+        ));
     }
     if let Some(len) = len {
         head.push_str(&format!("Content-Length: {len}\r\n"));

@@ -18,7 +18,8 @@ pub(crate) fn stamp(moment: SystemTime) -> String {
     let text = httpdate::fmt_http_date(moment);
     let words: Vec<&str> = text.split([' ', ':']).collect();
     let [_, day, month, year, hour, minute, second, _] = words[..] else { panic!("{text}") };
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let months =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months.iter().position(|name| *name == month).unwrap() + 1;
     format!("{year}{month:02}{day}T{hour}{minute}{second}Z")
 }
@@ -34,13 +35,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// The signature of a text.
 pub(crate) fn sign(date: &str, text: &str) -> String {
-    let mac = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+    let mac = |key: &[u8], text: &str| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+    };
     let first = format!("AWS4{SECRET}").into_bytes();
     let key = scope(date).split('/').fold(first, |key, text| mac(&key, text).as_ref().to_vec());
     hex(mac(&key, text).as_ref())
 }
 
-/// A request that is about to be signed. `path` has no characters that would have to be escaped, and at most one query parameter.
+/// A request that is about to be signed. `path` has no characters that would have to be escaped,
+/// and at most one query parameter.
 pub(crate) struct Signing<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
@@ -64,10 +68,12 @@ impl<'a> Signing<'a> {
         signed.dedup();
         let names: Vec<&str> = signed.iter().map(|(name, _)| name.as_str()).collect();
         let names = names.join(";");
-        let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let lines: String =
+            signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let (bare, _) = self.path.split_once('?').unwrap_or((self.path, ""));
         let query = query.replace("{names}", &names.replace(';', "%3B"));
-        let canonical = format!("{}\n{bare}\n{query}\n{lines}\n{names}\n{}", self.method, self.payload);
+        let canonical =
+            format!("{}\n{bare}\n{query}\n{lines}\n{names}\n{}", self.method, self.payload);
         let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
         let (date, scope) = (&self.date, scope(&self.date));
         (sign(date, &format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hash}")), names)
@@ -79,21 +85,27 @@ impl<'a> Signing<'a> {
         let mut headers = vec![("host", "localhost")];
         headers.extend(own.iter().chain(self.extra));
         let (_, query) = self.path.split_once('?').unwrap_or((self.path, ""));
-        let query =
-            if query.is_empty() || query.contains('=') { query.to_owned() } else { format!("{query}=") };
+        let query = if query.is_empty() || query.contains('=') {
+            query.to_owned()
+        } else {
+            format!("{query}=")
+        };
         let (signature, names) = self.sign(&query, &headers);
         let scope = scope(&self.date);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={ACCESS}/{scope},SignedHeaders={names},Signature={signature}"
         );
-        let mut sent: Vec<_> =
-            headers[1..].iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut sent: Vec<_> = headers[1..]
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         sent.dedup();
         sent.push(("authorization".to_owned(), authorization));
         sent
     }
 
-    /// The path with the signature in its query, good for so long. What is in `extra` must be sent with it.
+    /// The path with the signature in its query, good for so long. What is in `extra` must be sent
+    /// with it.
     pub(crate) fn presigned(&self, expires_s: u64) -> String {
         let mut headers = vec![("host", "localhost")];
         headers.extend(self.extra);

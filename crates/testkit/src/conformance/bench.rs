@@ -5,8 +5,8 @@ use std::ops::Bound;
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, Location,
-    ManifestEntry, ManifestId, NewBucket, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId, SegmentLen,
-    SegmentStorage, SegmentWriter, SessionId, Source, StoreError, Target,
+    ManifestEntry, ManifestId, NewBucket, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId,
+    SegmentLen, SegmentStorage, SegmentWriter, SessionId, Source, StoreError, Target,
 };
 use drystone_sync::PlainArc;
 
@@ -145,5 +145,10 @@ pub(super) fn complete_at(target: impl Into<Target>, size: u64, content: Content
 
 /// An object without properties or conditions.
 pub(super) fn target(name: &str) -> PutTarget {
-    PutTarget { bucket: bucket(), key: key(name), meta: ObjectMeta::default(), condition: Condition::Always }
+    PutTarget {
+        bucket: bucket(),
+        key: key(name),
+        meta: ObjectMeta::default(),
+        condition: Condition::Always,
+    }
 }

@@ -37,8 +37,10 @@ pub(super) fn the_first_row_of_a_chunk_stays(fixture: &dyn Fixture) {
         ManifestEntry { offset: 15, id, source },
     ];
     let third = ok(bench.commit_one(bench.entry(chunks, Some(complete("third", 25, content(3))))));
-    let ids: Vec<_> =
-        ok(bench.records.manifest_page(third, 0, 9)).iter().map(|row| (row.offset, row.chunk)).collect();
+    let ids: Vec<_> = ok(bench.records.manifest_page(third, 0, 9))
+        .iter()
+        .map(|row| (row.offset, row.chunk))
+        .collect();
     assert_eq!(ids, [(0, id), (10, ChunkId::of(b"fresh")), (15, id)]);
 }
 
@@ -67,7 +69,10 @@ pub(super) fn a_condemned_chunk_is_revived(fixture: &dyn Fixture) {
     assert!(ok(bench.records.revive_chunk(bench.session, row.chunk)));
     assert_eq!(known(&bench).chunk, row.chunk);
     assert!(!known(&bench).condemned);
-    assert!(!ok(bench.records.revive_chunk(bench.session, ChunkRef(987_654))), "there is no such row");
+    assert!(
+        !ok(bench.records.revive_chunk(bench.session, ChunkRef(987_654))),
+        "there is no such row"
+    );
 }
 
 pub(super) fn writing_a_condemned_chunk_again_revives_it(fixture: &dyn Fixture) {
@@ -87,7 +92,10 @@ pub(super) fn totals_add_up(fixture: &dyn Fixture) {
     bench.put("two", &[b"bb"]);
     let expected = Totals { objects: 2, object_bytes: 8, chunks: 2, chunk_bytes: 6 };
     assert_eq!(ok(bench.records.totals()), expected);
-    let sizes: u64 =
-        ["one", "two"].iter().filter_map(|name| bench.stat(name)).map(|ObjectRow { size, .. }| size).sum();
+    let sizes: u64 = ["one", "two"]
+        .iter()
+        .filter_map(|name| bench.stat(name))
+        .map(|ObjectRow { size, .. }| size)
+        .sum();
     assert_eq!(sizes, expected.object_bytes);
 }

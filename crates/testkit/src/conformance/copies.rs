@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use drystone_store::{
-    BucketName, Condition, ContentHash, CopySource, CopyTarget, NewBucket, ObjectMeta, PartTarget, StoreError,
+    BucketName, Condition, ContentHash, CopySource, CopyTarget, NewBucket, ObjectMeta, PartTarget,
+    StoreError,
 };
 
 use super::Fixture;
@@ -29,14 +30,22 @@ pub(super) fn a_copy_is_an_object_of_its_own(fixture: &dyn Fixture) {
     assert_eq!((copied.size, copied.content, copied.manifest), (11, content(2), manifest));
     assert_eq!(copied.meta, row.meta);
     let totals = ok(bench.records.totals());
-    assert_eq!((totals.chunks, totals.chunk_bytes), (before.chunks, before.chunk_bytes), "no byte is copied");
+    assert_eq!(
+        (totals.chunks, totals.chunk_bytes),
+        (before.chunks, before.chunk_bytes),
+        "no byte is copied"
+    );
     bench.put("wall", &[b"another"]);
     assert_eq!(bench.bytes(copied.manifest, 0), b"stonemortar");
     assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     assert_eq!(bench.stat("copy").map(|row| row.manifest), Some(manifest));
     assert_eq!(bench.bytes(copied.manifest, 0), b"stonemortar");
     // Onto itself, with other properties.
-    let meta = ObjectMeta { media_type: Some("text/plain".into()), modified_ns: 5, ..ObjectMeta::default() };
+    let meta = ObjectMeta {
+        media_type: Some("text/plain".into()),
+        modified_ns: 5,
+        ..ObjectMeta::default()
+    };
     let target = CopyTarget { meta: Some(meta.clone()), ..to("copy") };
     let changed = ok(bench.records.copy(&source("copy"), &target));
     assert_eq!((changed.meta, changed.manifest), (meta.clone(), manifest));
@@ -57,9 +66,13 @@ pub(super) fn a_copy_is_refused_with_a_reason(fixture: &dyn Fixture) {
         bench.records.copy(source, target).expect_err("it should be refused")
     };
     let nowhere = CopySource { bucket: missing.clone(), ..source("wall") };
-    assert!(matches!(refused(&nowhere, &to("copy")), StoreError::NoSuchBucket(name) if name == missing));
+    assert!(
+        matches!(refused(&nowhere, &to("copy")), StoreError::NoSuchBucket(name) if name == missing)
+    );
     let nowhere = CopyTarget { bucket: missing.clone(), ..to("copy") };
-    assert!(matches!(refused(&source("wall"), &nowhere), StoreError::NoSuchBucket(name) if name == missing));
+    assert!(
+        matches!(refused(&source("wall"), &nowhere), StoreError::NoSuchBucket(name) if name == missing)
+    );
     assert!(
         matches!(refused(&source("wal"), &to("copy")), StoreError::NotFound { key: found, .. } if found == key("wal"))
     );
@@ -114,7 +127,8 @@ pub(super) fn ranges_become_parts(fixture: &dyn Fixture) {
     let nowhere = PartTarget { upload: drystone_store::UploadId(987_654), ..target.clone() };
     let refused = bench.records.copy_part(&source("letters"), None, &nowhere);
     assert!(matches!(refused, Err(StoreError::NoSuchUpload(_))), "{refused:?}");
-    let refused = bench.records.copy_part(&source("letters"), None, &PartTarget { number: 0, ..target });
+    let refused =
+        bench.records.copy_part(&source("letters"), None, &PartTarget { number: 0, ..target });
     assert!(matches!(refused, Err(StoreError::PartNumber { .. })), "{refused:?}");
 }
 
@@ -149,7 +163,8 @@ pub(super) fn a_composite_is_paged_from_any_byte(fixture: &dyn Fixture) {
     for (row, size) in [(&both, 17), (&again, 22)] {
         let rows = ok(bench.records.manifest_page(row.manifest, 0, usize::MAX));
         for from in 0..size + 2 {
-            let first = rows.iter().rposition(|row| row.offset <= from).expect("the first begins at 0");
+            let first =
+                rows.iter().rposition(|row| row.offset <= from).expect("the first begins at 0");
             for limit in 0..=rows.len() + 1 {
                 let page = ok(bench.records.manifest_page(row.manifest, from, limit));
                 let expected: Vec<_> = rows[first..].iter().take(limit).copied().collect();

@@ -23,7 +23,8 @@ pub(super) fn many_are_deleted_each_by_its_condition(fixture: &dyn Fixture) {
     ];
     let asked = asked.map(|(name, condition)| (key(name), condition));
     let outcomes = ok(bench.records.delete_many(&bucket(), &asked));
-    let said: Vec<Option<bool>> = outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
+    let said: Vec<Option<bool>> =
+        outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
     // One asked for twice is there the first time only: each sees what the ones before it did.
     assert_eq!(said, [Some(true), None, Some(false), None, Some(true), Some(false)]);
     for refused in [&outcomes[1], &outcomes[3]] {

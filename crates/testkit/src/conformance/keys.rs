@@ -25,8 +25,12 @@ pub(super) fn a_key_is_what_was_put(fixture: &dyn Fixture) {
         let mut expected = key.clone();
         expected.grants.sort_by(|a, b| a.bucket.cmp(&b.bucket));
         assert_eq!(found.key, expected);
-        let again = bench.records.put_key(&NewKey { secret: Secret("other".into()), ..key.clone() });
-        assert!(matches!(&again, Err(StoreError::KeyExists(name)) if *name == key.access), "{again:?}");
+        let again =
+            bench.records.put_key(&NewKey { secret: Secret("other".into()), ..key.clone() });
+        assert!(
+            matches!(&again, Err(StoreError::KeyExists(name)) if *name == key.access),
+            "{again:?}"
+        );
         assert_eq!(ok(bench.records.key(&key.access)), Some(found));
     }
     assert_eq!(ok(bench.records.key("AK")), None);

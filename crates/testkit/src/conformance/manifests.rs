@@ -24,7 +24,8 @@ pub(super) fn a_manifest_is_paged_from_any_byte(fixture: &dyn Fixture) {
         let first = rows.iter().rposition(|row| row.0 <= from).expect("the first begins at 0");
         for limit in 1..=rows.len() + 1 {
             let page = ok(bench.records.manifest_page(manifest, from, limit));
-            let found: Vec<_> = page.iter().map(|row| (row.offset, row.chunk, row.at.len)).collect();
+            let found: Vec<_> =
+                page.iter().map(|row| (row.offset, row.chunk, row.at.len)).collect();
             let expected: Vec<_> = rows[first..].iter().take(limit).copied().collect();
             assert_eq!(found, expected, "from {from} limit {limit}");
         }
@@ -53,7 +54,10 @@ fn pend(bench: &mut Bench, parts: &[&[u8]]) -> (Entry, u64) {
     for chunk in steps {
         let step = Entry { manifest, ..bench.entry(vec![*chunk], None) };
         let named = ok(bench.commit_one(step));
-        assert!(manifest.is_none_or(|known| known == named), "later steps go into the same manifest");
+        assert!(
+            manifest.is_none_or(|known| known == named),
+            "later steps go into the same manifest"
+        );
         manifest = Some(named);
     }
     (Entry { manifest, ..bench.entry(vec![*last], None) }, size)
@@ -73,8 +77,10 @@ pub(super) fn a_pending_manifest_becomes_an_object(fixture: &dyn Fixture) {
     let (step, size) = pend(&mut bench, &[b"one", b"two"]);
     let manifest = ok(bench.commit_one(step));
     let nothing: Vec<ManifestEntry> = Vec::new();
-    let last =
-        Entry { manifest: Some(manifest), ..bench.entry(nothing, Some(complete("two", size, content(2)))) };
+    let last = Entry {
+        manifest: Some(manifest),
+        ..bench.entry(nothing, Some(complete("two", size, content(2))))
+    };
     assert_eq!(ok(bench.commit_one(last)), manifest);
     assert_eq!(bench.stat("two").map(|row| row.manifest), Some(manifest));
 }
@@ -97,7 +103,10 @@ pub(super) fn what_is_left_pending_is_taken_back(fixture: &dyn Fixture) {
     let first = first.manifest.expect("two steps were committed");
     let (second, size) = pend(&mut bench, &[b"two", b"four"]);
     let other = ok(bench.records.begin_session(LONG_MS)).id;
-    assert!(ok(bench.records.take_back(other, Some(first), 9)), "what is not of the session is none of its");
+    assert!(
+        ok(bench.records.take_back(other, Some(first), 9)),
+        "what is not of the session is none of its"
+    );
     assert_eq!(ok(bench.records.manifest_page(first, 0, 9)).len(), 2);
 
     assert!(!ok(bench.records.take_back(bench.session, Some(first), 1)), "there is another row");
@@ -116,5 +125,8 @@ pub(super) fn what_is_left_pending_is_taken_back(fixture: &dyn Fixture) {
     assert!(ok(bench.records.take_back(bench.session, None, 1)), "there is nothing left");
     // What is committed is nobody's to take back.
     assert!(ok(bench.records.take_back(bench.session, Some(stored), 9)));
-    assert_eq!((bench.bytes(stored, 0), bench.bytes(manifest, 0)), (b"onestone".into(), b"twofour".into()));
+    assert_eq!(
+        (bench.bytes(stored, 0), bench.bytes(manifest, 0)),
+        (b"onestone".into(), b"twofour".into())
+    );
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drystone_store::{
-    BucketName, Completion, Condition, ContentHash, CopySource, ManifestId, NamedPart, NewBucket, ObjectMeta,
-    ObjectPart, ObjectParts, PART_NUMBER_MAX, PartTarget, Result, StoreError, UploadId,
+    BucketName, Completion, Condition, ContentHash, CopySource, ManifestId, NamedPart, NewBucket,
+    ObjectMeta, ObjectPart, ObjectParts, PART_NUMBER_MAX, PartTarget, Result, StoreError, UploadId,
 };
 
 use super::Fixture;
@@ -18,7 +18,12 @@ fn etag(text: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("etag".to_owned(), text.to_owned())])
 }
 
-fn try_part(bench: &mut Bench, upload: UploadId, number: u32, parts: &[&[u8]]) -> Result<ManifestId> {
+fn try_part(
+    bench: &mut Bench,
+    upload: UploadId,
+    number: u32,
+    parts: &[&[u8]],
+) -> Result<ManifestId> {
     let (chunks, size) = bench.append_all(parts);
     let target = PartTarget { upload, number, system: etag(&format!("{number}")) };
     let last = complete_at(target, size, content(number as u8));
@@ -26,7 +31,12 @@ fn try_part(bench: &mut Bench, upload: UploadId, number: u32, parts: &[&[u8]]) -
 }
 
 /// Puts a part whose etag is its number.
-pub(super) fn put_part(bench: &mut Bench, upload: UploadId, number: u32, parts: &[&[u8]]) -> ManifestId {
+pub(super) fn put_part(
+    bench: &mut Bench,
+    upload: UploadId,
+    number: u32,
+    parts: &[&[u8]],
+) -> ManifestId {
     ok(try_part(bench, upload, number, parts))
 }
 
@@ -37,7 +47,10 @@ pub(super) fn named(numbers: &[u32]) -> Completion {
 
 #[track_caller]
 fn check_gone<T: std::fmt::Debug>(result: &Result<T>, upload: UploadId) {
-    assert!(matches!(result, Err(StoreError::NoSuchUpload(found)) if *found == upload), "{result:?}");
+    assert!(
+        matches!(result, Err(StoreError::NoSuchUpload(found)) if *found == upload),
+        "{result:?}"
+    );
 }
 
 fn numbers(bench: &Bench, upload: UploadId) -> Vec<u32> {
@@ -70,17 +83,22 @@ pub(super) fn an_upload_is_what_was_begun(fixture: &dyn Fixture) {
         bench.records.uploads(&missing, "", None, 9).err(),
     ];
     for error in errors {
-        assert!(matches!(&error, Some(StoreError::NoSuchBucket(name)) if *name == missing), "{error:?}");
+        assert!(
+            matches!(&error, Some(StoreError::NoSuchBucket(name)) if *name == missing),
+            "{error:?}"
+        );
     }
 }
 
 pub(super) fn uploads_are_listed_by_key_and_id(fixture: &dyn Fixture) {
     let bench = Bench::new(fixture);
     let names = ["b", "a/\u{e4}", "a", "a/b", "a", "a0"];
-    let mut begun: Vec<(&str, UploadId)> = names.iter().map(|name| (*name, begin(&bench, name))).collect();
+    let mut begun: Vec<(&str, UploadId)> =
+        names.iter().map(|name| (*name, begin(&bench, name))).collect();
     begun.sort();
     for prefix in ["", "a", "a/", "b", "c"] {
-        let expected: Vec<_> = begun.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
+        let expected: Vec<_> =
+            begun.iter().filter(|(name, _)| name.starts_with(prefix)).copied().collect();
         for page in [1, 2, 99] {
             let mut seen: Vec<(String, UploadId)> = Vec::new();
             loop {
@@ -248,7 +266,10 @@ pub(super) fn uploads_go_with_their_bucket(fixture: &dyn Fixture) {
     put_part(&mut bench, upload, 1, &[b"one"]);
     bench.put("wall", &[b"stands"]);
     let refused = bench.records.delete_bucket(&bucket());
-    assert!(matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()),
+        "{refused:?}"
+    );
     assert_eq!(numbers(&bench, upload), [1]);
     assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     ok(bench.records.delete_bucket(&bucket()));

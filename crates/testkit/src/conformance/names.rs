@@ -5,14 +5,16 @@ use std::ops::Bound;
 
 use drystone_chunker::Chunking;
 use drystone_store::{
-    BucketName, Condition, FoldedPage, Listed, NewBucket, Store, StoreConfig, StoreError, SyncPolicy,
+    BucketName, Condition, FoldedPage, Listed, NewBucket, Store, StoreConfig, StoreError,
+    SyncPolicy,
 };
 use drystone_sync::PlainArc;
 
 use super::Fixture;
 use super::bench::{Bench, bucket, key, ok};
 
-/// In byte order: `.` and `-` sort before `/`, digits and letters after it, multibyte characters last.
+/// In byte order: `.` and `-` sort before `/`, digits and letters after it, multibyte characters
+/// last.
 const NAMES: [&str; 14] = [
     "a",
     "a b",
@@ -58,8 +60,20 @@ fn included(bench: &Bench, prefix: &str, first: &str) -> Vec<String> {
 pub(super) fn objects_are_listed_in_byte_order(fixture: &dyn Fixture) {
     let bench = bench_with_names(fixture);
     assert!(NAMES.is_sorted());
-    let edges =
-        ["", "a", "a/", "a/b", "a/b/", "a0", "a\u{ff}", "\u{e4}", "\u{ffff}", "\u{10ffff}", "zz", "A"];
+    let edges = [
+        "",
+        "a",
+        "a/",
+        "a/b",
+        "a/b/",
+        "a0",
+        "a\u{ff}",
+        "\u{e4}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "zz",
+        "A",
+    ];
     for prefix in edges {
         for limit in [1, 3, 99] {
             check(&bench, prefix, None, limit);
@@ -86,14 +100,18 @@ pub(super) fn a_listing_can_be_paged(fixture: &dyn Fixture) {
             }
             seen.extend(names);
         }
-        let expected: Vec<&str> = NAMES.iter().filter(|name| name.starts_with(prefix)).copied().collect();
+        let expected: Vec<&str> =
+            NAMES.iter().filter(|name| name.starts_with(prefix)).copied().collect();
         assert_eq!(seen, expected);
     }
 }
 
 fn folded(names: &[&str], prefix: &str, delimiter: &str) -> BTreeSet<(String, bool)> {
     let matching = names.iter().filter(|name| name.starts_with(prefix));
-    let fold = |name: &&str| match name[prefix.len()..].find(delimiter).filter(|_| !delimiter.is_empty()) {
+    let fold = |name: &&str| match name[prefix.len()..]
+        .find(delimiter)
+        .filter(|_| !delimiter.is_empty())
+    {
         Some(at) => (name[..prefix.len() + at + delimiter.len()].to_owned(), true),
         None => ((*name).to_owned(), false),
     };
@@ -155,7 +173,8 @@ pub(super) fn a_folded_listing_skips_what_is_below(fixture: &dyn Fixture) {
         ok(store.list_folded(&bucket(), prefix, delimiter, from, limit))
     };
     for prefix in ["", "a", "a/", "a/b", "a/b/", "m/", "b", "a/\u{10ffff}", "zz"] {
-        for delimiter in ["/", "", "b", "/b", "//", "\u{10ffff}", "\u{e4}/", "\u{d7ff}", "\u{e000}", "x", "0"]
+        for delimiter in
+            ["/", "", "b", "/b", "//", "\u{10ffff}", "\u{e4}/", "\u{d7ff}", "\u{e000}", "x", "0"]
         {
             let expected: Vec<_> = folded(&names, prefix, delimiter).into_iter().collect();
             for limit in [1, 2, 3, 5, usize::MAX] {
@@ -164,7 +183,8 @@ pub(super) fn a_folded_listing_skips_what_is_below(fixture: &dyn Fixture) {
                 loop {
                     let page = list(prefix, delimiter, from.as_ref().map(String::as_str), limit);
                     assert!(
-                        page.entries.len() <= limit && (page.next.is_none() || page.entries.len() == limit)
+                        page.entries.len() <= limit
+                            && (page.next.is_none() || page.entries.len() == limit)
                     );
                     seen.extend(page.entries.iter().map(entry_of));
                     match page.next {
@@ -172,13 +192,20 @@ pub(super) fn a_folded_listing_skips_what_is_below(fixture: &dyn Fixture) {
                         None => break,
                     }
                 }
-                assert_eq!(seen, expected, "prefix {prefix:?} delimiter {delimiter:?} limit {limit}");
+                assert_eq!(
+                    seen, expected,
+                    "prefix {prefix:?} delimiter {delimiter:?} limit {limit}"
+                );
             }
         }
     }
     let entries = |from| list("a/", "/", from, 9).entries.iter().map(entry_of).collect::<Vec<_>>();
     let behind = [("a/b/".to_owned(), true), ("a/c".to_owned(), false)];
-    assert_eq!(entries(Bound::Excluded("a/b/c"))[..2], behind, "what is left of a folder is still a folder");
+    assert_eq!(
+        entries(Bound::Excluded("a/b/c"))[..2],
+        behind,
+        "what is left of a folder is still a folder"
+    );
     assert_eq!(entries(Bound::Included("a/b/d"))[..2], behind);
     assert_eq!(entries(Bound::Excluded("a/b/d"))[..1], behind[1..]);
     assert_eq!(list("", "/", Bound::Unbounded, 0), FoldedPage::default());
@@ -203,7 +230,10 @@ pub(super) fn a_bucket_can_be_public_and_removed(fixture: &dyn Fixture) {
     assert_eq!(ok(other.bucket(&bucket())), Some(before));
     bench.put("wall", &[b"stone"]);
     let refused = bench.records.delete_bucket(&bucket());
-    assert!(matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(StoreError::BucketNotEmpty(name)) if *name == bucket()),
+        "{refused:?}"
+    );
     assert!(ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     ok(bench.records.delete_bucket(&bucket()));
     assert_eq!(ok(other.bucket(&bucket())), None);
@@ -220,7 +250,11 @@ pub(super) fn a_bucket_keeps_what_was_said_of_it(fixture: &dyn Fixture) {
     assert_eq!((made.region.as_deref(), made.public), (Some("eu-west-1"), true));
     let again = NewBucket { region: Some("eu-west-2".into()), ..NewBucket::named(name.clone()) };
     assert!(!ok(bench.records.create_bucket(&again)));
-    assert_eq!(ok(other.bucket(&name)), Some(made.clone()), "a bucket that is there stays as it is");
+    assert_eq!(
+        ok(other.bucket(&name)),
+        Some(made.clone()),
+        "a bucket that is there stays as it is"
+    );
     let plain = ok(other.bucket(&bucket())).expect("it was made");
     assert_eq!((plain.region.as_deref(), plain.public), (None, false));
     assert_eq!(ok(other.buckets(None, 9)), [made, plain]);

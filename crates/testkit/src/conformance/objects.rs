@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use drystone_store::{
-    BucketName, Condition, CopySource, CopyTarget, Entry, ManifestId, ObjectMeta, ObjectRow, ObjectVersion,
-    PutTarget, Result, StoreError, TAGS,
+    BucketName, Condition, CopySource, CopyTarget, Entry, ManifestId, ObjectMeta, ObjectRow,
+    ObjectVersion, PutTarget, Result, StoreError, TAGS,
 };
 
 use super::Fixture;
@@ -55,7 +55,11 @@ pub(super) fn a_put_replaces(fixture: &dyn Fixture) {
     assert_ne!(old, new, "a manifest never changes under a reader");
     let row = bench.stat("wall").expect("it was put");
     assert_eq!((row.size, row.manifest, row.content), (9, new, content(2)));
-    assert_eq!(ok(bench.records.manifest_page(old, 0, 9)).len(), 1, "the old manifest stays until a collect");
+    assert_eq!(
+        ok(bench.records.manifest_page(old, 0, 9)).len(),
+        1,
+        "the old manifest stays until a collect"
+    );
     assert_eq!(bench.names("", None, 9), ["wall"]);
 }
 
@@ -121,11 +125,15 @@ pub(super) fn a_delete_holds_its_condition(fixture: &dyn Fixture) {
 #[track_caller]
 fn check_kept(bench: &Bench, condition: Condition) {
     let refused = bench.records.delete(&bucket(), &key("wall"), condition);
-    assert!(matches!(refused, Err(StoreError::PreconditionFailed { .. })), "{condition:?}: {refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::PreconditionFailed { .. })),
+        "{condition:?}: {refused:?}"
+    );
     assert!(bench.stat("wall").is_some(), "what is refused removes nothing");
 }
 
-/// Whoever judged an object has judged no other, though it has the same bytes: not the same put again, and not a copy onto itself.
+/// Whoever judged an object has judged no other, though it has the same bytes: not the same put
+/// again, and not a copy onto itself.
 pub(super) fn the_same_bytes_again_are_another_object(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     ok(put_if(&mut bench, Condition::Always, 1));
@@ -155,7 +163,8 @@ pub(super) fn the_same_bytes_again_are_another_object(fixture: &dyn Fixture) {
 
 pub(super) fn conditions_see_their_own_batch(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
-    // Of two that have seen the same, the first gets through: with nothing there, and with an object there.
+    // Of two that have seen the same, the first gets through: with nothing there, and with an
+    // object there.
     for number in [1, 3] {
         let seen = if number == 1 { Condition::IfAbsent } else { unchanged(&bench) };
         let entries = [entry_if(&mut bench, seen, number), entry_if(&mut bench, seen, number + 1)];
@@ -171,19 +180,25 @@ pub(super) fn a_property_is_changed_and_nothing_else(fixture: &dyn Fixture) {
     let system = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
-    let meta =
-        ObjectMeta { system: system(&[("etag", "\"tags\":")]), modified_ns: 7, ..ObjectMeta::default() };
+    let meta = ObjectMeta {
+        system: system(&[("etag", "\"tags\":")]),
+        modified_ns: 7,
+        ..ObjectMeta::default()
+    };
     let (chunks, size) = bench.append_all(&[b"stone"]);
     let last = complete_at(PutTarget { meta, ..target("wall") }, size, content(1));
     ok(bench.commit_one(bench.entry(chunks, Some(last))));
     let before = bench.stat("wall").expect("it was put");
     let (walls, wall) = (bucket(), key("wall"));
-    let set = |name: &str, value: Option<&str>| bench.records.set_property(&walls, &wall, name, value);
+    let set =
+        |name: &str, value: Option<&str>| bench.records.set_property(&walls, &wall, name, value);
     ok(set(TAGS, Some("\"grün\"\n")));
     ok(set("colour", Some("")));
     let expected = system(&[("colour", ""), ("etag", "\"tags\":"), (TAGS, "\"grün\"\n")]);
-    let changed =
-        ObjectRow { meta: ObjectMeta { system: expected, ..before.meta.clone() }, ..before.clone() };
+    let changed = ObjectRow {
+        meta: ObjectMeta { system: expected, ..before.meta.clone() },
+        ..before.clone()
+    };
     assert_eq!(ok(fixture.open().records.object(&walls, &wall)), Some(changed.clone()));
     assert_eq!(changed.version(), before.version());
     // What may be long stays out of lists.
@@ -206,7 +221,8 @@ pub(super) fn a_property_is_changed_and_nothing_else(fixture: &dyn Fixture) {
         ObjectMeta::default(),
         "a put replaces all of it"
     );
-    let meta = ObjectMeta { system: system(&[(TAGS, "a"), ("etag", "b")]), ..ObjectMeta::default() };
+    let meta =
+        ObjectMeta { system: system(&[(TAGS, "a"), ("etag", "b")]), ..ObjectMeta::default() };
     let begun = ok(bench.records.create_upload(&walls, &wall, &meta));
     assert_eq!(ok(bench.records.upload(begun.id)), Some(begun));
     let listed = ok(bench.records.uploads(&walls, "", None, 9));
@@ -228,7 +244,10 @@ pub(super) fn a_missing_bucket_is_an_error(fixture: &dyn Fixture) {
         bench.records.delete_bucket(&missing).err(),
     ];
     for error in errors {
-        assert!(matches!(&error, Some(StoreError::NoSuchBucket(name)) if *name == missing), "{error:?}");
+        assert!(
+            matches!(&error, Some(StoreError::NoSuchBucket(name)) if *name == missing),
+            "{error:?}"
+        );
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use drystone_store::{CommitBatch, Location, Result, SegmentId, SegmentLen, SegmentWriter, StoreError};
+use drystone_store::{
+    CommitBatch, Location, Result, SegmentId, SegmentLen, SegmentWriter, StoreError,
+};
 
 use super::Fixture;
 use super::bench::{Bench, complete, content, ok};
@@ -54,7 +56,10 @@ pub(super) fn reads_beyond_the_end_say_so(fixture: &dyn Fixture) {
     ok(bench.segments.read(Location { segment, offset, len: 5 }, &mut [0; 5]));
     let eof = io::ErrorKind::UnexpectedEof;
     check_kind(bench.segments.read(Location { segment, offset, len: 6 }, &mut [0; 6]), eof);
-    check_kind(bench.segments.read(Location { segment, offset: 1 << 40, len: 1 }, &mut [0; 1]), eof);
+    check_kind(
+        bench.segments.read(Location { segment, offset: 1 << 40, len: 1 }, &mut [0; 1]),
+        eof,
+    );
     let segment = SegmentId(987_654);
     check_kind(
         bench.segments.read(Location { segment, offset, len: 1 }, &mut [0; 1]),
@@ -157,7 +162,11 @@ pub(super) fn the_fullest_open_segment_comes_first(fixture: &dyn Fixture) {
     let told: Vec<SegmentLen> = others
         .iter()
         .enumerate()
-        .map(|(at, writer)| SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: at == 2 })
+        .map(|(at, writer)| SegmentLen {
+            segment: writer.id(),
+            bytes: writer.len(),
+            sealed: at == 2,
+        })
         .collect();
     tell(&bench, &told);
     let open = [told[0].segment, own.segment, told[1].segment];
@@ -194,7 +203,10 @@ pub(super) fn a_segment_is_full_at_its_limit(fixture: &dyn Fixture) {
             room -= 1 << bit;
         }
     }
-    assert!(bench.writer.is_full(room) && !bench.writer.is_full(room - 1), "full is a matter of length");
+    assert!(
+        bench.writer.is_full(room) && !bench.writer.is_full(room - 1),
+        "full is a matter of length"
+    );
     let before = room;
     ok(bench.writer.append(&[b"123"]));
     assert!(bench.writer.is_full(before - 3) && !bench.writer.is_full(before - 4));

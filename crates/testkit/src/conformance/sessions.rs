@@ -67,13 +67,19 @@ pub(super) fn a_dead_session_commits_nothing(fixture: &dyn Fixture) {
     let (chunks, size) = bench.append_all(&[b"late"]);
     let id = chunks[0].id;
     let dead = bench.dead_session();
-    let entry =
-        Entry { session: dead, ..bench.entry(chunks.clone(), Some(complete("late", size, content(1)))) };
+    let entry = Entry {
+        session: dead,
+        ..bench.entry(chunks.clone(), Some(complete("late", size, content(1))))
+    };
     check_expired(bench.commit_one(entry.clone()));
     ok(bench.records.end_session(dead));
     check_expired(bench.commit_one(entry));
     assert_eq!(bench.stat("late"), None);
-    assert_eq!(ok(bench.records.find_chunks(&[id])), [None], "a refused entry leaves no chunk rows");
+    assert_eq!(
+        ok(bench.records.find_chunks(&[id])),
+        [None],
+        "a refused entry leaves no chunk rows"
+    );
     let pending = Entry { session: dead, ..bench.entry(chunks, None) };
     check_expired(bench.commit_one(pending));
     assert_eq!(ok(bench.records.totals()), drystone_store::Totals::default());

@@ -5,7 +5,8 @@ use drystone_chunker::{Chunking, Cutter};
 
 use crate::reference::cut_lens;
 
-/// A chunking that is accepted can be used, prints in its canonical form, and that form reads back as the same.
+/// A chunking that is accepted can be used, prints in its canonical form, and that form reads back
+/// as the same.
 ///
 /// # Panics
 /// When that does not hold.

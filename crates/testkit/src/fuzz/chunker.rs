@@ -13,7 +13,8 @@ use crate::reference::cut_lens;
 const INPUT_BYTES_MAX: usize = 4 << 10;
 /// The same for very small chunks.
 const CHUNKS_MAX: usize = 200;
-/// Bytes that come by ones and twos are scanned again and again; after so many steps they come in full.
+/// Bytes that come by ones and twos are scanned again and again; after so many steps they come in
+/// full.
 const STEPS_MAX: usize = 200;
 
 #[derive(Debug, Arbitrary)]
@@ -55,7 +56,8 @@ impl Params {
     }
 }
 
-/// The next step. They come again and again, but not for ever: after nothing but errors, something must come.
+/// The next step. They come again and again, but not for ever: after nothing but errors, something
+/// must come.
 fn step(steps: &[Step], at: &mut usize) -> Step {
     let number = std::mem::replace(at, *at + 1);
     if number < STEPS_MAX && !steps.is_empty() { steps[number % steps.len()] } else { Step::Full }
@@ -85,8 +87,8 @@ impl Read for Stepping<'_> {
     }
 }
 
-/// Chunks joined are the input, each is within its limits, and where they end depends on the bytes alone: not on how the
-/// reader gave them, and not on how a window grew.
+/// Chunks joined are the input, each is within its limits, and where they end depends on the bytes
+/// alone: not on how the reader gave them, and not on how a window grew.
 ///
 /// # Panics
 /// When that does not hold.

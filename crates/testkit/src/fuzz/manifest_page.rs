@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key, Location,
-    ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRow, PartTarget, PutTarget, Records,
-    SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
+    BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key,
+    Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRow, PartTarget,
+    PutTarget, Records, SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -29,7 +29,8 @@ struct Plan {
     slices: Vec<(u16, u16)>,
 }
 
-/// Any range of an object is the slice of its bytes, and any page of a manifest the rows from the chunk that holds its byte.
+/// Any range of an object is the slice of its bytes, and any page of a manifest the rows from the
+/// chunk that holds its byte.
 ///
 /// # Panics
 /// When that does not hold.
@@ -39,9 +40,12 @@ pub fn manifest_page(data: &[u8]) {
         .chunks
         .iter()
         .take(600)
-        .map(|(seed, len)| Noise::new(u64::from(seed % 5)).bytes(1 + usize::from(*len) % CHUNK_BYTES_MAX))
+        .map(|(seed, len)| {
+            Noise::new(u64::from(seed % 5)).bytes(1 + usize::from(*len) % CHUNK_BYTES_MAX)
+        })
         .collect();
-    let memory = Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
+    let memory =
+        Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
     let (records, segments) = memory.open();
     let object = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
     assert_eq!(memory.violations(), [""; 0]);
@@ -53,8 +57,8 @@ pub fn manifest_page(data: &[u8]) {
     check_pages(&*records, composite.manifest, &rows, &plan.pages);
 
     let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
-    let store =
-        Store::new(records, segments, setup.config(SyncPolicy::Commit)).expect("threads can be started");
+    let store = Store::new(records, segments, setup.config(SyncPolicy::Commit))
+        .expect("threads can be started");
     check_ranges(&store, &object, &bytes, &plan.ranges);
     check_ranges(&store, &composite, &its_bytes, &plan.ranges);
 }
@@ -72,8 +76,13 @@ fn check_ranges(store: &Store, object: &ObjectRow, bytes: &[u8], ranges: &[(u16,
     }
 }
 
-/// Another object, of ranges of the one that was inserted; with its bytes, of which there are not many.
-fn put_together(records: &dyn Records, bytes: &[u8], slices: &[(u16, u16)]) -> (ObjectRow, Vec<u8>) {
+/// Another object, of ranges of the one that was inserted; with its bytes, of which there are not
+/// many.
+fn put_together(
+    records: &dyn Records,
+    bytes: &[u8],
+    slices: &[(u16, u16)],
+) -> (ObjectRow, Vec<u8>) {
     let sound = "nothing fails without a fault";
     let (bucket, key) =
         (BucketName::new("walls").expect("a good name"), Key::new("wall").expect("a good key"));
@@ -112,14 +121,19 @@ fn insert(
     records.create_bucket(&NewBucket::named(bucket.clone())).expect(sound);
     let session = records.begin_session(1000).expect(sound).id;
     let mut writer = segments.create(records.create_segment().expect(sound)).expect(sound);
-    let content = ContentHash::of_chunks(chunks.iter().map(|bytes| (ChunkId::of(bytes), bytes.len() as u64)));
+    let content =
+        ContentHash::of_chunks(chunks.iter().map(|bytes| (ChunkId::of(bytes), bytes.len() as u64)));
     let (mut end, mut manifest) = (0, None);
     let mut commit = |chunks: &[Vec<u8>], last: bool| {
         let mut rows = Vec::new();
         for bytes in chunks {
             let offset = writer.append(&[bytes]).expect(sound);
             let at = Location { segment: writer.id(), offset, len: bytes.len() as u32 };
-            rows.push(ManifestEntry { offset: end, id: ChunkId::of(bytes), source: Source::Written(at) });
+            rows.push(ManifestEntry {
+                offset: end,
+                id: ChunkId::of(bytes),
+                source: Source::Written(at),
+            });
             end += bytes.len() as u64;
         }
         segments.sync(writer.id()).expect(sound);
@@ -148,9 +162,15 @@ fn insert(
     records.object(&bucket, &key).expect(sound).expect("it was just put")
 }
 
-fn check_pages(records: &dyn Records, manifest: ManifestId, rows: &[(u64, ChunkId)], pages: &[(u16, u8)]) {
+fn check_pages(
+    records: &dyn Records,
+    manifest: ManifestId,
+    rows: &[(u64, ChunkId)],
+    pages: &[(u16, u8)],
+) {
     for &(from, limit) in pages.iter().take(40) {
-        let page = records.manifest_page(manifest, from.into(), limit.into()).expect("nothing fails");
+        let page =
+            records.manifest_page(manifest, from.into(), limit.into()).expect("nothing fails");
         let found: Vec<_> = page.iter().map(|row| (row.offset, row.chunk)).collect();
         let first = rows.iter().rposition(|row| row.0 <= u64::from(from)).unwrap_or(0);
         let expected: Vec<_> = rows.iter().skip(first).take(limit.into()).copied().collect();

@@ -49,8 +49,9 @@ thread_local! {
     static TEMPLATE: Template = Template::make();
 }
 
-/// With any bytes of `records.db` changed, opening and reading may fail. They never panic, no chunk is given that was not
-/// stored, and an object whose chunks are those that its row was stored with has the right bytes.
+/// With any bytes of `records.db` changed, opening and reading may fail. They never panic, no chunk
+/// is given that was not stored, and an object whose chunks are those that its row was stored with
+/// has the right bytes.
 ///
 /// # Panics
 /// When that does not hold.
@@ -71,8 +72,8 @@ fn config() -> StoreConfig {
 
 fn read_everything(template: &Template, opened: LocalStore) {
     let records: PlainArc<dyn drystone_store::Records> = opened.records;
-    let store =
-        Store::new(PlainArc::clone(&records), opened.segments, config()).expect("threads can be started");
+    let store = Store::new(PlainArc::clone(&records), opened.segments, config())
+        .expect("threads can be started");
     let _ = store.totals();
     let _ = records.unsealed_segments(ROWS_MAX);
     let ids: Vec<ChunkId> = template.chunks.keys().copied().collect();
@@ -86,7 +87,12 @@ fn read_everything(template: &Template, opened: LocalStore) {
     }
 }
 
-fn check_object(template: &Template, store: &Store, records: &dyn drystone_store::Records, row: &ObjectRow) {
+fn check_object(
+    template: &Template,
+    store: &Store,
+    records: &dyn drystone_store::Records,
+    row: &ObjectRow,
+) {
     // The whole, and a part that begins in the middle: a damaged size may be anything.
     let middle = row.size.min(1 << 20) / 2;
     for from in [0, middle] {
@@ -108,26 +114,33 @@ fn check_object(template: &Template, store: &Store, records: &dyn drystone_store
             && ended
             && has_chunks_of(records, row, stored)
         {
-            assert!(from as usize <= stored.len() && stored[from as usize..] == found, "wrong bytes");
+            assert!(
+                from as usize <= stored.len() && stored[from as usize..] == found,
+                "wrong bytes"
+            );
         }
     }
 }
 
-/// Whether the manifest names the chunks that `stored` was cut into, at their places, and the size is right.
+/// Whether the manifest names the chunks that `stored` was cut into, at their places, and the size
+/// is right.
 fn has_chunks_of(records: &dyn drystone_store::Records, row: &ObjectRow, stored: &[u8]) -> bool {
     let Ok(rows) = records.manifest_page(row.manifest, 0, ROWS_MAX) else { return false };
     let mut rest = stored;
     row.size == stored.len() as u64
         && rows.iter().all(|row| {
             let is_next = row.offset == (stored.len() - rest.len()) as u64;
-            let Some((now, later)) = rest.split_at_checked(row.at.len as usize) else { return false };
+            let Some((now, later)) = rest.split_at_checked(row.at.len as usize) else {
+                return false;
+            };
             rest = later;
             is_next && ChunkId::of(now) == row.chunk
         })
         && rest.is_empty()
 }
 
-/// Whether `part` is a part of some chunk that was stored. Looks at the ends first: that is where parts mostly are.
+/// Whether `part` is a part of some chunk that was stored. Looks at the ends first: that is where
+/// parts mostly are.
 fn is_stored(template: &Template, part: &[u8]) -> bool {
     let mut chunks = template.chunks.values();
     chunks.clone().any(|chunk| chunk.starts_with(part) || chunk.ends_with(part))
@@ -138,17 +151,22 @@ impl Template {
     fn make() -> Self {
         let folder = LocalFolder::new(SETUP.chunking(), SyncPolicy::Never, 1 << 20);
         let opened = folder.open_store();
-        let store = Store::new(opened.records, opened.segments, config()).expect("threads can be started");
+        let store =
+            Store::new(opened.records, opened.segments, config()).expect("threads can be started");
         let mut contents = BTreeMap::new();
         let mut chunks = BTreeMap::new();
         let cutter = Cutter::new(Chunking::clone(&SETUP.chunking()));
         for (number, len) in [0, 1, 700, 3000, 9000].into_iter().enumerate() {
             let bytes = Noise::new(number as u64 % 3).bytes(len);
-            let bucket = drystone_store::BucketName::new(if number % 2 == 0 { "walls" } else { "stones" });
+            let bucket =
+                drystone_store::BucketName::new(if number % 2 == 0 { "walls" } else { "stones" });
             let target = PutTarget {
                 bucket: bucket.expect("a good name"),
                 key: drystone_store::Key::new(format!("stone/{number}")).expect("a good key"),
-                meta: ObjectMeta { media_type: Some("text/plain".to_owned()), ..ObjectMeta::default() },
+                meta: ObjectMeta {
+                    media_type: Some("text/plain".to_owned()),
+                    ..ObjectMeta::default()
+                },
                 condition: Condition::Always,
             };
             store.create_bucket(&target.bucket).expect("nothing fails");
@@ -200,7 +218,9 @@ impl Damage {
             match put {
                 Bytes::Set(byte) => place[0] = *byte,
                 Bytes::Flip(bits) => place[0] ^= bits,
-                Bytes::Zeros(count) => place.iter_mut().take((*count).into()).for_each(|byte| *byte = 0),
+                Bytes::Zeros(count) => {
+                    place.iter_mut().take((*count).into()).for_each(|byte| *byte = 0)
+                }
                 Bytes::Number(number) => {
                     place.iter_mut().zip(number.to_be_bytes()).for_each(|(old, new)| *old = new);
                 }

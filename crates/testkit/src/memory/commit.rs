@@ -2,8 +2,8 @@
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, CommitBatch, CommitResult, Complete, Condition, Entry, Key, Location, ManifestEntry,
-    ManifestId, ObjectRow, Source, StoreError, SyncPolicy, Target,
+    BucketName, CommitBatch, CommitResult, Complete, Condition, Entry, Key, Location,
+    ManifestEntry, ManifestId, ObjectRow, Source, StoreError, SyncPolicy, Target,
 };
 
 use super::State;
@@ -59,7 +59,9 @@ fn refusal(tables: &Tables, entry: &Entry) -> Option<StoreError> {
     }
     match &entry.complete.as_ref()?.target {
         Target::Object(target) => unmet(tables, &target.bucket, &target.key, target.condition),
-        Target::Part(target) => target.check().and_then(|()| tables.upload(target.upload).map(drop)).err(),
+        Target::Part(target) => {
+            target.check().and_then(|()| tables.upload(target.upload).map(drop)).err()
+        }
     }
 }
 
@@ -115,7 +117,9 @@ fn chunk_len(state: &State, chunk: &ManifestEntry) -> Result<u64, String> {
         Source::Written(at) => at,
     };
     let Location { segment, offset, len } = at;
-    let told = |what: &str| Err(format!("chunk {} in segment {segment} at {offset}+{len}: {what}", chunk.id));
+    let told = |what: &str| {
+        Err(format!("chunk {} in segment {segment} at {offset}+{len}: {what}", chunk.id))
+    };
     let Some(file) = state.disk.file(segment) else { return told("there is no such segment") };
     let Some(bytes) = file.at(at) else { return told("the segment is shorter") };
     if ChunkId::of(bytes) != chunk.id {
@@ -138,7 +142,8 @@ fn chunk_len(state: &State, chunk: &ManifestEntry) -> Result<u64, String> {
 
 fn write(tables: &mut Tables, entry: &Entry) -> ManifestId {
     let id = entry.manifest.unwrap_or_else(|| ManifestId(tables.next_id()));
-    let rows: Vec<_> = entry.chunks.iter().map(|chunk| (chunk.offset, chunk_row(tables, chunk))).collect();
+    let rows: Vec<_> =
+        entry.chunks.iter().map(|chunk| (chunk.offset, chunk_row(tables, chunk))).collect();
     let end = rows.last().map(|(offset, row)| offset + u64::from(tables.chunks[row].at.len));
     let manifest = tables.manifests.entry(id).or_default();
     manifest.session = entry.complete.is_none().then_some(entry.session);
@@ -178,7 +183,11 @@ fn put(tables: &mut Tables, complete: &Complete, manifest: ManifestId) {
                 meta: target.meta.clone(),
                 manifest,
             };
-            tables.objects.entry(target.bucket.clone()).or_default().insert(target.key.clone(), row);
+            tables
+                .objects
+                .entry(target.bucket.clone())
+                .or_default()
+                .insert(target.key.clone(), row);
         }
         Target::Part(target) => {
             tables.put_part(target, complete.size, complete.content, manifest);

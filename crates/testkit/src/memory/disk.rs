@@ -7,7 +7,8 @@ use drystone_store::{Location, SegmentId};
 
 use crate::noise::Noise;
 
-/// Bytes of a segment before its first chunk. Not what the local backend has: nobody may rely on the number.
+/// Bytes of a segment before its first chunk. Not what the local backend has: nobody may rely on
+/// the number.
 pub(super) const HEADER_BYTES: u64 = 16;
 /// What a disk writes whole; from sector to sector anything may happen to what was not synced.
 const SECTOR_BYTES: usize = 512;
@@ -22,8 +23,8 @@ pub(super) struct Disk {
 pub(super) struct SegmentFile {
     bytes: Vec<u8>,
     synced: usize,
-    /// Ranges below `synced` that a failed sync has lost: still readable, gone at the next power cut. A later sync does
-    /// not say so, as on Linux since the pages are clean.
+    /// Ranges below `synced` that a failed sync has lost: still readable, gone at the next power
+    /// cut. A later sync does not say so, as on Linux since the pages are clean.
     lost: Vec<Range<usize>>,
     /// The writer that has it, by a number that is never used twice.
     owner: Option<u64>,
@@ -158,7 +159,8 @@ impl SegmentFile {
         self.synced = self.bytes.len();
     }
 
-    /// Each sector arrived or did not, in any order; one that did not holds zeros or what was there long ago.
+    /// Each sector arrived or did not, in any order; one that did not holds zeros or what was there
+    /// long ago.
     fn garble(&mut self, range: Range<usize>, noise: &mut Noise) {
         let mut from = range.start;
         while from < range.end {

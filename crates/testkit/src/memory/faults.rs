@@ -28,7 +28,8 @@ pub enum Io {
 pub enum Fault {
     /// It fails. An append may have written a part; a sync has lost what was not synced.
     Fail(io::ErrorKind),
-    /// It fails after it has taken effect, as a commit does whose answer is lost. A query just fails.
+    /// It fails after it has taken effect, as a commit does whose answer is lost. A query just
+    /// fails.
     FailLate(io::ErrorKind),
     /// A read gives wrong bytes; anything else goes well.
     Garble,
@@ -112,7 +113,8 @@ impl Faults {
         process <= self.dead_to
     }
 
-    /// To be asked before every I/O. An error means: fail with it, without effect (or with part of it).
+    /// To be asked before every I/O. An error means: fail with it, without effect (or with part of
+    /// it).
     pub(super) fn gate(&mut self, process: u64, io: Io) -> io::Result<Pass> {
         if self.is_dead(process) {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the power is off"));

@@ -6,9 +6,9 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket, NewKey,
-    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId, SegmentLen, Session,
-    SessionId, StoreError, Totals, UploadId, UploadRow,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket,
+    NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId,
+    SegmentLen, Session, SessionId, StoreError, Totals, UploadId, UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -91,14 +91,20 @@ impl Records for MemoryRecords {
         })
     }
 
-    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, limit: usize) -> Result<bool> {
+    fn take_back(
+        &self,
+        session: SessionId,
+        manifest: Option<ManifestId>,
+        limit: usize,
+    ) -> Result<bool> {
         self.transact(|tables| Ok(tables.take_back(session, manifest, limit)))
     }
 
     fn expire_sessions(&self) -> Result<u64> {
         self.transact(|tables| {
             let now_ms = tables.now_ms;
-            let late = tables.sessions.values_mut().filter(|row| !row.dead && row.expires_ms < now_ms);
+            let late =
+                tables.sessions.values_mut().filter(|row| !row.dead && row.expires_ms < now_ms);
             Ok(late.map(|row| row.dead = true).count() as u64)
         })
     }
@@ -164,7 +170,8 @@ impl Records for MemoryRecords {
 
     fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>> {
         self.query(|tables| {
-            let later = tables.buckets.values().filter(|row| after.is_none_or(|after| row.name > *after));
+            let later =
+                tables.buckets.values().filter(|row| after.is_none_or(|after| row.name > *after));
             Ok(later.take(limit).cloned().collect())
         })
     }
@@ -172,7 +179,8 @@ impl Records for MemoryRecords {
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
         self.transact(|tables| {
             let row = tables.buckets.get_mut(bucket);
-            row.map(|row| row.public = public).ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+            row.map(|row| row.public = public)
+                .ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
         })
     }
 
@@ -192,7 +200,13 @@ impl Records for MemoryRecords {
         self.query(|tables| Ok(in_bucket(tables, bucket)?.object(bucket, key).cloned()))
     }
 
-    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+    fn set_property(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
         self.transact(|tables| {
             in_bucket(tables, bucket)?;
             let found = tables.objects.get_mut(bucket).and_then(|objects| objects.get_mut(key));
@@ -216,7 +230,12 @@ impl Records for MemoryRecords {
         self.query(|tables| Ok(in_bucket(tables, bucket)?.list(bucket, prefix, from, limit)))
     }
 
-    fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
+    fn manifest_page(
+        &self,
+        manifest: ManifestId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>> {
         self.query(|tables| Ok(tables.manifest_page(manifest, from, limit)))
     }
 
@@ -229,14 +248,21 @@ impl Records for MemoryRecords {
         })
     }
 
-    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+    fn delete_many(
+        &self,
+        bucket: &BucketName,
+        objects: &[(Key, Condition)],
+    ) -> Result<Vec<Result<bool>>> {
         self.transact(|tables| {
             in_bucket(tables, bucket)?;
-            let delete = |(key, condition): &(Key, Condition)| match unmet(tables, bucket, key, *condition) {
+            let delete = |(key, condition): &(Key, Condition)| match unmet(
+                tables, bucket, key, *condition,
+            ) {
                 Some(refused) => Err(refused),
-                None => {
-                    Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
-                }
+                None => Ok(tables
+                    .objects
+                    .get_mut(bucket)
+                    .is_some_and(|objects| objects.remove(key).is_some())),
             };
             Ok(objects.iter().map(delete).collect())
         })
@@ -246,7 +272,12 @@ impl Records for MemoryRecords {
         self.transact(|tables| tables.copy(source, target))
     }
 
-    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+    fn create_upload(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Result<UploadRow> {
         self.transact(|tables| tables.create_upload(bucket, key, meta))
     }
 
@@ -316,7 +347,10 @@ impl Records for MemoryRecords {
 
     fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<KeyRow>> {
         self.query(|tables| {
-            let later = tables.keys.values().filter(|row| after.is_none_or(|after| *row.key.access > *after));
+            let later = tables
+                .keys
+                .values()
+                .filter(|row| after.is_none_or(|after| *row.key.access > *after));
             Ok(later.take(limit).cloned().collect())
         })
     }

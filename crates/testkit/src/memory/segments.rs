@@ -39,17 +39,27 @@ impl MemorySegments {
     }
 
     fn writer(&self, id: SegmentId, owner: u64, len: Option<u64>) -> MemoryWriter {
-        MemoryWriter { shared: PlainArc::clone(&self.shared), process: self.process, id, owner, len }
+        MemoryWriter {
+            shared: PlainArc::clone(&self.shared),
+            process: self.process,
+            id,
+            owner,
+            len,
+        }
     }
 }
 
 impl SegmentStorage for MemorySegments {
     fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
         let mut state = self.shared.lock();
-        let pass = state.faults.gate(self.process, Io::Open).map_err(|error| failed("create", id, error))?;
+        let pass = state
+            .faults
+            .gate(self.process, Io::Open)
+            .map_err(|error| failed("create", id, error))?;
         let owner = state.disk.create(id);
         drop(state);
-        let owner = owner.ok_or_else(|| failed("create", id, io::ErrorKind::AlreadyExists.into()))?;
+        let owner =
+            owner.ok_or_else(|| failed("create", id, io::ErrorKind::AlreadyExists.into()))?;
         let writer = self.writer(id, owner, Some(HEADER_BYTES));
         pass.done().map_err(|error| failed("create", id, error))?;
         Ok(Box::new(writer))
@@ -57,7 +67,8 @@ impl SegmentStorage for MemorySegments {
 
     fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
         let mut state = self.shared.lock();
-        let pass = state.faults.gate(self.process, Io::Open).map_err(|error| failed("open", id, error))?;
+        let pass =
+            state.faults.gate(self.process, Io::Open).map_err(|error| failed("open", id, error))?;
         let owner = state.disk.own(id);
         drop(state);
         let writer = owner.map(|owner| self.writer(id, owner, None));
@@ -67,11 +78,14 @@ impl SegmentStorage for MemorySegments {
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
         let mut state = self.shared.lock();
-        let pass =
-            state.faults.gate(self.process, Io::Read).map_err(|error| failed("read", at.segment, error))?;
+        let pass = state
+            .faults
+            .gate(self.process, Io::Read)
+            .map_err(|error| failed("read", at.segment, error))?;
         let file = state.disk.file(at.segment).ok_or_else(|| gone(at.segment))?;
-        let bytes =
-            file.at(at).ok_or_else(|| failed("read", at.segment, io::ErrorKind::UnexpectedEof.into()))?;
+        let bytes = file
+            .at(at)
+            .ok_or_else(|| failed("read", at.segment, io::ErrorKind::UnexpectedEof.into()))?;
         into.copy_from_slice(bytes);
         if let (Pass::Garbled, Some(byte)) = (&pass, into.len().checked_sub(1)) {
             into[byte / 2] ^= 0x10;
@@ -146,7 +160,9 @@ impl SegmentWriter for MemoryWriter {
 
     fn append(&mut self, parts: &[&[u8]]) -> Result<u64> {
         let Some(offset) = self.len else {
-            self.shared.lock().violate(format!("segment {} is appended to before its rewind", self.id));
+            self.shared
+                .lock()
+                .violate(format!("segment {} is appended to before its rewind", self.id));
             return Err(failed("append to", self.id, io::ErrorKind::InvalidInput.into()));
         };
         let bytes: Vec<u8> = parts.concat();

@@ -5,9 +5,9 @@ use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId,
-    ManifestRow, ObjectPart, ObjectParts, ObjectRow, PlainSlice, SegmentId, SegmentLen, SessionId, TAGS,
-    Totals, UploadId,
+    BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location,
+    ManifestId, ManifestRow, ObjectPart, ObjectParts, ObjectRow, PlainSlice, SegmentId, SegmentLen,
+    SessionId, TAGS, Totals, UploadId,
 };
 
 use super::uploads::Upload;
@@ -75,7 +75,12 @@ impl Tables {
     }
 
     /// See [`take_back`](drystone_store::Records::take_back).
-    pub(super) fn take_back(&mut self, session: SessionId, wanted: Option<ManifestId>, limit: usize) -> bool {
+    pub(super) fn take_back(
+        &mut self,
+        session: SessionId,
+        wanted: Option<ManifestId>,
+        limit: usize,
+    ) -> bool {
         let mut left = limit;
         self.manifests.retain(|id, manifest| {
             if manifest.session != Some(session) || wanted.is_some_and(|wanted| wanted != *id) {
@@ -143,12 +148,19 @@ impl Tables {
         ObjectParts { total: parts.len() as u32, page }
     }
 
-    pub(super) fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Vec<ManifestRow> {
+    pub(super) fn manifest_page(
+        &self,
+        manifest: ManifestId,
+        from: u64,
+        limit: usize,
+    ) -> Vec<ManifestRow> {
         let Some(manifest) = self.manifests.get(&manifest) else { return Vec::new() };
         let mut rows = self.plain_rows(manifest);
         for (offset, slice) in &manifest.slices {
             let plain = self.plain_rows(&self.manifests[&slice.manifest]);
-            rows.extend(plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)));
+            rows.extend(
+                plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)),
+            );
         }
         let first = rows.iter().rposition(|row| row.offset <= from).unwrap_or(0);
         rows.into_iter().skip(first).take(limit).collect()

@@ -1,11 +1,13 @@
-//! Copies and multipart uploads: what they do to the tables, each in one transaction. What is refused changes nothing.
+//! Copies and multipart uploads: what they do to the tables, each in one transaction. What is
+//! refused changes nothing.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use drystone_store::{
-    BucketName, Completion, Composite, ContentHash, CopySource, CopyTarget, Key, ManifestId, ObjectMeta,
-    ObjectPart, ObjectRow, PartRow, PartTarget, PlainSlice, Result, StoreError, TAGS, UploadId, UploadRow,
+    BucketName, Completion, Composite, ContentHash, CopySource, CopyTarget, Key, ManifestId,
+    ObjectMeta, ObjectPart, ObjectRow, PartRow, PartTarget, PlainSlice, Result, StoreError, TAGS,
+    UploadId, UploadRow,
 };
 
 use super::commit::unmet;
@@ -65,7 +67,8 @@ impl Tables {
             return Err(StoreError::NoSuchBucket(source.bucket.clone()));
         }
         let found = self.object(&source.bucket, &source.key).cloned();
-        let missing = || StoreError::NotFound { bucket: source.bucket.clone(), key: source.key.clone() };
+        let missing =
+            || StoreError::NotFound { bucket: source.bucket.clone(), key: source.key.clone() };
         let found = found.ok_or_else(missing)?;
         source.check(&found)?;
         Ok(found)
@@ -111,14 +114,20 @@ impl Tables {
         part
     }
 
-    pub(super) fn complete_upload(&mut self, id: UploadId, completion: &Completion) -> Result<ObjectRow> {
+    pub(super) fn complete_upload(
+        &mut self,
+        id: UploadId,
+        completion: &Completion,
+    ) -> Result<ObjectRow> {
         let upload = self.upload(id)?;
         completion.check_order()?;
         let mut composite = Composite::default();
         let mut parts = Vec::new();
         for named in &completion.parts {
-            let part =
-                upload.parts.get(&named.number).ok_or(StoreError::PartMissing { number: named.number })?;
+            let part = upload
+                .parts
+                .get(&named.number)
+                .ok_or(StoreError::PartMissing { number: named.number })?;
             named.check(part.content, &part.system)?;
             let (number, offset) = (parts.len() as u32 + 1, composite.size());
             parts.push(ObjectPart { number, offset, size: part.size, system: part.system.clone() });
@@ -148,7 +157,13 @@ impl Tables {
         if manifest.slices.is_empty() {
             let content = manifest.content.ok_or_else(missing)?;
             let (from, len) = (range.start, range.end - range.start);
-            return composite.add(PlainSlice { manifest: id, content, size: manifest.end, from, len });
+            return composite.add(PlainSlice {
+                manifest: id,
+                content,
+                size: manifest.end,
+                from,
+                len,
+            });
         }
         for (offset, slice) in &manifest.slices {
             let (first, end) = (range.start.max(*offset), range.end.min(offset + slice.len));

@@ -22,7 +22,8 @@ pub enum Flavour {
     Noise,
     /// Others of that kind.
     OtherNoise,
-    /// [`Noise`](Self::Noise) behind ten other bytes: the same chunks at other offsets, when cut by content.
+    /// [`Noise`](Self::Noise) behind ten other bytes: the same chunks at other offsets, when cut by
+    /// content.
     Shifted,
 }
 

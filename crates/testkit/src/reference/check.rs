@@ -33,11 +33,12 @@ impl Driver<'_> {
     pub(super) fn get(&mut self, place: Place, range: Option<&Range<u64>>) {
         let fired_before = self.fired();
         let setup = self.setup;
-        let mut reader = match self.store().get(&bucket(place.second_bucket), &key(place), range.cloned()) {
-            Ok(reader) => reader,
-            Err(StoreError::NotFound { .. }) => return self.is_absent(place),
-            Err(error) => return self.excuse(&error, fired_before),
-        };
+        let mut reader =
+            match self.store().get(&bucket(place.second_bucket), &key(place), range.cloned()) {
+                Ok(reader) => reader,
+                Err(StoreError::NotFound { .. }) => return self.is_absent(place),
+                Err(error) => return self.excuse(&error, fired_before),
+            };
         let row = reader.object().clone();
         assert_eq!(row.key, key(place), "{}", self.doing);
         let could = self.model.settle(place, |value| is_row_of(&row, value));
@@ -81,8 +82,9 @@ impl Driver<'_> {
         let holds = |present: &Option<Value>| when.holds(present);
         match self.store().delete_if(&bucket(place.second_bucket), &key(place), condition) {
             Ok(deleted) => {
-                let could =
-                    self.model.settle(place, |present| present.is_some() == deleted && holds(present));
+                let could = self
+                    .model
+                    .settle(place, |present| present.is_some() == deleted && holds(present));
                 assert!(could, "{}: deleted is {deleted}, and could not be", self.doing);
                 self.model.set(place, None);
             }
@@ -99,7 +101,13 @@ impl Driver<'_> {
         }
     }
 
-    pub(super) fn list(&mut self, second_bucket: bool, prefix: &str, after: Option<&str>, limit: usize) {
+    pub(super) fn list(
+        &mut self,
+        second_bucket: bool,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) {
         let fired_before = self.fired();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows = match self.store().list(&bucket(second_bucket), prefix, from, limit) {
@@ -108,7 +116,11 @@ impl Driver<'_> {
         };
         assert!(rows.len() <= limit, "{}: {} rows", self.doing, rows.len());
         assert!(rows.is_sorted_by(|a, b| a.key < b.key), "{}: out of order", self.doing);
-        let last = if rows.len() < limit { None } else { rows.last().map(|row| row.key.as_str().to_owned()) };
+        let last = if rows.len() < limit {
+            None
+        } else {
+            rows.last().map(|row| row.key.as_str().to_owned())
+        };
         let mut found = rows.iter().peekable();
         for name in NAMES {
             let (place, text) = (Place { second_bucket, key: name }, name.text());
@@ -161,7 +173,11 @@ impl Driver<'_> {
         );
         if let Some(all) = self.model.all_certain() {
             let bytes: usize = all.iter().map(|(_, value)| value.len()).sum();
-            assert_eq!((totals.objects, totals.object_bytes), (all.len() as u64, bytes as u64), "{what}");
+            assert_eq!(
+                (totals.objects, totals.object_bytes),
+                (all.len() as u64, bytes as u64),
+                "{what}"
+            );
         }
         let usage = self.store().usage();
         assert_eq!(usage.ingests.now, 0, "{what}: an ingest is not over");

@@ -21,7 +21,8 @@ pub trait Backend {
     /// How durable commits are.
     fn sync(&self) -> SyncPolicy;
 
-    /// The machine, where it can be made to fail. Without one, faults are passed over and a crash is a reopening.
+    /// The machine, where it can be made to fail. Without one, faults are passed over and a crash
+    /// is a reopening.
     fn machine(&self) -> Option<&Memory> {
         None
     }
@@ -56,7 +57,8 @@ impl Backend for Machine {
 /// Runs a script.
 ///
 /// # Panics
-/// At the first step whose outcome the specification does not allow; the message has the step's number and the operation.
+/// At the first step whose outcome the specification does not allow; the message has the step's
+/// number and the operation.
 pub fn run(script: &Script, backend: &mut dyn Backend) {
     let mut driver = Driver::new(script.setup, backend);
     for (number, op) in script.ops.iter().enumerate() {
@@ -107,7 +109,8 @@ pub(super) fn key(place: Place) -> Key {
 fn open(backend: &mut dyn Backend, config: &StoreConfig) -> (Store, PlainArc<dyn Records>) {
     let opened = backend.open();
     let records = PlainArc::clone(&opened.records);
-    let store = Store::new(opened.records, opened.segments, config.clone()).expect("threads can be started");
+    let store = Store::new(opened.records, opened.segments, config.clone())
+        .expect("threads can be started");
     (store, records)
 }
 
@@ -139,7 +142,9 @@ impl<'a> Driver<'a> {
 
     fn step(&mut self, op: &Op) {
         match op {
-            Op::Put { place, body, when, manner, kind } => self.put(*place, *body, *when, *manner, *kind),
+            Op::Put { place, body, when, manner, kind } => {
+                self.put(*place, *body, *when, *manner, *kind)
+            }
             Op::PutMany { puts, manner, failing } => self.put_many(puts, *manner, *failing),
             Op::Get(place) => self.get(*place, None),
             Op::Range { place, from, len } => {
@@ -150,7 +155,8 @@ impl<'a> Driver<'a> {
             Op::Delete { place, when } => self.delete(*place, *when),
             Op::List { second_bucket, prefix, prefix_bytes, after, limit } => {
                 let name = prefix.text();
-                let prefix = name.get(..usize::from(*prefix_bytes) % (name.len() + 1)).unwrap_or(name);
+                let prefix =
+                    name.get(..usize::from(*prefix_bytes) % (name.len() + 1)).unwrap_or(name);
                 let limit = if *limit == 0 { 99 } else { usize::from(*limit % 8) };
                 self.list(*second_bucket, prefix, after.map(|name| name.text()), limit);
             }
@@ -199,7 +205,8 @@ impl<'a> Driver<'a> {
     }
 
     fn reopen(&mut self) {
-        // The old process must be gone before the new one begins, or it would still own its segments.
+        // The old process must be gone before the new one begins, or it would still own its
+        // segments.
         self.store = None;
         self.open();
     }

@@ -1,6 +1,7 @@
 //! The specification: what a store contains, as a map.
 //!
-//! Where a fault or a crash leaves it open what happened, a place has several possible contents; the first look settles it.
+//! Where a fault or a crash leaves it open what happened, a place has several possible contents;
+//! the first look settles it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

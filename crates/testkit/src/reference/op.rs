@@ -57,9 +57,11 @@ pub enum When {
     Absent,
     /// The key has the very object that it has.
     Same,
-    /// The key has an object of the same time as the one that it has, as it was before its bytes were put again.
+    /// The key has an object of the same time as the one that it has, as it was before its bytes
+    /// were put again.
     OtherManifest,
-    /// The key has an object of the same manifest as the one that it has, as it was before it was copied onto itself.
+    /// The key has an object of the same manifest as the one that it has, as it was before it was
+    /// copied onto itself.
     OtherTime,
 }
 

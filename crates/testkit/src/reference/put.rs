@@ -73,7 +73,16 @@ impl Driver<'_> {
         let expired = matches!(kind, Kind::Expires(_));
         let len = bytes.len();
         self.judge(
-            &Attempt { place, value, len, when, source_failed, expired, fired_before, unknown_bytes },
+            &Attempt {
+                place,
+                value,
+                len,
+                when,
+                source_failed,
+                expired,
+                fired_before,
+                unknown_bytes,
+            },
             &bytes,
             result,
         );
@@ -85,7 +94,8 @@ impl Driver<'_> {
         let bodies: Vec<Vec<u8>> = puts.iter().map(|(_, body)| body.bytes(&self.setup)).collect();
         let values: Vec<Value> =
             puts.iter().zip(&bodies).map(|((_, body), bytes)| self.value(*body, bytes)).collect();
-        let unknown_bytes: Vec<u64> = bodies.iter().map(|bytes| self.unknown_bytes(bytes)).collect();
+        let unknown_bytes: Vec<u64> =
+            bodies.iter().map(|bytes| self.unknown_bytes(bytes)).collect();
         let mut failed = vec![false; puts.len()];
         let mut results: Vec<Result<Stored, PutFailure>> = Vec::with_capacity(puts.len());
         let store = self.store().clone();
@@ -105,7 +115,9 @@ impl Driver<'_> {
                     results.push(put.and_then(|put| Ok(put.wait(&mut ingest)?)));
                 }
             }
-            Err(error) => results.extend(puts.iter().map(|_| Err(PutFailure::Store(error.clone())))),
+            Err(error) => {
+                results.extend(puts.iter().map(|_| Err(PutFailure::Store(error.clone()))))
+            }
         }
         for (at, result) in results.into_iter().enumerate() {
             let attempt = Attempt {
@@ -149,7 +161,8 @@ impl Driver<'_> {
         chunks.iter().filter(|(id, _)| !self.stored.contains_key(id)).map(|(_, len)| len).sum()
     }
 
-    /// The condition to put under; `None` when the model cannot say which, or a fault comes in between.
+    /// The condition to put under; `None` when the model cannot say which, or a fault comes in
+    /// between.
     pub(super) fn condition(&mut self, place: Place, when: When) -> Option<Condition> {
         Some(match when {
             When::Always => Condition::Always,
@@ -160,7 +173,10 @@ impl Driver<'_> {
             },
             When::OtherManifest => {
                 let seen = self.version(place)?;
-                Condition::IfVersion(ObjectVersion { manifest: ManifestId(seen.manifest.0 ^ 1), ..seen })
+                Condition::IfVersion(ObjectVersion {
+                    manifest: ManifestId(seen.manifest.0 ^ 1),
+                    ..seen
+                })
             }
             When::OtherTime => {
                 let seen = self.version(place)?;
@@ -211,7 +227,10 @@ impl Driver<'_> {
     ) {
         let what = &self.doing;
         assert!(!attempt.source_failed, "{what}: stored, and its source failed");
-        assert!(!attempt.expired || self.fired() > attempt.fired_before, "{what}: stored in a dead session");
+        assert!(
+            !attempt.expired || self.fired() > attempt.fired_before,
+            "{what}: stored in a dead session"
+        );
         assert_eq!(stored.size, attempt.len as u64, "{what}");
         if self.fired() == attempt.fired_before {
             let (written, unknown) = (stored.new_bytes, attempt.unknown_bytes);
@@ -226,5 +245,10 @@ impl Driver<'_> {
 }
 
 fn target(place: Place, value: &Value, condition: Condition) -> PutTarget {
-    PutTarget { bucket: bucket(place.second_bucket), key: key(place), meta: value.meta.clone(), condition }
+    PutTarget {
+        bucket: bucket(place.second_bucket),
+        key: key(place),
+        meta: value.meta.clone(),
+        condition,
+    }
 }

@@ -1,4 +1,5 @@
-//! Scripts for proptest: weighted so that most sequences put, look and fail, and long objects stay rare.
+//! Scripts for proptest: weighted so that most sequences put, look and fail, and long objects stay
+//! rare.
 
 use std::ops::Range;
 
@@ -10,14 +11,15 @@ use crate::memory::Io;
 
 use super::setup::CutBy;
 use super::{
-    Anchor, Body, Delta, ErrorKind, Flavour, How, Kind, Manner, Mishap, Name, Op, Place, Script, Setup, Size,
-    When,
+    Anchor, Body, Delta, ErrorKind, Flavour, How, Kind, Manner, Mishap, Name, Op, Place, Script,
+    Setup, Size, When,
 };
 
 /// Scripts of 1 to `ops_max` operations.
 pub fn script(ops_max: usize) -> impl Strategy<Value = Script> {
     // Operations one by one seldom meet in a whole upload, so some come together.
-    let ops = vec(prop_oneof![12 => op().prop_map(|op| vec![op]), 1 => upload_in_parts()], 1..=ops_max);
+    let ops =
+        vec(prop_oneof![12 => op().prop_map(|op| vec![op]), 1 => upload_in_parts()], 1..=ops_max);
     (setup(), ops).prop_map(|(setup, ops)| Script { setup, ops: ops.concat() })
 }
 
@@ -81,10 +83,17 @@ fn complete(slots: Range<u8>) -> impl Strategy<Value = Op> {
 
 fn part(slots: Range<u8>) -> impl Strategy<Value = Op> {
     prop_oneof![
-        (slots.clone(), 0..4_u8, place(), size(), size())
-            .prop_map(|(slot, number, from, start, len)| Op::CopyPart { slot, number, from, start, len }),
+        (slots.clone(), 0..4_u8, place(), size(), size()).prop_map(
+            |(slot, number, from, start, len)| Op::CopyPart { slot, number, from, start, len }
+        ),
         (slots, 0..4_u8, body(), any::<u8>(), proptest::bool::weighted(0.2)).prop_map(
-            |(slot, number, body, step, cancelled)| Op::Part { slot, number, body, step, cancelled }
+            |(slot, number, body, step, cancelled)| Op::Part {
+                slot,
+                number,
+                body,
+                step,
+                cancelled
+            }
         ),
     ]
 }
@@ -117,7 +126,8 @@ fn name() -> impl Strategy<Value = Name> {
 }
 
 fn place() -> impl Strategy<Value = Place> {
-    (proptest::bool::weighted(0.2), name()).prop_map(|(second_bucket, key)| Place { second_bucket, key })
+    (proptest::bool::weighted(0.2), name())
+        .prop_map(|(second_bucket, key)| Place { second_bucket, key })
 }
 
 fn size() -> impl Strategy<Value = Size> {

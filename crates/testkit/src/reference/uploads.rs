@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drystone_store::{
-    Completion, CopySource, CopyTarget, NamedPart, ObjectMeta, PartRow, PartTarget, StoreError, Stored,
-    UploadId,
+    Completion, CopySource, CopyTarget, NamedPart, ObjectMeta, PartRow, PartTarget, StoreError,
+    Stored, UploadId,
 };
 
 use super::driver::{Driver, bucket, key};
@@ -50,13 +50,16 @@ impl Driver<'_> {
 
     pub(super) fn copy(&mut self, from: Place, to: Place, when: When) {
         let fired_before = self.fired();
-        // Settles what the source is; a fault that comes in between leaves it open, and then the copy says nothing.
+        // Settles what the source is; a fault that comes in between leaves it open, and then the
+        // copy says nothing.
         self.stat(from);
-        let (Some(source), Some(condition)) = (self.model.certain(from), self.condition(to, when)) else {
+        let (Some(source), Some(condition)) = (self.model.certain(from), self.condition(to, when))
+        else {
             return;
         };
         let meta = self.next_meta();
-        let source_name = CopySource { bucket: bucket(from.second_bucket), key: key(from), content: None };
+        let source_name =
+            CopySource { bucket: bucket(from.second_bucket), key: key(from), content: None };
         let target = CopyTarget {
             bucket: bucket(to.second_bucket),
             key: key(to),
@@ -216,7 +219,8 @@ impl Driver<'_> {
         (start, len % (size - start + 1))
     }
 
-    /// Which of what they may be the parts are. `None` when the upload is gone or a fault comes in between.
+    /// Which of what they may be the parts are. `None` when the upload is gone or a fault comes in
+    /// between.
     fn settle_parts(&mut self, upload: &mut Upload) -> Option<BTreeMap<u32, Vec<Piece>>> {
         let fired_before = self.fired();
         let rows: Vec<PartRow> = match self.store().parts(upload.id, 0, 99) {
@@ -233,7 +237,9 @@ impl Driver<'_> {
         let mut found = BTreeMap::new();
         for (number, possible) in &mut upload.parts {
             let row = rows.iter().find(|row| row.number == *number);
-            possible.retain(|one| one.as_ref().map(|(tag, _)| tag) == row.map(|row| &row.system["etag"]));
+            possible.retain(|one| {
+                one.as_ref().map(|(tag, _)| tag) == row.map(|row| &row.system["etag"])
+            });
             let what = &self.doing;
             assert!(!possible.is_empty(), "{what}: part {number} is {row:?}");
             if let (Some(row), Some((_, pieces))) = (row, possible[0].clone()) {
@@ -257,15 +263,21 @@ impl Driver<'_> {
         // Mostly parts that are there.
         let asks_for_all = which & 1 == 1;
         let named: Vec<u32> = (1..=u32::from(NUMBERS))
-            .filter(|number| which >> number & 1 == 1 && (asks_for_all || parts.contains_key(number)))
+            .filter(|number| {
+                which >> number & 1 == 1 && (asks_for_all || parts.contains_key(number))
+            })
             .collect();
         let is_there = named.iter().all(|number| parts.contains_key(number));
         let completion = Completion {
-            parts: named.iter().map(|number| NamedPart { number: *number, ..NamedPart::default() }).collect(),
+            parts: named
+                .iter()
+                .map(|number| NamedPart { number: *number, ..NamedPart::default() })
+                .collect(),
             system: BTreeMap::new(),
             condition,
         };
-        let pieces = named.iter().filter_map(|number| parts.get(number)).flatten().cloned().collect();
+        let pieces =
+            named.iter().filter_map(|number| parts.get(number)).flatten().cloned().collect();
         let value = Value { pieces, meta: upload.meta.clone() };
         match self.store().complete_upload(upload.id, &completion) {
             Ok(row) => {
@@ -311,7 +323,8 @@ impl Driver<'_> {
                 }
             }
             Err(StoreError::BucketNotEmpty(_)) => {
-                let may_be = Place::all_in(true).into_iter().flat_map(|place| self.model.possible(place));
+                let may_be =
+                    Place::all_in(true).into_iter().flat_map(|place| self.model.possible(place));
                 assert!(may_be.flatten().next().is_some(), "{}: it is empty", self.doing);
                 return;
             }
@@ -328,7 +341,8 @@ impl Driver<'_> {
         self.make_bucket_again();
     }
 
-    /// The other operations want both buckets. What fails here fails because of a fault, and is tried again after a crash.
+    /// The other operations want both buckets. What fails here fails because of a fault, and is
+    /// tried again after a crash.
     pub(super) fn make_bucket_again(&mut self) {
         for _ in 0..2 {
             if self.bucket_may_be_gone && self.store().create_bucket(&bucket(true)).is_ok() {

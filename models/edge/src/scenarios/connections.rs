@@ -23,7 +23,11 @@ fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
 struct Endless;
 
 impl AsyncRead for Endless {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
         let room = buffer.initialize_unfilled().len();
         buffer.advance(room);
         Poll::Ready(Ok(()))
@@ -103,7 +107,8 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
     knock.await.expect("no panic");
 }
 
-/// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would wait for ever.
+/// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would
+/// wait for ever.
 pub async fn one_that_is_chosen_hears_of_it() {
     let crowd = PlainArc::new(Crowd::default());
     let (first, second) = (open(&crowd), open(&crowd));
@@ -166,7 +171,8 @@ pub async fn one_that_is_served_stays_while_another_says_nothing() {
     closed.await.expect("no panic");
 }
 
-/// There is one wide place, and it is an idle connection's. A large request asks for it just as that connection gets another request.
+/// There is one wide place, and it is an idle connection's. A large request asks for it just as
+/// that connection gets another request.
 pub async fn a_large_request_gets_room_although_the_first_it_asked_has_stayed() {
     let wide = Wide::new(1);
     let (mut first, mut large) = (Reading::new(&wide), Reading::new(&wide));

@@ -50,7 +50,10 @@ async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
     let found = engine.find(Share::default(), bucket(), key("object")).await;
     let found = found.unwrap_or_else(|fault| panic!("a lookup failed: {fault}"));
     let range = 0..found.object.size;
-    found.body(engine, range).await.unwrap_or_else(|fault| panic!("a download did not begin: {fault}"))
+    found
+        .body(engine, range)
+        .await
+        .unwrap_or_else(|fault| panic!("a download did not begin: {fault}"))
 }
 
 async fn piece(body: &mut ObjectBody) -> Option<Bytes> {
@@ -127,8 +130,8 @@ pub async fn what_the_sweep_takes_is_read_again() {
     rig.finish();
 }
 
-/// Two clients take the first piece and stop reading, while a connection still holds it: that of one of them is lent. What is left of
-/// their chunks are all the buffers there are.
+/// Two clients take the first piece and stop reading, while a connection still holds it: that of
+/// one of them is lent. What is left of their chunks are all the buffers there are.
 pub async fn those_that_stall_do_not_hold_up_another() {
     let rig = rig(FEW_BUFFERS, 3);
     let stalled = [(); 2].map(|()| {

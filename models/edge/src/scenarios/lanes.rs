@@ -30,8 +30,8 @@ pub async fn every_upload_gets_a_lane_in_time() {
     rig.finish();
 }
 
-/// The lanes are closed while requests come, end and are dropped, and their feeders are still at it. The server closes them
-/// after all that; but a feeder may outlive its request.
+/// The lanes are closed while requests come, end and are dropped, and their feeders are still at
+/// it. The server closes them after all that; but a feeder may outlive its request.
 pub async fn closing_them_disturbs_nobody() {
     let rig = Rig::new(2, 2);
     let requests = ["a", "b"].map(|name| {
@@ -58,7 +58,10 @@ pub async fn closing_them_disturbs_nobody() {
             Some(Ok(_)) => assert!(rig.is_stored(name), "an acknowledged upload is not there"),
             Some(Err(error)) => panic!("an upload failed: {error}"),
             None => {
-                assert!(script.has_ended() || !rig.is_stored(name), "an upload that was given up is there");
+                assert!(
+                    script.has_ended() || !rig.is_stored(name),
+                    "an upload that was given up is there"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What the scenarios share: an engine over a store in memory, bodies that follow a script, and somebody who gives up.
+//! What the scenarios share: an engine over a store in memory, bodies that follow a script, and
+//! somebody who gives up.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -55,7 +56,12 @@ impl Rig {
     }
 
     /// With so many buffers, and chunks of a size that fits them.
-    pub(super) fn with_buffers(buffers: usize, chunk_bytes: u64, ingests: usize, transfers: usize) -> Self {
+    pub(super) fn with_buffers(
+        buffers: usize,
+        chunk_bytes: u64,
+        ingests: usize,
+        transfers: usize,
+    ) -> Self {
         let memory = Memory::new(&[]);
         let config = StoreConfig {
             chunking: Chunking::fixed(chunk_bytes).expect("a valid size"),
@@ -111,7 +117,10 @@ impl Rig {
         assert_eq!(engine.spool.usage().now, 0, "a slot was not given back");
         assert_eq!(engine.loans.usage().now, 0, "a loan was not given back");
         for list in [&engine.crowd.begun, &engine.crowd.slow] {
-            assert!(!list.evict(Duration::ZERO), "an upload that has ended can still be asked to leave");
+            assert!(
+                !list.evict(Duration::ZERO),
+                "an upload that has ended can still be asked to leave"
+            );
         }
         engine.lanes.end_given_up();
         // Lanes end with the engine, if nobody has ended them before.
@@ -166,7 +175,9 @@ impl Script {
                     cue.notify_one();
                 }
                 match *script.steps.get(at)? {
-                    Step::Send(len) => return Some((Ok(Bytes::from_static(&BYTES[..len])), script)),
+                    Step::Send(len) => {
+                        return Some((Ok(Bytes::from_static(&BYTES[..len])), script));
+                    }
                     Step::Pause(time) => advance(time),
                     Step::Break => {
                         return Some((Err(Fault::Incomplete("the line went dead".into())), script));

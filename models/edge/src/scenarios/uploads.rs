@@ -40,7 +40,8 @@ const SLOW: [Step; 7] = [
 
 /// One after whom nobody is left under way: there is one place for all.
 async fn expect_a_place_and_a_lane(rig: &Rig) {
-    let healthy = upload(rig.engine.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
+    let healthy =
+        upload(rig.engine.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
     if let Err(error) = healthy.await {
         panic!("an upload after it failed: {error}");
     }
@@ -85,12 +86,14 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
     rig.finish();
 }
 
-/// Its client pauses while somebody waits for its lane, or comes to wait, or does not; and one may give up meanwhile.
+/// Its client pauses while somebody waits for its lane, or comes to wait, or does not; and one may
+/// give up meanwhile.
 pub async fn a_slow_one_gives_way_and_ends() {
     let rig = Rig::new(1, 2);
     let slow = Script::new(&SLOW);
     let slow = spawn(upload(rig.engine.clone(), "slow", slow.body(), Expected::default()));
-    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&LARGE).body(), Expected::default()));
+    let other =
+        spawn(upload(rig.engine.clone(), "other", Script::new(&LARGE).body(), Expected::default()));
     for (upload, name, steps) in [(other, "other", &LARGE[..]), (slow, "slow", &SLOW[..])] {
         match upload.await.expect("no panic") {
             Ok(uploaded) => {
@@ -118,7 +121,8 @@ pub async fn one_that_pauses_does_not_hold_up_another() {
     };
     let slow = upload(rig.engine.clone(), "slow", first.body().chain(waits), Expected::default());
     let slow = spawn(slow);
-    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
+    let other =
+        spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
     let mut moments = 0;
     while !other.is_finished() {
         assert!(moments < MOMENTS_MAX, "an upload that pauses holds up another");
@@ -140,7 +144,8 @@ pub async fn one_that_pauses_does_not_hold_up_another() {
     rig.finish();
 }
 
-/// Two take turns at one lane, and the request of one is dropped at any moment, perhaps while it is parked.
+/// Two take turns at one lane, and the request of one is dropped at any moment, perhaps while it is
+/// parked.
 pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
     let rig = Rig::new(1, 2);
     let (script, cue) = Script::new(&SLOW).with_cue();
@@ -148,7 +153,8 @@ pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
         let (engine, script) = (rig.engine.clone(), script.clone());
         async move { unless(&cue, upload(engine, "given up", script.body(), Expected::default())).await }
     });
-    let other = spawn(upload(rig.engine.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
+    let other =
+        spawn(upload(rig.engine.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
     let outcome = request.await.expect("no panic");
     if let Err(error) = other.await.expect("no panic") {
         panic!("an upload failed: {error}");

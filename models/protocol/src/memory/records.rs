@@ -7,9 +7,10 @@ use drystone_chunker::ChunkId;
 use drystone_models::explore::plotted_panic;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow, NewBucket, NewKey,
-    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, PutTarget, Records, Result, SegmentId,
-    SegmentLen, Session, SessionId, Source, StoreError, Target, Totals, UploadId, UploadRow,
+    CopyTarget, Entry, Epoch, Key, KeyRow, KnownChunk, Location, ManifestId, ManifestRow,
+    NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, PutTarget, Records,
+    Result, SegmentId, SegmentLen, Session, SessionId, Source, StoreError, Target, Totals,
+    UploadId, UploadRow,
 };
 
 use super::uploads::Upload;
@@ -24,7 +25,11 @@ impl Records for Memory {
     }
 
     fn extend_session(&self, session: SessionId, _lease_ms: u64) -> Result<()> {
-        if self.shared.tables.lock().is_alive(session) { Ok(()) } else { Err(StoreError::SessionExpired) }
+        if self.shared.tables.lock().is_alive(session) {
+            Ok(())
+        } else {
+            Err(StoreError::SessionExpired)
+        }
     }
 
     fn end_session(&self, session: SessionId) -> Result<()> {
@@ -34,12 +39,15 @@ impl Records for Memory {
         Ok(())
     }
 
-    fn take_back(&self, session: SessionId, manifest: Option<ManifestId>, _limit: usize) -> Result<bool> {
-        self.shared
-            .tables
-            .lock()
-            .manifests
-            .retain(|id, row| row.session != Some(session) || manifest.is_some_and(|wanted| wanted != *id));
+    fn take_back(
+        &self,
+        session: SessionId,
+        manifest: Option<ManifestId>,
+        _limit: usize,
+    ) -> Result<bool> {
+        self.shared.tables.lock().manifests.retain(|id, row| {
+            row.session != Some(session) || manifest.is_some_and(|wanted| wanted != *id)
+        });
         Ok(true)
     }
 
@@ -103,7 +111,13 @@ impl Records for Memory {
 
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>> {
         let tables = self.shared.tables.lock();
-        Ok(tables.segments.values().filter(|len| !len.sealed).map(|len| len.segment).take(limit).collect())
+        Ok(tables
+            .segments
+            .values()
+            .filter(|len| !len.sealed)
+            .map(|len| len.segment)
+            .take(limit)
+            .collect())
     }
 
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
@@ -136,7 +150,13 @@ impl Records for Memory {
         Ok(self.shared.tables.lock().objects.get(&(bucket.clone(), key.clone())).cloned())
     }
 
-    fn set_property(&self, bucket: &BucketName, key: &Key, name: &str, value: Option<&str>) -> Result<()> {
+    fn set_property(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<()> {
         let mut tables = self.shared.tables.lock();
         let (bucket, key) = (bucket.clone(), key.clone());
         let Some(object) = tables.objects.get_mut(&(bucket.clone(), key.clone())) else {
@@ -149,16 +169,31 @@ impl Records for Memory {
         Ok(())
     }
 
-    fn list(&self, _: &BucketName, _: &str, _: Bound<&str>, limit: usize) -> Result<Vec<ObjectRow>> {
+    fn list(
+        &self,
+        _: &BucketName,
+        _: &str,
+        _: Bound<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>> {
         Ok(self.shared.tables.lock().objects.values().take(limit).cloned().collect())
     }
 
-    fn manifest_page(&self, manifest: ManifestId, from: u64, limit: usize) -> Result<Vec<ManifestRow>> {
+    fn manifest_page(
+        &self,
+        manifest: ManifestId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ManifestRow>> {
         let tables = self.shared.tables.lock();
         let mut rows = tables.plain_rows(manifest);
-        for (offset, slice) in tables.manifests.get(&manifest).into_iter().flat_map(|one| &one.slices) {
+        for (offset, slice) in
+            tables.manifests.get(&manifest).into_iter().flat_map(|one| &one.slices)
+        {
             let plain = tables.plain_rows(slice.manifest);
-            rows.extend(plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)));
+            rows.extend(
+                plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)),
+            );
         }
         Ok(rows.into_iter().filter(|row| row.end() > from).take(limit).collect())
     }
@@ -171,7 +206,11 @@ impl Records for Memory {
         Ok(tables.objects.remove(&(bucket.clone(), key.clone())).is_some())
     }
 
-    fn delete_many(&self, bucket: &BucketName, objects: &[(Key, Condition)]) -> Result<Vec<Result<bool>>> {
+    fn delete_many(
+        &self,
+        bucket: &BucketName,
+        objects: &[(Key, Condition)],
+    ) -> Result<Vec<Result<bool>>> {
         let mut tables = self.shared.tables.lock();
         let delete = |(key, condition): &(Key, Condition)| {
             if !tables.holds(bucket, key, *condition) {
@@ -186,7 +225,12 @@ impl Records for Memory {
         self.shared.tables.lock().copy(source, target)
     }
 
-    fn create_upload(&self, bucket: &BucketName, key: &Key, meta: &ObjectMeta) -> Result<UploadRow> {
+    fn create_upload(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        meta: &ObjectMeta,
+    ) -> Result<UploadRow> {
         let mut tables = self.shared.tables.lock();
         let id = UploadId(tables.row());
         let (bucket, key, meta) = (bucket.clone(), key.clone(), meta.clone());
@@ -266,10 +310,14 @@ impl Records for Memory {
 
 impl Tables {
     fn plain_rows(&self, manifest: ManifestId) -> Vec<ManifestRow> {
-        let rows = self.manifests.get(&manifest).map(|manifest| manifest.rows.as_slice()).unwrap_or_default();
-        let placed = rows
-            .iter()
-            .filter_map(|(offset, id)| Some(ManifestRow::whole(*offset, *id, self.chunks.get(id)?.at)));
+        let rows = self
+            .manifests
+            .get(&manifest)
+            .map(|manifest| manifest.rows.as_slice())
+            .unwrap_or_default();
+        let placed = rows.iter().filter_map(|(offset, id)| {
+            Some(ManifestRow::whole(*offset, *id, self.chunks.get(id)?.at))
+        });
         placed.collect()
     }
 
@@ -301,8 +349,12 @@ impl Memory {
                 Source::Written(at) => self.check_written(tables, at),
                 Source::Known(row) => {
                     if tables.chunks.get(&chunk.id).is_none_or(|known| known.row != row) {
-                        self.violated("a manifest names a chunk that the collector has swept".into());
-                        return Err(StoreError::Inconsistent("a chunk vanished under a live session".into()));
+                        self.violated(
+                            "a manifest names a chunk that the collector has swept".into(),
+                        );
+                        return Err(StoreError::Inconsistent(
+                            "a chunk vanished under a live session".into(),
+                        ));
                     }
                 }
             }
@@ -323,7 +375,8 @@ impl Memory {
         for chunk in &entry.chunks {
             if let Source::Written(at) = chunk.source {
                 let row = ChunkRef(tables.row());
-                let known = tables.chunks.entry(chunk.id).or_insert(ChunkRow { row, at, condemned: None });
+                let known =
+                    tables.chunks.entry(chunk.id).or_insert(ChunkRow { row, at, condemned: None });
                 known.condemned = None;
             }
             rows.push((chunk.offset, chunk.id));
@@ -354,7 +407,8 @@ impl Memory {
         Ok(manifest)
     }
 
-    /// Bytes that the records are about to name must be on the disk, and inside what the records take for the segment.
+    /// Bytes that the records are about to name must be on the disk, and inside what the records
+    /// take for the segment.
     fn check_written(&self, tables: &Tables, at: Location) {
         let end = at.offset + u64::from(at.len);
         if tables.segments.get(&at.segment).is_none_or(|len| len.bytes < end) {

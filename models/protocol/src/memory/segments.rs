@@ -27,8 +27,10 @@ impl SegmentStorage for Memory {
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
         let disk = self.shared.disk.lock();
         let from = at.offset as usize;
-        let bytes =
-            disk.segments.get(&at.segment).and_then(|segment| segment.bytes.get(from..from + into.len()));
+        let bytes = disk
+            .segments
+            .get(&at.segment)
+            .and_then(|segment| segment.bytes.get(from..from + into.len()));
         let Some(bytes) = bytes else {
             let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
             return Err(StoreError::storage("cannot read a segment", source));
@@ -45,7 +47,8 @@ impl SegmentStorage for Memory {
             Ok(()) => segment.synced = segment.bytes.len(),
             // The dirty pages are dropped: a later sync succeeds, and says nothing about them.
             Err(_) => {
-                segment.lost_from = Some(segment.lost_from.unwrap_or(segment.synced).min(segment.synced));
+                segment.lost_from =
+                    Some(segment.lost_from.unwrap_or(segment.synced).min(segment.synced));
             }
         }
         failed

@@ -1,11 +1,12 @@
-//! Copies and multipart uploads: each is one transaction, that is one critical section. Buckets are not checked.
+//! Copies and multipart uploads: each is one transaction, that is one critical section. Buckets are
+//! not checked.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use drystone_store::{
-    Completion, Composite, ContentHash, CopySource, CopyTarget, ManifestId, ObjectRow, PartRow, PartTarget,
-    PlainSlice, PutTarget, Result, StoreError, UploadId, UploadRow,
+    Completion, Composite, ContentHash, CopySource, CopyTarget, ManifestId, ObjectRow, PartRow,
+    PartTarget, PlainSlice, PutTarget, Result, StoreError, UploadId, UploadRow,
 };
 
 use super::{Manifest, Tables};
@@ -75,13 +76,19 @@ impl Tables {
         Ok(part)
     }
 
-    pub(super) fn complete_upload(&mut self, id: UploadId, completion: &Completion) -> Result<ObjectRow> {
+    pub(super) fn complete_upload(
+        &mut self,
+        id: UploadId,
+        completion: &Completion,
+    ) -> Result<ObjectRow> {
         let upload = self.upload(id)?;
         completion.check_order()?;
         let mut composite = Composite::default();
         for named in &completion.parts {
-            let part =
-                upload.parts.get(&named.number).ok_or(StoreError::PartMissing { number: named.number })?;
+            let part = upload
+                .parts
+                .get(&named.number)
+                .ok_or(StoreError::PartMissing { number: named.number })?;
             named.check(part.content, &part.system)?;
             self.add_to(&mut composite, part.manifest, &(0..part.size))?;
         }
@@ -89,7 +96,8 @@ impl Tables {
         let manifest = self.write_composite(&composite);
         let (size, content) = (composite.size(), composite.content());
         let row = ObjectRow { key: key.clone(), size, content, meta: meta.clone(), manifest };
-        let stored = self.store(PutTarget { bucket, key, meta, condition: completion.condition }, row)?;
+        let stored =
+            self.store(PutTarget { bucket, key, meta, condition: completion.condition }, row)?;
         self.uploads.remove(&id);
         Ok(stored)
     }

@@ -1,4 +1,5 @@
-//! The whole store when something below it fails: the loss stays where it happened, and nothing hangs.
+//! The whole store when something below it fails: the loss stays where it happened, and nothing
+//! hangs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,7 +20,8 @@ fn rig(op: Op, nth: u64, how: How) -> Rig {
     Rig::new(StoreConfig { buffers: 4, ..config() }, &[Fault { op, nth, how }])
 }
 
-/// Who finds the disk full has the ends of segments cut; not those that somebody has written and not committed yet.
+/// Who finds the disk full has the ends of segments cut; not those that somebody has written and
+/// not committed yet.
 #[test]
 fn a_full_disk_costs_only_who_does_not_fit() {
     check(Scope::STORE, || {
@@ -63,7 +65,8 @@ fn who_makes_room_spares_what_has_just_been_written() {
     });
 }
 
-/// A process has died on a full disk. What it left in one segment is in the way of who writes to the other.
+/// A process has died on a full disk. What it left in one segment is in the way of who writes to
+/// the other.
 #[test]
 fn a_full_disk_has_room_again_for_the_next_process() {
     check(Scope::STORE, || {
@@ -82,7 +85,8 @@ fn a_full_disk_has_room_again_for_the_next_process() {
     });
 }
 
-/// A transaction that failed may have left all of itself in the log. Nobody may write over what it names.
+/// A transaction that failed may have left all of itself in the log. Nobody may write over what it
+/// names.
 fn check_what_is_in_the_log(how: How) {
     let faults = [
         Fault { op: Op::Commit, nth: 1, how },
@@ -113,7 +117,11 @@ fn what_a_commit_that_panicked_names_is_not_written_over() {
 }
 
 fn assert_survived(rig: &Rig, name: &str, bytes: &[u8]) {
-    assert_eq!(rig.get(name).as_deref(), Some(bytes), "an acknowledged object is lost with the power");
+    assert_eq!(
+        rig.get(name).as_deref(),
+        Some(bytes),
+        "an acknowledged object is lost with the power"
+    );
 }
 
 /// Two puts, of which a fault may cost exactly one.
@@ -198,7 +206,8 @@ fn a_commit_that_panics_costs_only_its_group() {
     check(Scope::STORE.shuttle(6_000), || check_first_commit(How::Panic));
 }
 
-/// A segment that could not be synced must not be written to again: whatever names it is refused for ever.
+/// A segment that could not be synced must not be written to again: whatever names it is refused
+/// for ever.
 #[test]
 fn a_failed_sync_costs_only_what_it_lost() {
     check(Scope::STORE, || {
@@ -216,7 +225,8 @@ fn a_failed_sync_costs_only_what_it_lost() {
     });
 }
 
-/// The commit queue is so small that a worker or a cutter leads, and it is their thread that the panic unwinds.
+/// The commit queue is so small that a worker or a cutter leads, and it is their thread that the
+/// panic unwinds.
 #[test]
 fn a_commit_that_panics_leaves_nobody_waiting() {
     check(Scope::STORE, || {
@@ -237,8 +247,8 @@ fn a_commit_that_panics_leaves_nobody_waiting() {
     });
 }
 
-/// A reader of a large object lets workers read ahead for it. When everybody else has gone, a worker that held the
-/// store would have to end, and wait for, itself.
+/// A reader of a large object lets workers read ahead for it. When everybody else has gone, a
+/// worker that held the store would have to end, and wait for, itself.
 #[test]
 fn a_store_can_be_dropped_while_it_reads_ahead() {
     const CHUNK_BYTES: u64 = 64 << 10;
@@ -253,27 +263,35 @@ fn a_store_can_be_dropped_while_it_reads_ahead() {
         };
         let rig = Rig::new(config, &[]);
         rig.put("a", &LARGE).expect("nothing fails");
-        let mut reader =
-            rig.store.get(&crate::rig::bucket(), &crate::rig::key("a"), None).expect("it was stored");
-        assert!(reader.next_slice().is_ok_and(|slice| slice.is_some()), "a visible object is not whole");
+        let mut reader = rig
+            .store
+            .get(&crate::rig::bucket(), &crate::rig::key("a"), None)
+            .expect("it was stored");
+        assert!(
+            reader.next_slice().is_ok_and(|slice| slice.is_some()),
+            "a visible object is not whole"
+        );
         drop(rig);
         drop(reader);
     });
 }
 
-/// An upload of several steps fails in each of the ways in which one can: its bytes do not fit, its source breaks off, its last step is
-/// refused. What its steps left in the records is taken back, also while another upload of the session goes on.
+/// An upload of several steps fails in each of the ways in which one can: its bytes do not fit, its
+/// source breaks off, its last step is refused. What its steps left in the records is taken back,
+/// also while another upload of the session goes on.
 #[test]
 fn the_steps_of_a_failed_upload_are_taken_back() {
     check(Scope::STORE.shuttle(3_000), || {
         let fault = |nth| Fault { op: Op::Append, nth, how: How::Full };
-        let rig = Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &[fault(2), fault(3)]);
+        let rig =
+            Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &[fault(2), fault(3)]);
         let mut ingest = rig.ingest().expect("the store is open");
         // Whether there are so many appends depends on how the chunks come to the workers.
         let _ = ingest.put_now(target("a"), &mut &b"aaaabbbbccccddddeeee"[..]);
         assert_eq!(rig.memory.pending_manifests(), 0, "the steps of a failed upload stay");
 
-        let first = ingest.put(target("b"), None, &mut &b"ffffgggghhhh"[..]).expect("the source is well");
+        let first =
+            ingest.put(target("b"), None, &mut &b"ffffgggghhhh"[..]).expect("the source is well");
         let broken = ingest.put(target("c"), None, &mut Broken(b"iiiijjjjkkkkllllmmmm"));
         assert!(broken.is_err(), "a source that broke off went unnoticed");
         let first = first.wait(&mut ingest);

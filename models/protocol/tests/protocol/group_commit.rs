@@ -1,4 +1,5 @@
-//! Group commit: every submitter gets its own answer, whoever leads and whatever happens to the leader.
+//! Group commit: every submitter gets its own answer, whoever leads and whatever happens to the
+//! leader.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex as PlainMutex;
@@ -77,7 +78,11 @@ fn a_full_queue_is_led() {
                 // The first ticket is not waited for before the second item has found its place.
                 let first = group.submit(item, 1);
                 let second = group.submit(item + 10, 1);
-                assert_eq!(second.wait(), Some((item + 10) * 2), "a submitter got another's result");
+                assert_eq!(
+                    second.wait(),
+                    Some((item + 10) * 2),
+                    "a submitter got another's result"
+                );
                 assert_eq!(first.wait(), Some(item * 2), "a submitter got another's result");
             })
         });

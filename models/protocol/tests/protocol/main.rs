@@ -1,4 +1,5 @@
-//! The protocol of `drystone-store`, one file per subject. A scenario's name is its property, and the test's.
+//! The protocol of `drystone-store`, one file per subject. A scenario's name is its property, and
+//! the test's.
 
 mod group_commit;
 mod room;

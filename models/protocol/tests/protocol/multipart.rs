@@ -1,12 +1,13 @@
-//! Objects that come in parts or as copies, and everything that may get in between: one wins, and what is there is whole.
+//! Objects that come in parts or as copies, and everything that may get in between: one wins, and
+//! what is there is whole.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_store::{
-    Completion, Condition, CopySource, CopyTarget, NamedPart, ObjectMeta, PartTarget, PutFailure, StoreError,
-    UploadId,
+    Completion, Condition, CopySource, CopyTarget, NamedPart, ObjectMeta, PartTarget, PutFailure,
+    StoreError, UploadId,
 };
 
 use crate::rig::{PutResult, Rig, bucket, expect_stored, key, target};
@@ -69,7 +70,11 @@ fn an_upload_is_completed_or_aborted() {
         let completed = rig.store.complete_upload(upload, &parts(&[1]));
         let aborted = finish(aborts);
         assert_eq!(is_gone(&completed), aborted, "an upload was completed and aborted, or neither");
-        assert_eq!(rig.get("a").as_deref(), (!aborted).then_some(ONE), "an aborted upload is visible");
+        assert_eq!(
+            rig.get("a").as_deref(),
+            (!aborted).then_some(ONE),
+            "an aborted upload is visible"
+        );
         rig.finish();
     });
 }
@@ -92,7 +97,8 @@ fn an_upload_is_completed_once() {
     });
 }
 
-/// The part is the old one or the new one, never something in between; what came too late is told so.
+/// The part is the old one or the new one, never something in between; what came too late is told
+/// so.
 #[test]
 fn a_part_is_replaced_while_its_upload_is_completed() {
     check(SCOPE, || {
@@ -132,11 +138,21 @@ fn a_copy_survives_its_source() {
         rig.store.complete_upload(upload, &parts(&[1])).expect("the part is there");
         finish(deletes);
         match copied {
-            Ok(_) => assert_eq!(rig.get("b").as_deref(), Some(LETTERS), "a copy is not what it was made of"),
-            Err(StoreError::NotFound { .. }) => assert_eq!(rig.get("b"), None, "a refused copy is visible"),
+            Ok(_) => assert_eq!(
+                rig.get("b").as_deref(),
+                Some(LETTERS),
+                "a copy is not what it was made of"
+            ),
+            Err(StoreError::NotFound { .. }) => {
+                assert_eq!(rig.get("b"), None, "a refused copy is visible")
+            }
             Err(error) => panic!("another failure: {error}"),
         }
-        assert_eq!(rig.get("a").as_deref(), Some(&LETTERS[2..9]), "a copy is not what it was made of");
+        assert_eq!(
+            rig.get("a").as_deref(),
+            Some(&LETTERS[2..9]),
+            "a copy is not what it was made of"
+        );
         rig.finish();
     });
 }
@@ -203,7 +219,11 @@ fn no_buffer_is_leased_before_there_are_bytes() {
         ingest.put_now(target("empty"), &mut io::empty()).expect("nothing fails");
         drop(ingest);
         assert_eq!(rig.get("a").as_deref(), Some(ONE), "an acknowledged object is not there");
-        assert_eq!(rig.get("empty").as_deref(), Some(&b""[..]), "an acknowledged object is not there");
+        assert_eq!(
+            rig.get("empty").as_deref(),
+            Some(&b""[..]),
+            "an acknowledged object is not there"
+        );
         rig.finish();
     });
 }

@@ -1,4 +1,5 @@
-//! One key, several who want it: puts, conditional puts and deletes have one outcome, which some order of them explains.
+//! One key, several who want it: puts, conditional puts and deletes have one outcome, which some
+//! order of them explains.
 
 use std::ops::Bound;
 
@@ -23,8 +24,8 @@ fn stored(put: PutResult) -> Option<Stored> {
     }
 }
 
-/// The key holds `bytes` and nothing else, and the store is as large as everything that was ever `acknowledged` there:
-/// without a collector, what was overwritten or deleted stays.
+/// The key holds `bytes` and nothing else, and the store is as large as everything that was ever
+/// `acknowledged` there: without a collector, what was overwritten or deleted stays.
 #[track_caller]
 fn assert_is(rig: &Rig, bytes: Option<&[u8]>, acknowledged: &[&[u8]]) {
     assert_eq!(rig.get("a").as_deref(), bytes, "another object than the last one is there");
@@ -32,7 +33,11 @@ fn assert_is(rig: &Rig, bytes: Option<&[u8]>, acknowledged: &[&[u8]]) {
     assert_eq!(listed.len(), usize::from(bytes.is_some()), "the listing disagrees with the lookup");
     let totals = rig.store.totals().expect("the records are well");
     assert_eq!(totals.objects, listed.len() as u64, "objects do not add up");
-    assert_eq!(totals.object_bytes, bytes.map_or(0, <[u8]>::len) as u64, "object bytes do not add up");
+    assert_eq!(
+        totals.object_bytes,
+        bytes.map_or(0, <[u8]>::len) as u64,
+        "object bytes do not add up"
+    );
     let mut chunks: Vec<&[u8]> = acknowledged.iter().flat_map(|bytes| bytes.chunks(4)).collect();
     chunks.sort_unstable();
     chunks.dedup();
@@ -91,7 +96,8 @@ fn of_two_puts_that_ask_for_an_absent_key_one_is_stored() {
     });
 }
 
-/// The conditional put is first and is overwritten, or second and refused: the other one stays in any case.
+/// The conditional put is first and is overwritten, or second and refused: the other one stays in
+/// any case.
 fn check_overwritten(rig: &Rig, condition: Condition, before: &[&[u8]]) {
     let conditional = rig.start_put_if("a", ONE, condition);
     let always = rig.start_put("a", OTHER);
@@ -129,14 +135,15 @@ fn a_delete_and_a_put_that_asked_for_the_old_object_leave_nothing() {
         let old = rig.put("a", OLD).expect("nothing fails");
         let put = rig.start_put_if("a", ONE, is_still(&rig, &old));
         assert!(rig.delete("a"), "there is always one to delete");
-        let acknowledged: &[&[u8]] = if stored(finish(put)).is_some() { &[OLD, ONE] } else { &[OLD] };
+        let acknowledged: &[&[u8]] =
+            if stored(finish(put)).is_some() { &[OLD, ONE] } else { &[OLD] };
         assert_is(&rig, None, acknowledged);
         rig.finish();
     });
 }
 
-/// The same bytes are put again, and somebody who has judged the first object deletes on a condition: whichever comes first, the second
-/// object stays.
+/// The same bytes are put again, and somebody who has judged the first object deletes on a
+/// condition: whichever comes first, the second object stays.
 #[test]
 fn a_delete_that_saw_the_old_object_spares_the_same_bytes_put_again() {
     check(SCOPE, || {

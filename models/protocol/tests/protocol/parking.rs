@@ -70,8 +70,16 @@ fn uploads_that_take_turns_are_what_was_sent() {
                 panic!("a put failed: {failure}");
             }
         }
-        assert_eq!(rig.get("large").as_deref(), Some(BYTES), "a parked upload is not what was sent");
-        assert_eq!(rig.get("small").as_deref(), Some(SMALL), "a parked upload is not what was sent");
+        assert_eq!(
+            rig.get("large").as_deref(),
+            Some(BYTES),
+            "a parked upload is not what was sent"
+        );
+        assert_eq!(
+            rig.get("small").as_deref(),
+            Some(SMALL),
+            "a parked upload is not what was sent"
+        );
         rig.finish();
     });
 }

@@ -6,8 +6,8 @@ use drystone_chunker::Chunking;
 use drystone_models::explore::{finish, start};
 use drystone_protocol::memory::{Fault, Memory};
 use drystone_store::{
-    BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
-    StoreError, Stored, SyncPolicy, Target,
+    BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store,
+    StoreConfig, StoreError, Stored, SyncPolicy, Target,
 };
 use drystone_sync::PlainArc;
 use drystone_sync::thread::JoinHandle;
@@ -45,7 +45,11 @@ impl Rig {
     }
 
     /// With so many chunks in a step of a large object.
-    pub(crate) fn with_steps_of(step_chunks_max: usize, mut config: StoreConfig, faults: &[Fault]) -> Self {
+    pub(crate) fn with_steps_of(
+        step_chunks_max: usize,
+        mut config: StoreConfig,
+        faults: &[Fault],
+    ) -> Self {
         config.ingests = config.buffers / 2;
         let memory = Memory::new(faults);
         let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
@@ -74,7 +78,11 @@ impl Rig {
     }
 
     /// Puts from another thread.
-    pub(crate) fn start_put(&self, name: &'static str, bytes: &'static [u8]) -> JoinHandle<PutResult> {
+    pub(crate) fn start_put(
+        &self,
+        name: &'static str,
+        bytes: &'static [u8],
+    ) -> JoinHandle<PutResult> {
         self.start_put_if(name, bytes, Condition::Always)
     }
 
@@ -111,7 +119,11 @@ impl Rig {
     pub(crate) fn assert_fate(&self, name: &str, bytes: &[u8], outcome: &PutResult) {
         match outcome {
             Ok(_) => {
-                assert_eq!(self.get(name).as_deref(), Some(bytes), "an acknowledged object is not there");
+                assert_eq!(
+                    self.get(name).as_deref(),
+                    Some(bytes),
+                    "an acknowledged object is not there"
+                );
             }
             Err(_) => assert_eq!(self.get(name), None, "a refused object is visible"),
         }
@@ -144,7 +156,12 @@ pub(crate) fn key(name: &str) -> Key {
 }
 
 pub(crate) fn target(name: &str) -> PutTarget {
-    PutTarget { bucket: bucket(), key: key(name), meta: ObjectMeta::default(), condition: Condition::Always }
+    PutTarget {
+        bucket: bucket(),
+        key: key(name),
+        meta: ObjectMeta::default(),
+        condition: Condition::Always,
+    }
 }
 
 /// A source that breaks off.

@@ -43,7 +43,8 @@ fn room_is_made_while_nobody_appends() {
         let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
         let idle = PlainArc::new(Mutex::new(()));
         let others = [(); 2].map(|()| {
-            let (room, seen, idle) = (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+            let (room, seen, idle) =
+                (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
             start(move || seen.append(&room, &idle))
         });
         seen.append(&room, &idle);
@@ -51,9 +52,17 @@ fn room_is_made_while_nobody_appends() {
         // It was full at the end, however they took turns.
         let made = seen.made.load(Ordering::SeqCst);
         drop(room.enter(|| seen.make(&idle)));
-        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "that the disk is full was forgotten");
+        assert_eq!(
+            seen.made.load(Ordering::SeqCst),
+            made + 1,
+            "that the disk is full was forgotten"
+        );
         drop(room.enter(|| seen.make(&idle)));
-        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "room was made where there was room");
+        assert_eq!(
+            seen.made.load(Ordering::SeqCst),
+            made + 1,
+            "room was made where there was room"
+        );
     });
 }
 
@@ -75,14 +84,16 @@ fn a_panic_in_the_making_keeps_nobody_out() {
     });
 }
 
-/// What one that is alone sets free is not taken away by appends, and what fails meanwhile is not forgotten.
+/// What one that is alone sets free is not taken away by appends, and what fails meanwhile is not
+/// forgotten.
 #[test]
 fn nothing_is_appended_while_one_is_alone() {
     check(Scope::SMALL, || {
         let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
         let idle = PlainArc::new(Mutex::new(()));
         let other = {
-            let (room, seen, idle) = (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+            let (room, seen, idle) =
+                (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
             start(move || seen.append(&room, &idle))
         };
         room.alone(|| seen.make(&idle));
@@ -90,7 +101,11 @@ fn nothing_is_appended_while_one_is_alone() {
         let made = seen.made.load(Ordering::SeqCst);
         // The append said that the disk is full, after it had been made room for or before.
         drop(room.enter(|| seen.make(&idle)));
-        assert_eq!(seen.made.load(Ordering::SeqCst), made + 1, "that the disk is full was forgotten");
+        assert_eq!(
+            seen.made.load(Ordering::SeqCst),
+            made + 1,
+            "that the disk is full was forgotten"
+        );
     });
 }
 

@@ -1,4 +1,5 @@
-//! The whole store: puts, gets, deletes, expiry and collection side by side, in as few buffers as can work.
+//! The whole store: puts, gets, deletes, expiry and collection side by side, in as few buffers as
+//! can work.
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,10 @@ fn two_buffers_are_enough_for_any_size() {
         let rig = Rig::with_buffers(2);
         rig.put("a", LONG).expect("nothing fails");
         assert_eq!(rig.get("a").as_deref(), Some(LONG), "an acknowledged object is not there");
-        assert!(rig.store.usage().buffers.high_water <= 2, "the store passed the ceiling of its buffers");
+        assert!(
+            rig.store.usage().buffers.high_water <= 2,
+            "the store passed the ceiling of its buffers"
+        );
         rig.finish();
     });
 }
@@ -82,8 +86,8 @@ fn a_reader_and_an_upload_share_the_smallest_pool() {
     });
 }
 
-/// As many claimants as buffers: when each holds one, whoever waits for another while it holds its own waits for ever.
-/// Uploads may, so readers must not.
+/// As many claimants as buffers: when each holds one, whoever waits for another while it holds its
+/// own waits for ever. Uploads may, so readers must not.
 #[test]
 fn two_readers_and_two_uploads_share_four_buffers() {
     check(Scope::STORE.shuttle(4_000), || {
@@ -149,8 +153,8 @@ fn an_expired_session_leaves_nothing_visible() {
     });
 }
 
-/// The upload may begin before the chunks are condemned, then the collector has to wait for it; or after, then it has to
-/// take them back.
+/// The upload may begin before the chunks are condemned, then the collector has to wait for it; or
+/// after, then it has to take them back.
 #[test]
 fn a_known_chunk_survives_the_collector() {
     check(Scope::STORE, || {
@@ -196,7 +200,10 @@ fn objects_of_one_ingest_do_not_mix() {
         let names = ["a", "b", "c"];
         let contents: [&[u8]; 3] = [b"aaaabb", SHORT, b""];
         let broken = ingest.put(target("broken"), None, &mut Broken(b"xxxxyy"));
-        assert!(matches!(broken, Err(PutFailure::Source(_))), "a broken source was taken for its end");
+        assert!(
+            matches!(broken, Err(PutFailure::Source(_))),
+            "a broken source was taken for its end"
+        );
         let puts = [0, 1, 2].map(|at| {
             let mut source = contents[at];
             ingest.put(target(names[at]), None, &mut source).expect("nothing fails")
@@ -206,7 +213,11 @@ fn objects_of_one_ingest_do_not_mix() {
         }
         drop(ingest);
         for (name, content) in names.iter().zip(contents) {
-            assert_eq!(rig.get(name).as_deref(), Some(content), "an acknowledged object is not there");
+            assert_eq!(
+                rig.get(name).as_deref(),
+                Some(content),
+                "an acknowledged object is not there"
+            );
         }
         assert_eq!(rig.get("broken"), None, "a refused object is visible");
         rig.finish();
@@ -262,7 +273,10 @@ fn a_large_object_is_committed_in_steps() {
         let rig = Rig::new(config, &[]);
         expect_stored([rig.start_put("a", &BYTES), rig.start_put("b", &BYTES)]);
         assert_eq!(
-            rig.store.stat(&crate::rig::bucket(), &crate::rig::key("a")).expect("it is stored").size,
+            rig.store
+                .stat(&crate::rig::bucket(), &crate::rig::key("a"))
+                .expect("it is stored")
+                .size,
             1100
         );
         assert_eq!(rig.memory.appends_of_one_chunk_max(), 1, "a chunk was appended twice");
@@ -288,7 +302,9 @@ fn what_workers_read_ahead_arrives_in_order() {
         rig.put("a", &BYTES).expect("nothing fails");
         let readers = [(); 2].map(|()| {
             let rig = rig.clone();
-            start(move || assert!(rig.get("a").as_deref() == Some(&BYTES[..]), "wrong bytes were read"))
+            start(move || {
+                assert!(rig.get("a").as_deref() == Some(&BYTES[..]), "wrong bytes were read")
+            })
         });
         readers.into_iter().for_each(finish);
         rig.finish();

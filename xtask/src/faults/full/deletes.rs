@@ -1,5 +1,5 @@
-//! Deletes on a disk that was filled in every way: with the chunks of puts that did not fit, with the steps of one that was killed, to
-//! the last block, and to the last name.
+//! Deletes on a disk that was filled in every way: with the chunks of puts that did not fit, with
+//! the steps of one that was killed, to the last block, and to the last name.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -70,7 +70,8 @@ pub(super) fn work(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
 
 fn put_small_ones(desk: &Desk<'_>) -> Result<()> {
     for number in 0..SINGLE {
-        let put = desk.put(&format!("single-{number}"), Content { seed: 20 + number, bytes: 100 })?;
+        let put =
+            desk.put(&format!("single-{number}"), Content { seed: 20 + number, bytes: 100 })?;
         put.is_sound()?;
         if !put.succeeded() {
             return Err(put.violates("failed on an empty disk"));
@@ -96,11 +97,17 @@ fn kill_a_put(desk: &Desk<'_>) -> Result<()> {
     let (source, killed) = (desk.folder.join("killed"), desk.folder.join("killed.pid"));
     Content { seed: 16, bytes: KILLED_BYTES }.write(&source)?;
     let put = desk.command(args!["put", "-", "--name", "killed"]);
-    // The pipe is empty when the last of it has been read; then its reader is at nothing but waiting.
+    // The pipe is empty when the last of it has been read; then its reader is at nothing but
+    // waiting.
     let script = "{ cat \"$1\"; read -r pid <\"$2\"; kill -KILL \"$pid\"; } | { shift; me=$1; shift; \
                   sh -c 'echo $$ >\"$0\"; exec \"$@\"' \"$me\" \"$@\"; }; true";
     let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh"]).arg(&source).arg(&killed).arg(put.get_program()).args(put.get_args());
+    shell
+        .args(["-c", script, "sh"])
+        .arg(&source)
+        .arg(&killed)
+        .arg(put.get_program())
+        .args(put.get_args());
     shell.env_clear().envs(put.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.current_dir(&desk.folder);
     let ran = desk.run_command(shell, LIMIT)?;
@@ -115,7 +122,8 @@ fn use_up_names(disk: &Disk<'_>) -> Result<()> {
     let all = rustix::fs::statvfs(disk.path()).context("ask for the names of the disk")?;
     let used = all.f_files.saturating_sub(all.f_ffree);
     let is_small = disk.remount(OsStr::new(&format!("nr_inodes={}", used + 3)));
-    let made = |number: u32| std::fs::File::create(disk.path().join(format!("name-{number}"))).is_ok();
+    let made =
+        |number: u32| std::fs::File::create(disk.path().join(format!("name-{number}"))).is_ok();
     // An ext4 of this size has some thousands of names in any case.
     let limit = if is_small.is_ok() { 100 } else { 100_000 };
     if (0..limit).all(made) {

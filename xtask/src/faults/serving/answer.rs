@@ -34,7 +34,14 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(expected: Option<Arc<[u8]>>) -> Self {
-        Self { state: State::Head, line: Vec::new(), status: 0, body_bytes: 0, expected, is_other: false }
+        Self {
+            state: State::Head,
+            line: Vec::new(),
+            status: 0,
+            body_bytes: 0,
+            expected,
+            is_other: false,
+        }
     }
 
     /// 0 until the head is there.
@@ -52,7 +59,8 @@ impl Answer {
 
     /// Whether something came that is no answer, or a body that is not the expected one.
     pub(super) fn is_wrong(&self) -> bool {
-        let is_short = |expected: &Arc<[u8]>| self.is_whole() && self.body_bytes != expected.len() as u64;
+        let is_short =
+            |expected: &Arc<[u8]>| self.is_whole() && self.body_bytes != expected.len() as u64;
         let is_judged = (200..300).contains(&self.status);
         self.state == State::Malformed
             || self.is_other
@@ -75,14 +83,16 @@ impl Answer {
                 State::Sized(left) => {
                     let count = left.min(bytes.len() as u64);
                     bytes = self.body(bytes, count as usize);
-                    self.state = if count == left { State::Whole } else { State::Sized(left - count) };
+                    self.state =
+                        if count == left { State::Whole } else { State::Sized(left - count) };
                 }
                 State::Chunk(left) => {
                     let count = left.min(bytes.len() as u64);
                     // The last two bytes are the end of a line.
                     let of_body = count.min(left.saturating_sub(2)) as usize;
                     bytes = &self.body(bytes, of_body)[count as usize - of_body..];
-                    self.state = if count == left { State::ChunkSize } else { State::Chunk(left - count) };
+                    self.state =
+                        if count == left { State::ChunkSize } else { State::Chunk(left - count) };
                 }
                 State::ChunkSize | State::Trailer => {
                     let (first, rest) = bytes.split_at(1);
@@ -104,7 +114,8 @@ impl Answer {
     fn begin(&mut self) {
         let head = String::from_utf8_lossy(&std::mem::take(&mut self.line)).to_ascii_lowercase();
         self.status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let is_chunked = head.lines().any(|line| line == "transfer-encoding: chunked");
         self.state = match (length, is_chunked) {
             (Some(0), _) => State::Whole,
@@ -132,7 +143,8 @@ impl Answer {
     /// Judges so many bytes of the body; what is left comes back.
     fn body<'a>(&mut self, bytes: &'a [u8], count: usize) -> &'a [u8] {
         let (body, rest) = bytes.split_at(count);
-        if let Some(expected) = self.expected.as_ref().filter(|_| (200..300).contains(&self.status)) {
+        if let Some(expected) = self.expected.as_ref().filter(|_| (200..300).contains(&self.status))
+        {
             let from = self.body_bytes as usize;
             self.is_other |= expected.get(from..from + count) != Some(body);
         }

@@ -70,7 +70,8 @@ pub(super) fn within<T>(
     let group = &Group::make(&name, limits.memory_bytes)?;
     let cpu = limits.half_a_cpu.then(|| HalfCpu::make(&name, group)).transpose()?;
     let enter_cpu = cpu.as_ref().map_or_else(String::new, HalfCpu::entering);
-    let script = format!("echo $$ >\"$0\" && {enter_cpu}ulimit -n {} && exec \"$@\"", limits.descriptors);
+    let script =
+        format!("echo $$ >\"$0\" && {enter_cpu}ulimit -n {} && exec \"$@\"", limits.descriptors);
     let in_cell = |words: &[&OsStr]| {
         let mut command = desk.wrapped(args!["sh", "-c", script, group.processes()]);
         command.args(words).env("DRYSTONE_ACCESS_KEY", ACCESS).env("DRYSTONE_SECRET_KEY", SECRET);
@@ -86,8 +87,10 @@ pub(super) fn within<T>(
         let server = scope.spawn(|| desk.run_command(command, minutes(20)));
         let driven = (|| {
             let address = address(desk, || server.is_finished())?;
-            let pid = fs::read_to_string(group.processes()).context("the processes of the group")?;
-            let pid = pid.trim().parse().ok().and_then(Pid::from_raw).context("the server's process")?;
+            let pid =
+                fs::read_to_string(group.processes()).context("the processes of the group")?;
+            let pid =
+                pid.trim().parse().ok().and_then(Pid::from_raw).context("the server's process")?;
             scope.spawn(move || watch(pid, group, seen, is_over));
             let driven = drive(&Cell { address, pid, group, plan_bytes, seen });
             is_over.store(true, Ordering::Relaxed);
@@ -105,7 +108,8 @@ pub(super) fn within<T>(
         if !run.succeeded() {
             return Err(run.violates("did not end well after SIGTERM"));
         }
-        for wrong in ["cannot accept a connection", "Too many open files", "Cannot allocate memory"] {
+        for wrong in ["cannot accept a connection", "Too many open files", "Cannot allocate memory"]
+        {
             if run.output.contains(wrong) {
                 return Err(violation(format!("the server says `{wrong}`")));
             }
@@ -136,7 +140,8 @@ fn watch(pid: Pid, group: &Group, seen: &Seen, is_over: &AtomicBool) {
     // Relaxed: maxima and a flag, with nothing published through them.
     while !is_over.load(Ordering::Relaxed) {
         seen.own_bytes.fetch_max(group.own_bytes().unwrap_or(0), Ordering::Relaxed);
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).map(Iterator::count);
+        let descriptors =
+            fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).map(Iterator::count);
         seen.descriptors.fetch_max(descriptors.unwrap_or(0) as u64, Ordering::Relaxed);
         sleep(LOOK);
     }
@@ -171,7 +176,8 @@ impl HalfCpu {
 
     /// What a shell does to be in it.
     fn entering(&self) -> String {
-        let enter = |own: &PathBuf| format!("echo $$ >'{}' && ", own.join("cgroup.procs").display());
+        let enter =
+            |own: &PathBuf| format!("echo $$ >'{}' && ", own.join("cgroup.procs").display());
         self.own.as_ref().map_or_else(String::new, enter)
     }
 }

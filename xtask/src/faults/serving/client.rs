@@ -134,8 +134,8 @@ impl<'a> Healthy<'a> {
     /// counted, and ends nothing.
     pub(super) fn work_until(mut self, is_over: &AtomicBool) -> Result<Timings> {
         let mut round = 0;
-        // Relaxed: a flag with nothing published through it. It is looked at after each request, any of
-        // which may have waited for long.
+        // Relaxed: a flag with nothing published through it. It is looked at after each request,
+        // any of which may have waited for long.
         let is_over = || is_over.load(Ordering::Relaxed);
         while !is_over() {
             let bytes: Vec<u8> =
@@ -186,7 +186,9 @@ impl<'a> Healthy<'a> {
             match self.try_ask(head, body) {
                 Ok(answer) => return Ok(answer),
                 Err(error) if begun.elapsed() > STALL => {
-                    return Err(violation(format!("a good client waited {STALL:?} and then: {error}")));
+                    return Err(violation(format!(
+                        "a good client waited {STALL:?} and then: {error}"
+                    )));
                 }
                 Err(_) => {
                     self.socket = None;
@@ -223,7 +225,8 @@ fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<(u16, Vec<u8>)> {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
             let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-            let len = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let len =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             let len = if is_bare { Some(0) } else { len };
             let (Some(status), Some(len)) = (status, len) else {
                 return Err(io::Error::new(ErrorKind::InvalidData, head));
@@ -272,7 +275,8 @@ impl Idle {
         while !stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(100));
         }
-        let closed = sockets.iter_mut().filter_map(|socket| is_closed(socket).then_some(())).count();
+        let closed =
+            sockets.iter_mut().filter_map(|socket| is_closed(socket).then_some(())).count();
         Self { opened, closed }
     }
 }

@@ -156,7 +156,9 @@ pub(super) fn drive(address: &Address, scripts: Vec<Script>, most: Duration) -> 
         .map(|script| Client { script, place: Place::Away(begun), came: 0, completed: 0 })
         .collect();
     let mut buffer = vec![0; PIECE];
-    while begun.elapsed() < most && clients.iter().any(|client| !matches!(client.place, Place::Home)) {
+    while begun.elapsed() < most
+        && clients.iter().any(|client| !matches!(client.place, Place::Home))
+    {
         let now = Instant::now();
         for client in &mut clients {
             client.come(address, now, &mut tally);

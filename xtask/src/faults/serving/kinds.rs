@@ -18,7 +18,8 @@ const NOISY_WAIT: Duration = Duration::from_secs(2);
 const HALF: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 /// Far above the plan: what is taken beyond that is seen, and not killed.
-pub(super) const ROOMY: Limits = Limits { memory_bytes: 2 << 30, descriptors: 2_048, half_a_cpu: false };
+pub(super) const ROOMY: Limits =
+    Limits { memory_bytes: 2 << 30, descriptors: 2_048, half_a_cpu: false };
 const SLOW: u64 = 1 << 10;
 const KB: u64 = 1_000;
 const MIB: u64 = 1 << 20;
@@ -71,7 +72,11 @@ pub(super) struct Crowd {
 
 impl Crowd {
     pub(super) fn scripts(&self, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
-        (self.scripts)(if mode == Mode::Full { self.clients.1 } else { self.clients.0 }, mode, stock)
+        (self.scripts)(
+            if mode == Mode::Full { self.clients.1 } else { self.clients.0 },
+            mode,
+            stock,
+        )
     }
 
     pub(super) fn time(&self, mode: Mode) -> Duration {
@@ -83,8 +88,8 @@ impl Crowd {
 pub(super) fn all() -> Vec<Crowd> {
     let calm = Judged::new(HALF);
     let served = Judged { all_complete: true, none_turned_away: true, ..calm };
-    // The kernel judges the peak there: what is beyond it is killed. `VmHWM` counts pages of the program, too,
-    // which another group may pay for.
+    // The kernel judges the peak there: what is beyond it is killed. `VmHWM` counts pages of the
+    // program, too, which another group may pay for.
     let crammed = Judged { is_peak_judged: false, ..Judged::new(NOISY_WAIT) };
     let crowd = |name, clients, seconds, judged, scripts| Crowd {
         name,
@@ -95,25 +100,32 @@ pub(super) fn all() -> Vec<Crowd> {
         judged,
         scripts,
     };
-    let readers =
-        |name, scripts| Crowd { full_only: true, ..crowd(name, (400, 1_000), (6, 20), calm, scripts) };
+    let readers = |name, scripts| Crowd {
+        full_only: true,
+        ..crowd(name, (400, 1_000), (6, 20), calm, scripts)
+    };
     let small = |name, mib: u64| Crowd {
         full_only: true,
         limits: Limits { memory_bytes: mib << 20, descriptors: 64, half_a_cpu: true },
         ..crowd(name, (200, 400), (8, 30), crammed, everything)
     };
     vec![
-        crowd("slow-readers", (400, 1_000), (6, 20), calm, |count, _, _| slow_readers(count, &ANSWERS)),
+        crowd("slow-readers", (400, 1_000), (6, 20), calm, |count, _, _| {
+            slow_readers(count, &ANSWERS)
+        }),
         // Alone, because others that wait for a turn hold these back in a mixed crowd.
-        crowd("slow-html", (400, 1_000), (6, 20), calm, |count, _, _| slow_readers(count, &[Largest::Html])),
+        crowd("slow-html", (400, 1_000), (6, 20), calm, |count, _, _| {
+            slow_readers(count, &[Largest::Html])
+        }),
         readers("slow-json", |count, _, _| slow_readers(count, &[Largest::Json])),
         readers("slow-limits", |count, _, _| slow_readers(count, &[Largest::Limits])),
         readers("slow-s3", |count, _, _| slow_readers(count, &[Largest::S3])),
         readers("slow-zip", |count, _, _| slow_readers(count, &[Largest::Zip])),
         readers("slow-tar", |count, _, _| slow_readers(count, &[Largest::Tar])),
         crowd("listers", (64, 64), (6, 20), calm, |count, _, _| {
-            let script =
-                |index: usize| Ok(Script { again: true, ..ANSWERS[index % ANSWERS.len()].script()? });
+            let script = |index: usize| {
+                Ok(Script { again: true, ..ANSWERS[index % ANSWERS.len()].script()? })
+            };
             (0..count).map(script).collect()
         }),
         crowd(
@@ -133,7 +145,10 @@ pub(super) fn all() -> Vec<Crowd> {
         crowd("honest-uploads", (100, 500), (60, 180), served, |count, _, _| {
             let script = |index| {
                 let pace = Pace::of(80 * KB);
-                Ok(Script { send: pace, ..upload(&format!("honest-{index}"), MIB, unique(MIB as usize)?) })
+                Ok(Script {
+                    send: pace,
+                    ..upload(&format!("honest-{index}"), MIB, unique(MIB as usize)?)
+                })
             };
             (0..count).map(script).collect()
         }),
@@ -165,11 +180,19 @@ pub(super) fn all() -> Vec<Crowd> {
                 Ok(vec![script; count])
             },
         ),
-        crowd("big-uploads", (16, 64), (90, 600), Judged { wait: SECOND, ..served }, |count, mode, _| {
-            let filler = unique(MIB as usize)?;
-            let script = |index| Ok(upload(&format!("big-{index}"), big_bytes(mode), Arc::clone(&filler)));
-            (0..count).map(script).collect()
-        }),
+        crowd(
+            "big-uploads",
+            (16, 64),
+            (90, 600),
+            Judged { wait: SECOND, ..served },
+            |count, mode, _| {
+                let filler = unique(MIB as usize)?;
+                let script = |index| {
+                    Ok(upload(&format!("big-{index}"), big_bytes(mode), Arc::clone(&filler)))
+                };
+                (0..count).map(script).collect()
+            },
+        ),
         crowd(
             "multipart",
             (16, MULTIPARTS),
@@ -177,7 +200,12 @@ pub(super) fn all() -> Vec<Crowd> {
             Judged { wait: SECOND, ..served },
             |count, mode, stock| {
                 let filler = unique(MIB as usize)?;
-                stock.multiparts.iter().take(count).map(|to| part(to, big_bytes(mode), &filler)).collect()
+                stock
+                    .multiparts
+                    .iter()
+                    .take(count)
+                    .map(|to| part(to, big_bytes(mode), &filler))
+                    .collect()
             },
         ),
         crowd("deletes", (DOCUMENTS, DOCUMENTS), (60, 60), served, |count, _, _| {
@@ -255,8 +283,9 @@ fn part((path, id): &(String, String), bytes: u64, filler: &Arc<[u8]>) -> Result
 }
 
 fn slow_readers(count: usize, answers: &[Largest]) -> Result<Vec<Script>> {
-    let script =
-        |index: usize| Ok(Script { read: Pace::of(SLOW), ..answers[index % answers.len()].script()? });
+    let script = |index: usize| {
+        Ok(Script { read: Pace::of(SLOW), ..answers[index % answers.len()].script()? })
+    };
     (0..count).map(script).collect()
 }
 
@@ -273,7 +302,8 @@ fn slow_uploads(count: usize, at_once: u64) -> Result<Vec<Script>> {
 fn document(index: usize) -> Result<Script> {
     let object = |at| format!("<Object><Key>{}</Key></Object>", in_xml(&doomed_key(index, at)));
     let objects: String = (0..LONG_KEYS).map(object).collect();
-    let body = format!("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{objects}</Delete>");
+    let body =
+        format!("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{objects}</Delete>");
     let target = presigned("POST", "/long", "delete=", &[])?;
     let head = bare_head("POST", &target, body.len() as u64, "");
     let bytes = body.len() as u64;

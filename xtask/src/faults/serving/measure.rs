@@ -141,7 +141,8 @@ impl Row {
             mib(self.before_bytes),
             mib(self.own_peak_bytes),
             mib(self.after_bytes),
-            self.group_peak_bytes.map_or_else(|| "?".to_owned(), |bytes| format!("{:.0}", mib(bytes))),
+            self.group_peak_bytes
+                .map_or_else(|| "?".to_owned(), |bytes| format!("{:.0}", mib(bytes))),
             self.descriptors,
             self.good.reopened,
         )
@@ -159,18 +160,29 @@ impl Row {
             }
         };
         must(self.good.count() > 0, "good clients made no request".to_owned());
-        must(self.good.refused == 0, format!("{} requests of good clients were refused", self.good.refused));
+        must(
+            self.good.refused == 0,
+            format!("{} requests of good clients were refused", self.good.refused),
+        );
         must(
             !judged.is_wait_judged || self.good.count() == 0 || worst <= wait_max,
             format!("a good client waited {worst:.2} s, at most {wait_max} s are right"),
         );
         must(
             !judged.is_peak_judged || self.peak_bytes <= self.plan_bytes,
-            format!("{:.0} MiB were taken, {:.0} are planned", mib(self.peak_bytes), mib(self.plan_bytes)),
+            format!(
+                "{:.0} MiB were taken, {:.0} are planned",
+                mib(self.peak_bytes),
+                mib(self.plan_bytes)
+            ),
         );
         must(
             self.after_bytes <= self.before_bytes + KEPT_BYTES,
-            format!("{:.0} MiB before, {:.0} MiB after", mib(self.before_bytes), mib(self.after_bytes)),
+            format!(
+                "{:.0} MiB before, {:.0} MiB after",
+                mib(self.before_bytes),
+                mib(self.after_bytes)
+            ),
         );
         must(tally.wrong == 0, format!("{} wrong answers", tally.wrong));
         must(
@@ -231,10 +243,18 @@ mod tests {
         check(|_| true, |row| row.peak_bytes += 1, "are planned");
         check(|_| true, |row| row.after_bytes += 1, "after");
         check(|_| true, |row| row.tally.wrong = 1, "wrong answers");
-        check(|judged| judged.is_wait_judged, |row| row.good = Timings::of(vec![0.1, 2.1]), "waited 2.10 s");
+        check(
+            |judged| judged.is_wait_judged,
+            |row| row.good = Timings::of(vec![0.1, 2.1]),
+            "waited 2.10 s",
+        );
         check(|judged| judged.all_complete, |row| row.tally.content = 1, "1 of 2 clients");
         check(|judged| judged.none_turned_away, |row| row.tally.broken = 1, "1 broken off");
-        check(|judged| judged.share_min.is_some(), |row| row.tally.least_share = Some(0.2), "20% of what");
+        check(
+            |judged| judged.share_min.is_some(),
+            |row| row.tally.least_share = Some(0.2),
+            "20% of what",
+        );
     }
 
     #[test]

@@ -14,11 +14,22 @@ const EXPIRES_S: u32 = 3_600;
 /// `path?query` with a signature. The query's parameters are in order and behind `X-Amz-…` in it,
 /// each has a `=`, and nothing in path or query must be escaped that is not. `headers`: lower-case
 /// names in order, all behind `host`, sent with the request.
-pub(super) fn presigned(method: &str, path: &str, query: &str, headers: &[(&str, &str)]) -> Result<String> {
+pub(super) fn presigned(
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[(&str, &str)],
+) -> Result<String> {
     Ok(signed_at(&stamp(SystemTime::now())?, method, path, query, headers))
 }
 
-fn signed_at(date: &str, method: &str, path: &str, query: &str, headers: &[(&str, &str)]) -> String {
+fn signed_at(
+    date: &str,
+    method: &str,
+    path: &str,
+    query: &str,
+    headers: &[(&str, &str)],
+) -> String {
     let scope = format!("{}/{REGION}/s3/aws4_request", &date[..8]);
     let mut names = String::from("host");
     let mut lines = String::from("host:localhost\n");
@@ -35,7 +46,9 @@ fn signed_at(date: &str, method: &str, path: &str, query: &str, headers: &[(&str
     let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD");
     let hash = hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref());
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{hash}");
-    let mac = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+    let mac = |key: &[u8], text: &str| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+    };
     let first = format!("AWS4{SECRET}").into_bytes();
     let key = scope.split('/').fold(first, |key, part| mac(&key, part).as_ref().to_vec());
     format!("{path}?{query}&X-Amz-Signature={}", hex(mac(&key, &text).as_ref()))
@@ -48,7 +61,8 @@ fn stamp(moment: SystemTime) -> Result<String> {
     let [_, day, month, year, hour, minute, second, _] = words[..] else {
         anyhow::bail!("a date without its parts: {text}")
     };
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let months =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months.iter().position(|name| *name == month).context("a month")? + 1;
     Ok(format!("{year}{month:02}{day}T{hour}{minute}{second}Z"))
 }

@@ -76,7 +76,8 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
         put(&mut client, target, &stock.object)?;
     }
     let target = presigned("PUT", "/open", "acl=", &[("x-amz-acl", "public-read")])?;
-    let (status, _) = client.ask(&bare_head("PUT", &target, 0, "x-amz-acl: public-read\r\n"), &[])?;
+    let (status, _) =
+        client.ask(&bare_head("PUT", &target, 0, "x-amz-acl: public-read\r\n"), &[])?;
     if status != 200 {
         bail!("the bucket `open` could not be made public: status {status}");
     }
@@ -85,7 +86,8 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
         let id = begin_multipart(&mut client, &path)?;
         stock.multiparts.push((path, id));
     }
-    let doomed = (0..DOCUMENTS).flat_map(|document| (0..DOOMED_EACH).map(move |at| doomed_key(document, at)));
+    let doomed = (0..DOCUMENTS)
+        .flat_map(|document| (0..DOOMED_EACH).map(move |at| doomed_key(document, at)));
     let few = (0..FEW).map(|index| filled(format!("few/{index:05}-"), LONG_KEY_BYTES));
     let keys: &Vec<String> = &(0..LONG_KEYS).map(long_key).chain(few).chain(doomed).collect();
     let filled: Vec<Result<()>> = scope(|scope| {
@@ -100,7 +102,10 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
                 })
             })
             .collect();
-        hands.into_iter().map(|hand| hand.join().expect("a thread of ours does not panic")).collect()
+        hands
+            .into_iter()
+            .map(|hand| hand.join().expect("a thread of ours does not panic"))
+            .collect()
     });
     filled.into_iter().collect::<Result<()>>()?;
     Ok(stock)
@@ -111,7 +116,8 @@ fn begin_multipart(client: &mut Healthy<'_>, path: &str) -> Result<String> {
     let (status, body) = client.ask(&bare_head("POST", &target, 0, ""), &[])?;
     let text = String::from_utf8_lossy(&body);
     let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
-    let (id, _) = id.with_context(|| format!("a multipart upload was answered with {status}: {text}"))?;
+    let (id, _) =
+        id.with_context(|| format!("a multipart upload was answered with {status}: {text}"))?;
     Ok(id.to_owned())
 }
 

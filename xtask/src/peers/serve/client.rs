@@ -1,6 +1,7 @@
 //! What asks the servers: curl for large bodies, wrk for small ones.
 //!
-//! The seconds are those that curl, wrk and `date` count, not those until the runner has noticed that they ended.
+//! The seconds are those that curl, wrk and `date` count, not those until the runner has noticed
+//! that they ended.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,18 +78,25 @@ impl Client<'_> {
 
     /// Whether an S3 PUT is refused whose body is not the one that was signed.
     pub(super) fn is_verified(&self, file: &Path, url: &str) -> Result<bool> {
-        let done = self.context.runner.run(signed(file, &"0".repeat(64), url), self.log, minutes(1))?;
+        let done =
+            self.context.runner.run(signed(file, &"0".repeat(64), url), self.log, minutes(1))?;
         let code = transfers(&done.output)?.first().map(|transfer| transfer.code);
         Ok(!done.succeeded() && code.is_some_and(|code| (400..500).contains(&code)))
     }
 
-    /// All clients at once: their files are `c1`, `c2`, … in the folder, and the same below the address.
+    /// All clients at once: their files are `c1`, `c2`, … in the folder, and the same below the
+    /// address.
     pub(super) fn at_once(&self, way: Way, folder: &Path, url: &str) -> Result<Timed> {
         let each = if way == Way::Up { UP } else { DOWN };
-        let script =
-            format!("count=$1 folder=$2 url=$3; shift 3; date +at-%s.%N; {each}; wait; date +at-%s.%N");
+        let script = format!(
+            "count=$1 folder=$2 url=$3; shift 3; date +at-%s.%N; {each}; wait; date +at-%s.%N"
+        );
         let mut command = Command::new("sh");
-        command.args(["-c", &script, "sh"]).arg(CLIENTS.to_string()).arg(folder).arg(format!("{url}c"));
+        command
+            .args(["-c", &script, "sh"])
+            .arg(CLIENTS.to_string())
+            .arg(folder)
+            .arg(format!("{url}c"));
         let output = self.output_of(command.args(self.curl()))?;
         let bytes = all(&output, CLIENTS, way)?;
         Ok(Timed { seconds: elapsed(&output)?, bytes })
@@ -122,13 +130,33 @@ impl Client<'_> {
     }
 
     /// Small requests a second from all clients.
-    pub(super) fn small(&self, way: Way, seconds: u64, small: &Small<'_>, url: &str) -> Result<f64> {
-        let path =
-            url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).context("an address with a path")?;
+    pub(super) fn small(
+        &self,
+        way: Way,
+        seconds: u64,
+        small: &Small<'_>,
+        url: &str,
+    ) -> Result<f64> {
+        let path = url
+            .splitn(4, '/')
+            .nth(3)
+            .map(|path| format!("/{path}"))
+            .context("an address with a path")?;
         let mut command = Command::new("wrk");
         // More threads would take cores from the server; a slow answer is no error.
-        command.args(["-t2", &format!("-c{CLIENTS}"), &format!("-d{seconds}s"), "--timeout", "30s", "-s"]);
-        command.arg(small.script).arg(url).args(["--", if way == Way::Up { "PUT" } else { "GET" }, &path]);
+        command.args([
+            "-t2",
+            &format!("-c{CLIENTS}"),
+            &format!("-d{seconds}s"),
+            "--timeout",
+            "30s",
+            "-s",
+        ]);
+        command.arg(small.script).arg(url).args([
+            "--",
+            if way == Way::Up { "PUT" } else { "GET" },
+            &path,
+        ]);
         command.arg(small.body);
         if self.login == Login::Basic {
             command.arg(format!("Basic {BASIC}"));
@@ -137,12 +165,21 @@ impl Client<'_> {
     }
 
     /// Whether a put of [`Self::small`] can be had, with its own bytes.
-    pub(super) fn small_is_there(&self, small: &Small<'_>, scratch: &Path, url: &str) -> Result<()> {
-        let mut body = std::fs::read(small.body).with_context(|| format!("read {}", small.body.display()))?;
+    pub(super) fn small_is_there(
+        &self,
+        small: &Small<'_>,
+        scratch: &Path,
+        url: &str,
+    ) -> Result<()> {
+        let mut body =
+            std::fs::read(small.body).with_context(|| format!("read {}", small.body.display()))?;
         body.splice(..16, format!("{PROBE_KEY:<16}").into_bytes());
         std::fs::write(scratch, body).with_context(|| format!("write {}", scratch.display()))?;
         let there = self.sha256(&format!("{url}{PROBE_KEY}"))?;
-        ensure!(there == self.sha256_of_file(scratch)?, "a small object has other bytes than were put");
+        ensure!(
+            there == self.sha256_of_file(scratch)?,
+            "a small object has other bytes than were put"
+        );
         Ok(())
     }
 
@@ -170,7 +207,8 @@ impl Client<'_> {
         let shown = crate::process::shown(&command);
         let done = self.context.runner.run(command, self.log, minutes(20))?;
         if let Some(reason) = done.reason() {
-            let said = done.output.lines().rfind(|line| line.contains("curl:") || line.contains("sh:"));
+            let said =
+                done.output.lines().rfind(|line| line.contains("curl:") || line.contains("sh:"));
             bail!("`{}`: {reason} {}", crate::process::cut(&shown, 120), said.unwrap_or_default());
         }
         Ok(done.output)
@@ -279,7 +317,8 @@ fn requests_per_second(output: &str) -> Result<f64> {
         }
     }
     let line = output.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    line.and_then(|text| text.trim().parse().ok()).context("wrk has not said how many requests a second")
+    line.and_then(|text| text.trim().parse().ok())
+        .context("wrk has not said how many requests a second")
 }
 
 #[cfg(test)]
@@ -331,12 +370,12 @@ mod tests {
 
     #[test]
     fn errors_that_wrk_counts_are_no_figure() {
-        let good =
-            "  2 threads and 16 connections\n  Latency  1.2ms\nRequests/sec:  28123.45\nTransfer/sec: 9MB\n";
+        let good = "  2 threads and 16 connections\n  Latency  1.2ms\nRequests/sec:  28123.45\nTransfer/sec: 9MB\n";
         assert_eq!(requests_per_second(good).expect("a rate").to_bits(), 28123.45_f64.to_bits());
-        for wrong in
-            ["  Non-2xx or 3xx responses: 7\n", "  Socket errors: connect 0, read 3, write 0, timeout 0\n"]
-        {
+        for wrong in [
+            "  Non-2xx or 3xx responses: 7\n",
+            "  Socket errors: connect 0, read 3, write 0, timeout 0\n",
+        ] {
             assert!(requests_per_second(&format!("{wrong}{good}")).is_err(), "{wrong}");
         }
         assert!(requests_per_second("unable to connect\n").is_err());

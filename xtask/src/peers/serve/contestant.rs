@@ -1,7 +1,7 @@
 //! The servers that take turns, and how each is started.
 //!
-//! All run with their own defaults, but for what keeps them quiet and inside their folder. Only drystone asks for a key on plain
-//! HTTP; the others let everybody in, which is to their advantage.
+//! All run with their own defaults, but for what keeps them quiet and inside their folder. Only
+//! drystone asks for a key on plain HTTP; the others let everybody in, which is to their advantage.
 
 use std::ffi::OsString;
 use std::fs;
@@ -93,13 +93,15 @@ fn probe(program: &OsString, kind: Kind, search_path: &OsString) -> Option<Strin
         _ => &["--version"],
     };
     let said = output(program, version, search_path).unwrap_or_default();
-    let line = said.lines().map(str::trim).find(|line| line.contains(|sign: char| sign.is_ascii_digit()));
+    let line =
+        said.lines().map(str::trim).find(|line| line.contains(|sign: char| sign.is_ascii_digit()));
     Some(line.unwrap_or("of an unknown version").to_owned())
 }
 
 /// Of standard output and error; nothing where the program is missing or fails.
 fn output(program: &OsString, args: &[&str], search_path: &OsString) -> Option<String> {
-    // By way of a shell: the program is looked for in the path that the child is given, not in ours.
+    // By way of a shell: the program is looked for in the path that the child is given, not in
+    // ours.
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(program).args(args).env("PATH", search_path);
     let done = command.stdin(Stdio::null()).output().ok()?;
@@ -142,7 +144,9 @@ impl Kind {
             Self::RcloneS3 => "rclone 1.65 or newer is needed: https://rclone.org/install/",
             Self::Dufs => "cargo install --locked --root target/tools dufs",
             Self::Copyparty => "python3 -m pip install copyparty",
-            Self::S3sFs => "cargo install --locked --root target/tools --features binary s3s-fs@0.14.1",
+            Self::S3sFs => {
+                "cargo install --locked --root target/tools --features binary s3s-fs@0.14.1"
+            }
         }
     }
 
@@ -150,7 +154,9 @@ impl Kind {
     pub(super) fn plain(self) -> Option<String> {
         match self {
             Self::Drystone { .. } => Some(format!("/_/files/{BUCKET}/")),
-            Self::Nginx | Self::RcloneWebdav | Self::Dufs | Self::Copyparty => Some(format!("/{BUCKET}/")),
+            Self::Nginx | Self::RcloneWebdav | Self::Dufs | Self::Copyparty => {
+                Some(format!("/{BUCKET}/"))
+            }
             Self::RcloneS3 | Self::S3sFs => None,
         }
     }
@@ -176,7 +182,8 @@ impl Contestant {
         let address = format!("127.0.0.1:{port}");
         let root = site.folder.join("root");
         if !self.kind.is_drystone() {
-            fs::create_dir_all(root.join(BUCKET)).with_context(|| format!("create {}", root.display()))?;
+            fs::create_dir_all(root.join(BUCKET))
+                .with_context(|| format!("create {}", root.display()))?;
         }
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\"", "sh"]).arg(&self.program).current_dir(&site.folder);
@@ -185,7 +192,10 @@ impl Contestant {
         command.env("TMPDIR", &site.folder);
         match self.kind {
             Kind::Drystone { sync } => {
-                command.arg("--store").arg(&root).args(["--sync", sync, "serve", "--listen", &address]);
+                command
+                    .arg("--store")
+                    .arg(&root)
+                    .args(["--sync", sync, "serve", "--listen", &address]);
                 command.env("DRYSTONE_ACCESS_KEY", ACCESS).env("DRYSTONE_SECRET_KEY", SECRET);
                 // Like the others, no line for each request.
                 command.env("DRYSTONE_LOG", "warn");
@@ -205,7 +215,15 @@ impl Contestant {
                 command.arg(format!("{ACCESS},{SECRET}")).arg(&root);
             }
             Kind::Dufs => {
-                command.args(["--allow-all", "--bind", "127.0.0.1", "--port", &port, "--log-format", ""]);
+                command.args([
+                    "--allow-all",
+                    "--bind",
+                    "127.0.0.1",
+                    "--port",
+                    &port,
+                    "--log-format",
+                    "",
+                ]);
                 command.arg(&root);
             }
             Kind::Copyparty => {
@@ -223,8 +241,8 @@ impl Contestant {
     }
 }
 
-/// A static file server with DAV uploads and as many workers as there are cores; its temporary files lie on the disk of its root, so that
-/// an upload ends with a rename.
+/// A static file server with DAV uploads and as many workers as there are cores; its temporary
+/// files lie on the disk of its root, so that an upload ends with a rename.
 fn nginx_conf(folder: &Path, address: &str, is_root: bool) -> String {
     let folder = folder.display();
     let user = if is_root { "user root;\n" } else { "" };
@@ -264,7 +282,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_missing_with_a_way_to_install_it() {
         let folder = tempfile::tempdir().expect("a scratch directory");
-        let (here, missing) = find(&folder.path().join("drystone"), &folder.path().as_os_str().to_owned());
+        let (here, missing) =
+            find(&folder.path().join("drystone"), &folder.path().as_os_str().to_owned());
         assert!(here.is_empty());
         let names: Vec<String> = missing.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ALL.map(Kind::name));
@@ -284,7 +303,10 @@ mod tests {
             fs::write(&rclone, script).expect("a script");
             fs::set_permissions(&rclone, fs::Permissions::from_mode(0o755)).expect("it can be run");
             assert_eq!(probe(&"rclone".into(), Kind::RcloneS3, &path), expected);
-            assert_eq!(probe(&"rclone".into(), Kind::RcloneWebdav, &path), Some("rclone v1".to_owned()));
+            assert_eq!(
+                probe(&"rclone".into(), Kind::RcloneWebdav, &path),
+                Some("rclone v1".to_owned())
+            );
         }
     }
 

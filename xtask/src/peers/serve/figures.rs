@@ -104,7 +104,13 @@ pub(super) struct Row {
 }
 
 impl Figures {
-    pub(super) fn add(&mut self, measure: Measure, contestant: usize, round: usize, sample: Sample) {
+    pub(super) fn add(
+        &mut self,
+        measure: Measure,
+        contestant: usize,
+        round: usize,
+        sample: Sample,
+    ) {
         self.0.entry((measure, contestant)).or_default().insert(round, sample);
     }
 
@@ -142,14 +148,22 @@ fn row(
         min: rates().fold(f64::INFINITY, f64::min),
         max: rates().fold(f64::NEG_INFINITY, f64::max),
         of_nginx,
-        goal_of_nginx: goal.and_then(|goal| if let Goal::OfNginx(goal) = goal { Some(goal) } else { None }),
-        goal_rate: goal.and_then(|goal| if let Goal::Rate(goal) = goal { Some(goal) } else { None }),
+        goal_of_nginx: goal
+            .and_then(|goal| if let Goal::OfNginx(goal) = goal { Some(goal) } else { None }),
+        goal_rate: goal
+            .and_then(|goal| if let Goal::Rate(goal) = goal { Some(goal) } else { None }),
         is_reached: goal.and_then(|goal| match goal {
             Goal::OfNginx(goal) => of_nginx.map(|ratio| ratio >= goal),
             Goal::Rate(goal) => Some(rate >= goal),
         }),
-        server_cpu_seconds: median(samples.values().map(|sample| sample.usage.cpu_seconds).collect()),
-        server_resident_bytes: samples.values().map(|sample| sample.usage.resident_bytes).max().unwrap_or(0),
+        server_cpu_seconds: median(
+            samples.values().map(|sample| sample.usage.cpu_seconds).collect(),
+        ),
+        server_resident_bytes: samples
+            .values()
+            .map(|sample| sample.usage.resident_bytes)
+            .max()
+            .unwrap_or(0),
     }
 }
 
@@ -174,7 +188,8 @@ pub(super) fn table(rows: &[Row]) -> String {
             "MiB most"
         );
         for row in rows {
-            let of_nginx = row.of_nginx.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+            let of_nginx =
+                row.of_nginx.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
             let _ = writeln!(
                 text,
                 "  {:<22} {:>9.0} {:>9.0} {:>9.0} {of_nginx:>9}  {:<18} {:>8.2} {:>9.0}",
@@ -227,7 +242,10 @@ mod tests {
     const NEVER: Kind = Kind::Drystone { sync: "never" };
 
     fn sample(rate: f64) -> Sample {
-        Sample { rate, usage: Usage { cpu_seconds: rate / 100.0, resident_bytes: (rate as u64) << 20 } }
+        Sample {
+            rate,
+            usage: Usage { cpu_seconds: rate / 100.0, resident_bytes: (rate as u64) << 20 },
+        }
     }
 
     /// The rows of a measure for nginx and one other, a pair of rates for each round.
@@ -243,8 +261,10 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_its_round() {
-        // The medians are 200 and 200, the machine was slow in turns; within the rounds it is 0.5, 0.5 and 4.
-        let rows = rows(Measure::PlainGet, NEVER, &[(400.0, 200.0), (200.0, 100.0), (100.0, 400.0)]);
+        // The medians are 200 and 200, the machine was slow in turns; within the rounds it is 0.5,
+        // 0.5 and 4.
+        let rows =
+            rows(Measure::PlainGet, NEVER, &[(400.0, 200.0), (200.0, 100.0), (100.0, 400.0)]);
         let [nginx, ours] = rows.as_slice() else { panic!("two rows") };
         assert_eq!((nginx.median, ours.median), (200.0, 200.0));
         assert_eq!((nginx.of_nginx, ours.of_nginx), (Some(1.0), Some(0.5)));
@@ -286,13 +306,22 @@ mod tests {
 
     #[test]
     fn the_table_has_each_figure_and_verdict() {
-        let text = table(&rows(Measure::PlainPut, NEVER, &[(100.0, 257.0), (100.0, 140.0), (100.0, 139.0)]));
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let text = table(&rows(
+            Measure::PlainPut,
+            NEVER,
+            &[(100.0, 257.0), (100.0, 140.0), (100.0, 139.0)],
+        ));
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["upload,", "plain", "PUT"]);
         assert_eq!(lines[2], ["nginx", "100", "100", "100", "1.00", "1.00", "100"]);
-        let ours =
-            ["drystone", "--sync", "never", "140", "139", "257", "1.40", "1.5:", "MISSED", "1.40", "257"];
+        let ours = [
+            "drystone", "--sync", "never", "140", "139", "257", "1.40", "1.5:", "MISSED", "1.40",
+            "257",
+        ];
         assert_eq!(lines[3], ours);
-        assert!(text.ends_with("drystone was resident with 257 MiB at most, goal 256 MiB: MISSED\n"));
+        assert!(
+            text.ends_with("drystone was resident with 257 MiB at most, goal 256 MiB: MISSED\n")
+        );
     }
 }

@@ -23,8 +23,11 @@ impl Running {
     pub(super) fn start(context: &Context, contestant: &Contestant, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         let log = context.log(&format!("peers-{}", contestant.kind.name().replace(' ', "-")))?;
-        let site =
-            Site { port: free_port()?, folder: folder.to_owned(), search_path: super::search_path(context) };
+        let site = Site {
+            port: free_port()?,
+            folder: folder.to_owned(),
+            search_path: super::search_path(context),
+        };
         let mut command = contestant.command(&site)?;
         command.stdout(log.open()?).stderr(log.open()?);
         let running = Self { group: Group::start(command)?, site };
@@ -50,7 +53,11 @@ impl Running {
                 bail!("it ended before it listened: {}", tail(log.path(), 3));
             }
             if Instant::now() >= deadline {
-                bail!("it does not listen after {} s: {}", START_MAX.as_secs(), tail(log.path(), 3));
+                bail!(
+                    "it does not listen after {} s: {}",
+                    START_MAX.as_secs(),
+                    tail(log.path(), 3)
+                );
             }
             sleep(LOOK);
         }

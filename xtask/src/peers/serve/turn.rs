@@ -45,9 +45,14 @@ impl Turn<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Vec<(Measure, Sample)>> {
         let warm = self.bench.path("warm");
-        self.client.upload_signed(&warm, &self.client.sha256_of_file(&warm)?, &format!("{url}warm"))?;
+        self.client.upload_signed(
+            &warm,
+            &self.client.sha256_of_file(&warm)?,
+            &format!("{url}warm"),
+        )?;
         if !self.client.is_verified(&warm, &format!("{url}wrong"))? {
-            let note = format!("{} does not verify the SHA-256 that a PUT is signed with", kind.name());
+            let note =
+                format!("{} does not verify the SHA-256 that a PUT is signed with", kind.name());
             ensure!(!kind.is_drystone(), "{note}");
             if !notes.contains(&note) {
                 notes.push(note);

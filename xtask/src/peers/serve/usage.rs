@@ -26,7 +26,8 @@ impl Usage {
     }
 }
 
-/// From now on the high water is that of what follows. Refused by kernels without the file: then it is that of the server's life.
+/// From now on the high water is that of what follows. Refused by kernels without the file: then it
+/// is that of the server's life.
 pub(super) fn forget_high_water(group: u32) -> Result<()> {
     for (pid, _) in members(group)? {
         let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
@@ -38,7 +39,9 @@ pub(super) fn forget_high_water(group: u32) -> Result<()> {
 fn members(group: u32) -> Result<Vec<(u32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("read /proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         if let Some((of, ticks)) = group_and_ticks(&stat)
             && of == group
@@ -70,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_line_of_stat_is_read_behind_the_name() {
-        let stat = "812 (a) b (c)) S 1 811 811 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 2 0 99 1000 10 1844";
+        let stat =
+            "812 (a) b (c)) S 1 811 811 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 2 0 99 1000 10 1844";
         assert_eq!(group_and_ticks(stat), Some((811, 175)));
         assert_eq!(group_and_ticks("812 (a) S 1 811"), None);
         assert_eq!(group_and_ticks(""), None);

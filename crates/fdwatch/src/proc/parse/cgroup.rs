@@ -64,11 +64,17 @@ mod tests {
     fn mounts_of_hierarchies_are_told_from_others() {
         let one = b"35 24 0:30 /docker/x /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct";
         let found = cgroup_mount(one).unwrap();
-        assert_eq!((&*found.root, &*found.path), (&b"/docker/x"[..], &b"/sys/fs/cgroup/cpu,cpuacct"[..]));
+        assert_eq!(
+            (&*found.root, &*found.path),
+            (&b"/docker/x"[..], &b"/sys/fs/cgroup/cpu,cpuacct"[..])
+        );
         assert_eq!(found.options.as_deref(), Some(&b"rw,cpu,cpuacct"[..]));
         let two = b"30 23 0:26 / /sys/fs/a\\040b rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
         let found = cgroup_mount(two).unwrap();
-        assert_eq!((&*found.root, &*found.path, found.options), (&b"/"[..], &b"/sys/fs/a b"[..], None));
+        assert_eq!(
+            (&*found.root, &*found.path, found.options),
+            (&b"/"[..], &b"/sys/fs/a b"[..], None)
+        );
         assert_eq!(cgroup_mount(b"30 23 0:26 / /sys rw - sysfs sysfs rw"), None);
         assert_eq!(cgroup_mount(b"30 23 0:26 / /sys rw - cgroup2"), None);
     }

@@ -16,8 +16,9 @@ pub enum Link {
 
 /// Reads the target of a link.
 ///
-/// A path begins with a slash, or with `(unreachable)` where it lies outside the reader's root; all else are names
-/// that the kernel made up. So a file that is called like one of these is not taken for it.
+/// A path begins with a slash, or with `(unreachable)` where it lies outside the reader's root; all
+/// else are names that the kernel made up. So a file that is called like one of these is not taken
+/// for it.
 pub fn link(target: &[u8]) -> Link {
     if target.starts_with(b"/") || target.starts_with(b"(unreachable)") {
         return Link::Path;
@@ -30,8 +31,8 @@ pub fn link(target: &[u8]) -> Link {
         b"socket" => Link::Socket(id),
         b"pipe" => Link::Known(Kind::Pipe),
         b"pidfd" => Link::Known(Kind::PidFd),
-        b"net" | b"mnt" | b"uts" | b"ipc" | b"pid" | b"user" | b"cgroup" | b"time" | b"pid_for_children"
-        | b"time_for_children" => Link::Known(Kind::Namespace),
+        b"net" | b"mnt" | b"uts" | b"ipc" | b"pid" | b"user" | b"cgroup" | b"time"
+        | b"pid_for_children" | b"time_for_children" => Link::Known(Kind::Namespace),
         _ => Link::Known(Kind::Other),
     }
 }
@@ -94,9 +95,13 @@ mod tests {
 
     #[test]
     fn a_path_is_never_a_name() {
-        for target in
-            [&b"/socket:[1]"[..], b"/pipe:[1]", b"(unreachable)/x", b"/memfd:x (deleted)", b"/\n\xff"]
-        {
+        for target in [
+            &b"/socket:[1]"[..],
+            b"/pipe:[1]",
+            b"(unreachable)/x",
+            b"/memfd:x (deleted)",
+            b"/\n\xff",
+        ] {
             assert_eq!(link(target), Link::Path, "{}", target.escape_ascii());
         }
     }

@@ -1,4 +1,5 @@
-//! `/proc/PID/mountinfo`: which paths lie on file systems that another machine, or another process, answers for.
+//! `/proc/PID/mountinfo`: which paths lie on file systems that another machine, or another process,
+//! answers for.
 
 use super::numbers::words;
 
@@ -49,7 +50,8 @@ pub(super) fn unescaped(word: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'\\').then(|| tail.get(..3).and_then(super::numbers::octal)).flatten();
+        let escaped =
+            (first == b'\\').then(|| tail.get(..3).and_then(super::numbers::octal)).flatten();
         match escaped.and_then(|code| u8::try_from(code).ok()) {
             Some(byte) => {
                 path.push(byte);
@@ -71,7 +73,9 @@ mod tests {
     #[test]
     fn optional_fields_are_skipped() {
         for optional in ["", "shared:1 ", "shared:1 master:2 "] {
-            let line = format!("36 35 98:0 /mnt1 /mnt/a\\040b\\134c rw,noatime {optional}- nfs4 srv:/x rw");
+            let line = format!(
+                "36 35 98:0 /mnt1 /mnt/a\\040b\\134c rw,noatime {optional}- nfs4 srv:/x rw"
+            );
             let found = mount(line.as_bytes()).unwrap();
             assert_eq!(found, Mount { path: b"/mnt/a b\\c".to_vec(), file_system: b"nfs4" });
         }
@@ -81,7 +85,9 @@ mod tests {
 
     #[test]
     fn half_an_escape_is_taken_as_it_is() {
-        for (word, path) in [("a\\04", "a\\04"), ("\\", "\\"), ("\\999", "\\999"), ("\\777", "\\777")] {
+        for (word, path) in
+            [("a\\04", "a\\04"), ("\\", "\\"), ("\\999", "\\999"), ("\\777", "\\777")]
+        {
             assert_eq!(unescaped(word.as_bytes()), path.as_bytes());
         }
     }

@@ -1,6 +1,7 @@
 //! The tables of sockets in `/proc/PID/net`.
 //!
-//! A line is taken apart up to its inode first, and only if somebody asks for that socket the rest is made readable.
+//! A line is taken apart up to its inode first, and only if somebody asks for that socket the rest
+//! is made readable.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -148,7 +149,13 @@ impl TableLine<'_> {
         let end = inode.as_ptr() as usize + inode.len() - self.line.as_ptr() as usize;
         let path = self.line[end..].strip_prefix(b" ").unwrap_or_default();
         let local = String::from_utf8_lossy(path).into_owned();
-        Some(Socket { family: self.table.family, state, local, peer: String::new(), is_to_listener: false })
+        Some(Socket {
+            family: self.table.family,
+            state,
+            local,
+            peer: String::new(),
+            is_to_listener: false,
+        })
     }
 
     fn netlink(&self) -> Option<Socket> {
@@ -173,7 +180,8 @@ impl TableLine<'_> {
     }
 }
 
-/// `0100007F:1F90`: words of 32 bits as this machine reads them from the network's order, then a plain port.
+/// `0100007F:1F90`: words of 32 bits as this machine reads them from the network's order, then a
+/// plain port.
 fn address(word: &[u8], is_six: bool) -> Option<SocketAddr> {
     let colon = word.iter().position(|b| *b == b':')?;
     let (ip, port) = (&word[..colon], hex(&word[colon + 1..])?);
@@ -202,7 +210,13 @@ mod tests {
     }
 
     fn socket(family: &'static str, state: &'static str, local: &str, peer: &str) -> Socket {
-        Socket { family, state, local: local.to_owned(), peer: peer.to_owned(), is_to_listener: false }
+        Socket {
+            family,
+            state,
+            local: local.to_owned(),
+            peer: peer.to_owned(),
+            is_to_listener: false,
+        }
     }
 
     /// As this machine's kernel would print it.
@@ -225,7 +239,9 @@ mod tests {
         assert_eq!(found, (77, socket("tcp", "listen", "127.0.0.1:8080", "")));
         assert_eq!(read("net/udp", &line("00000000:0000", "07")).unwrap().1.state, "unconnected");
         assert_eq!(read("net/tcp", &line("00000000:0000", "07")).unwrap().1.state, "closed");
-        for bad in [line("00000000:0000", "0D"), line("00000000:10000", "01"), line("0000000:0000", "01")] {
+        for bad in
+            [line("00000000:0000", "0D"), line("00000000:10000", "01"), line("0000000:0000", "01")]
+        {
             assert_eq!(read("net/tcp", &bad), None, "{bad}");
         }
     }
@@ -242,7 +258,8 @@ mod tests {
     #[test]
     fn a_path_may_hold_spaces() {
         let check = |flags: &str, state: &str, tail: &str, expected| {
-            let line = format!("0000000000000000: 00000002 00000000 {flags} 0001 {state} 17343{tail}");
+            let line =
+                format!("0000000000000000: 00000002 00000000 {flags} 0001 {state} 17343{tail}");
             assert_eq!(read("net/unix", &line), Some((17343, expected)), "{line}");
         };
         check("00010000", "01", " /run/a b ", socket("unix", "listen", "/run/a b ", ""));
@@ -259,7 +276,10 @@ mod tests {
             Some((19201, socket("netlink", "unconnected", "uevent", "")))
         );
         let packet = "0000000000000000 3      3    0003   2     1 0      0      20202 ";
-        assert_eq!(read("net/packet", packet), Some((20202, socket("packet", "unconnected", "", ""))));
+        assert_eq!(
+            read("net/packet", packet),
+            Some((20202, socket("packet", "unconnected", "", "")))
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 /// Digits and nothing else.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits =
+        std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok()
 }
 

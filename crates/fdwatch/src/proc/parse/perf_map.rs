@@ -37,7 +37,12 @@ mod tests {
     fn lines_of_three_run_times_are_read() {
         for (line, start, size, name) in [
             ("7f35a0 b py::main:/srv/a b.py", 0x7f35a0, 0xb, "py::main:/srv/a b.py"),
-            ("3ef414c0 398 LazyCompile:*send /a.js:7", 0x3ef4_14c0, 0x398, "LazyCompile:*send /a.js:7"),
+            (
+                "3ef414c0 398 LazyCompile:*send /a.js:7",
+                0x3ef4_14c0,
+                0x398,
+                "LazyCompile:*send /a.js:7",
+            ),
             ("0x00007f12 0x80 Lcom/a/B;::c\r", 0x7f12, 0x80, "Lcom/a/B;::c"),
         ] {
             let expected = PerfMapEntry { range: start..start + size, name: name.as_bytes() };

@@ -25,7 +25,8 @@ pub struct Stat<'a> {
 const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 
 impl Stat<'_> {
-    /// Whether it has ended and waits for its parent to ask how. So it is for a leader whose threads go on.
+    /// Whether it has ended and waits for its parent to ask how. So it is for a leader whose
+    /// threads go on.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
@@ -33,7 +34,8 @@ impl Stat<'_> {
 
 /// Reads `/proc/PID/stat`.
 ///
-/// The name may hold anything, also `) S 1`, so it ends at the *last* parenthesis: only numbers follow.
+/// The name may hold anything, also `) S 1`, so it ends at the *last* parenthesis: only numbers
+/// follow.
 pub fn stat(file: &[u8]) -> Option<Stat<'_>> {
     let open = file.iter().position(|b| *b == b'(')?;
     let close = file.iter().rposition(|b| *b == b')')?;

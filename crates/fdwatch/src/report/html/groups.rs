@@ -12,7 +12,11 @@ const GROUPS_MAX: usize = 40;
 const STACKS_MAX: usize = 5;
 const FRAMES_MAX: usize = 32;
 
-pub(super) fn write(out: &mut dyn Write, process: &ProcessReport, report: &Report) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut dyn Write,
+    process: &ProcessReport,
+    report: &Report,
+) -> io::Result<()> {
     writeln!(
         out,
         "<div class=\"wide\"><table>\n<thead><tr><th>what</th><th>kind</th><th class=\"n\">open</th><th class=\"n\">growth</th>\
@@ -23,7 +27,11 @@ pub(super) fn write(out: &mut dyn Write, process: &ProcessReport, report: &Repor
     }
     writeln!(out, "</tbody></table></div>")?;
     if process.groups.len() > GROUPS_MAX {
-        writeln!(out, "<p class=\"note\">and {} more groups</p>", process.groups.len() - GROUPS_MAX)?;
+        writeln!(
+            out,
+            "<p class=\"note\">and {} more groups</p>",
+            process.groups.len() - GROUPS_MAX
+        )?;
     }
     let groups = process.groups.iter().take(GROUPS_MAX);
     for group in groups.filter(|group| !group.stacks.is_empty()) {
@@ -63,7 +71,11 @@ fn write_stacks(out: &mut dyn Write, group: &GroupReport) -> io::Result<()> {
         }
         writeln!(out, "</ol>")?;
         if stack.frames.len() > FRAMES_MAX {
-            writeln!(out, "<p class=\"note\">and {} frames more</p>", stack.frames.len() - FRAMES_MAX)?;
+            writeln!(
+                out,
+                "<p class=\"note\">and {} frames more</p>",
+                stack.frames.len() - FRAMES_MAX
+            )?;
         }
     }
     if group.stacks.len() > STACKS_MAX {

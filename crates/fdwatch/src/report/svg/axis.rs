@@ -43,7 +43,8 @@ pub(super) fn times(span_ms: u64) -> Vec<u64> {
     const DAY_MS: u64 = 86_400_000;
     let least = span_ms.div_ceil(7).max(1);
     let fitting = STEPS_S.into_iter().map(|seconds| seconds * 1_000).find(|&step| step >= least);
-    let step = fitting.unwrap_or_else(|| step_of_ten(least.div_ceil(DAY_MS)).saturating_mul(DAY_MS));
+    let step =
+        fitting.unwrap_or_else(|| step_of_ten(least.div_ceil(DAY_MS)).saturating_mul(DAY_MS));
     (0..=span_ms / step).map(|mark| mark * step).collect()
 }
 
@@ -59,7 +60,10 @@ mod tests {
         assert_eq!(counts(1_024), [0, 500, 1_000, 1_500]);
         for highest in [1, 5, 6, 99, 100, 101, 12_345, u64::from(u32::MAX), u64::MAX] {
             let lines = counts(highest);
-            assert!(*lines.last().unwrap() >= highest && (3..=6).contains(&lines.len()), "{lines:?}");
+            assert!(
+                *lines.last().unwrap() >= highest && (3..=6).contains(&lines.len()),
+                "{lines:?}"
+            );
         }
     }
 

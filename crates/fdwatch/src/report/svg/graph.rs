@@ -22,7 +22,8 @@ const TOP: f64 = 82.0;
 const BOTTOM: f64 = 294.0;
 const LEGEND: usize = 716;
 
-/// A limit higher than so many times the highest count is named, not drawn: the graph would lie flat on the ground.
+/// A limit higher than so many times the highest count is named, not drawn: the graph would lie
+/// flat on the ground.
 const LIMIT_FACTOR_MAX: u64 = 2;
 
 /// How high it is, with its title.
@@ -59,9 +60,17 @@ fn write_title(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()> {
         Tone::Warning => "fdw-warn",
         Tone::Neutral => "fdw-rest",
     };
-    writeln!(out, "<text class=\"fdw-title\" x=\"0\" y=\"14\">{}</text>", Markup(process_name(process)))?;
+    writeln!(
+        out,
+        "<text class=\"fdw-title\" x=\"0\" y=\"14\">{}</text>",
+        Markup(process_name(process))
+    )?;
     writeln!(out, "<circle class=\"{class}\" cx=\"5\" cy=\"33\" r=\"5\"/>")?;
-    writeln!(out, "<text class=\"fdw-ink\" x=\"17\" y=\"37.5\">{}</text>", Markup(process_verdict(process)))
+    writeln!(
+        out,
+        "<text class=\"fdw-ink\" x=\"17\" y=\"37.5\">{}</text>",
+        Markup(process_verdict(process))
+    )
 }
 
 fn write_nothing(out: &mut dyn Write, process: &ProcessReport) -> io::Result<()> {
@@ -95,10 +104,13 @@ struct Plot<'a> {
 impl<'a> Plot<'a> {
     fn new(process: &'a ProcessReport, layers: &[Layer], last: Point, report: &Report) -> Self {
         let counted = process.series.iter().map(|point| u64::from(point.high)).max().unwrap_or(0);
-        let stacked =
-            layers.last().and_then(|layer| layer.tops.iter().copied().reduce(f64::max)).unwrap_or(0.0);
+        let stacked = layers
+            .last()
+            .and_then(|layer| layer.tops.iter().copied().reduce(f64::max))
+            .unwrap_or(0.0);
         let highest = counted.max(process.high_water).max(stacked.ceil() as u64);
-        let limit = process.limit.filter(|&limit| limit <= highest.saturating_mul(LIMIT_FACTOR_MAX));
+        let limit =
+            process.limit.filter(|&limit| limit <= highest.saturating_mul(LIMIT_FACTOR_MAX));
         let elapsed_ms = u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX);
         let now_ms = elapsed_ms.max(last.at_ms).max(1) as f64;
         let limit_in = match process.verdict {
@@ -106,13 +118,24 @@ impl<'a> Plot<'a> {
             _ => None,
         };
         // Where it lies further off than what was seen is long, what was seen would become small.
-        let limit_in_ms = limit_in.map(|limit_in| limit_in.as_secs_f64() * 1e3).filter(|&ms| ms <= now_ms);
+        let limit_in_ms =
+            limit_in.map(|limit_in| limit_in.as_secs_f64() * 1e3).filter(|&ms| ms <= now_ms);
         let limit_at_ms = limit_in_ms.map(|ms| now_ms + ms);
         let grid = axis::counts(highest.max(limit.unwrap_or(0)));
         Self {
             process,
-            x: Scale { low: 0.0, high: limit_at_ms.map_or(now_ms, |ms| ms * 1.03), from: LEFT, to: RIGHT },
-            y: Scale { low: 0.0, high: grid.last().copied().unwrap_or(1) as f64, from: BOTTOM, to: TOP },
+            x: Scale {
+                low: 0.0,
+                high: limit_at_ms.map_or(now_ms, |ms| ms * 1.03),
+                from: LEFT,
+                to: RIGHT,
+            },
+            y: Scale {
+                low: 0.0,
+                high: grid.last().copied().unwrap_or(1) as f64,
+                from: BOTTOM,
+                to: TOP,
+            },
             grid,
             last,
             limit,
@@ -127,12 +150,17 @@ impl<'a> Plot<'a> {
             let class = if line == 0 { "fdw-base" } else { "fdw-grid" };
             writeln!(out, "<path class=\"{class}\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>")?;
             let (text_x, text_y) = (LEFT - 8.0, y + 4.5);
-            writeln!(out, "<text class=\"fdw-end\" x=\"{text_x}\" y=\"{text_y:.1}\">{}</text>", count(line))?;
+            writeln!(
+                out,
+                "<text class=\"fdw-end\" x=\"{text_x}\" y=\"{text_y:.1}\">{}</text>",
+                count(line)
+            )?;
         }
         for mark in axis::times(self.x.high as u64) {
             let x = self.x.place(mark as f64);
             let (tick, text_y) = (BOTTOM + 5.0, BOTTOM + 20.0);
-            let label = if mark == 0 { "0".to_owned() } else { duration(Duration::from_millis(mark)) };
+            let label =
+                if mark == 0 { "0".to_owned() } else { duration(Duration::from_millis(mark)) };
             writeln!(out, "<path class=\"fdw-base\" d=\"M{x:.1} {BOTTOM}V{tick}\"/>")?;
             writeln!(out, "<text class=\"fdw-middle\" x=\"{x:.1}\" y=\"{text_y}\">{label}</text>")?;
         }
@@ -165,7 +193,8 @@ impl<'a> Plot<'a> {
             self.write_area(out, &high, &low)?;
             writeln!(out, "Z\"/>")?;
         }
-        let middles: Vec<f64> = self.process.series.iter().map(|&point| stack::middle(point)).collect();
+        let middles: Vec<f64> =
+            self.process.series.iter().map(|&point| stack::middle(point)).collect();
         write!(out, "<path class=\"fdw-total\" d=\"M")?;
         self.write_edge(out, middles.iter().copied().enumerate())?;
         writeln!(out, "\"/>")?;
@@ -212,7 +241,9 @@ impl<'a> Plot<'a> {
         )?;
         writeln!(out, "<path class=\"fdw-ahead\" d=\"M{x:.1} {y:.1}L{to_x:.1} {to_y:.1}\"/>")?;
         writeln!(out, "<circle class=\"fdw-dot-bad\" cx=\"{to_x:.1}\" cy=\"{to_y:.1}\" r=\"4\"/>")?;
-        let Verdict::Leaking { limit_in: Some(limit_in), .. } = self.process.verdict else { return Ok(()) };
+        let Verdict::Leaking { limit_in: Some(limit_in), .. } = self.process.verdict else {
+            return Ok(());
+        };
         writeln!(
             out,
             "<text class=\"fdw-bad fdw-end fdw-halo\" x=\"{RIGHT}\" y=\"{:.1}\">in {}</text>",
@@ -244,7 +275,8 @@ impl<'a> Plot<'a> {
         let mut before = None;
         let mut is_first = true;
         while let Some((at, value)) = points.next() {
-            let is_level = before == Some(value) && points.peek().is_some_and(|&(_, next)| next == value);
+            let is_level =
+                before == Some(value) && points.peek().is_some_and(|&(_, next)| next == value);
             before = Some(value);
             if is_level {
                 continue;

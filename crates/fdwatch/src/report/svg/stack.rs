@@ -25,10 +25,13 @@ pub(super) fn layers(process: &ProcessReport) -> Vec<Layer> {
     let mut by_size: Vec<&KindReport> = process.kinds.iter().collect();
     by_size.sort_by_key(|kind| std::cmp::Reverse(highest(&kind.series).max(kind.count)));
     let shown = if by_size.len() > LAYERS_MAX { LAYERS_MAX - 1 } else { by_size.len() };
-    let mut layers: Vec<Layer> = by_size[..shown].iter().map(|kind| Layer::new(kind, &moments)).collect();
+    let mut layers: Vec<Layer> =
+        by_size[..shown].iter().map(|kind| Layer::new(kind, &moments)).collect();
     layers.sort_by_key(|layer| (layer.growth, std::cmp::Reverse(layer.count)));
-    if let Some(rest) =
-        by_size[shown..].iter().map(|kind| Layer::new(kind, &moments)).reduce(|one, other| one.merged(&other))
+    if let Some(rest) = by_size[shown..]
+        .iter()
+        .map(|kind| Layer::new(kind, &moments))
+        .reduce(|one, other| one.merged(&other))
     {
         layers.insert(0, rest);
     }
@@ -55,7 +58,8 @@ impl Layer {
     }
 
     fn merged(self, other: &Self) -> Self {
-        let values = self.values.iter().zip(&other.values).map(|(one, other)| one + other).collect();
+        let values =
+            self.values.iter().zip(&other.values).map(|(one, other)| one + other).collect();
         Self {
             name: "other kinds".to_owned(),
             class: REST_CLASS,
@@ -71,8 +75,8 @@ pub(super) fn middle(point: Point) -> f64 {
     f64::midpoint(f64::from(point.low), f64::from(point.high))
 }
 
-/// Between two points on the straight line; before the first and after the last nothing changed (a scan happens only when the
-/// count moves).
+/// Between two points on the straight line; before the first and after the last nothing changed (a
+/// scan happens only when the count moves).
 fn value_at(kind: &KindReport, at_ms: u64) -> f64 {
     let series = &kind.series;
     let after = series.partition_point(|point| point.at_ms < at_ms);
@@ -113,8 +117,9 @@ mod tests {
     #[test]
     fn what_grows_lies_on_top_and_the_smallest_are_one() {
         let mut process = super::super::super::fixture::leaking().processes.remove(0);
-        let names =
-            |process: &ProcessReport| layers(process).into_iter().map(|layer| layer.name).collect::<Vec<_>>();
+        let names = |process: &ProcessReport| {
+            layers(process).into_iter().map(|layer| layer.name).collect::<Vec<_>>()
+        };
         assert_eq!(names(&process).last().unwrap(), "socket");
         let extra = process.kinds[5].clone();
         for kind in [crate::Kind::Memfd, crate::Kind::Device] {
@@ -127,6 +132,10 @@ mod tests {
         assert_eq!(names(&process)[0], "other kinds");
         let top = layers(&process).pop().unwrap();
         let counts: u64 = process.kinds.iter().map(|kind| u64::from(kind.count)).sum();
-        assert!((top.tops.last().unwrap() - counts as f64).abs() < 40.0, "{:?} {counts}", top.tops.last());
+        assert!(
+            (top.tops.last().unwrap() - counts as f64).abs() < 40.0,
+            "{:?} {counts}",
+            top.tops.last()
+        );
     }
 }

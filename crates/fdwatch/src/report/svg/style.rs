@@ -1,9 +1,11 @@
-//! Colours: each kind has the same everywhere. Contrast with the page, in both themes: text at least 4.5 to 1, the colours of areas 3 to 1.
+//! Colours: each kind has the same everywhere. Contrast with the page, in both themes: text at
+//! least 4.5 to 1, the colours of areas 3 to 1.
 
 use crate::Kind;
 
-/// For the `style` element of an SVG file or of a page. Without custom properties: converters that make a PNG of an SVG do not
-/// know them, and everything would be black. On paper it is always light.
+/// For the `style` element of an SVG file or of a page. Without custom properties: converters that
+/// make a PNG of an SVG do not know them, and everything would be black. On paper it is always
+/// light.
 pub(in crate::report) const SHEET: &str = "\
 .fdw{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:13px;\
 font-variant-numeric:tabular-nums}.fdw-title{font-size:17px}.fdw-title,.fdw-strong{font-weight:650}\

@@ -118,7 +118,8 @@ pub(super) fn frame(lines: &[Row], columns: usize, rows: usize, screen: Screen) 
         if at > 0 {
             out.push_str("\r\n");
         }
-        // After the last cell of a line the cursor still stands on it, and clearing would take that cell away.
+        // After the last cell of a line the cursor still stands on it, and clearing would take that
+        // cell away.
         if line.draw(&mut out, columns, screen) < columns {
             out.push_str(CLEAR_TO_END_OF_LINE);
         }
@@ -147,7 +148,8 @@ fn head(text: &str, columns: usize) -> &str {
     text
 }
 
-/// Our own signs have a plain form; what is in names becomes an escape like those of `printable.rs`.
+/// Our own signs have a plain form; what is in names becomes an escape like those of
+/// `printable.rs`.
 fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

@@ -5,7 +5,8 @@ use super::{Screen, printable, sparkline, style};
 use crate::report::phrase::{ago, count, process_name, rate, short_verdict, signed};
 use crate::{GroupReport, ProcessReport, Report, Verdict};
 
-/// With fewer lines there are no heads and no processes: the lines above name the worst, what it has open is news.
+/// With fewer lines there are no heads and no processes: the lines above name the worst, what it
+/// has open is news.
 const LINES_MIN: usize = 5;
 /// With so many the tables are set apart.
 const AIRY_LINES_MIN: usize = 12;
@@ -117,7 +118,13 @@ impl ProcessColumns {
         row
     }
 
-    fn fill(&self, row: &mut Row, cells: [String; 6], sparkline: String, [plain, coloured]: [Style; 2]) {
+    fn fill(
+        &self,
+        row: &mut Row,
+        cells: [String; 6],
+        sparkline: String,
+        [plain, coloured]: [Style; 2],
+    ) {
         let [name, pid, open, limit, rate, verdict] = cells;
         // Where there is no room for the verdict its colour is on the count.
         let open_style = if self.verdict == 0 { coloured } else { plain };
@@ -136,7 +143,13 @@ impl ProcessColumns {
 }
 
 /// A head and the rest of `left` lines.
-fn groups(worst: &ProcessReport, report: &Report, columns: usize, left: usize, screen: Screen) -> Vec<Row> {
+fn groups(
+    worst: &ProcessReport,
+    report: &Report,
+    columns: usize,
+    left: usize,
+    screen: Screen,
+) -> Vec<Row> {
     let shown = &worst.groups[..worst.groups.len().min(left.saturating_sub(1))];
     let patterns: Vec<String> = shown.iter().map(|group| printable(&group.pattern)).collect();
     let title = format!("OPEN IN {}", process_name(worst));

@@ -6,8 +6,10 @@ use super::row::width;
 use super::*;
 use crate::{GroupReport, ProcessKey};
 
-const ESCAPES: [&str; 9] =
-    ["\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+const ESCAPES: [&str; 9] = [
+    "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m",
+    "\x1b[33m",
+];
 
 fn screen(columns: u16, rows: u16) -> Screen {
     Screen { columns, rows, has_colour: false, is_ascii: false }
@@ -19,7 +21,8 @@ fn lines(report: &Report, screen: Screen) -> Vec<String> {
     let body = drawn.strip_prefix("\x1b[H").unwrap();
     let shown = ESCAPES[1..].iter().fold(body.to_owned(), |text, escape| text.replace(escape, ""));
     // What is cleared below the last line is no line.
-    let shown = if body.ends_with("\r\n\x1b[J") { shown.strip_suffix("\r\n").unwrap() } else { &shown };
+    let shown =
+        if body.ends_with("\r\n\x1b[J") { shown.strip_suffix("\r\n").unwrap() } else { &shown };
     let lines: Vec<String> = shown.split("\r\n").map(str::to_owned).collect();
     assert!(lines.len() <= usize::from(screen.rows.max(1)), "{} lines in {screen:?}", lines.len());
     for line in &lines {
@@ -64,7 +67,8 @@ fn colours_come_only_when_asked_for() {
 #[test]
 fn a_full_line_is_not_cleared_and_the_others_are() {
     let drawn = frame(&fixture::leaking(), screen(80, 24));
-    for line in drawn.strip_prefix("\x1b[H").unwrap().split("\r\n").filter(|line| *line != "\x1b[J") {
+    for line in drawn.strip_prefix("\x1b[H").unwrap().split("\r\n").filter(|line| *line != "\x1b[J")
+    {
         let text = line.trim_end_matches("\x1b[K");
         assert_eq!(width(text) < 80, line.ends_with("\x1b[K"), "{line:?}");
     }

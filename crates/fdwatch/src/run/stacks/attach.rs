@@ -145,7 +145,11 @@ impl Stacks {
         self.tracees.remove(tid);
     }
 
-    fn seize_threads(&mut self, process: ProcessKey, seized: &mut Vec<i32>) -> Result<(), StacksError> {
+    fn seize_threads(
+        &mut self,
+        process: ProcessKey,
+        seized: &mut Vec<i32>,
+    ) -> Result<(), StacksError> {
         let pid = process.pid;
         for _ in 0..ROUNDS_MAX {
             let before = seized.len();
@@ -161,7 +165,8 @@ impl Stacks {
                     Err(error) => self.excuse(pid, tid, error)?,
                 }
                 // Seized, its number cannot be given to another process any more.
-                let is_it = || Stat::read(pid).is_some_and(|stat| stat.start_ticks == process.start_ticks);
+                let is_it =
+                    || Stat::read(pid).is_some_and(|stat| stat.start_ticks == process.start_ticks);
                 if seized.len() == 1 && before == 0 && !is_it() {
                     return Err(StacksError::Gone { pid });
                 }

@@ -1,7 +1,7 @@
 //! Which stack opened which descriptor: a table for each process, as its kernel table was filled.
 //!
-//! A close is not seen. So an entry may be stale, and callers ask for descriptors that they know to be open: the last creator of a number
-//! is the creator of what is open there now.
+//! A close is not seen. So an entry may be stale, and callers ask for descriptors that they know to
+//! be open: the last creator of a number is the creator of what is open there now.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -41,13 +41,15 @@ impl Creators {
         table[index] = Some(stack);
     }
 
-    /// Nobody is known for one that the process was born with, or that came in a way that is not traced.
+    /// Nobody is known for one that the process was born with, or that came in a way that is not
+    /// traced.
     pub(super) fn of(&self, process: u32, fd: i32) -> Option<StackId> {
         let index = usize::try_from(fd).ok()?;
         *self.tables.get(&process)?.get(index)?
     }
 
-    /// A fork: the child has what its parent has. The child may have run before we hear of it: what it has opened itself stays.
+    /// A fork: the child has what its parent has. The child may have run before we hear of it: what
+    /// it has opened itself stays.
     pub(super) fn inherit(&mut self, parent: u32, child: u32) {
         let Some(theirs) = self.tables.get(&parent).map(Rc::clone) else { return };
         let own = self.forget(child);

@@ -1,10 +1,12 @@
 //! Which system calls stop for us: those that create a descriptor, and only those.
 //!
-//! A seccomp filter answers TRACE for them and ALLOW for everything else, so `read`, `write`, `close` and their like run at full speed. The
-//! sixteen bits that come with TRACE say where the new numbers will be found.
+//! A seccomp filter answers TRACE for them and ALLOW for everything else, so `read`, `write`,
+//! `close` and their like run at full speed. The sixteen bits that come with TRACE say where the
+//! new numbers will be found.
 //!
-//! Calls of another architecture (32-bit programs on a 64-bit kernel) are let through. Not traced: `recvmsg`, which may bring descriptors
-//! but is far too frequent; `ioctl`, `bpf`, `clone3` with CLONE_PIDFD; what io_uring opens.
+//! Calls of another architecture (32-bit programs on a 64-bit kernel) are let through. Not traced:
+//! `recvmsg`, which may bring descriptors but is far too frequent; `ioctl`, `bpf`, `clone3` with
+//! CLONE_PIDFD; what io_uring opens.
 
 use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, c_long, sock_filter};
 
@@ -107,7 +109,8 @@ const RULES_OLD: &[Rule] = &[
 #[cfg(target_arch = "aarch64")]
 const RULES_OLD: &[Rule] = &[];
 
-/// As the kernel names the architectures: the number of the ELF machine, and flags for 64 bits and little endian.
+/// As the kernel names the architectures: the number of the ELF machine, and flags for 64 bits and
+/// little endian.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 62 | 0xC000_0000;
 #[cfg(target_arch = "aarch64")]
@@ -120,7 +123,8 @@ const ARGUMENTS_AT: u32 = 16;
 
 /// The filter. Each rule either answers or goes on to the next, so no jump is long.
 pub(super) fn program() -> Vec<sock_filter> {
-    let mut program = vec![load(ARCHITECTURE_AT), jump(ARCHITECTURE, 1, 0), answer(ALLOW), load(CALL_AT)];
+    let mut program =
+        vec![load(ARCHITECTURE_AT), jump(ARCHITECTURE, 1, 0), answer(ALLOW), load(CALL_AT)];
     for rule in RULES_OLD.iter().chain(RULES) {
         let call = u32::try_from(rule.call).expect("numbers of calls are small");
         let trace = answer(libc::SECCOMP_RET_TRACE | u32::from(rule.outcome.data()));
@@ -207,12 +211,18 @@ mod tests {
     #[test]
     fn calls_that_create_are_traced_and_no_others() {
         let none = [0; 6];
-        for call in
-            [libc::SYS_openat, libc::SYS_socket, libc::SYS_accept4, libc::SYS_dup3, libc::SYS_memfd_create]
-        {
+        for call in [
+            libc::SYS_openat,
+            libc::SYS_socket,
+            libc::SYS_accept4,
+            libc::SYS_dup3,
+            libc::SYS_memfd_create,
+        ] {
             check(call, none, Some(Outcome::Returned));
         }
-        for call in [libc::SYS_read, libc::SYS_close, libc::SYS_recvmsg, libc::SYS_getpid, libc::SYS_execve] {
+        for call in
+            [libc::SYS_read, libc::SYS_close, libc::SYS_recvmsg, libc::SYS_getpid, libc::SYS_execve]
+        {
             check(call, none, None);
         }
         check(libc::SYS_pipe2, none, Some(Outcome::PairAt(0)));

@@ -1,7 +1,8 @@
 //! The code of one process as it is mapped, and the walk up a stack in it.
 //!
-//! Read when a stack is first wanted and again when a walk meets unknown code, less and less often where that does not help (a compiler
-//! at run time). A library that takes the place of another that was unloaded is not noticed.
+//! Read when a stack is first wanted and again when a walk meets unknown code, less and less often
+//! where that does not help (a compiler at run time). A library that takes the place of another
+//! that was unloaded is not noticed.
 
 use std::rc::Rc;
 
@@ -19,7 +20,8 @@ use super::registers::Registers;
 pub(super) type NativeUnwinder = UnwinderNative<Rc<[u8]>, MayAllocateDuringUnwind>;
 type NativeCache = framehop::CacheNative<MayAllocateDuringUnwind>;
 
-/// The unwinder tells modules apart by a number of 16 bits that it counts up: its cache must be younger than one round.
+/// The unwinder tells modules apart by a number of 16 bits that it counts up: its cache must be
+/// younger than one round.
 const MODULES_FOR_A_CACHE: u32 = 1 << 14;
 
 /// What is remembered between walks, over all processes.
@@ -65,7 +67,8 @@ impl Image {
 
     /// Whether it has the same code as another.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let ranges = |image: &Self| image.code.iter().map(|code| code.mapping.clone()).collect::<Vec<_>>();
+        let ranges =
+            |image: &Self| image.code.iter().map(|code| code.mapping.clone()).collect::<Vec<_>>();
         ranges(self) == ranges(other)
     }
 
@@ -91,7 +94,10 @@ impl Image {
             let left = is_made.then(|| leave(address.address(), &mut unwound, memory)).flatten();
             let next = left.or_else(|| {
                 let mut read = |address| memory.word(address).ok_or(());
-                self.unwinder.unwind_frame(address, &mut unwound, &mut cache.rules, &mut read).ok().flatten()
+                self.unwinder
+                    .unwind_frame(address, &mut unwound, &mut cache.rules, &mut read)
+                    .ok()
+                    .flatten()
             });
             match next.and_then(FrameAddress::from_return_address) {
                 Some(next) => address = next,
@@ -133,7 +139,11 @@ fn leave(address: u64, registers: &mut UnwindRegsNative, memory: &mut StackMemor
 }
 
 #[cfg(target_arch = "aarch64")]
-fn leave(_address: u64, _registers: &mut UnwindRegsNative, _memory: &mut StackMemory) -> Option<u64> {
+fn leave(
+    _address: u64,
+    _registers: &mut UnwindRegsNative,
+    _memory: &mut StackMemory,
+) -> Option<u64> {
     None
 }
 

@@ -43,8 +43,9 @@ pub(super) fn lines_at(file: File, addresses: &[u64]) -> Lines {
     let none = || Lines::Found(HashMap::new());
     let cache = ReadCache::new(file);
     let Ok(elf) = ElfFile64::<LittleEndian, _>::parse(&cache) else { return none() };
-    let sections =
-        elf.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(".debug_")));
+    let sections = elf
+        .sections()
+        .filter(|section| section.name().is_ok_and(|name| name.starts_with(".debug_")));
     let bytes = sections.map(|section| section.size()).fold(0, u64::saturating_add);
     if bytes == 0 {
         return none();
@@ -53,10 +54,11 @@ pub(super) fn lines_at(file: File, addresses: &[u64]) -> Lines {
         return Lines::TooLarge;
     }
     let section = |id: SectionId| -> Result<EndianSlice<'_, Order>, addr2line::gimli::Error> {
-        let data = elf.section_by_name(id.name()).and_then(|section| match section.uncompressed_data() {
-            Ok(Cow::Borrowed(data)) => Some(data),
-            _ => None,
-        });
+        let data =
+            elf.section_by_name(id.name()).and_then(|section| match section.uncompressed_data() {
+                Ok(Cow::Borrowed(data)) => Some(data),
+                _ => None,
+            });
         Ok(EndianSlice::new(data.unwrap_or_default(), Order))
     };
     // What is malformed is as good as absent: the names of the symbols remain.
@@ -85,7 +87,8 @@ fn calls_at(context: &Context<EndianSlice<'_, Order>>, address: u64) -> Vec<Sour
 
 fn place(location: &Location<'_>) -> Option<String> {
     let file = location.file?;
-    let parts: Vec<&str> = file.rsplit('/').filter(|part| !part.is_empty()).take(PATH_PARTS_MAX).collect();
+    let parts: Vec<&str> =
+        file.rsplit('/').filter(|part| !part.is_empty()).take(PATH_PARTS_MAX).collect();
     let path = parts.into_iter().rev().collect::<Vec<_>>().join("/");
     Some(location.line.map_or_else(|| path.clone(), |line| format!("{path}:{line}")))
 }
@@ -112,7 +115,8 @@ mod tests {
         )
         .unwrap();
         // What links this test can build that, too.
-        let built = Command::new("cc").args(["-g", "-O1", "-o"]).arg(&program).arg(&source).status();
+        let built =
+            Command::new("cc").args(["-g", "-O1", "-o"]).arg(&program).arg(&source).status();
         assert!(built.unwrap().success());
         let cache = ReadCache::new(File::open(&program).unwrap());
         let elf = ElfFile64::<LittleEndian, _>::parse(&cache).unwrap();
@@ -123,11 +127,17 @@ mod tests {
         };
         let call = |name: &str, place: &str| SourceCall {
             function: Some(name.into()),
-            place: Some(format!("{}/{place}", folder.path().file_name().unwrap().to_str().unwrap())),
+            place: Some(format!(
+                "{}/{place}",
+                folder.path().file_name().unwrap().to_str().unwrap()
+            )),
         };
         let shown = |calls: &Vec<SourceCall>| {
             let ends = calls.iter().map(|call| SourceCall {
-                place: call.place.as_deref().map(|place| place.trim_start_matches("tmp/").to_owned()),
+                place: call
+                    .place
+                    .as_deref()
+                    .map(|place| place.trim_start_matches("tmp/").to_owned()),
                 ..call.clone()
             });
             ends.collect::<Vec<_>>()

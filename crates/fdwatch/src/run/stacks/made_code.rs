@@ -100,14 +100,20 @@ impl MadeCode {
             (map.pieces, map.inode, map.read) = (BTreeMap::new(), metadata.ino(), 0);
         }
         let from = map.read;
-        if metadata.len() <= from || from >= FILE_BYTES_MAX || file.seek(SeekFrom::Start(from)).is_err() {
+        if metadata.len() <= from
+            || from >= FILE_BYTES_MAX
+            || file.seek(SeekFrom::Start(from)).is_err()
+        {
             return false;
         }
         let mut reader = BufReader::with_capacity(64 << 10, file.take(FILE_BYTES_MAX - from));
         let (mut line, mut read, mut is_tail) = (Vec::new(), from, false);
         loop {
             line.clear();
-            let Ok(bytes) = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line) else { break };
+            let Ok(bytes) = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)
+            else {
+                break;
+            };
             let is_whole = line.last() == Some(&b'\n');
             // The last line may be half written: it is read again.
             if bytes == 0 || (!is_whole && (bytes as u64) < LINE_BYTES_MAX) {
@@ -176,8 +182,10 @@ impl Map {
 /// root.
 fn open_map(process: u32, own_pid: u32) -> Option<File> {
     let root =
-        openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        openat(CWD, format!("/proc/{process}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .ok()?;
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("tmp/perf-{own_pid}.map");
     let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT).ok()?;
     believable(File::from(file), user_of(&status_of(process)?)?)
@@ -300,6 +308,9 @@ mod tests {
     fn the_innermost_pid_and_the_effective_user_count() {
         let status = "Name:\ta\nPid:\t70\nUid:\t1\t2\t3\t4\nNSpid:\t70\t7\n";
         assert_eq!((own_pid_of(status), user_of(status)), (Some(7), Some(2)));
-        assert_eq!((own_pid_of("Pid:\t70\nUid:\t1\n"), user_of("Pid:\t70\nUid:\t1\n")), (Some(70), None));
+        assert_eq!(
+            (own_pid_of("Pid:\t70\nUid:\t1\n"), user_of("Pid:\t70\nUid:\t1\n")),
+            (Some(70), None)
+        );
     }
 }

@@ -26,7 +26,9 @@ pub(super) fn code_of(process: u32) -> Vec<Mapping> {
     let Ok(file) = File::open(format!("/proc/{process}/maps")) else { return Vec::new() };
     let mut reader = BufReader::with_capacity(64 << 10, file.take(FILE_BYTES_MAX));
     let (mut found, mut line) = (Vec::new(), Vec::new());
-    while found.len() < MAPPINGS_MAX && reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+    while found.len() < MAPPINGS_MAX
+        && reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0)
+    {
         found.extend(parse(&line));
         line.clear();
     }
@@ -37,7 +39,8 @@ pub(super) fn code_of(process: u32) -> Vec<Mapping> {
 fn parse(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |&byte| byte == b' ');
     let mut field = || fields.next();
-    let (addresses, rights, offset, device, inode) = (field()?, field()?, field()?, field()?, field()?);
+    let (addresses, rights, offset, device, inode) =
+        (field()?, field()?, field()?, field()?, field()?);
     if rights.get(2) != Some(&b'x') {
         return None;
     }
@@ -71,7 +74,8 @@ mod tests {
 
     #[test]
     fn code_of_files_is_found() {
-        let line = b"7f27a4028000-7f27a417d000 r-xp 00026000 fd:01 2061  /usr/lib/a b (deleted).so\n";
+        let line =
+            b"7f27a4028000-7f27a417d000 r-xp 00026000 fd:01 2061  /usr/lib/a b (deleted).so\n";
         let expected = Mapping {
             range: 0x7f27_a402_8000..0x7f27_a417_d000,
             offset: 0x26000,

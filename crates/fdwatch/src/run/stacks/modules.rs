@@ -1,6 +1,8 @@
-//! The files whose code the tracees run: what is needed of each to walk a stack through it, read once.
+//! The files whose code the tracees run: what is needed of each to walk a stack through it, read
+//! once.
 //!
-//! No descriptor stays open. Names of functions are not kept here: they are looked up when somebody reads the stacks (`names.rs`).
+//! No descriptor stays open. Names of functions are not kept here: they are looked up when somebody
+//! reads the stacks (`names.rs`).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +21,8 @@ use super::maps::Mapping;
 
 /// So many files are known.
 const MODULES_MAX: usize = 1024;
-/// So many bytes of unwind tables are kept over all files; through the others a walk goes by frame pointers.
+/// So many bytes of unwind tables are kept over all files; through the others a walk goes by frame
+/// pointers.
 const TABLE_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug, Default)]
@@ -79,11 +82,13 @@ impl Modules {
 
     fn load(&mut self, process: u32, mapping: &Mapping) -> Module {
         let path = PathBuf::from(OsStr::from_bytes(&mapping.path));
-        let mut module = Module { inode: mapping.inode, path, process, segments: Vec::new(), tables: None };
+        let mut module =
+            Module { inode: mapping.inode, path, process, segments: Vec::new(), tables: None };
         let Some(file) = module.open_mapped(mapping) else { return module };
         let cache = ReadCache::new(file);
         let Ok(file) = ElfFile64::<LittleEndian, _>::parse(&cache) else { return module };
-        // A page may belong to two segments, one of which is not code: linkers put them next to each other.
+        // A page may belong to two segments, one of which is not code: linkers put them next to
+        // each other.
         let code = file.segments().filter(|segment| segment.permissions().executable());
         let ranges = code.map(|segment| {
             let (offset, size) = segment.file_range();
@@ -96,15 +101,20 @@ impl Modules {
             Some((range, section))
         };
         let (eh_frame, eh_frame_hdr) = (section(".eh_frame"), section(".eh_frame_hdr"));
-        let bytes =
-            [&eh_frame, &eh_frame_hdr].into_iter().flatten().map(|(range, _)| range.end - range.start);
+        let bytes = [&eh_frame, &eh_frame_hdr]
+            .into_iter()
+            .flatten()
+            .map(|(range, _)| range.end - range.start);
         let bytes = usize::try_from(bytes.fold(0, u64::saturating_add)).unwrap_or(usize::MAX);
         if bytes > TABLE_BYTES_MAX - self.table_bytes {
             self.dropped += 1;
             return module;
         }
         self.table_bytes += bytes;
-        let read = |found: Option<(Range<u64>, object::read::elf::ElfSection64<'_, '_, LittleEndian, _>)>| {
+        let read = |found: Option<(
+            Range<u64>,
+            object::read::elf::ElfSection64<'_, '_, LittleEndian, _>,
+        )>| {
             let (range, section) = found?;
             Some((range, section.data().ok()?.into()))
         };
@@ -134,18 +144,21 @@ impl Module {
         let mut sections = ExplicitModuleSectionInfo::default();
         if let Some(tables) = &self.tables {
             (sections.eh_frame_svma, sections.eh_frame) = tables.eh_frame.clone().unzip();
-            (sections.eh_frame_hdr_svma, sections.eh_frame_hdr) = tables.eh_frame_hdr.clone().unzip();
+            (sections.eh_frame_hdr_svma, sections.eh_frame_hdr) =
+                tables.eh_frame_hdr.clone().unzip();
         }
         sections
     }
 
-    /// The file again, when nothing may be left of the process; `None` if there is another one in its place.
+    /// The file again, when nothing may be left of the process; `None` if there is another one in
+    /// its place.
     pub(super) fn open(&self) -> Option<File> {
         let there = |path: &Path| open_regular(path.as_os_str()).filter(|file| self.is_it(file));
         there(&self.path_for(self.process)).or_else(|| there(&self.path))
     }
 
-    /// The kernel's link to the mapping reaches the very file, also when it was deleted; following it takes a privilege.
+    /// The kernel's link to the mapping reaches the very file, also when it was deleted; following
+    /// it takes a privilege.
     fn open_mapped(&self, mapping: &Mapping) -> Option<File> {
         let Range { start, end } = mapping.range;
         let link = format!("/proc/{}/map_files/{start:x}-{end:x}", self.process);
@@ -168,7 +181,10 @@ const PAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// Devices can be mapped, too: those are not touched.
 fn open_regular(path: &OsStr) -> Option<File> {
-    let file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .ok()?;
     file.metadata().ok()?.is_file().then_some(file)
 }

@@ -1,10 +1,13 @@
-//! Names of functions, from the symbol tables of the files; looked up for the stacks that somebody reads.
+//! Names of functions, from the symbol tables of the files; looked up for the stacks that somebody
+//! reads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 
 use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind};
+use object::{
+    LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _, ReadCache, SymbolKind,
+};
 
 use super::interner::{Code, Frame};
 use super::lines::{Lines, SourceCall, lines_at};
@@ -147,7 +150,8 @@ fn functions_at(file: File, addresses: &[u64]) -> HashMap<u64, Candidate> {
         let within = addresses[first..].iter().take_while(|&&address| address < end);
         for &address in within {
             let Ok(name) = symbol.name_bytes() else { break };
-            let better = found.get(&address).is_none_or(|best: &Candidate| is_better(start, name, best));
+            let better =
+                found.get(&address).is_none_or(|best: &Candidate| is_better(start, name, best));
             if better {
                 found.insert(address, Candidate { start, name: name.to_owned() });
             }
@@ -156,7 +160,8 @@ fn functions_at(file: File, addresses: &[u64]) -> HashMap<u64, Candidate> {
     found
 }
 
-/// Functions have aliases: `open64`, `__open64`, `__libc_open`. The nearest start, then the plainest name.
+/// Functions have aliases: `open64`, `__open64`, `__libc_open`. The nearest start, then the
+/// plainest name.
 fn is_better(start: u64, name: &[u8], best: &Candidate) -> bool {
     let rank = |start: u64, name: &[u8]| {
         let underscores = name.iter().take_while(|&&byte| byte == b'_').count();

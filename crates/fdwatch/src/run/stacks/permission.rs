@@ -46,7 +46,8 @@ fn is_older(release: &str, than: (u32, u32)) -> bool {
 
 /// `scope`: of yama, which at 0 and 1 lets us trace our own children.
 fn judge(scope: u32, actions: Option<&str>, release: &str) -> Result<(), StacksError> {
-    /// Since then a filter is asked after the tracer at the beginning of a call, so that the next stop is its end.
+    /// Since then a filter is asked after the tracer at the beginning of a call, so that the next
+    /// stop is its end.
     const RELEASE_MIN: (u32, u32) = (4, 8);
     const NEEDED: &str = "4.8 or later with CONFIG_SECCOMP_FILTER";
     if is_older(release, RELEASE_MIN) {
@@ -65,9 +66,10 @@ fn judge(scope: u32, actions: Option<&str>, release: &str) -> Result<(), StacksE
 /// What attaching to our own child failed with.
 pub(super) fn refused(source: io::Error) -> StacksError {
     match scope() {
-        scope @ 2.. => {
-            StacksError::Yama { scope, remedy: "run as root, or `sysctl kernel.yama.ptrace_scope=1`" }
-        }
+        scope @ 2.. => StacksError::Yama {
+            scope,
+            remedy: "run as root, or `sysctl kernel.yama.ptrace_scope=1`",
+        },
         _ => StacksError::Ptrace { source },
     }
 }
@@ -81,7 +83,9 @@ fn judge_refusal(scope: u32, pid: u32, source: io::Error) -> StacksError {
     const REMEDY: &str = "only root may attach to what runs already; run as root, start it with `fdwatch run --stacks`, or \
                           `sysctl kernel.yama.ptrace_scope=0`";
     match scope {
-        1.. if source.raw_os_error() == Some(libc::EPERM) && !rustix::process::geteuid().is_root() => {
+        1.. if source.raw_os_error() == Some(libc::EPERM)
+            && !rustix::process::geteuid().is_root() =>
+        {
             StacksError::YamaAttaching { scope, remedy: REMEDY }
         }
         _ => StacksError::Attaching { pid, source },
@@ -102,21 +106,31 @@ mod tests {
         for release in ["4.7.10", "3.10.0-1160.el7"] {
             assert!(matches!(judge(0, all, release), Err(StacksError::Kernel { .. })), "{release}");
         }
-        assert!(matches!(judge(0, Some("kill errno allow"), "6.1"), Err(StacksError::Kernel { .. })));
+        assert!(matches!(
+            judge(0, Some("kill errno allow"), "6.1"),
+            Err(StacksError::Kernel { .. })
+        ));
         assert!(matches!(judge(3, all, "6.1"), Err(StacksError::Yama { scope: 3, .. })));
     }
 
     #[test]
     fn attaching_takes_a_newer_kernel_and_a_setting_that_lets_it() {
         for scope in 0..3 {
-            assert!(judge_attaching(scope, "5.3.0").is_ok() && judge_attaching(scope, "unknown").is_ok());
+            assert!(
+                judge_attaching(scope, "5.3.0").is_ok()
+                    && judge_attaching(scope, "unknown").is_ok()
+            );
         }
         assert!(matches!(judge_attaching(0, "5.2.21"), Err(StacksError::Kernel { .. })));
-        assert!(matches!(judge_attaching(3, "6.1"), Err(StacksError::YamaAttaching { scope: 3, .. })));
+        assert!(matches!(
+            judge_attaching(3, "6.1"),
+            Err(StacksError::YamaAttaching { scope: 3, .. })
+        ));
         let refused = || io::Error::from_raw_os_error(libc::EPERM);
         assert!(matches!(judge_refusal(0, 7, refused()), StacksError::Attaching { pid: 7, .. }));
         let is_root = rustix::process::geteuid().is_root();
-        let by_yama = matches!(judge_refusal(1, 7, refused()), StacksError::YamaAttaching { scope: 1, .. });
+        let by_yama =
+            matches!(judge_refusal(1, 7, refused()), StacksError::YamaAttaching { scope: 1, .. });
         assert_eq!(by_yama, !is_root);
     }
 }

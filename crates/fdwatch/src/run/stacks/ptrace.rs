@@ -4,7 +4,8 @@
 )]
 //! The few requests of `ptrace` that tracing needs, and the memory of a tracee.
 //!
-//! Each fails with ESRCH when the tracee was killed meanwhile: no error for callers, its end is reported to them like any other.
+//! Each fails with ESRCH when the tracee was killed meanwhile: no error for callers, its end is
+//! reported to them like any other.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -106,8 +107,10 @@ pub(super) fn registers(tid: i32) -> io::Result<Registers> {
     /// The general registers, in the kernel's numbering of register sets.
     const GENERAL: usize = 1;
     let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
-    let mut place =
-        libc::iovec { iov_base: registers.as_mut_ptr().cast(), iov_len: size_of::<libc::user_regs_struct>() };
+    let mut place = libc::iovec {
+        iov_base: registers.as_mut_ptr().cast(),
+        iov_len: size_of::<libc::user_regs_struct>(),
+    };
     request(libc::PTRACE_GETREGSET, tid, GENERAL, ptr::from_mut(&mut place) as usize)?;
     // SAFETY: integers only, zeroed before the kernel wrote at most their size.
     Ok(Registers::from(&unsafe { registers.assume_init() }))
@@ -117,8 +120,10 @@ pub(super) fn registers(tid: i32) -> io::Result<Registers> {
 pub(super) fn read_memory(tid: i32, address: u64, bytes: &mut [u8]) -> usize {
     let Ok(address) = usize::try_from(address) else { return 0 };
     let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let theirs = libc::iovec { iov_base: ptr::without_provenance_mut(address), iov_len: bytes.len() };
-    // SAFETY: writes only into `bytes`; the other address is one of the tracee, which the kernel checks.
+    let theirs =
+        libc::iovec { iov_base: ptr::without_provenance_mut(address), iov_len: bytes.len() };
+    // SAFETY: writes only into `bytes`; the other address is one of the tracee, which the kernel
+    // checks.
     let count = unsafe { libc::process_vm_readv(tid, &raw const ours, 1, &raw const theirs, 1, 0) };
     usize::try_from(count).unwrap_or(0)
 }

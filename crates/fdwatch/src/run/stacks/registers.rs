@@ -40,7 +40,9 @@ impl Registers {
     #[cfg(target_arch = "aarch64")]
     pub(super) fn unwind(&self, unwinder: &NativeUnwinder) -> UnwindRegsNative {
         use framehop::Unwinder as _;
-        let mask = framehop::aarch64::PtrAuthMask::from_max_known_address(unwinder.max_known_code_address());
+        let mask = framehop::aarch64::PtrAuthMask::from_max_known_address(
+            unwinder.max_known_code_address(),
+        );
         UnwindRegsNative::new_with_ptr_auth_mask(mask, self.lr, self.sp, self.fp)
     }
 }

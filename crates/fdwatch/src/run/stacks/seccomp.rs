@@ -11,10 +11,12 @@ use super::filter::program;
 /// Go on with the call. Missing from the C library's headers that we go by.
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 
-/// To be called by a process that is about to become the command, and is traced already: a TRACE that no tracer hears fails with ENOSYS.
+/// To be called by a process that is about to become the command, and is traced already: a TRACE
+/// that no tracer hears fails with ENOSYS.
 ///
-/// Without CAP_SYS_ADMIN the kernel demands `no_new_privs` first, so that no set-user-ID program can be deceived by a filter: such
-/// programs then run without the other user's rights. With it, nothing is given up.
+/// Without CAP_SYS_ADMIN the kernel demands `no_new_privs` first, so that no set-user-ID program
+/// can be deceived by a filter: such programs then run without the other user's rights. With it,
+/// nothing is given up.
 pub(in super::super) fn install_filter() -> io::Result<()> {
     let mut program = program();
     match install(&mut program) {
@@ -32,7 +34,8 @@ fn install(program: &mut [sock_filter]) -> io::Result<()> {
     // No mitigation that would slow down the command: the filter holds no secret.
     let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     // SAFETY: the filter and its instructions outlive the call, which copies them.
-    let done =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+    let done = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter)
+    };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

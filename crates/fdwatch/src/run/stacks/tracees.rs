@@ -63,7 +63,8 @@ impl Tracees {
         self.threads.get(&tid).is_some_and(|thread| thread.call.is_some())
     }
 
-    /// The process that ended with this thread, if it did: the kernel reports the end of the first thread last.
+    /// The process that ended with this thread, if it did: the kernel reports the end of the first
+    /// thread last.
     pub(super) fn remove(&mut self, tid: i32) -> Option<u32> {
         let process = self.threads.remove(&tid)?.process;
         (i32::try_from(process) == Ok(tid)).then_some(process)

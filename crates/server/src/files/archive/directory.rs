@@ -1,5 +1,6 @@
-//! The files of a zip archive under way, in as few bytes as it takes: names come in order, so each says only how it differs from the one
-//! before, and where a file begins follows from those before it.
+//! The files of a zip archive under way, in as few bytes as it takes: names come in order, so each
+//! says only how it differs from the one before, and where a file begins follows from those before
+//! it.
 
 use drystone_limits::constants;
 
@@ -30,7 +31,8 @@ pub(super) struct Full(u64);
 
 impl Directory {
     pub(super) fn new() -> Self {
-        // At once: growing would have two of them for a moment. What is not written to is not resident.
+        // At once: growing would have two of them for a moment. What is not written to is not
+        // resident.
         let bytes = Vec::with_capacity(constants::ZIP_LIST_BYTES as usize);
         Self { bytes, last: String::new(), count: 0 }
     }
@@ -38,7 +40,8 @@ impl Directory {
     /// # Errors
     /// When the list would become longer than the plan has room for.
     pub(super) fn push(&mut self, name: &str, file: File) -> Result<(), Full> {
-        let same = self.last.bytes().zip(name.bytes()).take_while(|(one, other)| one == other).count();
+        let same =
+            self.last.bytes().zip(name.bytes()).take_while(|(one, other)| one == other).count();
         // Not in the middle of a character.
         let shared = (0..=same).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
         let own = &name.as_bytes()[shared..];
@@ -128,7 +131,12 @@ mod tests {
         let names = ["a", "a/ä", "a/ö", "a/ö/b", "b", "", "ü", "û"];
         let sizes = [0, 1, 127, 128, u64::from(u32::MAX), 1 << 40, u64::MAX, 3];
         let mut directory = Directory::new();
-        let file = |at: usize| File { crc: 7 << at, size: sizes[at], modified_s: u32::MAX - 1, mode: 0o644 };
+        let file = |at: usize| File {
+            crc: 7 << at,
+            size: sizes[at],
+            modified_s: u32::MAX - 1,
+            mode: 0o644,
+        };
         for (at, name) in names.iter().enumerate() {
             directory.push(name, file(at)).unwrap();
         }
@@ -144,10 +152,15 @@ mod tests {
     fn there_is_an_end_to_it() {
         let mut directory = Directory::new();
         let name = |at: u64| format!("photos/2031/IMG_{at:08}.jpg");
-        let full =
-            (0..).find_map(|at| directory.push(&name(at), File { size: 5 << 20, ..File::default() }).err());
+        let full = (0..).find_map(|at| {
+            directory.push(&name(at), File { size: 5 << 20, ..File::default() }).err()
+        });
         let Full(count) = full.unwrap();
         assert!(count > 5_000, "{count}");
-        assert_eq!(directory.bytes.capacity() as u64, constants::ZIP_LIST_BYTES, "it has not grown");
+        assert_eq!(
+            directory.bytes.capacity() as u64,
+            constants::ZIP_LIST_BYTES,
+            "it has not grown"
+        );
     }
 }

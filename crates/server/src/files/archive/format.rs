@@ -77,7 +77,8 @@ impl Format {
         }
     }
 
-    /// What makes an archive that breaks off be taken for broken also where it ends between two files.
+    /// What makes an archive that breaks off be taken for broken also where it ends between two
+    /// files.
     pub(super) fn cut_off(kind: Kind) -> Bytes {
         match kind {
             Kind::Tar => tar::cut_off(),

@@ -1,9 +1,11 @@
 //! The names that objects have in an archive.
 
-/// A name that stays below the folder into which an archive is unpacked, on any system, and that no other key has.
+/// A name that stays below the folder into which an archive is unpacked, on any system, and that no
+/// other key has.
 ///
-/// A key has no part that is `.` or `..`, but it may begin with a slash, have several in a row, or what is a separator, a drive or the
-/// end of a line elsewhere. Those are written as in an address; so is a `%` that would be taken for the beginning of such.
+/// A key has no part that is `.` or `..`, but it may begin with a slash, have several in a row, or
+/// what is a separator, a drive or the end of a line elsewhere. Those are written as in an address;
+/// so is a `%` that would be taken for the beginning of such.
 pub(super) fn harmless(name: &str) -> String {
     let mut safe = String::with_capacity(name.len());
     let mut before = '/';
@@ -13,7 +15,10 @@ pub(super) fn harmless(name: &str) -> String {
         let is_escape = character == '%' && is_hexadecimal(&name.as_bytes()[at + 1..]);
         if is_drive || is_empty || is_escape || character == '\\' || character.is_control() {
             let mut utf8 = [0; 4];
-            character.encode_utf8(&mut utf8).bytes().for_each(|byte| safe.push_str(&format!("%{byte:02X}")));
+            character
+                .encode_utf8(&mut utf8)
+                .bytes()
+                .for_each(|byte| safe.push_str(&format!("%{byte:02X}")));
         } else {
             safe.push(character);
         }

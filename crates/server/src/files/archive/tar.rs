@@ -43,7 +43,8 @@ pub(super) fn padding(size: u64) -> Bytes {
     Bytes::from_static(&[0; BLOCK as usize]).slice(..len as usize)
 }
 
-/// What says that the archive is not whole: a part of a block. Without it and without an end, common readers take it for whole.
+/// What says that the archive is not whole: a part of a block. Without it and without an end,
+/// common readers take it for whole.
 pub(super) fn cut_off() -> Bytes {
     Bytes::from_static(b"cut off")
 }

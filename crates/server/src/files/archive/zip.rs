@@ -1,5 +1,6 @@
-//! What a zip archive has around the bytes of its files, as PKWARE's APPNOTE.TXT has it: files stored as they are, their checksum behind
-//! them (a data descriptor), the 64-bit forms only where a number needs them.
+//! What a zip archive has around the bytes of its files, as PKWARE's APPNOTE.TXT has it: files
+//! stored as they are, their checksum behind them (a data descriptor), the 64-bit forms only where
+//! a number needs them.
 
 use bytes::Bytes;
 use drystone_store::ObjectRow;
@@ -292,7 +293,10 @@ mod tests {
     fn wide_numbers_are_there_where_they_are_needed_and_nowhere_else() {
         for (size, local, behind) in [(WIDE - 1, 9, 16), (WIDE, 29, 24)] {
             let file = File { size, ..File::default() };
-            assert_eq!((local_head(b"n", &file).len(), descriptor(&file).len()), (31 + local, behind));
+            assert_eq!(
+                (local_head(b"n", &file).len(), descriptor(&file).len()),
+                (31 + local, behind)
+            );
             for (offset, more) in [(WIDE - 1, 0), (WIDE, 8)] {
                 let mut head = Vec::new();
                 central_head(&mut head, b"n", &file, offset);
@@ -301,9 +305,13 @@ mod tests {
                 assert_eq!(head.len(), 47 + 9 + field + sizes + more, "{size} {offset}");
             }
         }
-        for (count, list_bytes, offset, len) in
-            [(65_534, 1, 1, 22), (65_535, 1, 1, 98), (1, WIDE, 1, 98), (1, 1, WIDE, 98), (1, 1, WIDE - 1, 22)]
-        {
+        for (count, list_bytes, offset, len) in [
+            (65_534, 1, 1, 22),
+            (65_535, 1, 1, 98),
+            (1, WIDE, 1, 98),
+            (1, 1, WIDE, 98),
+            (1, 1, WIDE - 1, 22),
+        ] {
             let mut end = Vec::new();
             end_of_list(&mut end, count, list_bytes, offset);
             assert_eq!(end.len(), len);

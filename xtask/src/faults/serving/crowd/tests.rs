@@ -20,7 +20,11 @@ fn script(head: &str) -> Script {
 
 /// What a server that does `serve` to each of so many connections, one after another, makes of the
 /// clients.
-fn driven(scripts: &[Script], connections: usize, serve: fn(&mut TcpStream) -> io::Result<()>) -> Tally {
+fn driven(
+    scripts: &[Script],
+    connections: usize,
+    serve: fn(&mut TcpStream) -> io::Result<()>,
+) -> Tally {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     scope(|scope| {
