@@ -4,9 +4,6 @@
 //! which is most of what there would be to compile.
 
 mod config;
-#[allow(dead_code, reason = "the parsers need less of it than the server")]
-#[path = "../../crates/server/src/fault.rs"]
-mod fault;
 #[path = "../../crates/server/src/files"]
 mod files {
     #[allow(dead_code, reason = "the bodies need less of it than the server")]

@@ -184,11 +184,17 @@ impl Gate {
         self.shared.wanted.notified().await;
     }
 
-    /// Other numbers from now on; a request that waits keeps the patience that it came with.
-    pub fn change(&self, ceiling: usize, waiting_max: usize, patience: Duration) {
+    /// Another number of turns from now on.
+    pub fn resize(&self, ceiling: usize) {
         let mut state = self.shared.state.lock();
-        (state.ceiling, state.waiting_max, state.patience) = (ceiling, waiting_max, patience);
+        state.ceiling = ceiling;
         self.shared.let_through(&mut state);
+    }
+
+    /// Another queue from now on; a request that waits keeps the patience that it came with.
+    pub fn set_queue(&self, waiting_max: usize, patience: Duration) {
+        let mut state = self.shared.state.lock();
+        (state.waiting_max, state.patience) = (waiting_max, patience);
     }
 
     /// A reading.
@@ -379,7 +385,7 @@ mod tests {
     fn lowering_lets_those_under_way_end_and_none_in_before() {
         let gate = Gate::new("turns", 3, 9, Duration::from_secs(60));
         let mut held: Vec<_> = (0..3).map(|_| gate.try_enter().unwrap()).collect();
-        gate.change(1, 9, Duration::from_secs(60));
+        gate.resize(1);
         for left in [2, 1] {
             assert!(gate.try_enter().is_none());
             drop(held.pop());
@@ -393,6 +399,22 @@ mod tests {
     }
 
     #[test]
+    fn another_queue_is_for_those_that_come() {
+        paused().block_on(async {
+            let gate = Gate::new("turns", 1, 0, Duration::from_secs(60));
+            let (_held, anybody) = (gate.try_enter().unwrap(), Share::default());
+            assert!(gate.enter(&anybody, Size::Large).await.is_err(), "no queue");
+            let begun = tokio::time::Instant::now();
+            gate.set_queue(1, Duration::from_secs(7));
+            assert!(gate.enter(&anybody, Size::Large).await.is_err());
+            assert_eq!(begun.elapsed().as_secs(), 7, "a queue, and the new patience");
+            gate.set_queue(0, Duration::from_secs(60));
+            assert!(gate.enter(&anybody, Size::Large).await.is_err(), "no queue again");
+            assert_eq!(begun.elapsed().as_secs(), 7);
+        });
+    }
+
+    #[test]
     fn raising_serves_the_one_that_waits() {
         paused().block_on(async {
             let gate = PlainArc::new(Gate::new("turns", 1, 9, Duration::from_secs(60)));
@@ -402,7 +424,7 @@ mod tests {
                 async move { gate.enter(&Share::default(), Size::Large).await.map(|_| ()) }
             });
             tokio::task::yield_now().await;
-            gate.change(2, 9, Duration::from_secs(60));
+            gate.resize(2);
             waiting.await.unwrap().unwrap();
         });
     }

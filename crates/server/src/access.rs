@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
+use drystone_edge::fault::Fault;
 use drystone_edge::gate::Share;
 use drystone_store::{BucketName, KeyRow, Store};
 use drystone_sync::{Mutex, PlainArc};
@@ -15,7 +16,6 @@ use subtle::ConstantTimeEq as _;
 use tokio::time::Instant;
 
 use crate::engine::Engine;
-use crate::fault::Fault;
 
 /// How long a key is remembered: this long after its revocation it may still work.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -108,7 +108,8 @@ impl Engine {
             return Ok(Some(key));
         }
         let owned = access.to_owned();
-        let found = self.call(move |store: &Store| store.key(&owned)).await?.map(PlainArc::new);
+        let found =
+            self.edge.call(move |store: &Store| store.key(&owned)).await?.map(PlainArc::new);
         if let Some(key) = &found {
             self.keys.remember(key);
         }
@@ -153,7 +154,7 @@ impl Engine {
             && let Some(bucket) = bucket
         {
             let bucket = bucket.clone();
-            let row = self.call(move |store: &Store| store.bucket(&bucket)).await?;
+            let row = self.edge.call(move |store: &Store| store.bucket(&bucket)).await?;
             if row.is_some_and(|row| row.public) {
                 return Ok(());
             }

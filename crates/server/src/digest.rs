@@ -5,7 +5,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::fault::Fault;
+use drystone_edge::checksums::Checksums;
+use drystone_edge::fault::Fault;
+use drystone_edge::upload;
+
+/// A body whose checksums are these, on its way in.
+pub(crate) type Upload = upload::Upload<Digests>;
+/// One that is stored.
+pub(crate) type Uploaded = upload::Uploaded<Digests>;
+/// Says what such a body becomes.
+pub(crate) type Aim = upload::Aim<Digests>;
 
 /// A checksum algorithm of the S3 protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,6 +174,21 @@ impl Digests {
         Digested(
             self.0.into_iter().map(|(algorithm, hasher)| (algorithm, finish(hasher))).collect(),
         )
+    }
+}
+
+impl Checksums for Digests {
+    type Expected = Expected;
+    type Computed = Digested;
+
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+
+    fn finish(self, expected: &Expected) -> Result<Digested, Fault> {
+        let digested = Self::finish(self);
+        digested.check(expected)?;
+        Ok(digested)
     }
 }
 

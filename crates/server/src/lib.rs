@@ -11,45 +11,30 @@
 //! buffers from whoever stopped reading.
 
 mod access;
-mod answer;
-mod connection;
 mod cross_site;
-mod crowd;
-mod deadlines;
 mod digest;
-mod document;
-mod download;
 mod engine;
 mod entity_tags;
-mod fault;
 mod files;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "`fuzz/` includes this module, too, and exports the bodies")]
 mod fuzzing;
-mod gate;
-mod lanes;
 mod listing;
 mod meta;
 mod metrics;
-mod pace;
-mod places;
 mod process;
 mod range;
 mod reason;
+mod request_body;
 mod request_head;
 mod resources;
-mod resting;
 mod route;
 mod s3;
 mod server;
-mod unread;
-mod upload;
-mod width;
 mod writer;
 
 pub use access::bearer_token;
-pub use deadlines::Deadlines;
-pub use engine::ChangeError;
+pub use drystone_edge::{ChangeError, Deadlines};
 pub use server::{Closing, Controls, Server, UnderWay};
 pub use tokio_rustls::TlsAcceptor;
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use drystone_store::{ContentHash, ObjectMeta, ObjectRow};
 
-use crate::digest::{Algorithm, Digested};
-use crate::upload::Uploaded;
+use crate::digest::{Algorithm, Digested, Uploaded};
 
 /// Up to this length a body's MD5 is computed also when nobody asked for it: it is the ETag that S3
 /// clients know. MD5 takes a core for each 700 MB/s, so larger bodies get another ETag unless the
@@ -60,7 +59,7 @@ pub(crate) fn etag(object: &ObjectRow) -> String {
 
 /// The entity tag that an upload has become known by.
 pub(crate) fn etag_of_upload(uploaded: &Uploaded) -> String {
-    uploaded.digested.hex(Algorithm::Md5).unwrap_or_else(|| content_tag(&uploaded.stored.content))
+    uploaded.computed.hex(Algorithm::Md5).unwrap_or_else(|| content_tag(&uploaded.stored.content))
 }
 
 /// The entity tag of what has these properties and this content.

@@ -10,7 +10,6 @@ use http::{Method, StatusCode};
 use crate::engine::Engine;
 use crate::process::Process;
 use crate::resources::{Resource, resources};
-use crate::server::Counts;
 
 /// Upper bounds of the latency histogram, in seconds.
 const BOUNDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
@@ -29,17 +28,12 @@ struct Face {
 /// Everything that is counted here, and where to read the rest.
 pub(crate) struct Metrics {
     engine: PlainArc<Engine>,
-    connections: PlainArc<Counts>,
     faces: [Face; FACES.len()],
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>) -> Self {
-        Self {
-            engine: PlainArc::clone(engine),
-            connections: PlainArc::clone(counts),
-            faces: Default::default(),
-        }
+    pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
+        Self { engine: PlainArc::clone(engine), faces: Default::default() }
     }
 
     /// Counts a request whose response has begun.
@@ -57,7 +51,7 @@ impl Metrics {
 
     /// Every bounded resource.
     pub(crate) fn resources(&self) -> [Resource; 14] {
-        resources(&self.engine, &self.connections.places)
+        resources(&self.engine.edge)
     }
 
     /// The exposition format, version 0.0.4.
@@ -66,7 +60,7 @@ impl Metrics {
         self.requests(&mut text);
         write_resources(&mut text, &self.resources());
         self.process(&mut text, process);
-        let stats = self.engine.store.put_stats();
+        let stats = self.engine.edge.store.put_stats();
         let mut counter = |name: &str, help: &str, value: u64| {
             let _ = writeln!(
                 text,
@@ -86,16 +80,12 @@ impl Metrics {
             stats.new_chunks,
         );
         counter("commit_groups_total", "Group commits.", stats.commit_groups);
-        let (accepted, evicted) = (&self.connections.accepted, &self.connections.evicted);
-        counter(
-            "connections_accepted_total",
-            "Connections accepted.",
-            accepted.load(Ordering::Relaxed),
-        );
+        let admission = &self.engine.edge.admission;
+        counter("connections_accepted_total", "Connections accepted.", admission.admitted());
         counter(
             "connections_evicted_total",
             "Idle connections closed for others.",
-            evicted.load(Ordering::Relaxed),
+            admission.evicted(),
         );
         text
     }

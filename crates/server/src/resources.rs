@@ -1,13 +1,11 @@
 //! Every bounded resource and how much of it is in use: read in one place, shown by the metrics and
 //! by the limits page.
 
+use drystone_edge::Edge;
+use drystone_edge::gate::GateUsage;
 use drystone_edge::spool::SpoolUsage;
 use drystone_pool::Usage;
 use serde::Serialize;
-
-use crate::engine::Engine;
-use crate::gate::GateUsage;
-use crate::places::{Places, PlacesUsage};
 
 /// A reading of one resource. `None` is not counted, because there is no queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,11 +39,6 @@ impl Resource {
         }
     }
 
-    fn of_places(name: &'static str, what: &'static str, usage: PlacesUsage) -> Self {
-        let PlacesUsage { now, high_water, ceiling, waits } = usage;
-        Self::of_pool(name, what, Usage { now, high_water, ceiling, waits })
-    }
-
     /// A slot belongs to a request, so there are no more of them than connections.
     fn of_spool(usage: SpoolUsage, ceiling: usize) -> Self {
         let SpoolUsage { now, high_water } = usage;
@@ -53,11 +46,7 @@ impl Resource {
         Self::of_pool("spool", "requests whose bytes wait in the spool for their client", usage)
     }
 
-    fn of_turns(
-        name: &'static str,
-        what: &'static str,
-        usage: drystone_edge::gate::GateUsage,
-    ) -> Self {
+    fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
         Self {
             name,
             what,
@@ -69,44 +58,32 @@ impl Resource {
             refused: Some(usage.refused),
         }
     }
-
-    fn of_gate(name: &'static str, what: &'static str, usage: GateUsage) -> Self {
-        Self {
-            waiting: Some(usage.waiting as u64),
-            refused: Some(usage.refused as u64),
-            ..Self::of_places(name, what, usage.places)
-        }
-    }
 }
 
 /// All of them.
-pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14] {
-    let usage = engine.store.usage();
+pub(crate) fn resources(edge: &Edge) -> [Resource; 14] {
+    let usage = edge.store.usage();
     [
-        Resource::of_places("connections", "clients connected", connections.usage()),
-        Resource::of_places(
+        Resource::of_pool("connections", "clients connected", edge.admission.usage()),
+        Resource::of_pool(
             "wide_connections",
             "connections that read large bodies",
-            engine.wide.usage(),
+            edge.wide.usage(),
         ),
-        Resource::of_gate("transfers", "uploads that have a thread", engine.transfers.usage()),
-        Resource::of_spool(engine.spool.usage(), connections.usage().ceiling),
-        Resource::of_turns("uploads", "uploads that have buffers", engine.lanes.gate().usage()),
-        Resource::of_turns("downloads", "downloads that have buffers", engine.reads.usage()),
-        Resource::of_places(
+        Resource::of_gate("transfers", "uploads that have a thread", edge.transfers.usage()),
+        Resource::of_spool(edge.spool.usage(), edge.admission.usage().ceiling),
+        Resource::of_gate("uploads", "uploads that have buffers", edge.lanes.gate().usage()),
+        Resource::of_gate("downloads", "downloads that have buffers", edge.reads.usage()),
+        Resource::of_pool(
             "large_answers",
             "answers that leave in large pieces",
-            engine.large.usage(),
+            edge.large.usage(),
         ),
-        Resource::of_gate("calls", "requests without a body", engine.calls.usage()),
-        Resource::of_turns(
-            "documents",
-            "documents and answers in memory",
-            engine.documents.usage(),
-        ),
-        Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
+        Resource::of_gate("calls", "requests without a body", edge.calls.usage()),
+        Resource::of_gate("documents", "documents and answers in memory", edge.documents.usage()),
+        Resource::of_gate("zips", "zip archives that are made", edge.archives.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
-        Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),
+        Resource::of_pool("loans", "buffers that are sent without a copy", edge.loans.usage()),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
         Resource::of_pool("ingests", "lanes, in use or kept for the next upload", usage.ingests),
     ]

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
+use drystone_edge::answer::{ResponseBody, full};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use http::header::{CONNECTION, DATE, EXPECT, HeaderName};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tracing::Level;
 
@@ -20,22 +18,14 @@ use crate::engine::Engine;
 use crate::files::{Files, front};
 use crate::metrics::Metrics;
 use crate::reason::{self, Reason};
+use crate::request_body::{RequestBody, Unread};
 use crate::request_head::{self, Refusal};
 use crate::s3::S3Face;
-use crate::server::{Answer, Counts};
-use crate::unread::{RequestBody, Unread};
-
-/// What can go wrong while a body is sent.
-pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
-/// The body of any response.
-pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A body that is in memory; only for what is small by construction.
-pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
-}
+/// A response, whatever made it.
+pub(crate) type Answer = Response<ResponseBody>;
 
 /// Sends each request to its face.
 pub(crate) struct Router {
@@ -50,9 +40,9 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(engine: &PlainArc<Engine>, counts: &PlainArc<Counts>) -> Self {
+    pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
         let draining = PlainArc::new(AtomicBool::new(false));
-        let metrics = PlainArc::new(Metrics::new(engine, counts));
+        let metrics = PlainArc::new(Metrics::new(engine));
         let seed = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos() as u64);
@@ -116,7 +106,7 @@ impl Router {
         let is_last = unasked
             || (waits && unread.is_untouched())
             || response.headers().contains_key(CONNECTION)
-            || !unread.drain(&self.engine.crowd).await
+            || !unread.drain(&self.engine.edge.admission).await
             || in_doubt
             || self.draining.load(Ordering::Relaxed);
         if is_last {

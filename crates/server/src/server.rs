@@ -7,11 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use drystone_edge::admission::Admission;
+use drystone_edge::answer::{BodyError, ResponseBody};
+use drystone_edge::connection::{Active, Connection, Watched};
+use drystone_edge::gate::Gate;
+use drystone_edge::read_size::NARROW_BYTES;
+use drystone_edge::semaphore::Permit;
+use drystone_edge::{ChangeError, Deadlines, FIRST_BYTES};
 use drystone_limits::{Plan, constants};
 use drystone_store::Store;
 use drystone_sync::PlainArc;
-use drystone_sync::atomic::{AtomicU64, Ordering};
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,17 +29,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_rustls::Accept;
 
-use crate::connection::{Active, Connection, Watched};
-use crate::crowd::Crowd;
-use crate::engine::{ChangeError, Engine};
-use crate::gate::Gate;
-use crate::places::{Permit, Places};
-use crate::route::{ResponseBody, Router};
-use crate::width::NARROW_BYTES;
-use crate::{Deadlines, ServerConfig, TlsAcceptor, download, lanes, pace};
+use crate::engine::Engine;
+use crate::route::Router;
+use crate::{ServerConfig, TlsAcceptor};
 
 /// What one read of a wide connection may bring.
 const READ_BYTES_MAX: usize = 128 << 10;
@@ -46,18 +46,12 @@ const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as 
 // keeps of it before it has a place; and the tasks.
 const _: () = assert!(
     constants::CONNECTION_BYTES
-        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + pace::FIRST_BYTES + TASK_BYTES)
-            as u64
+        >= (HEAD_BYTES_MAX + NARROW_BYTES + 2 * NARROW_BYTES + FIRST_BYTES + TASK_BYTES) as u64
 );
 /// The futures of a connection and of its request, by measurement.
 const TASK_BYTES: usize = 16 << 10;
-/// After this, somebody else is asked to leave, or another accept is tried.
+/// After this, another accept is tried.
 const RETRY: Duration = Duration::from_millis(100);
-/// After this is looked again whether somebody can be asked to leave.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Looks at buffers of which none is in use, after which their memory goes back to the system:
-/// about a second and a half.
-const TRIM_AFTER_TICKS: u32 = 6;
 /// Connections that the kernel keeps until they are accepted: a burst of as many clients as there
 /// may be loses none.
 const BACKLOG: u32 = 1024;
@@ -72,31 +66,12 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     engine: PlainArc<Engine>,
     router: PlainArc<Router>,
-    counts: PlainArc<Counts>,
-}
-
-/// Counts of connections, for the metrics.
-pub(crate) struct Counts {
-    pub(crate) accepted: AtomicU64,
-    pub(crate) evicted: AtomicU64,
-    /// A place for each.
-    pub(crate) places: PlainArc<Places>,
-}
-
-impl Counts {
-    /// Asks up to so many to leave; how many it were.
-    fn ask(&self, count: usize, ask: impl Fn() -> bool) -> usize {
-        let asked = (0..count).take_while(|_| ask()).count();
-        self.evicted.fetch_add(asked as u64, Ordering::Relaxed);
-        asked
-    }
 }
 
 /// Changes what a running server allows, from any thread.
 #[derive(Clone)]
 pub struct Controls {
     engine: PlainArc<Engine>,
-    counts: PlainArc<Counts>,
 }
 
 impl Controls {
@@ -108,10 +83,7 @@ impl Controls {
     /// When another ceiling is raised, and there is no room for that before those have ended; or a
     /// thread cannot be started. Then everything is as it was.
     pub fn change(&self, plan: Plan, deadlines: Deadlines) -> Result<(), ChangeError> {
-        self.engine.change(&self.counts.places, plan, deadlines)?;
-        // Those chosen give their places back by and by, so the surplus is counted once.
-        self.counts.ask(self.counts.places.surplus(), || self.engine.crowd.close_idle());
-        Ok(())
+        self.engine.change(plan, deadlines)
     }
 }
 
@@ -137,14 +109,18 @@ impl Closing {
     /// Waits for what is under way and ends the threads. Blocks for as long as the store does,
     /// which may be for ever where a disk hangs.
     pub fn close(self) {
-        self.engine.close();
+        self.engine.edge.close();
     }
 
     /// What `close` waits for.
     pub fn under_way(&self) -> UnderWay {
-        let now = |gate: &Gate| gate.usage().places.now;
-        let uploads = self.engine.lanes.gate().usage().now;
-        UnderWay { transfers: now(&self.engine.transfers), uploads, calls: now(&self.engine.calls) }
+        let edge = &self.engine.edge;
+        let now = |gate: &Gate| gate.usage().now;
+        UnderWay {
+            transfers: now(&edge.transfers),
+            uploads: now(edge.lanes.gate()),
+            calls: now(&edge.calls),
+        }
     }
 }
 
@@ -161,16 +137,13 @@ impl Server {
     ) -> std::io::Result<Self> {
         let listener = listen(address)?;
         let engine = PlainArc::new(Engine::new(store, &config)?);
-        let (accepted, evicted) = (AtomicU64::new(0), AtomicU64::new(0));
-        let counts =
-            PlainArc::new(Counts { accepted, evicted, places: Places::new(config.connections) });
-        let router = PlainArc::new(Router::new(&engine, &counts));
-        Ok(Self { listener, tls, engine, router, counts })
+        let router = PlainArc::new(Router::new(&engine));
+        Ok(Self { listener, tls, engine, router })
     }
 
     /// What changes its ceilings while it runs.
     pub fn controls(&self) -> Controls {
-        Controls { engine: PlainArc::clone(&self.engine), counts: PlainArc::clone(&self.counts) }
+        Controls { engine: PlainArc::clone(&self.engine) }
     }
 
     /// The address that is listened on, with the port that was found.
@@ -191,14 +164,13 @@ impl Server {
     /// [`closing`](Self::closing).
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
-        let upkeep = tokio::spawn(upkeep(PlainArc::clone(&self.engine)));
+        let upkeep = tokio::spawn(PlainArc::clone(&self.engine.edge).upkeep());
         let (closing, closed) = watch::channel(false);
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                (permit, socket, peer) = accept(&self.listener, &self.counts, &self.engine.crowd) => {
-                    self.counts.accepted.fetch_add(1, Ordering::Relaxed);
-                    let connection = Connection::new(&self.engine.crowd, &self.engine.deadlines, &self.engine.wide);
+                (permit, socket, peer) = accept(&self.listener, &self.engine.edge.admission) => {
+                    let connection = self.engine.edge.connection();
                     let serve = self.serve(socket, peer, connection, closed.clone(), permit);
                     connections.spawn(serve);
                     while connections.try_join_next().is_some() {}
@@ -208,7 +180,7 @@ impl Server {
         drop(self.listener);
         self.router.drain();
         closing.send_replace(true);
-        let patience = self.engine.deadlines.get().drain;
+        let patience = self.engine.edge.deadlines.get().drain;
         let drained = tokio::time::timeout(patience, async {
             while connections.join_next().await.is_some() {}
         });
@@ -232,7 +204,7 @@ impl Server {
         permit: Permit,
     ) -> impl Future<Output = ()> + use<> {
         let router = PlainArc::clone(&self.router);
-        let head_max = self.engine.deadlines.get().head;
+        let head_max = self.engine.edge.deadlines.get().head;
         let tls = self.tls.clone();
         async move {
             let _permit = permit;
@@ -281,11 +253,7 @@ fn shake_hands(tls: &TlsAcceptor, socket: TcpStream) -> Accept<TcpStream> {
 }
 
 /// The next connection, and a permit for it. At most this one has been accepted without a permit.
-async fn accept(
-    listener: &TcpListener,
-    counts: &Counts,
-    crowd: &Crowd,
-) -> (Permit, TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, admission: &Admission) -> (Permit, TcpStream, SocketAddr) {
     let (socket, peer) = loop {
         match listener.accept().await {
             Ok(accepted) => break accepted,
@@ -296,19 +264,7 @@ async fn accept(
             }
         }
     };
-    if let Some(permit) = counts.places.try_take() {
-        return (permit, socket, peer);
-    }
-    counts.places.note_wait();
-    let since = Instant::now();
-    loop {
-        // One for this client, and all that are too many since the ceiling was lowered.
-        let asked = counts.ask(1 + counts.places.surplus(), || crowd.make_room(since));
-        let patience = if asked > 0 { RETRY } else { LOOK_AGAIN };
-        if let Ok(permit) = tokio::time::timeout(patience, counts.places.take()).await {
-            return (permit, socket, peer);
-        }
-    }
+    (admission.admit().await, socket, peer)
 }
 
 async fn speak<S>(
@@ -363,46 +319,6 @@ async fn speak<S>(
     }
 }
 
-/// What goes on in the background: sessions are kept alive, buffers taken from whoever does not use
-/// them.
-async fn upkeep(engine: PlainArc<Engine>) {
-    let mut sweep = tokio::time::interval(download::SWEEP);
-    let mut beat = tokio::time::interval(lanes::BEAT);
-    let mut idle_ticks = 0_u32;
-    loop {
-        tokio::select! {
-            _ = sweep.tick() => {
-                engine.held.sweep(download::PATIENCE);
-                let is_idle = engine.store.usage().buffers.now == 0;
-                idle_ticks = if is_idle { idle_ticks.saturating_add(1) } else { 0 };
-                // Once for each such pause.
-                if idle_ticks == TRIM_AFTER_TICKS {
-                    let store = engine.store.clone();
-                    let _ = engine.run(move || store.trim()).await;
-                }
-                if engine.spool.is_dirty() {
-                    let spool = PlainArc::clone(&engine.spool);
-                    let _ = engine.run(move || spool.clean()).await;
-                }
-                if engine.lanes.has_given_up() {
-                    let lanes = PlainArc::clone(&engine.lanes);
-                    let _ = engine.run(move || lanes.end_given_up()).await;
-                }
-            }
-            () = engine.reads.wanted() => {
-                while engine.reads.is_wanted() || engine.has_no_buffer() {
-                    engine.held.sweep(download::PATIENCE_WHEN_WANTED);
-                    tokio::time::sleep(download::SWEEP_WHEN_WANTED).await;
-                }
-            }
-            _ = beat.tick() => {
-                let lanes = PlainArc::clone(&engine.lanes);
-                let _ = tokio::task::spawn_blocking(move || lanes.beat()).await;
-            }
-        }
-    }
-}
-
 pin_project! {
     /// A response's body that keeps its connection from counting as idle until it is sent.
     struct Counted {
@@ -414,7 +330,7 @@ pin_project! {
 
 impl Body for Counted {
     type Data = Bytes;
-    type Error = crate::route::BodyError;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
@@ -431,9 +347,6 @@ impl Body for Counted {
         self.body.size_hint()
     }
 }
-
-/// A response, whatever made it.
-pub(crate) type Answer = Response<ResponseBody>;
 
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,15 @@
 //!
 //! A body may take hours, and a key may be revoked meanwhile.
 
+use drystone_edge::fault::Fault;
 use drystone_edge::gate::Share;
+use drystone_edge::upload::LastLook;
 use drystone_store::BucketName;
 use drystone_sync::PlainArc;
 use http::Extensions;
 
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
-use crate::fault::Fault;
 
 /// The key that was let in to change something in a bucket, and the right that it needed.
 #[derive(Clone, Debug)]
@@ -31,6 +32,12 @@ impl Writer {
 }
 
 impl Engine {
+    /// What an upload asks when its body has come.
+    pub(crate) fn last_look(self: &PlainArc<Self>, writer: &Writer) -> LastLook {
+        let (engine, writer) = (PlainArc::clone(self), writer.clone());
+        Box::pin(async move { engine.still_writes(&writer).await })
+    }
+
     /// Asked last, when nothing is left to wait for. As fresh as what is remembered of keys: two
     /// seconds.
     ///

@@ -1,9 +1,12 @@
 //! The scenarios, one file per subject.
 
+pub mod answers;
 pub mod connections;
 pub mod downloads;
+pub mod flights;
 pub mod gates;
 pub mod lanes;
+pub mod resizing;
 mod rig;
-pub mod turns;
+pub mod semaphores;
 pub mod uploads;

@@ -14,7 +14,9 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drystone_edge::gate::Share;
+use drystone_edge::Fault;
+use drystone_edge::answer::{BodyError, full};
+use drystone_edge::gate::{Share, Size};
 use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
 use drystone_sync::PlainArc;
 use futures_util::stream;
@@ -29,10 +31,8 @@ use self::names::harmless;
 use self::zip::Zip;
 use super::{Error, Files, headers};
 use crate::engine::Engine;
-use crate::fault::Fault;
-use crate::route::{BodyError, full};
-use crate::server::Answer;
-use crate::unread::RequestBody;
+use crate::request_body::RequestBody;
+use crate::route::Answer;
 
 /// Objects that are looked up at a time. They are kept until the client has taken them, as slowly
 /// as it likes, so there are few.
@@ -66,7 +66,9 @@ impl Files {
         headers::insert(fields, CONTENT_DISPOSITION, &headers::disposition(false, &name));
         let place = match kind {
             Kind::Tar => None,
-            Kind::Zip => Some(self.engine.zips.enter().await?),
+            Kind::Zip => Some(
+                self.engine.edge.archives.enter(&share, Size::Large).await.map_err(Fault::from)?,
+            ),
         };
         if place.is_some() {
             // Before anything is sent, because nothing can be said afterwards.
@@ -138,7 +140,7 @@ impl Walk {
         let list = move |store: &Store| {
             store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE)
         };
-        let page = engine.call(list).await?;
+        let page = engine.edge.call(list).await?;
         self.is_last = page.len() < PAGE;
         if let Some(object) = page.last() {
             self.from = Bound::Excluded(object.key.as_str().to_owned());
@@ -219,7 +221,8 @@ impl Packing {
         key: Key,
     ) -> Result<bool, BodyError> {
         let found = loop {
-            match self.engine.find(self.share.clone(), self.bucket.clone(), key.clone()).await {
+            match self.engine.edge.find(self.share.clone(), self.bucket.clone(), key.clone()).await
+            {
                 // It has been deleted since it was listed.
                 Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
                 Err(Fault::Busy(_)) if self.wait().await => {}
@@ -231,7 +234,7 @@ impl Packing {
         if !self.send(head).await {
             return Ok(false);
         }
-        let mut body = found.body(&self.engine, 0..size).await?;
+        let mut body = found.body(&self.engine.edge, 0..size).await?;
         while let Some(frame) = body.frame().await {
             if let Ok(bytes) = frame?.into_data() {
                 format.pass(&bytes);

@@ -15,7 +15,7 @@ use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
-use crate::fault::Fault;
+use drystone_edge::fault::Fault;
 
 /// Fields of one form.
 pub(crate) const FIELDS_MAX: usize = 1000;

@@ -1,5 +1,7 @@
 //! `multipart/form-data` into a folder: each file of the form becomes an object.
 
+use drystone_edge::answer::{Growing, ResponseBody};
+use drystone_edge::fault::Fault;
 use drystone_edge::gate::Share;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store};
 use drystone_sync::PlainArc;
@@ -15,14 +17,11 @@ use super::object::{body_stream, now_ns};
 use super::understood::single;
 use super::{Error, Files, headers};
 use crate::access::{Right, Who};
-use crate::answer::Growing;
+use crate::digest::{Digested, Digests, Expected, Upload};
 use crate::engine::Engine;
-use crate::fault::Fault;
 use crate::meta;
-use crate::route::{ResponseBody, text};
-use crate::server::Answer;
-use crate::unread::RequestBody;
-use crate::upload::Upload;
+use crate::request_body::RequestBody;
+use crate::route::{Answer, text};
 use crate::writer::Writer;
 
 #[derive(Serialize)]
@@ -41,7 +40,7 @@ struct Report {
 
 impl Report {
     fn new(engine: &PlainArc<Engine>) -> Self {
-        Self { text: Growing::new(engine), is_empty: true }
+        Self { text: Growing::new(&engine.edge), is_empty: true }
     }
 
     async fn push(&mut self, stored: &Stored) -> Result<(), Fault> {
@@ -75,10 +74,11 @@ impl Files {
         Conditions::read(&head.headers)?.of_no_object()?;
         let writer = Writer::new(who, Right::Write, &bucket);
         let kind = single(&head.headers, &CONTENT_TYPE)?.unwrap_or_default();
-        let mut form = Form::new(kind, body_stream(body), self.engine.deadlines.get().body)?;
+        let mut form = Form::new(kind, body_stream(body), self.engine.edge.deadlines.get().body)?;
         {
             let bucket = bucket.clone();
             self.engine
+                .edge
                 .call(move |store: &Store| store.list(&bucket, "", std::ops::Bound::Unbounded, 1))
                 .await?;
         }
@@ -148,7 +148,7 @@ impl Files {
         let media_type = file.media_type.clone();
         let target = {
             let (bucket, key) = (bucket.clone(), key.clone());
-            Box::new(move |digested: &crate::digest::Digested, _| {
+            Box::new(move |digested: &Digested, _| {
                 let mut meta =
                     ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
                 meta::note_digests(&mut meta, digested);
@@ -159,10 +159,14 @@ impl Files {
             BadForm::Fault(fault) => fault,
             bad => Fault::BadBody(bad.to_string()),
         });
-        let upload =
-            Upload { writer: writer.clone(), share, len: None, algorithms: Vec::new(), target };
-        let uploaded =
-            self.engine.upload(upload, body, || Ok(crate::digest::Expected::default())).await?;
+        let upload = Upload {
+            last_look: self.engine.last_look(writer),
+            share,
+            len: None,
+            checksums: Digests::default(),
+            target,
+        };
+        let uploaded = self.engine.edge.upload(upload, body, || Ok(Expected::default())).await?;
         let etag = meta::etag_of_upload(&uploaded);
         Ok(Stored { key: key.as_str().to_owned(), size: uploaded.stored.size, etag })
     }

@@ -4,8 +4,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
 use crate::cross_site;
-use crate::route::text;
-use crate::server::Answer;
+use crate::route::{Answer, text};
 
 /// The redirect to the files, for a browser at `/`. Clients of S3 sign, and do not accept HTML.
 pub(crate) fn for_browser<B>(request: &Request<B>) -> Option<Answer> {

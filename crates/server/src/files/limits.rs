@@ -1,7 +1,9 @@
 //! The limits page: every ceiling with where it comes from, and how much of it is in use.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use drystone_edge::{Deadlines, Fault};
 use drystone_limits::{Ceiling, Plan, Resource as Kind, Spend, format_bytes};
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
@@ -14,12 +16,10 @@ use super::page::escape;
 use super::understood::Query;
 use super::{Error, Files};
 use crate::access::Who;
-use crate::deadlines::Deadline;
-use crate::fault::Fault;
 use crate::process::Process;
+use crate::request_body::RequestBody;
 use crate::resources::Resource;
-use crate::server::Answer;
-use crate::unread::RequestBody;
+use crate::route::Answer;
 
 /// The page's only style; the policy names its hash, so that nothing else that looks like one is
 /// obeyed.
@@ -36,6 +36,30 @@ struct Limits<'a> {
     deadlines: [Deadline; 6],
     ceilings: &'a [Ceiling],
     spends: &'a [Spend],
+}
+
+/// One deadline.
+#[derive(Serialize)]
+struct Deadline {
+    /// The setting that changes it.
+    setting: &'static str,
+    seconds: f64,
+    what: &'static str,
+}
+
+impl Deadline {
+    fn all(deadlines: &Deadlines) -> [Self; 6] {
+        let row =
+            |setting, time: Duration, what| Self { setting, seconds: time.as_secs_f64(), what };
+        [
+            row("head_seconds", deadlines.head, "for the whole head of a request"),
+            row("idle_seconds", deadlines.idle, "for the next request on a connection"),
+            row("body_seconds", deadlines.body, "for the next byte of a body"),
+            row("unread_seconds", deadlines.unread, "for a client to read on"),
+            row("turn_seconds", deadlines.turn, "for a place, then 503"),
+            row("drain_seconds", deadlines.drain, "for requests to end when the server stops"),
+        ]
+    }
 }
 
 /// Descriptors that are looked at, to say what they are: more would make the page slow.
@@ -93,15 +117,15 @@ impl Files {
         who: &Who,
     ) -> Result<Answer, Error> {
         let asked = Query::read(request, &["format"])?.wants_json()?;
-        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
+        let turn = self.engine.edge.turn_for_document(&who.share(request.extensions())).await?;
         let (process, kinds) =
-            self.engine.call(|_| Ok((Process::read(), KindCount::all()))).await?;
+            self.engine.edge.call(|_| Ok((Process::read(), KindCount::all()))).await?;
         let (plan, resources) = (self.engine.plan(), self.metrics.resources());
         let limits = Limits {
             resources: &resources,
             process: Measured::new(process, &plan),
             descriptor_kinds: &kinds,
-            deadlines: self.engine.deadlines.get().rows(),
+            deadlines: Deadline::all(&self.engine.edge.deadlines.get()),
             ceilings: &plan.ceilings,
             spends: &plan.spends,
         };
@@ -111,7 +135,7 @@ impl Files {
             ("text/html; charset=utf-8", html(&limits))
         };
         let text = if request.method() == Method::HEAD { String::new() } else { text };
-        let mut response = Response::new(self.engine.answer(text.into(), turn).await);
+        let mut response = Response::new(self.engine.edge.answer(text.into(), turn).await);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

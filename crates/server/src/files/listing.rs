@@ -16,8 +16,8 @@ use super::{Error, Files, headers};
 use crate::access::{Right, Who, may};
 use crate::listing::page_within;
 use crate::meta;
-use crate::server::Answer;
-use crate::unread::RequestBody;
+use crate::request_body::RequestBody;
+use crate::route::Answer;
 
 /// Entries of a page.
 const PAGE: usize = 1000;
@@ -49,9 +49,9 @@ impl Files {
         let query = Query::read(request, &["from", "format"])?;
         let json = wants_json(request, &query)?;
         let from = query.get("from").map(BucketName::new).transpose()?;
-        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
+        let turn = self.engine.edge.turn_for_document(&who.share(request.extensions())).await?;
         let rows =
-            self.engine.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
+            self.engine.edge.call(move |store: &Store| store.buckets(from.as_ref(), PAGE)).await?;
         let next = (rows.len() == PAGE)
             .then(|| rows.last().map(|row| row.name.as_str().to_owned()))
             .flatten();
@@ -87,11 +87,11 @@ impl Files {
         }
         let json = wants_json(request, &query)?;
         let from = query.get("from").map_or(Ok(Bound::Unbounded), bound_of_token)?;
-        let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
+        let turn = self.engine.edge.turn_for_document(&who.share(request.extensions())).await?;
         let page = {
             let (bucket, prefix) = (bucket.clone(), prefix.clone());
             let list = move |store: &Store| page_within(store, &bucket, &prefix, "/", from, PAGE);
-            self.engine.call(list).await?
+            self.engine.edge.call(list).await?
         };
         if page.entries.is_empty() {
             self.need_folder(&bucket, &prefix).await?;
@@ -133,13 +133,13 @@ impl Files {
         let (kind, text) = if json {
             (
                 "application/json",
-                serde_json::to_string(page).map_err(|_| crate::fault::Fault::Internal)?,
+                serde_json::to_string(page).map_err(|_| drystone_edge::Fault::Internal)?,
             )
         } else {
             ("text/html; charset=utf-8", html(page, offers))
         };
         let text = if request.method() == Method::HEAD { String::new() } else { text };
-        let mut response = Response::new(self.engine.answer(text.into(), turn).await);
+        let mut response = Response::new(self.engine.edge.answer(text.into(), turn).await);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept"));
@@ -153,7 +153,7 @@ impl Files {
     pub(super) async fn need_folder(&self, bucket: &BucketName, prefix: &str) -> Result<(), Error> {
         let (bucket, prefix) = (bucket.clone(), prefix.to_owned());
         let shown = prefix.escape_debug().to_string();
-        let is_folder = self.engine.call(move |store: &Store| {
+        let is_folder = self.engine.edge.call(move |store: &Store| {
             // An unknown bucket is an error in any case.
             Ok(!store.list(&bucket, &prefix, Bound::Unbounded, 1)?.is_empty() || prefix.is_empty())
         });

@@ -16,6 +16,7 @@ mod object;
 mod page;
 mod understood;
 
+use drystone_edge::fault::{self, Fault};
 use drystone_store::{BucketName, Condition, Key, NameError, Store, StoreError};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
@@ -28,13 +29,11 @@ use self::condition::Conditions;
 use self::understood::{Query, bad, check_headers};
 use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
-use crate::fault::{self, Fault};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::reason::Reason;
-use crate::route::text;
-use crate::server::Answer;
-use crate::unread::RequestBody;
+use crate::request_body::RequestBody;
+use crate::route::{Answer, text};
 
 /// The plain HTTP face.
 pub(crate) struct Files {
@@ -111,10 +110,11 @@ impl Files {
             }
             "/_/metrics" if get => {
                 let who = self.operator(&request).await?;
-                let turn = self.engine.turn_for_document(&who.share(request.extensions())).await?;
-                let process = self.engine.call(|_| Ok(Process::read())).await?;
+                let turn =
+                    self.engine.edge.turn_for_document(&who.share(request.extensions())).await?;
+                let process = self.engine.edge.call(|_| Ok(Process::read())).await?;
                 let text = self.metrics.text(&process);
-                let mut response = Response::new(self.engine.answer(text.into(), turn).await);
+                let mut response = Response::new(self.engine.edge.answer(text.into(), turn).await);
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 Ok(response)
@@ -143,7 +143,7 @@ impl Files {
         if self.draining.load(Ordering::Relaxed) {
             return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"));
         }
-        self.engine.call(|store: &Store| store.buckets(None, 1)).await?;
+        self.engine.edge.call(|store: &Store| store.buckets(None, 1)).await?;
         Ok(text(StatusCode::OK, "ready\n"))
     }
 
@@ -189,7 +189,7 @@ impl Files {
         if !request.body().is_end_stream() {
             return Err(bad("a bucket is made by a request without a body"));
         }
-        let new = self.engine.call(move |store: &Store| store.create_bucket(&bucket)).await?;
+        let new = self.engine.edge.call(move |store: &Store| store.create_bucket(&bucket)).await?;
         Ok(text(if new { StatusCode::CREATED } else { StatusCode::OK }, ""))
     }
 
@@ -201,7 +201,7 @@ impl Files {
     ) -> Result<Answer, Error> {
         self.engine.allow(who, Right::Admin, Some(&bucket)).await?;
         Conditions::read(request.headers())?.of_no_object()?;
-        self.engine.call(move |store: &Store| store.delete_bucket(&bucket)).await?;
+        self.engine.edge.call(move |store: &Store| store.delete_bucket(&bucket)).await?;
         Ok(text(StatusCode::NO_CONTENT, ""))
     }
 
@@ -220,7 +220,7 @@ impl Files {
         };
         let shown = key.to_string();
         let delete = move |store: &Store| store.delete_if(&bucket, &key, condition);
-        let was_there = self.engine.call(delete).await?;
+        let was_there = self.engine.edge.call(delete).await?;
         if was_there {
             Ok(text(StatusCode::NO_CONTENT, ""))
         } else {

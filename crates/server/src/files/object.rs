@@ -3,6 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use drystone_edge::answer::full;
+use drystone_edge::fault::Fault;
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreError};
 use futures_util::{Stream, StreamExt as _};
 use http::header::{
@@ -14,15 +16,12 @@ use http_body_util::{BodyExt as _, BodyStream};
 use super::condition::{Conditions, Verdict};
 use super::{Error, Files, headers, understood};
 use crate::access::{Right, Who};
-use crate::digest::{Algorithm, Expected};
-use crate::fault::Fault;
+use crate::digest::{Algorithm, Digests, Expected, Upload};
 use crate::meta;
 use crate::range::{self, Ranged};
+use crate::request_body::RequestBody;
 use crate::request_head::single;
-use crate::route::full;
-use crate::server::Answer;
-use crate::unread::RequestBody;
-use crate::upload::Upload;
+use crate::route::Answer;
 use crate::writer::Writer;
 
 impl Files {
@@ -38,10 +37,10 @@ impl Files {
         let conditions = Conditions::read(asked)?;
         let is_get = request.method() == Method::GET;
         let (object, found) = if is_get {
-            let found = self.engine.find(who.share(request.extensions()), bucket, key).await?;
+            let found = self.engine.edge.find(who.share(request.extensions()), bucket, key).await?;
             (found.object.clone(), Some(found))
         } else {
-            (self.engine.call(move |store: &Store| store.stat(&bucket, &key)).await?, None)
+            (self.engine.edge.call(move |store: &Store| store.stat(&bucket, &key)).await?, None)
         };
         let mut response = Response::new(full(Bytes::new()));
         headers::describe(response.headers_mut(), &object);
@@ -69,7 +68,7 @@ impl Files {
         let len = range.end - range.start;
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(len));
         if let Some(found) = found {
-            let body = found.body(&self.engine, range).await?;
+            let body = found.body(&self.engine.edge, range).await?;
             *response.body_mut() = body.map_err(Into::into).boxed_unsync();
         }
         Ok(response)
@@ -101,10 +100,10 @@ impl Files {
         }
         let location = request.uri().path().to_owned();
         let upload = Upload {
-            writer: Writer::new(who, Right::Write, &bucket),
+            last_look: self.engine.last_look(&Writer::new(who, Right::Write, &bucket)),
             share: who.share(request.extensions()),
             len,
-            algorithms,
+            checksums: Digests::new(algorithms),
             target: Box::new(move |digested, _| {
                 let mut meta =
                     ObjectMeta { media_type, modified_ns: now_ns(), ..ObjectMeta::default() };
@@ -114,7 +113,7 @@ impl Files {
             }),
         };
         let body = body_stream(request.into_body());
-        let uploaded = self.engine.upload(upload, body, move || Ok(expected)).await?;
+        let uploaded = self.engine.edge.upload(upload, body, move || Ok(expected)).await?;
         let mut response = Response::new(full(Bytes::new()));
         *response.status_mut() = StatusCode::CREATED;
         let etag = meta::etag_of_upload(&uploaded);
@@ -132,7 +131,7 @@ impl Files {
     ) -> Result<Condition, Error> {
         let (bucket, key) = (bucket.clone(), key.clone());
         // Also says that there is no such bucket before the body is sent.
-        let present = self.engine.call(move |store: &Store| match store.stat(&bucket, &key) {
+        let present = self.engine.edge.call(move |store: &Store| match store.stat(&bucket, &key) {
             Ok(object) => Ok(Some(object)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use bytes::Bytes;
+use drystone_edge::fault::Fault;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Input, PARTS_MAX, Splits};
-use crate::fault::Fault;
 use crate::files::fields::{BadForm, Form};
 
 const BOUNDARY: &str = "wall";

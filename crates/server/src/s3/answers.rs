@@ -1,6 +1,8 @@
 //! Answers on their way out: what S3 has in them and s3s has not.
 
 use bytes::Bytes;
+use drystone_edge::answer::full;
+use drystone_edge::fault::FAILED;
 use drystone_edge::gate::Turn;
 use drystone_sync::PlainArc;
 use http::header::CONTENT_TYPE;
@@ -11,10 +13,8 @@ use s3s::{Body, S3Error};
 use super::errors::CONDITION;
 use super::{buckets, precheck, xml_text};
 use crate::engine::Engine;
-use crate::fault::FAILED;
 use crate::reason::Reason;
-use crate::route::full;
-use crate::server::Answer;
+use crate::route::Answer;
 
 /// What SDKs show of a failed request, so that it can be found in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -43,7 +43,7 @@ pub(super) async fn complete_long(
 ) -> Answer {
     let (parts, body) = prepared(response, id).into_parts();
     let body = match body.bytes() {
-        Some(bytes) => engine.answer(bytes, turn).await,
+        Some(bytes) => engine.edge.answer(bytes, turn).await,
         None => body.boxed_unsync(),
     };
     Response::from_parts(parts, body)

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use drystone_edge::document::Refused;
+use drystone_edge::fault::Fault;
 use drystone_sync::{Mutex, PlainArc};
 use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
@@ -21,9 +23,7 @@ use super::errors::{custom, error, fault, invalid};
 use super::framing::{BadFraming, Framing};
 use super::operations::{Operation, Takes};
 use crate::digest::{Algorithm, Digests, Expected};
-use crate::document::Refused;
-use crate::fault::Fault;
-use crate::unread::RequestBody;
+use crate::request_body::RequestBody;
 
 /// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on
 /// the wire; 10,000 parts with number, tag and checksum are 80,000.

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use drystone_edge::fault::Fault;
 use http::HeaderMap;
 use s3s::{S3Error, S3ErrorCode, TrailingHeaders};
 
 use super::errors::error;
 use crate::digest::{Algorithm, Digests, Expected};
-use crate::fault::Fault;
 
 /// The algorithm that was chosen for an upload's parts; in the upload's description, never in an
 /// object's.

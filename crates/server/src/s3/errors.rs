@@ -1,5 +1,6 @@
 //! Refusals in the words of S3: a code that programs know, and a message that says what to do.
 
+use drystone_edge::fault::{FAILED, FULL, Fault};
 use drystone_store::{NameError, StoreError};
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -7,7 +8,6 @@ use s3s::{S3Error, S3ErrorCode};
 
 use crate::access::Refused;
 use crate::digest::Algorithm;
-use crate::fault::{FAILED, FULL, Fault};
 
 /// An error with one of S3's codes.
 pub(super) fn error(code: S3ErrorCode, message: impl Into<String>) -> S3Error {

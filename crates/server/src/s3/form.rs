@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use drystone_edge::fault::Fault;
 use drystone_store::Key;
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,6 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::errors::error;
 use super::form_policy::Fields;
-use crate::fault::Fault;
 
 /// Everything before the file: 20 KB, as in S3.
 const FIELDS_BYTES_MAX: usize = 20 << 10;

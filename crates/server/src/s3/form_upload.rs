@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use drystone_edge::Fault;
+use drystone_edge::gate::{Busy, Share, Size};
 use drystone_store::{BucketName, Condition, Key, PutTarget};
 use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
@@ -28,10 +30,8 @@ use super::listing::PLAIN;
 use super::operations::FIELDS;
 use super::{Api, bucket_name, describe, headers, key_name};
 use crate::access::{Right, Who};
-use crate::digest::Algorithm;
-use crate::fault::Fault;
+use crate::digest::{Algorithm, Digests, Upload, Uploaded};
 use crate::meta;
-use crate::upload::{Upload, Uploaded};
 use crate::writer::Writer;
 
 /// What stands in a key for the file's own name.
@@ -63,8 +63,10 @@ impl Api {
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
         // Until it is known who has signed, there may not be many of them; and its fields take as
         // much memory as any transfer.
-        let unknown = self.engine.forms.enter().await.map_err(fault)?;
-        let transfer = self.engine.transfers.enter().await.map_err(fault)?;
+        let (edge, share) = (&self.engine.edge, Share::default());
+        let busy = |busy: Busy| fault(busy.into());
+        let unknown = edge.forms.enter(&share, Size::Large).await.map_err(busy)?;
+        let transfer = edge.transfers.enter(&share, Size::Large).await.map_err(busy)?;
         let mut form = Form::read(headers, body).await?;
         let key = form.fields.get("key").ok_or_else(|| invalid("the form has no field `key`"))?;
         let key = key_name(&key.replace(FILE_NAME, &form.file_name))?;
@@ -91,14 +93,15 @@ impl Api {
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
         let share = writer.share(&Extensions::default());
-        let upload = Upload { writer, share, len: None, algorithms, target };
+        let (last_look, checksums) = (self.engine.last_look(&writer), Digests::new(algorithms));
+        let upload = Upload { last_look, share, len: None, checksums, target };
         let file = form.file.map(|piece| {
             piece.map_err(|refused| {
                 Fault::Incomplete(format!("the file did not come to its end: {refused}"))
             })
         });
         let file = of_size(file, sizes, PlainArc::clone(notes));
-        let uploaded = self.engine.upload(upload, file, move || promised.complete(None)).await;
+        let uploaded = self.engine.edge.upload(upload, file, move || promised.complete(None)).await;
         let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
         Ok(then.answer(&bucket, &key, &uploaded))
     }

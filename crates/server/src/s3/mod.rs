@@ -57,10 +57,9 @@ pub(crate) use self::form::FIELDS_MAX;
 use self::operations::Takes;
 use crate::access::Peer;
 use crate::engine::Engine;
+use crate::request_body::RequestBody;
 use crate::request_head::Refusal;
-use crate::route::text;
-use crate::server::Answer;
-use crate::unread::RequestBody;
+use crate::route::{Answer, text};
 use crate::writer::Writer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
@@ -107,12 +106,12 @@ impl S3Face {
         let share =
             Share::new(Some(String::new()), parts.extensions.get::<Peer>().map(|peer| peer.0));
         let (incoming, turn) = if operation.takes_document() && !incoming.is_end_stream() {
-            match engine.receive_document(&share, &mut incoming, DOCUMENT_BYTES_MAX).await {
+            match engine.edge.receive_document(&share, &mut incoming, DOCUMENT_BYTES_MAX).await {
                 Ok((document, turn)) => (body::Source::document(document), Some(turn)),
                 Err(refused) => return answers::error(body::refusal_of_document(refused), id),
             }
         } else if operation.takes_document() || operation.has_long_answer() {
-            match engine.turn_for_document(&share).await {
+            match engine.edge.turn_for_document(&share).await {
                 Ok(turn) => (body::Source::Request(incoming), Some(turn)),
                 Err(refused) => return answers::error(errors::fault(refused), id),
             }
@@ -187,7 +186,7 @@ impl Api {
         &self,
         call: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, S3Error> {
-        self.engine.call(call).await.map_err(errors::fault)
+        self.engine.edge.call(call).await.map_err(errors::fault)
     }
 
     async fn stat(&self, bucket: &BucketName, key: &Key) -> Result<ObjectRow, S3Error> {

@@ -100,11 +100,11 @@ impl Api {
         let (bucket, key) = (bucket_name(&input.bucket)?, key_name(&input.key)?);
         check_version(input.version_id.as_deref())?;
         let found =
-            self.engine.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
+            self.engine.edge.find(share(&request.extensions), bucket, key).await.map_err(fault)?;
         let mut headers = describe::headers(&found.object, input.response_expires.is_some());
         tags::count(&mut headers, &found.object, request.extensions.get::<Who>());
         let (mut output, wanted) = described!(self, GetObjectOutput, request, &found.object);
-        let body = found.body(&self.engine, wanted.range).await.map_err(fault)?;
+        let body = found.body(&self.engine.edge, wanted.range).await.map_err(fault)?;
         output.body = Some(StreamingBlob::from(Body::http_body(body)));
         Ok(S3Response::with_headers(output, headers))
     }

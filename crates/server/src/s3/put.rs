@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use drystone_edge::gate::Share;
-use drystone_store::{Condition, PutTarget, Target};
+use drystone_store::{Condition, PutTarget};
 use drystone_sync::PlainArc;
 use http::HeaderMap;
 use s3s::dto::{
@@ -18,9 +18,8 @@ use super::conditions::Write;
 use super::errors::{error, fault, invalid};
 use super::tags::ObjectTags;
 use super::{Api, bucket_name, describe, key_name};
-use crate::digest::{Algorithm, Digested};
+use crate::digest::{Aim, Algorithm, Digests, Upload, Uploaded};
 use crate::meta;
-use crate::upload::{Upload, Uploaded};
 use crate::writer::Writer;
 
 /// Below this length a body is taken before anybody has looked whether its bucket is there: the
@@ -39,7 +38,6 @@ struct Incoming {
 }
 
 /// Says where a body goes when its checksums are known.
-type ToTarget = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
 
 impl Incoming {
     fn of<T>(
@@ -127,7 +125,7 @@ impl Api {
         &self,
         incoming: Incoming,
         also: Option<Algorithm>,
-        target: ToTarget,
+        target: Aim,
     ) -> Result<Uploaded, S3Error> {
         let Incoming { writer, share, len, body, promised, trailing, notes } = incoming;
         if len.is_none() {
@@ -141,10 +139,14 @@ impl Api {
         if meta::wants_md5(len) {
             algorithms.push(Algorithm::Md5);
         }
-        let upload = Upload { writer, share, len, algorithms, target };
+        let (last_look, checksums) = (self.engine.last_look(&writer), Digests::new(algorithms));
+        let upload = Upload { last_look, share, len, checksums, target };
         let body = body::stream(body, PlainArc::clone(&notes));
-        let uploaded =
-            self.engine.upload(upload, body, move || promised.complete(trailing.as_ref())).await;
+        let uploaded = self
+            .engine
+            .edge
+            .upload(upload, body, move || promised.complete(trailing.as_ref()))
+            .await;
         uploaded.map_err(|refused| notes.explain(refused))
     }
 }
@@ -172,6 +174,6 @@ fn announced(len: Option<u64>, headers: &HeaderMap) -> Result<Option<u64>, S3Err
 /// What follows from a body's checksums.
 fn properties(uploaded: &Uploaded) -> BTreeMap<String, String> {
     let mut system = BTreeMap::new();
-    meta::note_digests_in(&mut system, &uploaded.digested);
+    meta::note_digests_in(&mut system, &uploaded.computed);
     system
 }

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use drystone_limits::{Ask, Budget, Limit};
 use drystone_store::{StoreConfig, SyncPolicy};
+use drystone_sync::atomic::{AtomicU64, Ordering};
 use drystone_testkit::memory::{Memory, MemoryConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

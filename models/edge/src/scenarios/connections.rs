@@ -4,19 +4,23 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use drystone_edge::connection::{Connection, Watched};
+use drystone_edge::deadlines::{Deadlines, SharedDeadlines};
+use drystone_edge::eviction::{EvictionOrder, FRESH_MIN, IDLE_MIN};
+use drystone_edge::read_size::{ASK_AGAIN_AFTER, NARROW_BYTES, Wide};
 use drystone_sync::PlainArc;
 
-use crate::connection::{Connection, Watched};
-use crate::crowd::{Crowd, FRESH_MIN, IDLE_MIN};
-use crate::deadlines::SharedDeadlines;
 use crate::io::{AsyncRead, ReadBuf, Result};
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
 use crate::time::{Instant, advance};
-use crate::width::{ASK_AGAIN_AFTER, NARROW_BYTES, Wide};
 
-fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
-    Connection::new(crowd, &PlainArc::new(SharedDeadlines::default()), &Wide::new(1))
+fn deadlines() -> PlainArc<SharedDeadlines> {
+    PlainArc::new(SharedDeadlines::new(Deadlines::default()))
+}
+
+fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
+    Connection::new(eviction, &deadlines(), &Wide::new(1))
 }
 
 /// A socket whose client has always sent more.
@@ -43,8 +47,7 @@ struct Reading {
 
 impl Reading {
     fn new(wide: &PlainArc<Wide>) -> Self {
-        let deadlines = PlainArc::new(SharedDeadlines::default());
-        let connection = Connection::new(&PlainArc::default(), &deadlines, wide);
+        let connection = Connection::new(&PlainArc::default(), &deadlines(), wide);
         let socket = Watched::new(Endless, PlainArc::clone(&connection));
         Self { connection, socket, room: vec![0; NARROW_BYTES + 1] }
     }
@@ -70,8 +73,8 @@ impl Reading {
 
 /// Somebody knocks while a request begins on the connection that has been idle for longest.
 pub async fn one_with_a_request_is_not_closed_for_others() {
-    let crowd = PlainArc::new(Crowd::default());
-    let connection = open(&crowd);
+    let eviction = PlainArc::new(EvictionOrder::default());
+    let connection = open(&eviction);
     let (begun, done) = (PlainArc::new(AtomicBool::new(false)), PlainArc::new(Notify::new()));
     let request = spawn({
         let (connection, begun, done) =
@@ -88,8 +91,8 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
         }
     });
     let knock = spawn({
-        let crowd = PlainArc::clone(&crowd);
-        async move { crowd.close_idle() }
+        let eviction = PlainArc::clone(&eviction);
+        async move { eviction.close_idle() }
     });
     let mut watch = pin!(connection.watch());
     let mut done = pin!(done.notified());
@@ -110,8 +113,8 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
 /// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would
 /// wait for ever.
 pub async fn one_that_is_chosen_hears_of_it() {
-    let crowd = PlainArc::new(Crowd::default());
-    let (first, second) = (open(&crowd), open(&crowd));
+    let eviction = PlainArc::new(EvictionOrder::default());
+    let (first, second) = (open(&eviction), open(&eviction));
     advance(FRESH_MIN);
     let watch = spawn({
         let first = PlainArc::clone(&first);
@@ -123,16 +126,16 @@ pub async fn one_that_is_chosen_hears_of_it() {
         async move { drop(second.begin()) }
     });
     request.await.expect("no panic");
-    assert!(crowd.make_room(Instant::now()), "there was an idle connection");
+    assert!(eviction.make_room(Instant::now()), "there was an idle connection");
     watch.await.expect("no panic");
     drop((first, second));
-    assert!(!crowd.close_idle(), "a connection that is gone can still be chosen");
+    assert!(!eviction.close_idle(), "a connection that is gone can still be chosen");
 }
 
 /// Somebody knocks while one client is served again and again, and another has said nothing yet.
 pub async fn one_that_is_served_stays_while_another_says_nothing() {
-    let crowd = PlainArc::new(Crowd::default());
-    let (served, silent) = (open(&crowd), open(&crowd));
+    let eviction = PlainArc::new(EvictionOrder::default());
+    let (served, silent) = (open(&eviction), open(&eviction));
     drop(served.begin());
     let requests = spawn({
         let served = PlainArc::clone(&served);
@@ -150,10 +153,10 @@ pub async fn one_that_is_served_stays_while_another_says_nothing() {
         async move { silent.watch().await }
     });
     let knock = spawn({
-        let crowd = PlainArc::clone(&crowd);
+        let eviction = PlainArc::clone(&eviction);
         async move {
             let since = Instant::now();
-            while !crowd.make_room(since) {
+            while !eviction.make_room(since) {
                 advance(FRESH_MIN);
                 yield_now().await;
             }

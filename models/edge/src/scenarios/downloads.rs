@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use drystone_edge::gate::{Share, Size};
+use drystone_edge::Edge;
+use drystone_edge::download::{ObjectBody, PATIENCE};
+use drystone_edge::gate::Share;
 use drystone_sync::PlainArc;
 use http_body::Body as _;
 use shuttle::rand::Rng as _;
 
 use super::rig::{Rig, bucket, key, unless};
-use crate::download::{ObjectBody, PATIENCE};
-use crate::engine::Engine;
 use crate::sync::Notify;
 use crate::task::{JoinHandle, spawn, yield_now};
 use crate::time::{Duration, advance};
@@ -46,12 +46,12 @@ fn rig(buffers: usize, transfers: usize) -> Rig {
     rig
 }
 
-async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
-    let found = engine.find(Share::default(), bucket(), key("object")).await;
+async fn body(edge: &PlainArc<Edge>) -> ObjectBody {
+    let found = edge.find(Share::default(), bucket(), key("object")).await;
     let found = found.unwrap_or_else(|fault| panic!("a lookup failed: {fault}"));
     let range = 0..found.object.size;
     found
-        .body(engine, range)
+        .body(edge, range)
         .await
         .unwrap_or_else(|fault| panic!("a download did not begin: {fault}"))
 }
@@ -77,14 +77,14 @@ async fn expect_rest(body: &mut ObjectBody, mut at: usize) {
     assert_eq!(at, BYTES.len(), "a download ended early");
 }
 
-/// The response is dropped at any moment, perhaps while a chunk is fetched. There is one turn.
+/// The response is dropped at any moment, perhaps while a chunk is fetched. There are two turns.
 pub async fn one_that_is_given_up_gives_everything_back() {
     let rig = rig(MANY_BUFFERS, 1);
     let cue = PlainArc::new(Notify::new());
     let download = spawn({
-        let (engine, cue) = (PlainArc::clone(&rig.engine), PlainArc::clone(&cue));
+        let (edge, cue) = (PlainArc::clone(&rig.edge), PlainArc::clone(&cue));
         async move {
-            let whole = async { expect_rest(&mut body(&engine).await, 0).await };
+            let whole = async { expect_rest(&mut body(&edge).await, 0).await };
             unless(&cue, whole).await
         }
     });
@@ -96,19 +96,18 @@ pub async fn one_that_is_given_up_gives_everything_back() {
     });
     gone.await.expect("no panic");
     download.await.expect("no panic");
-    expect_rest(&mut body(&rig.engine).await, 0).await;
-    // The place is the last thing that a fetch gives back.
-    drop(rig.engine.reads.enter(&Share::default(), Size::Large).await);
+    expect_rest(&mut body(&rig.edge).await, 0).await;
+    rig.settle().await;
     rig.finish();
 }
 
 /// The sweep comes at any moment: before, during and after a fetch, and with a chunk half sent.
 pub async fn what_the_sweep_takes_is_read_again() {
     let rig = rig(MANY_BUFFERS, 1);
-    let mut download = body(&rig.engine).await;
+    let mut download = body(&rig.edge).await;
     let done = PlainArc::new(AtomicBool::new(false));
     let sweeps = spawn({
-        let (engine, done) = (PlainArc::clone(&rig.engine), PlainArc::clone(&done));
+        let (edge, done) = (PlainArc::clone(&rig.edge), PlainArc::clone(&done));
         async move {
             for _ in 0..SWEEPS {
                 if done.load(Ordering::Relaxed) {
@@ -118,7 +117,7 @@ pub async fn what_the_sweep_takes_is_read_again() {
                     yield_now().await;
                 }
                 advance(MOMENT);
-                engine.held.sweep(PATIENCE);
+                edge.sweep(PATIENCE);
             }
         }
     });
@@ -126,7 +125,7 @@ pub async fn what_the_sweep_takes_is_read_again() {
     drop(download);
     done.store(true, Ordering::Relaxed);
     sweeps.await.expect("no panic");
-    drop(rig.engine.reads.enter(&Share::default(), Size::Large).await);
+    rig.settle().await;
     rig.finish();
 }
 
@@ -135,35 +134,35 @@ pub async fn what_the_sweep_takes_is_read_again() {
 pub async fn those_that_stall_do_not_hold_up_another() {
     let rig = rig(FEW_BUFFERS, 3);
     let stalled = [(); 2].map(|()| {
-        let engine = PlainArc::clone(&rig.engine);
+        let edge = PlainArc::clone(&rig.edge);
         spawn(async move {
-            let mut body = body(&engine).await;
+            let mut body = body(&edge).await;
             let piece = expect_piece(&mut body, 0).await.expect("there is more than one piece");
             (body, piece)
         })
     });
     let other = spawn({
-        let engine = PlainArc::clone(&rig.engine);
-        async move { expect_rest(&mut body(&engine).await, 0).await }
+        let edge = PlainArc::clone(&rig.edge);
+        async move { expect_rest(&mut body(&edge).await, 0).await }
     });
     let mut sweeps = 0;
     while !(other.is_finished() && stalled.iter().all(JoinHandle::is_finished)) {
         assert!(sweeps < SWEEPS_MAX, "clients that do not read hold up others");
         sweeps += 1;
         advance(MOMENT);
-        rig.engine.held.sweep(PATIENCE);
+        rig.edge.sweep(PATIENCE);
         yield_now().await;
     }
     other.await.expect("no panic");
-    rig.engine.held.sweep(PATIENCE);
+    // Those two have had a turn since the last look, perhaps.
+    advance(MOMENT);
+    rig.edge.sweep(PATIENCE);
     for stalled in stalled {
         let (mut body, piece) = stalled.await.expect("no panic");
         let at = piece.len();
         drop(piece);
         expect_rest(&mut body, at).await;
     }
-    let anybody = Share::default();
-    let enter = || rig.engine.reads.enter(&anybody, Size::Large);
-    drop([enter().await, enter().await, enter().await]);
+    rig.settle().await;
     rig.finish();
 }

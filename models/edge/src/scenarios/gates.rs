@@ -1,70 +1,57 @@
-//! Gates, and the places behind them.
+//! Gates: given up, out of patience, changed, and whose turn it is.
 
-use std::pin::{Pin, pin};
 use std::sync::Mutex as PlainMutex;
-use std::task::Poll;
 
+use drystone_edge::gate::{Gate, Share, Size};
 use drystone_sync::PlainArc;
 
 use super::rig::unless;
-use crate::gate::Gate;
 use crate::sync::Notify;
 use crate::task::{JoinHandle, spawn, yield_now};
 use crate::time::{Duration, advance};
 
 const PATIENCE: Duration = Duration::from_secs(7);
 
-fn gate(places: usize) -> PlainArc<Gate> {
-    PlainArc::new(Gate::new("places", places, 4, PATIENCE))
+fn gate(turns: usize) -> PlainArc<Gate> {
+    PlainArc::new(Gate::new("turns", turns, 9, PATIENCE))
 }
 
-/// Nobody is in the gate or at it, and so many get in.
-async fn expect_free(gate: &Gate, places: usize) {
+fn share(key: &str) -> Share {
+    Share::new(Some(key.to_owned()), None)
+}
+
+/// No turn is taken, none is waited for, and there are as many as there should be.
+fn expect_free(gate: &Gate, turns: usize) {
     let usage = gate.usage();
-    assert_eq!(usage.waiting, 0, "somebody who left is still counted as waiting");
-    assert_eq!(usage.places.now, 0, "somebody who left is still counted as inside");
-    let mut inside = Vec::new();
-    for _ in 0..places {
-        inside.extend(poll_once(pin!(gate.enter())).await.map(Result::ok));
-    }
-    let inside: Vec<_> = inside.into_iter().flatten().collect();
-    assert_eq!(inside.len(), places, "a place was lost");
-    assert!(poll_once(pin!(gate.enter())).await.is_none(), "there are too many places");
+    assert_eq!(usage.waiting, 0, "one that left is still counted as waiting");
+    assert_eq!(usage.now, 0, "a turn was not given back");
+    let taken: Vec<_> = (0..turns).map_while(|_| gate.try_enter()).collect();
+    assert_eq!(taken.len(), turns, "a turn was lost");
+    assert!(gate.try_enter().is_none(), "there are too many turns");
 }
 
-async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
-/// Goes in and out again; whether it got in.
-fn visit(gate: &PlainArc<Gate>) -> JoinHandle<bool> {
+/// Takes a turn and gives it back; whether it had one.
+fn visit(gate: &PlainArc<Gate>, key: &'static str, size: Size) -> JoinHandle<bool> {
     let gate = PlainArc::clone(gate);
     spawn(async move {
-        let inside = gate.enter().await;
+        let turn = gate.enter(&share(key), size).await;
         yield_now().await;
-        inside.is_ok()
+        turn.is_ok()
     })
 }
 
-/// Goes in and out again, unless the cue comes first.
-fn visit_unless(cue: &PlainArc<Notify>, gate: &PlainArc<Gate>) -> JoinHandle<()> {
-    let (gate, cue) = (PlainArc::clone(gate), PlainArc::clone(cue));
-    spawn(async move {
-        let entered = unless(&cue, gate.enter()).await;
-        assert!(entered.is_none_or(|inside| inside.is_ok()), "one who has time was refused");
-    })
-}
-
-/// Two give up at any moment, also when the place was already meant for them.
-pub async fn one_who_gives_up_takes_no_place_with_him() {
+/// Two give up at any moment, also when a turn was already meant for them.
+pub async fn one_that_gives_up_takes_no_turn_with_it() {
     let gate = gate(1);
-    let held = gate.enter().await.expect("the gate is free");
+    let held = gate.try_enter().expect("the gate is free");
     let cues = [(); 2].map(|()| PlainArc::new(Notify::new()));
-    let visits = cues.each_ref().map(|cue| visit_unless(cue, &gate));
+    let visits = cues.each_ref().map(|cue| {
+        let (gate, cue) = (PlainArc::clone(&gate), PlainArc::clone(cue));
+        spawn(async move {
+            let entered = unless(&cue, gate.enter(&share("a"), Size::Large)).await;
+            assert!(entered.is_none_or(|turn| turn.is_ok()), "one that has time was refused");
+        })
+    });
     let leaving = spawn(async move { drop(held) });
     for cue in cues {
         cue.notify_one();
@@ -74,82 +61,72 @@ pub async fn one_who_gives_up_takes_no_place_with_him() {
         visit.await.expect("no panic");
     }
     leaving.await.expect("no panic");
-    expect_free(&gate, 1).await;
+    // None is left to wait for a turn that is lost, so its loss shows here.
+    expect_free(&gate, 1);
 }
 
-/// A deadline comes up while the place is given back.
-pub async fn one_who_loses_patience_takes_no_place_with_him() {
+/// A deadline comes up while the turn is given back.
+pub async fn one_that_loses_patience_takes_no_turn_with_it() {
     let gate = gate(1);
-    let held = gate.enter().await.expect("the gate is free");
-    let waiting = [visit(&gate), visit(&gate)];
+    let held = gate.try_enter().expect("the gate is free");
+    let waiting = [visit(&gate, "a", Size::Large), visit(&gate, "b", Size::Small)];
     let leaving = spawn(async move { drop(held) });
     advance(PATIENCE);
     let mut refused = 0;
     for one in waiting {
-        refused += usize::from(!one.await.expect("no panic"));
+        refused += u64::from(!one.await.expect("no panic"));
     }
     leaving.await.expect("no panic");
     assert_eq!(gate.usage().refused, refused, "refusals are not counted");
-    expect_free(&gate, 1).await;
+    expect_free(&gate, 1);
 }
 
-/// Two wait, and while the place is given back a third comes.
-pub async fn nobody_overtakes_one_who_waits() {
-    let gate = gate(1);
-    let held = gate.enter().await.expect("the gate is free");
-    let order = PlainArc::new(PlainMutex::new(Vec::new()));
-    let wait = |name: &'static str| {
-        let (gate, order) = (PlainArc::clone(&gate), PlainArc::clone(&order));
-        let queued = PlainArc::new(Notify::new());
-        let says = PlainArc::clone(&queued);
-        let waiting = spawn(async move {
-            let mut entering = pin!(gate.enter());
-            let at_once = poll_once(entering.as_mut()).await;
-            says.notify_one();
-            let inside = match at_once {
-                Some(inside) => inside,
-                None => entering.await,
-            };
-            order.lock().expect("no panic").push(name);
-            yield_now().await;
-            drop(inside.expect("nobody is refused"));
-        });
-        (waiting, queued)
-    };
-    let (first, queued) = wait("first");
-    queued.notified().await;
-    let (second, queued) = wait("second");
-    queued.notified().await;
-    let (newcomer, _) = wait("newcomer");
-    drop(held);
-    for waiting in [first, second, newcomer] {
-        waiting.await.expect("no panic");
-    }
-    let order = std::mem::take(&mut *order.lock().expect("no panic"));
-    assert_eq!(order, ["first", "second", "newcomer"], "somebody overtook one who waits");
-    expect_free(&gate, 1).await;
-}
-
-/// The number of places goes down and up again while people come, wait, give up and leave.
-pub async fn a_gate_that_is_changed_has_the_last_number_of_places() {
+/// The number of turns goes down and up again while some come, wait and leave.
+pub async fn a_gate_that_is_changed_has_the_last_number_of_turns() {
     let gate = gate(2);
-    let cue = PlainArc::new(Notify::new());
-    let quitter = visit_unless(&cue, &gate);
-    let visits = [visit(&gate), visit(&gate)];
+    let visits = [Size::Large, Size::Small, Size::Large].map(|size| visit(&gate, "a", size));
     let change = spawn({
         let gate = PlainArc::clone(&gate);
         async move {
-            for places in [1, 3, 2] {
-                gate.change(places, 4, PATIENCE);
+            for turns in [1, 3, 2] {
+                gate.resize(turns);
                 yield_now().await;
             }
         }
     });
-    cue.notify_one();
     for visit in visits {
-        assert!(visit.await.expect("no panic"), "one who waits patiently was refused");
+        assert!(visit.await.expect("no panic"), "one that waits patiently was refused");
     }
-    quitter.await.expect("no panic");
     change.await.expect("no panic");
-    expect_free(&gate, 2).await;
+    expect_free(&gate, 2);
+}
+
+/// One key has asked three times before another asks once, and a small request comes last.
+pub async fn turns_go_round_and_small_ones_come_first() {
+    let gate = gate(1);
+    let order = PlainArc::new(PlainMutex::new(Vec::new()));
+    let held = gate.try_enter().expect("the gate is free");
+    let mut waiting = Vec::new();
+    for (place, (key, size)) in
+        [("a", Size::Large), ("a", Size::Large), ("b", Size::Large), ("b", Size::Small)]
+            .into_iter()
+            .enumerate()
+    {
+        let (entering, order) = (PlainArc::clone(&gate), PlainArc::clone(&order));
+        waiting.push(spawn(async move {
+            let turn = entering.enter(&share(key), size).await;
+            order.lock().expect("no panic").push(place);
+            drop(turn.expect("none is refused"));
+        }));
+        while gate.usage().waiting <= place {
+            yield_now().await;
+        }
+    }
+    drop(held);
+    for waiting in waiting {
+        waiting.await.expect("no panic");
+    }
+    let order = std::mem::take(&mut *order.lock().expect("no panic"));
+    assert_eq!(order, [3, 0, 2, 1], "a turn came out of order");
+    expect_free(&gate, 1);
 }

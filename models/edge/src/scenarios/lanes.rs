@@ -1,7 +1,6 @@
 //! Lanes, lent and ended.
 
-use super::rig::{PREFIX_BYTES, Rig, Script, Step, unless, upload};
-use crate::digest::Expected;
+use super::rig::{Expected, PREFIX_BYTES, Rig, Script, Step, unless, upload};
 use crate::task::{spawn, spawn_blocking};
 
 const LARGE: [Step; 3] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(1)];
@@ -12,10 +11,10 @@ pub async fn every_upload_gets_a_lane_in_time() {
     let rig = Rig::new(2, 3);
     let uploads = ["a", "b", "c"].map(|name| {
         let script = Script::new(if name == "a" { &LARGE[..] } else { &SMALL });
-        spawn(upload(rig.engine.clone(), name, script.body(), Expected::default()))
+        spawn(upload(rig.edge.clone(), name, script.body(), Expected::default()))
     });
     let beat = spawn_blocking({
-        let lanes = rig.engine.lanes.clone();
+        let lanes = rig.edge.lanes.clone();
         move || lanes.beat()
     });
     for upload in uploads {
@@ -25,7 +24,7 @@ pub async fn every_upload_gets_a_lane_in_time() {
     }
     beat.await.expect("no panic");
     assert!(["a", "b", "c"].iter().all(|name| rig.is_stored(name)));
-    rig.engine.lanes.close();
+    rig.edge.lanes.close();
     assert_eq!(rig.ingests(), 0, "an idle lane was not ended");
     rig.finish();
 }
@@ -36,23 +35,20 @@ pub async fn closing_them_disturbs_nobody() {
     let rig = Rig::new(2, 2);
     let requests = ["a", "b"].map(|name| {
         let (script, cue) = Script::new(&LARGE).with_cue();
-        let engine = rig.engine.clone();
+        let edge = rig.edge.clone();
         spawn(async move {
-            let upload = upload(engine, name, script.clone().body(), Expected::default());
+            let upload = upload(edge, name, script.clone().body(), Expected::default());
             (unless(&cue, upload).await, script)
         })
     });
-    let lanes = rig.engine.lanes.clone();
+    let lanes = rig.edge.lanes.clone();
     let close = spawn_blocking(move || lanes.close());
     let mut outcomes = Vec::new();
     for request in requests {
         outcomes.push(request.await.expect("no panic"));
     }
     close.await.expect("no panic");
-    // Both places: no feeder is under way any more.
-    let places = [rig.engine.transfers.enter().await, rig.engine.transfers.enter().await];
-    assert!(places.iter().all(Result::is_ok));
-    drop(places);
+    rig.settle().await;
     for ((outcome, script), name) in outcomes.into_iter().zip(["a", "b"]) {
         match outcome {
             Some(Ok(_)) => assert!(rig.is_stored(name), "an acknowledged upload is not there"),

@@ -1,11 +1,16 @@
-//! What the scenarios share: an engine over a store in memory, bodies that follow a script, and
-//! somebody who gives up.
+//! What the scenarios share: an edge over a store in memory, bodies that follow a script, and a
+//! request that is given up.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use drystone_chunker::Chunking;
-use drystone_edge::gate::Share;
+use drystone_edge::checksums::Checksums;
+use drystone_edge::deadlines::Deadlines;
+use drystone_edge::gate::{Share, Size};
+use drystone_edge::upload::{Upload, Uploaded};
+use drystone_edge::{Edge, EdgeConfig, Fault};
 use drystone_protocol::memory::Memory;
 use drystone_store::{
     BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
@@ -14,18 +19,54 @@ use drystone_sync::PlainArc;
 use futures_util::{Stream, stream};
 use shuttle::rand::Rng as _;
 
-use crate::digest::Expected;
-use crate::engine::Engine;
-use crate::fault::Fault;
 use crate::sync::Notify;
+use crate::task::yield_now;
 use crate::time::{Duration, advance};
-use crate::upload::{Upload, Uploaded};
-use crate::writer::Writer;
 
 /// So much is kept of a body before it gets a lane.
 pub(super) const PREFIX_BYTES: usize = 64 << 10;
 
 static BYTES: [u8; 512 << 10] = [b'x'; 512 << 10];
+
+/// Requests that may wait for one place.
+const WAITING_MAX: usize = 4;
+/// More than a job takes to end.
+const MOMENTS_MAX: usize = 1000;
+/// Two of the rig's buffers.
+const SLOT_BYTES: u64 = 1200 << 10;
+
+/// No checksums, but a count of what would have been summed.
+#[derive(Default)]
+pub(super) struct Fed;
+
+/// What the client says the checksums are.
+#[derive(Default)]
+pub(super) struct Expected {
+    pub(super) is_wrong: bool,
+}
+
+thread_local! {
+    /// Shuttle runs all of an execution on one thread of the system.
+    static FED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Pieces of bodies that have been fed to a lane since the last call.
+pub(super) fn take_fed() -> usize {
+    FED.replace(0)
+}
+
+impl Checksums for Fed {
+    type Expected = Expected;
+    type Computed = ();
+
+    fn update(&mut self, _: &[u8]) {
+        FED.set(FED.get() + 1);
+    }
+
+    fn finish(self, expected: &Expected) -> Result<(), Fault> {
+        if expected.is_wrong { Err(Fault::BadDigest("checksum")) } else { Ok(()) }
+    }
+}
 
 /// What a client does next.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +83,9 @@ impl Step {
     }
 }
 
-/// An engine, and what is behind it.
+/// An edge, and what is behind it.
 pub(super) struct Rig {
-    pub(super) engine: PlainArc<Engine>,
+    pub(super) edge: PlainArc<Edge>,
     store: Store,
     memory: Memory,
 }
@@ -76,7 +117,22 @@ impl Rig {
         };
         let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
         let store = Store::new(records, segments, config).expect("threads are to be had");
-        Self { engine: Engine::new(store.clone(), ingests, transfers), store, memory }
+        let config = EdgeConfig {
+            connections: WAITING_MAX,
+            transfers,
+            transfers_max: transfers,
+            ingests,
+            calls: 1,
+            documents: 1,
+            archives: 1,
+            form_patience: Duration::from_secs(30),
+            spool: PlainArc::new(tempfile::tempfile().expect("a file can be made")),
+            spool_slot_bytes: SLOT_BYTES,
+            // No scenario moves the clock that far while a request waits for its turn.
+            deadlines: Deadlines { turn: Duration::from_secs(3600), ..Deadlines::default() },
+        };
+        let edge = Edge::new(store.clone(), &config).expect("threads are to be had");
+        Self { edge: PlainArc::new(edge), store, memory }
     }
 
     pub(super) fn is_stored(&self, name: &str) -> bool {
@@ -104,27 +160,45 @@ impl Rig {
         self.store.usage().ingests.now
     }
 
+    /// Waits for the jobs of requests that have gone.
+    pub(super) async fn settle(&self) {
+        for gate in [&self.edge.transfers, &self.edge.reads, &self.edge.calls] {
+            let mut turns = Vec::new();
+            for _ in 0..gate.usage().ceiling {
+                turns.push(gate.enter(&Share::default(), Size::Large).await);
+            }
+            assert!(turns.iter().all(Result::is_ok), "a turn was not given back");
+        }
+        // What a job brings is dropped after its turn, where the request has gone.
+        for _ in 0..MOMENTS_MAX {
+            if self.edge.spool.usage().now == 0 {
+                break;
+            }
+            yield_now().await;
+        }
+    }
+
     /// For the end of a scenario in which nothing is left under way.
     pub(super) fn finish(self) {
-        let Self { engine, store, memory } = self;
-        let usage = engine.transfers.usage();
-        assert_eq!((usage.places.now, usage.waiting), (0, 0), "a place was not given back");
-        for gate in [&engine.reads, engine.lanes.gate()] {
+        let Self { edge, store, memory } = self;
+        let usage = edge.transfers.usage();
+        assert_eq!((usage.now, usage.waiting), (0, 0), "a place was not given back");
+        for gate in [&edge.reads, edge.lanes.gate(), &edge.documents, &edge.calls] {
             let usage = gate.usage();
             assert_eq!((usage.now, usage.waiting), (0, 0), "a turn was not given back");
         }
-        assert_eq!(engine.large.usage().now, 0, "a place for large pieces was not given back");
-        assert_eq!(engine.spool.usage().now, 0, "a slot was not given back");
-        assert_eq!(engine.loans.usage().now, 0, "a loan was not given back");
-        for list in [&engine.crowd.begun, &engine.crowd.slow] {
+        assert_eq!(edge.large.usage().now, 0, "a place for large pieces was not given back");
+        assert_eq!(edge.spool.usage().now, 0, "a slot was not given back");
+        assert_eq!(edge.loans.usage().now, 0, "a loan was not given back");
+        for list in [&edge.admission.eviction.begun, &edge.admission.eviction.slow] {
             assert!(
                 !list.evict(Duration::ZERO),
                 "an upload that has ended can still be asked to leave"
             );
         }
-        engine.lanes.end_given_up();
-        // Lanes end with the engine, if nobody has ended them before.
-        drop(engine);
+        edge.lanes.end_given_up();
+        // Lanes end with the edge, if they have not ended before; and so do its threads.
+        drop(edge);
         let usage = store.usage();
         assert_eq!(usage.buffers.now, 0, "a buffer was not given back");
         assert_eq!(usage.ingests.now, 0, "an ingest has not ended");
@@ -169,7 +243,7 @@ impl Script {
     pub(super) fn body(self) -> impl Stream<Item = Result<Bytes, Fault>> + Send {
         stream::unfold(self, |script| async move {
             loop {
-                crate::task::yield_now().await;
+                yield_now().await;
                 let at = script.made.fetch_add(1, Ordering::Relaxed);
                 if let Some((_, cue)) = script.cue.as_ref().filter(|(cued, _)| *cued == at) {
                     cue.notify_one();
@@ -190,17 +264,22 @@ impl Script {
 
 /// Uploads a body under a name.
 pub(super) async fn upload(
-    engine: PlainArc<Engine>,
+    edge: PlainArc<Edge>,
     name: &'static str,
     body: impl Stream<Item = Result<Bytes, Fault>> + Send,
     expected: Expected,
-) -> Result<Uploaded, Fault> {
+) -> Result<Uploaded<Fed>, Fault> {
     let meta = ObjectMeta::default();
     let target = PutTarget { bucket: bucket(), key: key(name), meta, condition: Condition::Always };
     let target = Box::new(|_: &_, _| target.into());
     let share = Share::default();
-    let upload = Upload { writer: Writer, share, len: None, algorithms: Vec::new(), target };
-    engine.upload(upload, body, || Ok(expected)).await
+    // As long as it takes to look.
+    let last_look = Box::pin(async {
+        yield_now().await;
+        Ok(())
+    });
+    let upload = Upload { last_look, share, len: None, checksums: Fed, target };
+    edge.upload(upload, body, || Ok(expected)).await
 }
 
 /// Drops the future, wherever it is, when the cue comes first.

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use drystone_edge::Fault;
+
 use drystone_sync::PlainArc;
 use futures_util::StreamExt as _;
 use shuttle::rand::Rng as _;
 
-use super::rig::{PREFIX_BYTES, Rig, Script, Step, unless, upload};
-use crate::digest::{Expected, take_fed};
-use crate::fault::Fault;
+use super::rig::{Expected, PREFIX_BYTES, Rig, Script, Step, take_fed, unless, upload};
 use crate::sync::Notify;
 use crate::task::{spawn, yield_now};
 use crate::time::{Duration, advance};
@@ -41,7 +41,7 @@ const SLOW: [Step; 7] = [
 /// One after whom nobody is left under way: there is one place for all.
 async fn expect_a_place_and_a_lane(rig: &Rig) {
     let healthy =
-        upload(rig.engine.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
+        upload(rig.edge.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
     if let Err(error) = healthy.await {
         panic!("an upload after it failed: {error}");
     }
@@ -53,8 +53,8 @@ pub async fn one_that_is_given_up_leaves_nothing_and_gives_everything_back() {
     let rig = Rig::new(1, 1);
     let (script, cue) = Script::new(&LARGE).with_cue();
     let request = spawn({
-        let (engine, script) = (rig.engine.clone(), script.clone());
-        async move { unless(&cue, upload(engine, "given up", script.body(), Expected::default())).await }
+        let (edge, script) = (rig.edge.clone(), script.clone());
+        async move { unless(&cue, upload(edge, "given up", script.body(), Expected::default())).await }
     });
     let outcome = request.await.expect("no panic");
     expect_a_place_and_a_lane(&rig).await;
@@ -74,7 +74,8 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
     let wrong = shuttle::rand::thread_rng().gen_bool(0.5);
     let broken = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Break];
     let script = Script::new(if wrong { &LARGE } else { &broken });
-    let failed = upload(rig.engine.clone(), "failed", script.body(), Expected { wrong }).await;
+    let failed =
+        upload(rig.edge.clone(), "failed", script.body(), Expected { is_wrong: wrong }).await;
     match failed {
         Err(Fault::BadDigest(_)) if wrong => {}
         Err(Fault::Incomplete(_)) if !wrong => {}
@@ -91,9 +92,9 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
 pub async fn a_slow_one_gives_way_and_ends() {
     let rig = Rig::new(1, 2);
     let slow = Script::new(&SLOW);
-    let slow = spawn(upload(rig.engine.clone(), "slow", slow.body(), Expected::default()));
+    let slow = spawn(upload(rig.edge.clone(), "slow", slow.body(), Expected::default()));
     let other =
-        spawn(upload(rig.engine.clone(), "other", Script::new(&LARGE).body(), Expected::default()));
+        spawn(upload(rig.edge.clone(), "other", Script::new(&LARGE).body(), Expected::default()));
     for (upload, name, steps) in [(other, "other", &LARGE[..]), (slow, "slow", &SLOW[..])] {
         match upload.await.expect("no panic") {
             Ok(uploaded) => {
@@ -119,10 +120,10 @@ pub async fn one_that_pauses_does_not_hold_up_another() {
             Ok(Bytes::from_static(b"rest"))
         })
     };
-    let slow = upload(rig.engine.clone(), "slow", first.body().chain(waits), Expected::default());
+    let slow = upload(rig.edge.clone(), "slow", first.body().chain(waits), Expected::default());
     let slow = spawn(slow);
     let other =
-        spawn(upload(rig.engine.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
+        spawn(upload(rig.edge.clone(), "other", Script::new(&SMALL).body(), Expected::default()));
     let mut moments = 0;
     while !other.is_finished() {
         assert!(moments < MOMENTS_MAX, "an upload that pauses holds up another");
@@ -150,17 +151,16 @@ pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
     let rig = Rig::new(1, 2);
     let (script, cue) = Script::new(&SLOW).with_cue();
     let request = spawn({
-        let (engine, script) = (rig.engine.clone(), script.clone());
-        async move { unless(&cue, upload(engine, "given up", script.body(), Expected::default())).await }
+        let (edge, script) = (rig.edge.clone(), script.clone());
+        async move { unless(&cue, upload(edge, "given up", script.body(), Expected::default())).await }
     });
     let other =
-        spawn(upload(rig.engine.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
+        spawn(upload(rig.edge.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
     let outcome = request.await.expect("no panic");
     if let Err(error) = other.await.expect("no panic") {
         panic!("an upload failed: {error}");
     }
-    // Both places: its feeder has ended.
-    drop([rig.engine.transfers.enter().await, rig.engine.transfers.enter().await]);
+    rig.settle().await;
     match outcome {
         Some(Ok(_)) => assert!(rig.is_stored("given up"), "an acknowledged upload is not there"),
         Some(Err(error)) => panic!("an upload failed: {error}"),
@@ -175,13 +175,14 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     let rig = Rig::new(1, 1);
     let (script, cue) = Script::new(&SLOW).with_cue();
     let knock = spawn({
-        let engine = rig.engine.clone();
+        let edge = rig.edge.clone();
         async move {
             cue.notified().await;
-            engine.crowd.slow.evict(Duration::ZERO) || engine.crowd.begun.evict(Duration::ZERO)
+            edge.admission.eviction.slow.evict(Duration::ZERO)
+                || edge.admission.eviction.begun.evict(Duration::ZERO)
         }
     });
-    let slow = upload(rig.engine.clone(), "slow", script.body(), Expected::default()).await;
+    let slow = upload(rig.edge.clone(), "slow", script.body(), Expected::default()).await;
     let asked = knock.await.expect("no panic");
     expect_a_place_and_a_lane(&rig).await;
     match slow {
@@ -199,8 +200,35 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
 pub async fn a_slow_one_that_is_alone_may_take_its_time() {
     let rig = Rig::new(1, 1);
     let slow = Script::new(&SLOW);
-    if let Err(error) = upload(rig.engine.clone(), "slow", slow.body(), Expected::default()).await {
+    if let Err(error) = upload(rig.edge.clone(), "slow", slow.body(), Expected::default()).await {
         panic!("a slow upload was turned away for nobody: {error}");
+    }
+    rig.finish();
+}
+
+/// Its client was slow for a while, and has sent enough since then.
+pub async fn one_that_makes_progress_is_not_asked_to_leave() {
+    let rig = Rig::new(1, 1);
+    let steps = [
+        Step::Send(PREFIX_BYTES),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(1),
+        Step::Send(7 * PREFIX_BYTES),
+        Step::Pause(RATE_WINDOW),
+        Step::Send(1),
+        Step::Send(1),
+    ];
+    let (edge, mut pieces) = (rig.edge.clone(), 0);
+    let body = Script::new(&steps).body().inspect(move |_| {
+        pieces += 1;
+        // The piece before the last one has ended the second window.
+        if pieces == 5 {
+            let was_asked = edge.admission.eviction.slow.evict(Duration::ZERO);
+            assert!(!was_asked, "an upload that makes progress was asked to leave");
+        }
+    });
+    if let Err(error) = upload(rig.edge.clone(), "upload", body, Expected::default()).await {
+        panic!("an upload failed: {error}");
     }
     rig.finish();
 }
@@ -219,7 +247,7 @@ pub async fn few_pieces_wait_for_the_store() {
         let waiting = made.made() - fed;
         assert!(waiting <= PIECES_MAX, "{waiting} pieces wait in memory");
     });
-    if let Err(error) = upload(rig.engine.clone(), "fast", body, Expected::default()).await {
+    if let Err(error) = upload(rig.edge.clone(), "fast", body, Expected::default()).await {
         panic!("an upload failed: {error}");
     }
     rig.finish();

@@ -1,7 +1,9 @@
-//! The server's asynchronous edge: the scenarios are in `src`, with the server's files.
+//! The asynchronous edge: the scenarios are in `src`.
 
 use drystone_edge_models::run;
-use drystone_edge_models::scenarios::{connections, downloads, gates, lanes, turns, uploads};
+use drystone_edge_models::scenarios::{
+    answers, connections, downloads, flights, gates, lanes, resizing, semaphores, uploads,
+};
 use drystone_models::explore::{Scope, check};
 
 /// Nothing but places.
@@ -21,16 +23,18 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    PLACES semaphores:
+        one_that_gives_up_takes_no_permit_with_it
+        one_that_loses_patience_takes_no_permit_with_it
+        a_newcomer_overtakes_none_that_waits
+        a_semaphore_that_is_resized_has_the_last_number_of_permits;
     PLACES gates:
-        one_who_gives_up_takes_no_place_with_him
-        one_who_loses_patience_takes_no_place_with_him
-        nobody_overtakes_one_who_waits
-        a_gate_that_is_changed_has_the_last_number_of_places;
-    PLACES turns:
         one_that_gives_up_takes_no_turn_with_it
         one_that_loses_patience_takes_no_turn_with_it
-        a_fair_gate_that_is_changed_has_the_last_number_of_turns
+        a_gate_that_is_changed_has_the_last_number_of_turns
         turns_go_round_and_small_ones_come_first;
+    PLACES flights:
+        no_more_than_a_connection_may_hold_is_under_way;
     PLACES connections:
         one_with_a_request_is_not_closed_for_others
         one_that_is_chosen_hears_of_it
@@ -44,11 +48,19 @@ scenarios! {
         one_that_is_given_up_while_it_is_parked_leaves_nothing
         one_that_is_asked_to_leave_leaves_nothing_or_ends
         a_slow_one_that_is_alone_may_take_its_time
+        one_that_makes_progress_is_not_asked_to_leave
         few_pieces_wait_for_the_store;
     OBJECTS downloads:
         one_that_is_given_up_gives_everything_back
         what_the_sweep_takes_is_read_again
         those_that_stall_do_not_hold_up_another;
+    BODIES answers:
+        one_that_is_not_read_holds_up_no_other
+        those_that_are_given_up_give_everything_back;
+    BODIES resizing:
+        uploads_end_while_their_ceiling_moves
+        a_change_without_room_strands_none_that_waits
+        a_client_is_let_in_while_there_are_to_be_fewer;
     BODIES lanes:
         every_upload_gets_a_lane_in_time
         closing_them_disturbs_nobody;

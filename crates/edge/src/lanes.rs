@@ -5,11 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use drystone_edge::gate::{Gate, Share, Size, Turn};
 use drystone_store::{Ingest, Parked, Store, UploadSession};
 use drystone_sync::{Mutex, PlainArc, PlainWeak};
 
 use crate::fault::Fault;
+use crate::gate::{Gate, Share, Size, Turn};
 
 /// How long a session lives without a heartbeat.
 const LEASE_MS: u64 = 120_000;
@@ -21,7 +21,7 @@ const AGE_MAX: Duration = Duration::from_secs(60);
 const GIVEN_UP_MAX: usize = 256;
 
 /// The lanes of a store.
-pub(crate) struct Lanes {
+pub struct Lanes {
     store: Store,
     gate: Gate,
     idle: Mutex<Vec<Kept>>,
@@ -59,23 +59,19 @@ pub(crate) struct Waiting {
 }
 
 impl Lanes {
-    pub(crate) fn new(
-        store: Store,
-        ceiling: usize,
-        waiting_max: usize,
-        patience: Duration,
-    ) -> Self {
+    pub(crate) fn new(store: Store, gate: Gate) -> Self {
         Self {
             store,
-            gate: Gate::new("uploads at a time", ceiling, waiting_max, patience),
-            idle: Mutex::new(Vec::with_capacity(ceiling)),
+            idle: Mutex::new(Vec::with_capacity(gate.usage().ceiling)),
+            gate,
             sessions: Mutex::new(Vec::new()),
             given_up: Mutex::new(Vec::new()),
             age_max: AGE_MAX,
         }
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
+    /// Where uploads wait for one.
+    pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
@@ -97,7 +93,7 @@ impl Lanes {
     }
 
     /// Extends every session and ends lanes that have been idle for long. Blocks.
-    pub(crate) fn beat(&self) {
+    pub fn beat(&self) {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
             let (old, young) = idle.drain(..).partition(|kept| self.is_spent(kept));
@@ -122,19 +118,19 @@ impl Lanes {
     }
 
     /// Ends every idle lane, so that the store can close. Blocks.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
         self.end_given_up();
     }
 
     /// Whether uploads were given up while they were parked.
-    pub(crate) fn has_given_up(&self) -> bool {
+    pub fn has_given_up(&self) -> bool {
         !self.given_up.lock().is_empty()
     }
 
     /// Takes back what uploads have left that were given up while they were parked. Blocks.
-    pub(crate) fn end_given_up(&self) {
+    pub fn end_given_up(&self) {
         let given_up = std::mem::take(&mut *self.given_up.lock());
         drop(given_up);
     }
@@ -238,7 +234,7 @@ mod tests {
         let store = Store::new(local.records, local.segments, config).unwrap();
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).unwrap();
-        (folder, bucket, Lanes::new(store, 2, 64, Duration::from_secs(60)))
+        (folder, bucket, Lanes::new(store, Gate::new("uploads", 2, 64, Duration::from_secs(60))))
     }
 
     #[tokio::test]

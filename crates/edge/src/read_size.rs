@@ -10,40 +10,43 @@
 
 use std::time::Duration;
 
+use drystone_pool::Usage;
 use drystone_sync::PlainArc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::crowd::{Evictable, IDLE_MIN, Listed};
-use crate::places::{Permit, Places, PlacesUsage};
+use crate::eviction::{EvictionList, IDLE_MIN, Listed};
+use crate::semaphore::{Permit, ResizableSemaphore};
 
 /// What one read of a connection may bring, unless it is wide: one byte less than what would make
 /// hyper take a larger buffer for the next.
-pub(crate) const NARROW_BYTES: usize = (8 << 10) - 1;
+pub const NARROW_BYTES: usize = (8 << 10) - 1;
 /// A request that has brought so much is large.
 const LARGE_BYTES: u64 = 32 << 10;
 /// One that was asked to make room may stay, because a request has begun on it since, and somebody
 /// else may have been faster.
-pub(crate) const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The places of wide connections.
-pub(crate) struct Wide {
-    places: PlainArc<Places>,
+pub struct Wide {
+    places: PlainArc<ResizableSemaphore>,
     /// Those that have no request under way.
-    idle: PlainArc<Evictable>,
+    idle: PlainArc<EvictionList>,
 }
 
 impl Wide {
-    pub(crate) fn new(ceiling: usize) -> PlainArc<Self> {
-        PlainArc::new(Self { places: Places::new(ceiling), idle: PlainArc::default() })
+    /// With so many places.
+    pub fn new(ceiling: usize) -> PlainArc<Self> {
+        PlainArc::new(Self { places: ResizableSemaphore::new(ceiling), idle: PlainArc::default() })
     }
 
-    pub(crate) fn usage(&self) -> PlacesUsage {
+    /// A reading.
+    pub fn usage(&self) -> Usage {
         self.places.usage()
     }
 
     /// Another number of places from now on. Idle connections above it are closed.
-    pub(crate) fn resize(&self, ceiling: usize) {
+    pub fn resize(&self, ceiling: usize) {
         self.places.resize(ceiling);
         let surplus = self.places.surplus();
         (0..surplus).take_while(|_| self.idle.evict(Duration::ZERO)).for_each(drop);
@@ -119,8 +122,8 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
-    use crate::Deadlines;
     use crate::connection::{Connection, Watched};
+    use crate::deadlines::Deadlines;
     use crate::deadlines::SharedDeadlines;
 
     const FOR_OTHERS: &str = "idle for longest while others wait";

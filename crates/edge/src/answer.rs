@@ -10,16 +10,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use drystone_edge::flight::Flight;
-use drystone_edge::gate::Turn;
-use drystone_edge::spool::Slot;
 use drystone_sync::PlainArc;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 
-use crate::engine::Engine;
+use crate::edge::Edge;
 use crate::fault::Fault;
-use crate::route::{ResponseBody, full};
+use crate::flight::Flight;
+use crate::gate::Turn;
+use crate::spool::Slot;
+
+/// What can go wrong while a body is sent.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+/// The body of any response.
+pub type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// A body that is in memory; only for what is small by construction.
+pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
 
 /// What leaves at a time.
 const PIECE_BYTES: usize = 16 << 10;
@@ -29,19 +39,26 @@ const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
 /// What is kept of an answer that grows.
 const GROWING_BYTES_MAX: usize = 4 << 10;
 
-impl Engine {
+impl Edge {
     /// The body of a response with these bytes, which were made in `turn`.
-    pub(crate) async fn answer(self: &PlainArc<Self>, bytes: Bytes, turn: Turn) -> ResponseBody {
+    pub async fn answer(self: &PlainArc<Self>, bytes: Bytes, turn: Turn) -> ResponseBody {
         if bytes.len() <= PIECES_BYTES_MAX {
             return full(bytes);
         }
         let mut slot = self.spool.slot();
         if bytes.len() as u64 > self.spool.slot_bytes() {
-            return Kept::body(bytes, turn);
+            return Kept::body(bytes, PlainArc::new(turn));
         }
+        // The job has the turn, too: if the client goes away, the bytes are in memory until it ends.
+        let turn = PlainArc::new(turn);
         let moved = {
-            let bytes = bytes.clone();
-            self.run(move || slot.write(0, &bytes).map(|()| slot)).await
+            let (bytes, turn) = (bytes.clone(), PlainArc::clone(&turn));
+            let write = move || {
+                let written = slot.write(0, &bytes).map(|()| slot);
+                drop((bytes, turn));
+                written
+            };
+            self.run(write).await
         };
         match moved {
             Ok(Ok(slot)) => {
@@ -59,34 +76,35 @@ impl Engine {
 
 /// An answer that grows while a request goes on, at its client's pace: what is more than a little
 /// of it is in the spool.
-pub(crate) struct Growing {
-    engine: PlainArc<Engine>,
+pub struct Growing {
+    edge: PlainArc<Edge>,
     /// What is not in the spool yet.
     text: String,
     spooled: Option<(Slot, u64)>,
 }
 
 impl Growing {
-    pub(crate) fn new(engine: &PlainArc<Engine>) -> Self {
-        Self { engine: PlainArc::clone(engine), text: String::new(), spooled: None }
+    /// An empty one.
+    pub fn new(edge: &PlainArc<Edge>) -> Self {
+        Self { edge: PlainArc::clone(edge), text: String::new(), spooled: None }
     }
 
     /// # Errors
     /// When the disk has no room for it, or the answer becomes longer than a slot.
-    pub(crate) async fn push(&mut self, text: &str) -> Result<(), Fault> {
+    pub async fn push(&mut self, text: &str) -> Result<(), Fault> {
         self.text.push_str(text);
         if self.text.len() > GROWING_BYTES_MAX { self.spool().await } else { Ok(()) }
     }
 
     async fn spool(&mut self) -> Result<(), Fault> {
-        let (mut slot, at) = self.spooled.take().unwrap_or_else(|| (self.engine.spool.slot(), 0));
+        let (mut slot, at) = self.spooled.take().unwrap_or_else(|| (self.edge.spool.slot(), 0));
         let text = std::mem::take(&mut self.text);
         let end = at + text.len() as u64;
-        if end > self.engine.spool.slot_bytes() {
+        if end > self.edge.spool.slot_bytes() {
             return Err(Fault::Internal);
         }
         let write = move || slot.write(at, text.as_bytes()).map(|()| slot);
-        let slot = self.engine.run(write).await?.map_err(Fault::spool)?;
+        let slot = self.edge.run(write).await?.map_err(Fault::spool)?;
         self.spooled = Some((slot, end));
         Ok(())
     }
@@ -95,13 +113,13 @@ impl Growing {
     ///
     /// # Errors
     /// As of [`push`](Self::push).
-    pub(crate) async fn into_body(mut self) -> Result<ResponseBody, Fault> {
+    pub async fn into_body(mut self) -> Result<ResponseBody, Fault> {
         if self.spooled.is_some() {
             self.spool().await?;
         }
         Ok(match self.spooled {
             Some((slot, len)) => {
-                Spooled::new(&self.engine, slot, len).map_err(Into::into).boxed_unsync()
+                Spooled::new(&self.edge, slot, len).map_err(Into::into).boxed_unsync()
             }
             None => full(self.text),
         })
@@ -111,11 +129,11 @@ impl Growing {
 /// An answer that stays in memory, and keeps its turn.
 struct Kept {
     bytes: Bytes,
-    _turn: Turn,
+    _turn: PlainArc<Turn>,
 }
 
 impl Kept {
-    fn body(bytes: Bytes, turn: Turn) -> ResponseBody {
+    fn body(bytes: Bytes, turn: PlainArc<Turn>) -> ResponseBody {
         full(Bytes::from_owner(Self { bytes, _turn: turn }))
     }
 }
@@ -130,7 +148,7 @@ type Reading = Pin<Box<dyn Future<Output = Result<(Slot, io::Result<Bytes>), Fau
 
 /// An answer in the spool.
 struct Spooled {
-    engine: PlainArc<Engine>,
+    edge: PlainArc<Edge>,
     /// What is left to read.
     range: Range<u64>,
     /// `None` while it is read from.
@@ -140,13 +158,13 @@ struct Spooled {
 }
 
 impl Spooled {
-    fn new(engine: &PlainArc<Engine>, slot: Slot, len: u64) -> Self {
-        let engine = PlainArc::clone(engine);
-        Self { engine, range: 0..len, slot: Some(slot), reading: None, flight: PlainArc::default() }
+    fn new(edge: &PlainArc<Edge>, slot: Slot, len: u64) -> Self {
+        let edge = PlainArc::clone(edge);
+        Self { edge, range: 0..len, slot: Some(slot), reading: None, flight: PlainArc::default() }
     }
 
     fn read(&self, slot: Slot) -> Reading {
-        let (engine, from) = (PlainArc::clone(&self.engine), self.range.start);
+        let (edge, from) = (PlainArc::clone(&self.edge), self.range.start);
         let len = (self.range.end - from).min(PIECE_BYTES as u64) as usize;
         Box::pin(async move {
             let read = move || {
@@ -154,7 +172,7 @@ impl Spooled {
                 let read = slot.read(from, &mut bytes);
                 (slot, read.map(|()| bytes.into()))
             };
-            engine.run(read).await
+            edge.run(read).await
         })
     }
 }

@@ -16,22 +16,20 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drystone_edge::gate::{Share, Size};
-use drystone_edge::spool::Spool;
 use drystone_store::{Stored, Target};
 use drystone_sync::PlainArc;
 use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use crate::digest::{Algorithm, Digested, Digests, Expected};
-use crate::engine::Engine;
+use crate::checksums::Checksums;
+use crate::edge::Edge;
 use crate::fault::Fault;
+use crate::gate::{Share, Size, Turn};
 use crate::lanes::{Lane, Place, Waiting};
 use crate::pace::{FIRST_BYTES, Next, Pace};
-use crate::places::Permit;
 use crate::resting::Resting;
-use crate::writer::Writer;
+use crate::spool::Spool;
 
 /// A whole body of at most so many bytes comes up before the others.
 const SMALL_BYTES: u64 = 64 << 10;
@@ -45,53 +43,64 @@ const TURN_BYTES: u64 = 16 << 20;
 const TURN: Duration = Duration::from_millis(150);
 
 /// Says what a body becomes, from its checksums and its length.
-pub(crate) type Aim = Box<dyn FnOnce(&Digested, u64) -> Target + Send>;
+pub type Aim<C> = Box<dyn FnOnce(&<C as Checksums>::Computed, u64) -> Target + Send>;
+
+/// Whether the client may still write. Asked when the body has come and before it becomes visible:
+/// a body may take hours, and a key may be revoked meanwhile.
+pub type LastLook = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 /// What is to be known of a body, and where it goes.
-pub(crate) struct Upload {
-    /// The key that writes; looked up again when the body has come.
-    pub(crate) writer: Writer,
+pub struct Upload<C: Checksums> {
+    /// Whether the client may still write when the body has come.
+    pub last_look: LastLook,
     /// Whose turn it takes.
-    pub(crate) share: Share,
+    pub share: Share,
     /// Its length, if it was announced.
-    pub(crate) len: Option<u64>,
-    pub(crate) algorithms: Vec<Algorithm>,
-    /// Says where it goes when its checksums and its length are known: they are part of an
-    /// object's description.
-    pub(crate) target: Aim,
+    pub len: Option<u64>,
+    /// What is computed of it.
+    pub checksums: C,
+    /// Says where it goes when its checksums and its length are known: they are part of an object's
+    /// description.
+    pub target: Aim<C>,
 }
 
 /// A body that has arrived whole and been stored.
-pub(crate) struct Uploaded {
-    pub(crate) stored: Stored,
-    pub(crate) digested: Digested,
+pub struct Uploaded<C: Checksums> {
+    /// What the store says of it.
+    pub stored: Stored,
+    /// Its checksums.
+    pub computed: C::Computed,
 }
 
-enum Message {
+enum Message<C: Checksums> {
     Data(Bytes),
     /// The turn is over.
     Park,
     /// The body is complete. Without it, an upload whose channel closes was abandoned.
-    End(Expected, Aim),
+    End(C::Expected, Aim<C>),
 }
 
 /// What came of a turn.
-enum Fed {
-    Stored(Uploaded),
-    Parked(Resting),
+enum Fed<C: Checksums> {
+    Stored(Uploaded<C>),
+    Parked(Resting<C>),
 }
 
-impl Engine {
+impl Edge {
     /// Stores `body`. `expected` is asked for the promised checksums when the body has ended,
     /// because they may come behind it.
     ///
     /// Dropping the future gives the upload up: nothing of it becomes visible.
-    pub(crate) async fn upload(
-        self: &PlainArc<Self>,
-        upload: Upload,
+    ///
+    /// # Errors
+    /// The body's and the store's; when a checksum is not what was promised; and when the client is
+    /// too slow while others wait.
+    pub async fn upload<C: Checksums>(
+        &self,
+        upload: Upload<C>,
         body: impl Stream<Item = Result<Bytes, Fault>>,
-        expected: impl FnOnce() -> Result<Expected, Fault>,
-    ) -> Result<Uploaded, Fault> {
+        expected: impl FnOnce() -> Result<C::Expected, Fault>,
+    ) -> Result<Uploaded<C>, Fault> {
         let leave = PlainArc::new(Notify::new());
         let pace = Pace::new(self, &leave);
         tokio::select! {
@@ -100,18 +109,18 @@ impl Engine {
         }
     }
 
-    async fn receive(
-        self: &PlainArc<Self>,
-        upload: Upload,
+    async fn receive<C: Checksums>(
+        &self,
+        upload: Upload<C>,
         body: impl Stream<Item = Result<Bytes, Fault>>,
-        expected: impl FnOnce() -> Result<Expected, Fault>,
+        expected: impl FnOnce() -> Result<C::Expected, Fault>,
         pace: Pace<'_>,
-    ) -> Result<Uploaded, Fault> {
-        let Upload { writer, share, len, algorithms, target } = upload;
-        let end = End { writer, announced: len, expected: Some(expected), target: Some(target) };
+    ) -> Result<Uploaded<C>, Fault> {
+        let Upload { last_look, share, len, checksums, target } = upload;
+        let end = End { last_look, announced: len, expected: Some(expected), target: Some(target) };
         let body = pin!(body);
         let mut receiving = Receiving {
-            engine: self,
+            edge: self,
             share,
             len,
             body,
@@ -122,7 +131,7 @@ impl Engine {
             is_slow: false,
         };
         receiving.begin().await?;
-        let mut resting = Resting::new(Digests::new(algorithms));
+        let mut resting = Resting::new(checksums);
         loop {
             let (rested, place) = receiving.turn(resting).await?;
             match receiving.feed(rested, place).await? {
@@ -134,38 +143,39 @@ impl Engine {
 }
 
 /// What is done when the last byte has come.
-struct End<E> {
-    writer: Writer,
+struct End<C: Checksums, E> {
+    last_look: LastLook,
     announced: Option<u64>,
     /// Until it was asked.
     expected: Option<E>,
     /// Until the end is passed on.
-    target: Option<Aim>,
+    target: Option<Aim<C>>,
 }
 
-impl<E: FnOnce() -> Result<Expected, Fault>> End<E> {
-    fn close(&mut self, received: u64) -> Result<Expected, Fault> {
+impl<C: Checksums, E: FnOnce() -> Result<C::Expected, Fault>> End<C, E> {
+    fn close(&mut self, received: u64) -> Result<C::Expected, Fault> {
         match self.announced {
             Some(announced) if announced != received => {
                 Err(Fault::Incomplete(format!("{received} of {announced} bytes came")))
             }
-            _ => {
-                self.expected.take().map_or_else(|| Ok(Expected::default()), |expected| expected())
-            }
+            _ => self
+                .expected
+                .take()
+                .map_or_else(|| Ok(C::Expected::default()), |expected| expected()),
         }
     }
 }
 
 /// The asynchronous side.
-struct Receiving<'a, B, E> {
-    engine: &'a PlainArc<Engine>,
+struct Receiving<'a, C: Checksums, B, E> {
+    edge: &'a Edge,
     share: Share,
     len: Option<u64>,
     body: Pin<&'a mut B>,
     pace: Pace<'a>,
-    end: End<E>,
+    end: End<C, E>,
     /// What was promised of the body, once it has ended.
-    ended: Option<Expected>,
+    ended: Option<C::Expected>,
     /// What has come and was not passed on: the first bytes and the piece after them, or a piece
     /// that did not fit into the spool.
     here: Vec<Bytes>,
@@ -174,8 +184,11 @@ struct Receiving<'a, B, E> {
     is_slow: bool,
 }
 
-impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fault>>
-    Receiving<'_, B, E>
+impl<C, B, E> Receiving<'_, C, B, E>
+where
+    C: Checksums,
+    B: Stream<Item = Result<Bytes, Fault>>,
+    E: FnOnce() -> Result<C::Expected, Fault>,
 {
     /// Receives the first bytes, or all of a smaller body. They are kept with the connection.
     async fn begin(&mut self) -> Result<(), Fault> {
@@ -204,8 +217,8 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
 
     /// Waits for a lane. Until there is one, what the client sends goes to the spool; while it is
     /// waited for, nothing is read.
-    async fn turn(&mut self, mut resting: Resting) -> Result<(Resting, Place), Fault> {
-        let place = match self.engine.lanes.try_enter() {
+    async fn turn(&mut self, mut resting: Resting<C>) -> Result<(Resting<C>, Place), Fault> {
+        let place = match self.edge.lanes.try_enter() {
             Some(place) => place,
             None => {
                 if self.ended.is_none() && (self.is_slow || !self.here.is_empty()) {
@@ -213,7 +226,7 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
                 }
                 let is_small = self.ended.is_some() && self.pace.received <= SMALL_BYTES;
                 let size = if is_small { Size::Small } else { Size::Large };
-                self.engine.lanes.enter(&self.share, size).await?
+                self.edge.lanes.enter(&self.share, size).await?
             }
         };
         self.pace.begin_window();
@@ -222,14 +235,14 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
 
     /// Moves to the spool what is here, and what comes, until there is enough of it or the body has
     /// ended.
-    async fn spool(&mut self, mut resting: Resting) -> Result<Resting, Fault> {
-        let spool = &self.engine.spool;
+    async fn spool(&mut self, mut resting: Resting<C>) -> Result<Resting<C>, Fault> {
+        let spool = &self.edge.spool;
         loop {
             while let Some(bytes) = self.here.first()
                 && resting.has_room(spool, bytes.len())
             {
                 let begun = Instant::now();
-                resting = resting.spool(self.engine, self.here.remove(0)).await?;
+                resting = resting.spool(self.edge, self.here.remove(0)).await?;
                 self.pace.excuse(begun.elapsed());
             }
             if !self.here.is_empty() || resting.has_burst(spool) {
@@ -246,12 +259,12 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
     }
 
     /// Gives the store what is here and what comes, for a turn.
-    async fn feed(&mut self, resting: Resting, place: Place) -> Result<Fed, Fault> {
+    async fn feed(&mut self, resting: Resting<C>, place: Place) -> Result<Fed<C>, Fault> {
         // Those that have one wait for nothing but the store; so this wait is short.
-        let transfer = self.engine.transfers.enter().await?;
+        let transfer = self.edge.transfers.enter(&self.share, Size::Large).await?;
         let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
-        let (len, spool) = (self.len, PlainArc::clone(&self.engine.spool));
-        let task = self.engine.block(move || feed(place, transfer, resting, len, &spool, receiver));
+        let (len, spool) = (self.len, PlainArc::clone(&self.edge.spool));
+        let task = self.edge.block(move || feed(place, transfer, resting, len, &spool, receiver));
         // A send fails only when the other side has ended, and then it knows why.
         let mut is_fed = true;
         for bytes in std::mem::take(&mut self.here) {
@@ -260,7 +273,7 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
         }
         let mut share = Quantum::new(self.pace.received);
         while is_fed && self.ended.is_none() {
-            let is_wanted = self.engine.lanes.gate().is_wanted();
+            let is_wanted = self.edge.lanes.gate().is_wanted();
             if is_wanted && (self.is_slow || share.is_used_up(self.pace.received)) {
                 self.is_slow |= share.is_slow();
                 let _ = sender.send(Message::Park).await;
@@ -285,7 +298,7 @@ impl<B: Stream<Item = Result<Bytes, Fault>>, E: FnOnce() -> Result<Expected, Fau
         // of it stays.
         if let Some(expected) = self.ended.take().filter(|_| is_fed) {
             self.pace.not_slow()?;
-            self.engine.still_writes(&self.end.writer).await?;
+            self.end.last_look.as_mut().await?;
             if let Some(target) = self.end.target.take() {
                 let _ = sender.send(Message::End(expected, target)).await;
             }
@@ -319,21 +332,21 @@ impl Quantum {
 }
 
 /// The blocking side, for one turn.
-fn feed(
+fn feed<C: Checksums>(
     place: Place,
-    transfer: Permit,
-    mut resting: Resting,
+    transfer: Turn,
+    mut resting: Resting<C>,
     len: Option<u64>,
     spool: &PlainArc<Spool>,
-    mut messages: mpsc::Receiver<Message>,
-) -> Result<Fed, Fault> {
+    mut messages: mpsc::Receiver<Message<C>>,
+) -> Result<Fed<C>, Fault> {
     let mut lane = place.open()?;
     let lanes = PlainArc::clone(lane.lanes());
     let mut writing = resting.resume(&mut lane, len)?;
-    let (pending, digested) = loop {
+    let (pending, computed) = loop {
         match messages.blocking_recv() {
             Some(Message::Data(bytes)) => {
-                resting.digests.update(&bytes);
+                resting.checksums.update(&bytes);
                 writing.push(&bytes)?;
                 resting.len += bytes.len() as u64;
             }
@@ -346,10 +359,9 @@ fn feed(
                 return Ok(Fed::Parked(resting));
             }
             Some(Message::End(expected, target)) => {
-                let digested = resting.digests.finish();
-                digested.check(&expected)?;
-                let target = target(&digested, resting.len);
-                break (writing.finish(target)?, digested);
+                let computed = resting.checksums.finish(&expected)?;
+                let target = target(&computed, resting.len);
+                break (writing.finish(target)?, computed);
             }
             // Dropping `writing` takes back what was written of it.
             None => return Err(Fault::Incomplete("the client went away".into())),
@@ -358,7 +370,7 @@ fn feed(
     give_back(lane)?;
     let stored = pending.join()?;
     drop(transfer);
-    Ok(Fed::Stored(Uploaded { stored, digested }))
+    Ok(Fed::Stored(Uploaded { stored, computed }))
 }
 
 /// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited

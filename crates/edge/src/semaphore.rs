@@ -1,17 +1,17 @@
-//! A number of places that can be changed while some are taken.
+//! A semaphore whose number of permits can be changed while some are taken.
 //!
-//! Raising it adds places at once. Lowering it takes free places away, and those that are taken as
-//! they are given back: nobody who is under way is disturbed, and nobody new gets in before there
-//! are fewer than the new number.
+//! Raising the number adds permits at once. Lowering it removes free permits at once, and taken
+//! ones as they are given back. So a holder is never disturbed, and no waiter gets a permit before
+//! fewer are taken than the new number.
 
+use drystone_pool::Usage;
 use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places, shared by whoever holds one.
-pub(crate) struct Places {
+/// The permits, shared by their holders.
+pub struct ResizableSemaphore {
     permits: PlainArc<Semaphore>,
-    /// A leaf but for the semaphore's own: no other is locked, and nobody is waited for, while it
-    /// is held.
+    /// A leaf but for the semaphore's own lock: no other lock is taken while this one is held.
     state: Mutex<State>,
 }
 
@@ -19,29 +19,20 @@ struct State {
     ceiling: usize,
     taken: usize,
     high_water: usize,
-    /// Places that are taken and will not come back: permits of the semaphore are `ceiling +
-    /// surplus`.
+    /// Permits that are taken and will not come back. The semaphore has `ceiling + surplus`.
     surplus: usize,
     waits: u64,
 }
 
-/// A reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PlacesUsage {
-    pub(crate) now: usize,
-    pub(crate) high_water: usize,
-    pub(crate) ceiling: usize,
-    pub(crate) waits: u64,
-}
-
-/// One place; given back when dropped.
-pub(crate) struct Permit {
-    places: PlainArc<Places>,
+/// One permit; given back when dropped.
+pub struct Permit {
+    semaphore: PlainArc<ResizableSemaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Places {
-    pub(crate) fn new(ceiling: usize) -> PlainArc<Self> {
+impl ResizableSemaphore {
+    /// With so many permits.
+    pub fn new(ceiling: usize) -> PlainArc<Self> {
         let state = State { ceiling, taken: 0, high_water: 0, surplus: 0, waits: 0 };
         PlainArc::new(Self {
             permits: PlainArc::new(Semaphore::new(ceiling)),
@@ -49,14 +40,14 @@ impl Places {
         })
     }
 
-    /// A place, if there is one and nobody waits for it.
-    pub(crate) fn try_take(self: &PlainArc<Self>) -> Option<Permit> {
+    /// A permit, if one is free and no other task waits for it.
+    pub fn try_take(self: &PlainArc<Self>) -> Option<Permit> {
         let permit = PlainArc::clone(&self.permits).try_acquire_owned().ok()?;
         Some(self.taken(permit))
     }
 
-    /// Waits for a place, first come first served. Dropping the future leaves the queue.
-    pub(crate) async fn take(self: &PlainArc<Self>) -> Permit {
+    /// Waits for a permit, first come first served. Dropping the future leaves the queue.
+    pub async fn take(self: &PlainArc<Self>) -> Permit {
         let permit = PlainArc::clone(&self.permits).acquire_owned().await;
         self.taken(permit.expect("this semaphore is never closed"))
     }
@@ -65,21 +56,21 @@ impl Places {
         let mut state = self.state.lock();
         state.taken += 1;
         state.high_water = state.high_water.max(state.taken);
-        Permit { places: PlainArc::clone(self), permit: Some(permit) }
+        Permit { semaphore: PlainArc::clone(self), permit: Some(permit) }
     }
 
-    /// Counts somebody who found no place free.
-    pub(crate) fn note_wait(&self) {
+    /// Counts one that found no permit free.
+    pub fn note_wait(&self) {
         self.state.lock().waits += 1;
     }
 
-    /// How many more are taken than there should be.
-    pub(crate) fn surplus(&self) -> usize {
+    /// How many more permits are taken than there should be.
+    pub fn surplus(&self) -> usize {
         self.state.lock().surplus
     }
 
-    /// From now on there are so many.
-    pub(crate) fn resize(&self, ceiling: usize) {
+    /// From now on there are so many permits.
+    pub fn resize(&self, ceiling: usize) {
         let mut state = self.state.lock();
         if ceiling >= state.ceiling {
             let more = ceiling - state.ceiling;
@@ -93,15 +84,16 @@ impl Places {
         state.ceiling = ceiling;
     }
 
-    pub(crate) fn usage(&self) -> PlacesUsage {
+    /// A reading.
+    pub fn usage(&self) -> Usage {
         let State { taken, high_water, ceiling, waits, .. } = *self.state.lock();
-        PlacesUsage { now: taken, high_water, ceiling, waits }
+        Usage { now: taken, high_water, ceiling, waits }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = self.places.state.lock();
+        let mut state = self.semaphore.state.lock();
         // Before the permit goes back: whoever takes it next must not be counted beside this one.
         state.taken -= 1;
         let Some(permit) = self.permit.take() else { return };
@@ -120,67 +112,67 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn now(places: &Places) -> (usize, usize) {
-        (places.usage().now, places.usage().ceiling)
+    fn now(semaphore: &ResizableSemaphore) -> (usize, usize) {
+        (semaphore.usage().now, semaphore.usage().ceiling)
     }
 
     #[test]
     fn lowering_lets_those_under_way_end_and_nobody_in_before() {
-        let places = Places::new(4);
-        let mut held: Vec<_> = (0..3).map(|_| places.try_take().unwrap()).collect();
-        places.resize(1);
-        assert_eq!(now(&places), (3, 1));
-        assert_eq!(places.surplus(), 2);
+        let semaphore = ResizableSemaphore::new(4);
+        let mut held: Vec<_> = (0..3).map(|_| semaphore.try_take().unwrap()).collect();
+        semaphore.resize(1);
+        assert_eq!(now(&semaphore), (3, 1));
+        assert_eq!(semaphore.surplus(), 2);
         for left in [2, 1] {
-            assert!(places.try_take().is_none());
+            assert!(semaphore.try_take().is_none());
             drop(held.pop());
-            assert_eq!(now(&places), (left, 1));
+            assert_eq!(now(&semaphore), (left, 1));
         }
-        assert!(places.try_take().is_none(), "the last one is still taken");
+        assert!(semaphore.try_take().is_none(), "the last one is still taken");
         drop(held);
-        let one = places.try_take().unwrap();
-        assert!(places.try_take().is_none());
+        let one = semaphore.try_take().unwrap();
+        assert!(semaphore.try_take().is_none());
         drop(one);
-        assert_eq!((now(&places), places.usage().high_water), ((0, 1), 3));
+        assert_eq!((now(&semaphore), semaphore.usage().high_water), ((0, 1), 3));
     }
 
     #[test]
     fn raising_gives_back_what_was_to_be_taken_away_first() {
-        let places = Places::new(3);
-        let held: Vec<_> = (0..3).map(|_| places.try_take().unwrap()).collect();
-        places.resize(1);
-        places.resize(2);
-        assert_eq!(places.surplus(), 1);
-        places.resize(4);
-        assert_eq!(places.surplus(), 0);
-        let fourth = places.try_take().unwrap();
-        assert!(places.try_take().is_none());
+        let semaphore = ResizableSemaphore::new(3);
+        let held: Vec<_> = (0..3).map(|_| semaphore.try_take().unwrap()).collect();
+        semaphore.resize(1);
+        semaphore.resize(2);
+        assert_eq!(semaphore.surplus(), 1);
+        semaphore.resize(4);
+        assert_eq!(semaphore.surplus(), 0);
+        let fourth = semaphore.try_take().unwrap();
+        assert!(semaphore.try_take().is_none());
         drop((held, fourth));
-        assert_eq!((0..9).map_while(|_| places.try_take()).collect::<Vec<_>>().len(), 4);
+        assert_eq!((0..9).map_while(|_| semaphore.try_take()).collect::<Vec<_>>().len(), 4);
     }
 
     #[test]
     fn raising_serves_who_waits() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let places = Places::new(1);
-            let held = places.take().await;
-            let mut waiting = Box::pin(places.take());
+            let semaphore = ResizableSemaphore::new(1);
+            let held = semaphore.take().await;
+            let mut waiting = Box::pin(semaphore.take());
             tokio::select! {
                 biased;
                 _ = waiting.as_mut() => panic!("there is one place"),
                 () = std::future::ready(()) => {}
             }
-            places.resize(2);
+            semaphore.resize(2);
             let second = waiting.await;
-            assert_eq!(now(&places), (2, 2));
+            assert_eq!(now(&semaphore), (2, 2));
             drop((held, second));
         });
     }
 
     #[test]
     fn whatever_happens_in_between_the_number_is_the_last_one() {
-        let places = Places::new(5);
+        let semaphore = ResizableSemaphore::new(5);
         let mut held = Vec::new();
         let mut state = 1_u64;
         for _ in 0..10_000 {
@@ -188,19 +180,19 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             match (state >> 33) % 8 {
-                0 => places.resize((state >> 40) as usize % 9),
-                1..=4 => held.extend(places.try_take()),
+                0 => semaphore.resize((state >> 40) as usize % 9),
+                1..=4 => held.extend(semaphore.try_take()),
                 _ if !held.is_empty() => {
                     drop(held.swap_remove((state >> 40) as usize % held.len()))
                 }
                 _ => {}
             }
-            let usage = places.usage();
+            let usage = semaphore.usage();
             assert_eq!(usage.now, held.len());
-            assert_eq!(places.surplus(), usage.now.saturating_sub(usage.ceiling));
+            assert_eq!(semaphore.surplus(), usage.now.saturating_sub(usage.ceiling));
         }
         held.clear();
-        let all: Vec<_> = (0..99).map_while(|_| places.try_take()).collect();
-        assert_eq!(all.len(), places.usage().ceiling);
+        let all: Vec<_> = (0..99).map_while(|_| semaphore.try_take()).collect();
+        assert_eq!(all.len(), semaphore.usage().ceiling);
     }
 }

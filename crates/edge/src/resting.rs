@@ -4,21 +4,21 @@
 //! the machine when its turn has come.
 
 use bytes::Bytes;
-use drystone_edge::spool::{Slot, Spool};
 use drystone_pool::Slice;
 use drystone_store::{PutFailure, StoreError, Writing};
 use drystone_sync::PlainArc;
 
-use crate::digest::Digests;
-use crate::engine::Engine;
+use crate::checksums::Checksums;
+use crate::edge::Edge;
 use crate::fault::Fault;
 use crate::lanes::{Lane, Waiting};
+use crate::spool::{Slot, Spool};
 
 /// So much of a slow client's bytes is worth a turn.
 const BURST_BYTES: u64 = 4 << 20;
 
 /// An upload between two turns.
-pub(crate) struct Resting {
+pub(crate) struct Resting<C> {
     /// What the store has of it, if anything.
     parked: Option<Waiting>,
     /// Where the bytes lie that come next, when there are any.
@@ -27,13 +27,13 @@ pub(crate) struct Resting {
     /// How many of these have been in the store's buffers before: the upload's unfinished chunk.
     tail: u64,
     /// Of all bytes that have come.
-    pub(crate) digests: Digests,
+    pub(crate) checksums: C,
     pub(crate) len: u64,
 }
 
-impl Resting {
-    pub(crate) fn new(digests: Digests) -> Self {
-        Self { parked: None, slot: None, spooled: 0, tail: 0, digests, len: 0 }
+impl<C: Checksums> Resting<C> {
+    pub(crate) fn new(checksums: C) -> Self {
+        Self { parked: None, slot: None, spooled: 0, tail: 0, checksums, len: 0 }
     }
 
     /// Whether a piece of this length can be spooled, and is not better given to the store first.
@@ -53,25 +53,21 @@ impl Resting {
     ///
     /// # Errors
     /// When the disk is full, for example.
-    pub(crate) async fn spool(
-        self,
-        engine: &PlainArc<Engine>,
-        bytes: Bytes,
-    ) -> Result<Self, Fault> {
-        let Self { parked, slot, spooled, tail, digests, len } = self;
-        let (mut slot, mut digests) = (slot.unwrap_or_else(|| engine.spool.slot()), digests);
+    pub(crate) async fn spool(self, edge: &Edge, bytes: Bytes) -> Result<Self, Fault> {
+        let Self { parked, slot, spooled, tail, checksums, len } = self;
+        let (mut slot, mut checksums) = (slot.unwrap_or_else(|| edge.spool.slot()), checksums);
         let more = bytes.len() as u64;
-        let written = engine.run(move || {
-            digests.update(&bytes);
-            slot.write(spooled, &bytes).map(|()| (slot, digests))
+        let written = edge.run(move || {
+            checksums.update(&bytes);
+            slot.write(spooled, &bytes).map(|()| (slot, checksums))
         });
-        let (slot, digests) = written.await?.map_err(failed)?;
+        let (slot, checksums) = written.await?.map_err(failed)?;
         Ok(Self {
             parked,
             slot: Some(slot),
             spooled: spooled + more,
             tail,
-            digests,
+            checksums,
             len: len + more,
         })
     }

@@ -12,12 +12,12 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::crowd::Listed;
-use crate::engine::Engine;
+use crate::edge::Edge;
+use crate::eviction::Listed;
 use crate::fault::Fault;
 
 /// Bytes that a client must send before its upload is more than begun.
-pub(crate) const FIRST_BYTES: usize = 8 << 10;
+pub const FIRST_BYTES: usize = 8 << 10;
 /// A client that takes longer for them is slow.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// Over this window the rate of an upload is judged from then on.
@@ -35,7 +35,7 @@ pub(crate) enum Next {
 
 /// How fast a client sends.
 pub(crate) struct Pace<'a> {
-    engine: &'a Engine,
+    edge: &'a Edge,
     leave: &'a PlainArc<Notify>,
     silence_max: Duration,
     pub(crate) received: u64,
@@ -52,18 +52,18 @@ pub(crate) struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    pub(crate) fn new(engine: &'a Engine, leave: &'a PlainArc<Notify>) -> Self {
+    pub(crate) fn new(edge: &'a Edge, leave: &'a PlainArc<Notify>) -> Self {
         let now = Instant::now();
         Self {
-            engine,
+            edge,
             leave,
-            silence_max: engine.deadlines.get().body,
+            silence_max: edge.deadlines.get().body,
             received: 0,
             heard: now,
             window: (now, 0),
             window_len: FIRST_WINDOW,
             window_bytes_min: FIRST_BYTES as u64,
-            begun: Some(engine.crowd.begun.add(leave)),
+            begun: Some(edge.admission.eviction.begun.add(leave)),
             slow: None,
         }
     }
@@ -142,7 +142,7 @@ impl<'a> Pace<'a> {
             self.not_slow()?;
         } else {
             stays(self.begun.take())?;
-            self.slow.get_or_insert_with(|| self.engine.crowd.slow.add(self.leave));
+            self.slow.get_or_insert_with(|| self.edge.admission.eviction.slow.add(self.leave));
         }
         self.window = (Instant::now(), self.received);
         Ok(())

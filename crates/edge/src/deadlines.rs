@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use drystone_sync::Mutex;
-use serde::Serialize;
 
 /// How long is waited for what. A request keeps what held when its wait began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,46 +35,25 @@ impl Default for Deadlines {
     }
 }
 
-/// One deadline, for whoever asks.
-#[derive(Serialize)]
-pub(crate) struct Deadline {
-    /// The setting that changes it.
-    pub(crate) setting: &'static str,
-    pub(crate) seconds: f64,
-    pub(crate) what: &'static str,
-}
-
-impl Deadlines {
-    pub(crate) fn rows(&self) -> [Deadline; 6] {
-        let row =
-            |setting, time: Duration, what| Deadline { setting, seconds: time.as_secs_f64(), what };
-        [
-            row("head_seconds", self.head, "for the whole head of a request"),
-            row("idle_seconds", self.idle, "for the next request on a connection"),
-            row("body_seconds", self.body, "for the next byte of a body"),
-            row("unread_seconds", self.unread, "for a client to read on"),
-            row("turn_seconds", self.turn, "for a place, then 503"),
-            row("drain_seconds", self.drain, "for requests to end when the server stops"),
-        ]
-    }
-}
-
 /// The deadlines that hold now, shared by everything that waits.
-pub(crate) struct SharedDeadlines {
+pub struct SharedDeadlines {
     /// A leaf, held for a copy.
     now: Mutex<Deadlines>,
 }
 
 impl SharedDeadlines {
-    pub(crate) fn new(deadlines: Deadlines) -> Self {
+    /// These hold.
+    pub fn new(deadlines: Deadlines) -> Self {
         Self { now: Mutex::new(deadlines) }
     }
 
-    pub(crate) fn get(&self) -> Deadlines {
+    /// Those that hold now.
+    pub fn get(&self) -> Deadlines {
         *self.now.lock()
     }
 
-    pub(crate) fn set(&self, deadlines: Deadlines) {
+    /// From now on these hold.
+    pub fn set(&self, deadlines: Deadlines) {
         *self.now.lock() = deadlines;
     }
 }

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::crowd::{Crowd, Listed};
 use crate::deadlines::SharedDeadlines;
-use crate::width::{Wide, Width};
+use crate::eviction::{EvictionOrder, Listed};
+use crate::read_size::{Wide, Width};
 
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
@@ -24,8 +24,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STALLED_MIN: Duration = Duration::from_secs(15);
 
 /// What is known of one connection; shared by its socket, its requests and its watch.
-pub(crate) struct Connection {
-    crowd: PlainArc<Crowd>,
+pub struct Connection {
+    eviction: PlainArc<EvictionOrder>,
     deadlines: PlainArc<SharedDeadlines>,
     close: PlainArc<Notify>,
     state: Mutex<State>,
@@ -55,11 +55,12 @@ impl State {
 }
 
 /// Counts as a request under way until it is dropped.
-pub(crate) struct Active(PlainArc<Connection>);
+pub struct Active(PlainArc<Connection>);
 
 impl Connection {
-    pub(crate) fn new(
-        crowd: &PlainArc<Crowd>,
+    /// A connection that has just been admitted.
+    pub fn new(
+        eviction: &PlainArc<EvictionOrder>,
         deadlines: &PlainArc<SharedDeadlines>,
         wide: &PlainArc<Wide>,
     ) -> PlainArc<Self> {
@@ -67,17 +68,18 @@ impl Connection {
         let state = State {
             active: 0,
             is_known: false,
-            listed: Some(crowd.fresh.add(&close)),
+            listed: Some(eviction.fresh.add(&close)),
             idle_since: Instant::now(),
             first_byte: None,
             write_blocked: None,
             width: Width::new(wide),
         };
-        let (crowd, deadlines) = (PlainArc::clone(crowd), PlainArc::clone(deadlines));
-        PlainArc::new(Self { crowd, deadlines, close, state: Mutex::new(state) })
+        let (eviction, deadlines) = (PlainArc::clone(eviction), PlainArc::clone(deadlines));
+        PlainArc::new(Self { eviction, deadlines, close, state: Mutex::new(state) })
     }
 
-    pub(crate) fn begin(self: &PlainArc<Self>) -> Active {
+    /// A request begins.
+    pub fn begin(self: &PlainArc<Self>) -> Active {
         let mut state = self.state.lock();
         state.active += 1;
         state.is_known = true;
@@ -87,7 +89,7 @@ impl Connection {
     }
 
     /// Ends when the connection should be closed.
-    pub(crate) async fn watch(&self) -> &'static str {
+    pub async fn watch(&self) -> &'static str {
         loop {
             tokio::select! {
                 () = self.close.notified() => {
@@ -113,20 +115,20 @@ impl Connection {
     /// It may be closed for others from now on, unless it has something left to send.
     fn rest(&self, state: &mut State) {
         if state.active == 0 && state.write_blocked.is_none() {
-            let list = if state.is_known { &self.crowd.idle } else { &self.crowd.fresh };
+            let list = if state.is_known { &self.eviction.idle } else { &self.eviction.fresh };
             state.listed = Some(list.add(&self.close));
             state.width.rest(&self.close);
         }
     }
 
     /// Its first request cannot come yet.
-    pub(crate) fn shakes_hands(&self) {
-        self.state.lock().listed = Some(self.crowd.begun.add(&self.close));
+    pub fn shakes_hands(&self) {
+        self.state.lock().listed = Some(self.eviction.begun.add(&self.close));
     }
 
     /// Now it can.
-    pub(crate) fn has_shaken_hands(&self) {
-        self.state.lock().listed = Some(self.crowd.fresh.add(&self.close));
+    pub fn has_shaken_hands(&self) {
+        self.state.lock().listed = Some(self.eviction.fresh.add(&self.close));
     }
 
     fn note_write<T>(&self, written: &Poll<T>) {
@@ -148,7 +150,7 @@ impl Connection {
         let deadlines = self.deadlines.get();
         let mut state = self.state.lock();
         if state.is_stalled() && state.listed.is_none() {
-            state.listed = Some(self.crowd.stalled.add(&self.close));
+            state.listed = Some(self.eviction.stalled.add(&self.close));
         }
         if state.write_blocked.is_some_and(|since| since.elapsed() > deadlines.unread) {
             return Some("the client does not read");
@@ -179,7 +181,7 @@ impl Drop for Active {
 
 pin_project! {
     /// A socket that tells its connection what happens on it.
-    pub(crate) struct Watched<S> {
+    pub struct Watched<S> {
         #[pin]
         socket: S,
         connection: PlainArc<Connection>,
@@ -187,7 +189,8 @@ pin_project! {
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(socket: S, connection: PlainArc<Connection>) -> Self {
+    /// The connection is told what happens on this socket.
+    pub fn new(socket: S, connection: PlainArc<Connection>) -> Self {
         Self { socket, connection }
     }
 }
@@ -273,13 +276,13 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::Deadlines;
-    use crate::crowd::{BEGUN_MIN, FRESH_MIN, IDLE_MIN};
-    use crate::width::Wide;
+    use crate::deadlines::Deadlines;
+    use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN};
+    use crate::read_size::Wide;
 
-    fn open(crowd: &PlainArc<Crowd>) -> PlainArc<Connection> {
+    fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
         let deadlines = PlainArc::new(SharedDeadlines::new(Deadlines::default()));
-        Connection::new(crowd, &deadlines, &Wide::new(1))
+        Connection::new(eviction, &deadlines, &Wide::new(1))
     }
 
     async fn is_asked(connection: &Connection) -> bool {
@@ -288,15 +291,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_leaves_first() {
-        let crowd = PlainArc::new(Crowd::default());
-        let room = || crowd.make_room(Instant::now());
+        let eviction = PlainArc::new(EvictionOrder::default());
+        let room = || eviction.make_room(Instant::now());
         assert!(!room(), "there is nobody");
-        let (silent, served, resting) = (open(&crowd), open(&crowd), open(&crowd));
+        let (silent, served, resting) = (open(&eviction), open(&eviction), open(&eviction));
         drop(resting.begin());
         tokio::time::advance(IDLE_MIN).await;
         drop(served.begin());
         let leave = PlainArc::new(Notify::new());
-        let (begun, slow) = (crowd.begun.add(&leave), crowd.slow.add(&leave));
+        let (begun, slow) = (eviction.begun.add(&leave), eviction.slow.add(&leave));
         assert!(room() && is_asked(&resting).await, "one that has been idle for a while");
         assert!(room() && !slow.withdraw(), "an upload that is slow");
         assert!(room() && is_asked(&silent).await, "one that has said nothing for a while");
@@ -308,10 +311,13 @@ mod tests {
         assert!(room() && !begun.withdraw());
         let since = Instant::now();
         tokio::time::advance(Duration::from_millis(1)).await;
-        let new = open(&crowd);
+        let new = open(&eviction);
         assert!(!room());
-        assert!(crowd.make_room(since) && is_asked(&served).await, "not for those that came later");
-        assert!(!crowd.make_room(since));
+        assert!(
+            eviction.make_room(since) && is_asked(&served).await,
+            "not for those that came later"
+        );
+        assert!(!eviction.make_room(since));
         tokio::time::advance(FRESH_MIN).await;
         assert!(room() && is_asked(&new).await);
         assert!(!room());
@@ -319,9 +325,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn among_busy_clients_nobody_waits() {
-        let crowd = PlainArc::new(Crowd::default());
-        let room = || crowd.make_room(Instant::now());
-        let (first, second) = (open(&crowd), open(&crowd));
+        let eviction = PlainArc::new(EvictionOrder::default());
+        let room = || eviction.make_room(Instant::now());
+        let (first, second) = (open(&eviction), open(&eviction));
         drop((first.begin(), second.begin()));
         let active = second.begin();
         assert!(room() && is_asked(&first).await);
@@ -332,20 +338,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_has_something_left_to_send_is_nobody_to_ask() {
-        let crowd = PlainArc::new(Crowd::default());
+        let eviction = PlainArc::new(EvictionOrder::default());
         let (mut client, socket) = tokio::io::duplex(8);
-        let connection = open(&crowd);
+        let connection = open(&eviction);
         let mut socket = Watched::new(socket, PlainArc::clone(&connection));
         // As with hyper: the response is gone before its last bytes.
         drop(connection.begin());
         let sent = tokio::time::timeout(IDLE_MIN, socket.write_all(&[b'x'; 64])).await;
         assert!(sent.is_err(), "the client does not read");
         tokio::time::advance(IDLE_MIN).await;
-        assert!(!crowd.make_room(Instant::now()) && !crowd.close_idle());
+        assert!(!eviction.make_room(Instant::now()) && !eviction.close_idle());
         client.read_exact(&mut [0; 8]).await.unwrap();
         socket.write_all(b"x").await.unwrap();
         tokio::time::advance(IDLE_MIN).await;
-        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
+        assert!(eviction.make_room(Instant::now()) && is_asked(&connection).await);
     }
 
     /// Takes everything and passes nothing on, as TLS may, until it is told to.
@@ -371,23 +377,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_taken_and_not_passed_on_is_left_to_send() {
-        let crowd = PlainArc::new(Crowd::default());
-        let connection = open(&crowd);
+        let eviction = PlainArc::new(EvictionOrder::default());
+        let connection = open(&eviction);
         let mut socket = Watched::new(Keeps(true), PlainArc::clone(&connection));
         drop(connection.begin());
         socket.write_all(b"the end of a response").await.unwrap();
         assert!(tokio::time::timeout(IDLE_MIN, socket.flush()).await.is_err());
-        assert!(!crowd.make_room(Instant::now()) && !crowd.close_idle());
+        assert!(!eviction.make_room(Instant::now()) && !eviction.close_idle());
         socket.socket.0 = false;
         socket.flush().await.unwrap();
-        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
+        assert!(eviction.make_room(Instant::now()) && is_asked(&connection).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_does_not_read_for_long_makes_way_with_its_request() {
-        let crowd = PlainArc::new(Crowd::default());
+        let eviction = PlainArc::new(EvictionOrder::default());
         let (mut client, socket) = tokio::io::duplex(8);
-        let connection = open(&crowd);
+        let connection = open(&eviction);
         let mut socket = Watched::new(socket, PlainArc::clone(&connection));
         let _active = connection.begin();
         let stall = async |socket: &mut Watched<_>| {
@@ -400,8 +406,8 @@ mod tests {
         stall(&mut socket).await;
         client.read_exact(&mut [0; 8]).await.unwrap();
         socket.write_all(b"x").await.unwrap();
-        assert!(!crowd.make_room(Instant::now()), "it has read");
+        assert!(!eviction.make_room(Instant::now()), "it has read");
         stall(&mut socket).await;
-        assert!(crowd.make_room(Instant::now()) && is_asked(&connection).await);
+        assert!(eviction.make_room(Instant::now()) && is_asked(&connection).await);
     }
 }

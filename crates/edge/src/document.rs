@@ -8,22 +8,21 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use drystone_edge::gate::{Share, Size, Turn};
-use drystone_edge::spool::Slot;
-use drystone_sync::PlainArc;
+use http_body::Body;
 use http_body_util::BodyExt as _;
 
-use crate::engine::Engine;
+use crate::edge::Edge;
 use crate::fault::Fault;
+use crate::gate::{Share, Size, Turn};
 use crate::pace::FIRST_BYTES;
-use crate::unread::RequestBody;
+use crate::spool::Slot;
 
 /// In this time a document must be here. At 64 KiB/s the longest takes half of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no document.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// It has more bytes than a document may have.
     Long,
     /// The client sent nothing for too long, or took too long in all.
@@ -42,34 +41,35 @@ impl<E: Into<Fault>> From<E> for Refused {
     }
 }
 
-impl Engine {
+impl Edge {
     /// Receives a document of at most `bytes_max` bytes, which a slot of the spool holds; then
     /// waits for the turn in which it is in memory.
-    pub(crate) async fn receive_document(
-        self: &PlainArc<Self>,
+    pub async fn receive_document(
+        &self,
         share: &Share,
-        body: &mut RequestBody,
+        body: &mut (impl Body<Data = Bytes> + Unpin),
         bytes_max: usize,
     ) -> Result<(Bytes, Turn), Refused> {
         let receiving =
-            Receiving { engine: self, share, bytes_max, place: Place::Connection(BytesMut::new()) };
+            Receiving { edge: self, share, bytes_max, place: Place::Connection(BytesMut::new()) };
         let received = tokio::time::timeout(PATIENCE, receiving.receive(body)).await;
         match received.map_err(|_| Refused::Late)?? {
             Place::Memory(bytes, turn) => Ok((bytes.freeze(), turn)),
             Place::Connection(bytes) => Ok((bytes.freeze(), self.turn_for_document(share).await?)),
             Place::Spool(slot, len) => {
                 let turn = self.turn_for_document(share).await?;
+                // The job has the turn: if the client goes away, it ends with the job's memory.
                 let read = self.run(move || {
                     let mut bytes = vec![0; len];
-                    slot.read(0, &mut bytes).map(|()| Bytes::from(bytes))
+                    slot.read(0, &mut bytes).map(|()| (Bytes::from(bytes), turn))
                 });
-                Ok((read.await?.map_err(Fault::spool)?, turn))
+                Ok(read.await?.map_err(Fault::spool)?)
             }
         }
     }
 
     /// A turn to understand a document, or to make an answer, in memory.
-    pub(crate) async fn turn_for_document(&self, share: &Share) -> Result<Turn, Fault> {
+    pub async fn turn_for_document(&self, share: &Share) -> Result<Turn, Fault> {
         Ok(self.documents.enter(share, Size::Large).await?)
     }
 }
@@ -84,15 +84,18 @@ enum Place {
 }
 
 struct Receiving<'a> {
-    engine: &'a PlainArc<Engine>,
+    edge: &'a Edge,
     share: &'a Share,
     bytes_max: usize,
     place: Place,
 }
 
 impl Receiving<'_> {
-    async fn receive(mut self, body: &mut RequestBody) -> Result<Place, Refused> {
-        let silence_max = self.engine.deadlines.get().body;
+    async fn receive(
+        mut self,
+        body: &mut (impl Body<Data = Bytes> + Unpin),
+    ) -> Result<Place, Refused> {
+        let silence_max = self.edge.deadlines.get().body;
         let mut len = 0;
         loop {
             let frame =
@@ -116,7 +119,7 @@ impl Receiving<'_> {
                 Place::Connection(kept)
             }
             Place::Connection(kept) => {
-                let slot = self.engine.spool.slot();
+                let slot = self.edge.spool.slot();
                 let begun = self.write(slot, 0, kept.freeze()).await?;
                 self.write_behind(begun, bytes).await?
             }
@@ -137,7 +140,7 @@ impl Receiving<'_> {
 
     async fn write(&self, mut slot: Slot, at: usize, bytes: Bytes) -> Result<Place, Refused> {
         let (slot, bytes, written) = self
-            .engine
+            .edge
             .run(move || {
                 let written = slot.write(at as u64, &bytes);
                 (slot, bytes, written)
@@ -149,7 +152,7 @@ impl Receiving<'_> {
         // A full disk, most likely: what deletes objects must work there, too. What was written
         // before can be read.
         let turn = self.turn().await?;
-        let read = self.engine.run(move || {
+        let read = self.edge.run(move || {
             let mut kept = vec![0; at];
             slot.read(0, &mut kept).map(|()| kept)
         });
@@ -159,6 +162,6 @@ impl Receiving<'_> {
     }
 
     async fn turn(&self) -> Result<Turn, Fault> {
-        self.engine.turn_for_document(self.share).await
+        self.edge.turn_for_document(self.share).await
     }
 }

@@ -16,17 +16,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use drystone_edge::flight::Flight;
-use drystone_edge::gate::{Busy, Share, Size, Turn};
 use drystone_pool::Slice;
 use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
 use drystone_sync::{Mutex, PlainArc, PlainWeak};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::engine::{Blocked, Engine};
+use crate::edge::{Blocked, Edge};
 use crate::fault::Fault;
-use crate::places::Permit;
+use crate::flight::Flight;
+use crate::gate::{Busy, Share, Size, Turn};
+use crate::semaphore::Permit;
 
 /// The most that leaves at a time where the client takes large pieces; and the most that is read at
 /// once, without a turn.
@@ -40,13 +40,9 @@ const SMALL_PIECES_BYTES_MAX: usize = 2 * SMALL_PIECE_BYTES;
 /// What a client must take in small pieces, after it was slow, before it gets large ones again.
 const PROBATION_BYTES: u64 = 1 << 20;
 /// How long an unread buffer stays with its download.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+pub const PATIENCE: Duration = Duration::from_millis(500);
 /// The same when other downloads wait for a turn.
-pub(crate) const PATIENCE_WHEN_WANTED: Duration = Duration::from_millis(40);
-/// How often that is looked after.
-pub(crate) const SWEEP: Duration = Duration::from_millis(250);
-/// The same when other downloads wait for a turn.
-pub(crate) const SWEEP_WHEN_WANTED: Duration = Duration::from_millis(20);
+pub const PATIENCE_WHEN_WANTED: Duration = Duration::from_millis(40);
 
 /// Bodies that may hold buffers.
 #[derive(Default)]
@@ -115,8 +111,9 @@ impl Holds {
 }
 
 /// An object that somebody wants to read, and what was learnt with the first look at it.
-pub(crate) struct Found {
-    pub(crate) object: ObjectRow,
+pub struct Found {
+    /// What the records say of it.
+    pub object: ObjectRow,
     share: Share,
     opened: Opened,
 }
@@ -128,8 +125,8 @@ enum Opened {
 }
 
 /// The bytes of an object, or of a part of it, as the body of a response.
-pub(crate) struct ObjectBody {
-    engine: PlainArc<Engine>,
+pub struct ObjectBody {
+    edge: PlainArc<Edge>,
     share: Share,
     object: ObjectRow,
     /// What is left to send.
@@ -158,10 +155,10 @@ enum Step {
     Fetch(Blocked<Result<bool, StoreError>>),
 }
 
-impl Engine {
+impl Edge {
     /// Looks an object up to read it, and reads it at once when it is small: changing threads costs
     /// more than either.
-    pub(crate) async fn find(
+    pub async fn find(
         self: &PlainArc<Self>,
         share: Share,
         bucket: BucketName,
@@ -186,11 +183,7 @@ impl Engine {
 impl Found {
     /// The body of a response with this part of the object. Waits for a turn and the first chunk,
     /// so that damage there becomes an error instead of a broken body.
-    pub(crate) async fn body(
-        self,
-        engine: &PlainArc<Engine>,
-        range: Range<u64>,
-    ) -> Result<ObjectBody, Fault> {
+    pub async fn body(self, edge: &PlainArc<Edge>, range: Range<u64>) -> Result<ObjectBody, Fault> {
         let Self { object, share, opened } = self;
         let is_whole = range == (0..object.size);
         let (whole, reader) = match opened {
@@ -204,7 +197,7 @@ impl Found {
         };
         let state = State { holds: None, asked: Instant::now(), probation_bytes: 0 };
         let body = ObjectBody {
-            engine: PlainArc::clone(engine),
+            edge: PlainArc::clone(edge),
             share,
             object,
             range,
@@ -216,10 +209,10 @@ impl Found {
         if body.whole.is_none() && !body.range.is_empty() {
             let is_small = body.len() <= SMALL_PIECE_BYTES as u64;
             let size = if is_small { Size::Small } else { Size::Large };
-            let turn = engine.reads.enter(&body.share, size).await?;
+            let turn = edge.reads.enter(&body.share, size).await?;
             body.begin_turn(turn, reader);
             body.fetch(body.range.start).await??;
-            engine.held.register(&body.holding);
+            edge.held.register(&body.holding);
         }
         Ok(body)
     }
@@ -227,7 +220,7 @@ impl Found {
 
 impl ObjectBody {
     /// Bytes left to send.
-    pub(crate) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.range.end - self.range.start
     }
 
@@ -256,10 +249,10 @@ impl ObjectBody {
             }
         };
         let (store, object, range) =
-            (self.engine.store.clone(), self.object.clone(), from..self.range.end);
+            (self.edge.store.clone(), self.object.clone(), from..self.range.end);
         let holding = PlainArc::clone(&self.holding);
-        self.engine.want_buffers();
-        self.engine.block(move || {
+        self.edge.want_buffers();
+        self.edge.block(move || {
             let Some(turn) = turn else { return Ok(true) };
             // The turn goes last: what comes next finds the buffers of this one, but for what a
             // worker is still reading ahead.
@@ -312,8 +305,8 @@ impl ObjectBody {
     }
 
     fn wait_for_turn(&self) -> Pin<Box<dyn Future<Output = Result<Turn, Busy>> + Send + Sync>> {
-        let (engine, share) = (PlainArc::clone(&self.engine), self.share.clone());
-        Box::pin(async move { engine.reads.enter(&share, Size::Large).await })
+        let (edge, share) = (PlainArc::clone(&self.edge), self.share.clone());
+        Box::pin(async move { edge.reads.enter(&share, Size::Large).await })
     }
 
     /// The next piece of what is here, if the connection has room for it. The buffer goes back with
@@ -328,7 +321,7 @@ impl ObjectBody {
             holds.slice = Some(next);
         }
         if *probation_bytes == 0 && holds.large.is_none() {
-            holds.large = self.engine.large.try_take().map(PlainArc::new);
+            holds.large = self.edge.large.try_take().map(PlainArc::new);
         }
         let (piece_bytes, under_way_max) = match &holds.large {
             Some(_) => (PIECE_BYTES, PIECES_BYTES_MAX - PIECE_BYTES),
@@ -339,7 +332,7 @@ impl ObjectBody {
         }
         *asked = Instant::now();
         if holds.loan.is_none() && holds.large.is_some() {
-            holds.loan = self.engine.loans.try_take().map(PlainArc::new);
+            holds.loan = self.edge.loans.try_take().map(PlainArc::new);
         }
         let Some(slice) = holds.slice.take() else { return Poll::Ready(None) };
         let len = slice.len().min(piece_bytes);
@@ -428,7 +421,5 @@ impl Body for ObjectBody {
     }
 }
 
-// By its path, because another crate includes this file by its own.
 #[cfg(test)]
-#[path = "download/tests.rs"]
 mod tests;

@@ -13,37 +13,37 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// A connection that has been idle for less is likely to be used again at once.
-pub(crate) const IDLE_MIN: Duration = Duration::from_secs(1);
+pub const IDLE_MIN: Duration = Duration::from_secs(1);
 /// So long a new connection is given for its first request.
-pub(crate) const FRESH_MIN: Duration = Duration::from_millis(100);
+pub const FRESH_MIN: Duration = Duration::from_millis(100);
 /// So long an upload is given for its first bytes, and a handshake for its end: both need round
 /// trips.
-pub(crate) const BEGUN_MIN: Duration = Duration::from_millis(500);
+pub const BEGUN_MIN: Duration = Duration::from_millis(500);
 
 /// Everybody who may be asked to leave when all places are taken and somebody knocks.
 #[derive(Default)]
-pub(crate) struct Crowd {
+pub struct EvictionOrder {
     /// Connections between two requests.
-    pub(crate) idle: PlainArc<Evictable>,
+    pub idle: PlainArc<EvictionList>,
     /// Those that nobody knows yet, before their first request; and those whose last request is
     /// answered and still read.
-    pub(crate) fresh: PlainArc<Evictable>,
+    pub fresh: PlainArc<EvictionList>,
     /// Uploads of which hardly anything has come, and handshakes.
-    pub(crate) begun: PlainArc<Evictable>,
+    pub begun: PlainArc<EvictionList>,
     /// Uploads whose clients send next to nothing.
-    pub(crate) slow: PlainArc<Evictable>,
+    pub slow: PlainArc<EvictionList>,
     /// Connections whose clients have not read for long what waits for them.
-    pub(crate) stalled: PlainArc<Evictable>,
+    pub stalled: PlainArc<EvictionList>,
 }
 
-impl Crowd {
+impl EvictionOrder {
     /// Asks somebody to leave for one who waits since then; `false` when nobody can be asked yet.
     ///
     /// Who has been served and has just become idle, as busy clients are between two requests, is
     /// asked last: not before all who were there and had shown nothing when the wait began have
     /// done so or left.
-    pub(crate) fn make_room(&self, since: Instant) -> bool {
-        let is_decided = |list: &Evictable| !list.has_one_since(since);
+    pub fn make_room(&self, since: Instant) -> bool {
+        let is_decided = |list: &EvictionList| !list.has_one_since(since);
         self.idle.evict(IDLE_MIN)
             || self.slow.evict(Duration::ZERO)
             || self.fresh.evict(FRESH_MIN)
@@ -55,7 +55,7 @@ impl Crowd {
     }
 
     /// Asks a connection to leave that has no request, however short it has been there.
-    pub(crate) fn close_idle(&self) -> bool {
+    pub fn close_idle(&self) -> bool {
         self.idle.evict(Duration::ZERO) || self.fresh.evict(Duration::ZERO)
     }
 }
@@ -63,20 +63,20 @@ impl Crowd {
 /// Those who may be asked to leave in favour of others, whoever has been among them for longest
 /// first.
 #[derive(Default)]
-pub(crate) struct Evictable {
-    state: Mutex<EvictableState>,
+pub struct EvictionList {
+    state: Mutex<EvictionListState>,
 }
 
 #[derive(Default)]
-struct EvictableState {
+struct EvictionListState {
     next: u64,
     waiting: BTreeMap<u64, (Instant, PlainArc<Notify>)>,
 }
 
-impl Evictable {
+impl EvictionList {
     /// Asks the one to leave who has been here for longest, and for `min` at least; `false` when
     /// there is none.
-    pub(crate) fn evict(&self, min: Duration) -> bool {
+    pub fn evict(&self, min: Duration) -> bool {
         let mut state = self.state.lock();
         let Some(first) = state.waiting.first_entry() else { return false };
         if first.get().0.elapsed() < min {
@@ -93,7 +93,7 @@ impl Evictable {
     }
 
     /// From now on it may be asked to leave, and is told by `leave`.
-    pub(crate) fn add(self: &PlainArc<Self>, leave: &PlainArc<Notify>) -> Listed {
+    pub fn add(self: &PlainArc<Self>, leave: &PlainArc<Notify>) -> Listed {
         let mut state = self.state.lock();
         let ticket = state.next;
         state.next += 1;
@@ -104,14 +104,14 @@ impl Evictable {
 }
 
 /// One of those who may be asked to leave, until this is dropped.
-pub(crate) struct Listed {
-    list: PlainArc<Evictable>,
+pub struct Listed {
+    list: PlainArc<EvictionList>,
     ticket: u64,
 }
 
 impl Listed {
     /// From now on nobody asks it to leave; `false` when it has been asked already.
-    pub(crate) fn withdraw(self) -> bool {
+    pub fn withdraw(self) -> bool {
         self.remove()
     }
 

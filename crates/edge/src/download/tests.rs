@@ -1,17 +1,16 @@
 //! What a download holds, and what it sends when that is taken from it.
 
-use drystone_limits::{Ask, Budget, Limit, Plan};
 use drystone_store::{Condition, ObjectMeta, PutTarget, Store, StoreConfig, SyncPolicy};
 use drystone_testkit::local::LocalFolder;
 use http_body_util::BodyExt as _;
 
 use super::*;
-use crate::{Deadlines, ServerConfig};
+use crate::{Deadlines, EdgeConfig};
 
 const CHUNK_BYTES: usize = 2 * PIECE_BYTES;
 
-/// An engine over a store with an object of five chunks of two pieces, and what the object holds.
-fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
+/// An edge over a store with an object of five chunks of two pieces, and what the object holds.
+fn edge(folder: &LocalFolder, buffers: usize) -> (PlainArc<Edge>, Vec<u8>) {
     let local = folder.open_store();
     let config = StoreConfig {
         chunking: CHUNKING.parse().unwrap(),
@@ -39,15 +38,20 @@ fn engine(folder: &LocalFolder, buffers: usize) -> (PlainArc<Engine>, Vec<u8>) {
     ingest.rest().unwrap();
     pending.join().unwrap();
     drop(ingest);
-    let limit = |value| Limit::new(value, "a test");
-    let budget = Budget { cpus: limit(2), memory_bytes: limit(1 << 30), descriptors: limit(1024) };
-    let ask = Ask { workers: Some(2), connections: Some(16), ..Ask::new(64 << 10, "fixed") };
-    let config = ServerConfig::new(
-        Plan::new(&ask, &budget).unwrap(),
-        Deadlines::default(),
-        tempfile::tempfile().unwrap(),
-    );
-    (PlainArc::new(Engine::new(store, &config).unwrap()), bytes)
+    let config = EdgeConfig {
+        connections: 16,
+        transfers: 8,
+        transfers_max: 8,
+        ingests: 1,
+        calls: 2,
+        documents: 2,
+        archives: 1,
+        form_patience: Duration::from_secs(60),
+        spool: PlainArc::new(tempfile::tempfile().unwrap()),
+        spool_slot_bytes: 4 << 20,
+        deadlines: Deadlines::default(),
+    };
+    (PlainArc::new(Edge::new(store, &config).unwrap()), bytes)
 }
 
 const CHUNKING: &str = "fixed:512KiB";
@@ -60,11 +64,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
 }
 
-async fn body(engine: &PlainArc<Engine>) -> ObjectBody {
+async fn body(edge: &PlainArc<Edge>) -> ObjectBody {
     let names = (BucketName::new("bucket").unwrap(), Key::new("object").unwrap());
-    let found = engine.find(Share::default(), names.0, names.1).await.unwrap();
+    let found = edge.find(Share::default(), names.0, names.1).await.unwrap();
     let range = 0..found.object.size;
-    found.body(engine, range).await.unwrap()
+    found.body(edge, range).await.unwrap()
 }
 
 async fn piece(body: &mut ObjectBody) -> Bytes {
@@ -82,10 +86,10 @@ async fn rest(mut body: ObjectBody) -> Vec<u8> {
 
 /// Once no read ahead is under way for a download that has ended: that returns its buffer when it
 /// is done.
-fn wait_for_buffers(engine: &Engine, expected: usize) {
+fn wait_for_buffers(edge: &Edge, expected: usize) {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
-        let in_use = engine.store.usage().buffers.now;
+        let in_use = edge.store.usage().buffers.now;
         if in_use == expected {
             return;
         }
@@ -97,29 +101,29 @@ fn wait_for_buffers(engine: &Engine, expected: usize) {
 #[test]
 fn what_the_sweep_takes_during_a_fetch_is_read_again() {
     let folder = folder();
-    let (engine, bytes) = engine(&folder, 6);
+    let (edge, bytes) = edge(&folder, 6);
     runtime().block_on(async {
-        let mut body = body(&engine).await;
+        let mut body = body(&edge).await;
         let mut read = piece(&mut body).await.to_vec();
         assert!(
             matches!(body.step, Step::Fetch(_)),
             "the next chunk is fetched while this one is sent"
         );
-        engine.held.sweep(Duration::ZERO);
+        edge.sweep(Duration::ZERO);
         assert!(!body.has_turn());
         read.extend(rest(body).await);
         assert!(read == bytes, "the rest of a chunk that was taken away is missing");
     });
-    wait_for_buffers(&engine, 0);
+    wait_for_buffers(&edge, 0);
 }
 
 #[test]
 fn what_comes_before_a_damaged_chunk_is_sent() {
     let folder = folder();
-    let (engine, bytes) = engine(&folder, 6);
+    let (edge, bytes) = edge(&folder, 6);
     damage(folder.path(), &bytes[CHUNK_BYTES..2 * CHUNK_BYTES]);
     runtime().block_on(async {
-        let mut body = body(&engine).await;
+        let mut body = body(&edge).await;
         let mut read = Vec::new();
         let error = loop {
             match body.frame().await.unwrap() {
@@ -132,7 +136,7 @@ fn what_comes_before_a_damaged_chunk_is_sent() {
         assert_eq!(error.kind(), std::io::ErrorKind::Other);
         assert!(read == bytes[..CHUNK_BYTES], "{} bytes were sent", read.len());
     });
-    wait_for_buffers(&engine, 0);
+    wait_for_buffers(&edge, 0);
 }
 
 /// Changes a byte of a stored chunk, whichever of the workers' segments it is in.
@@ -154,45 +158,45 @@ fn damage(folder: &std::path::Path, chunk: &[u8]) {
 #[test]
 fn pieces_are_copied_when_all_loans_are_out() {
     let folder = folder();
-    let (engine, bytes) = engine(&folder, 6);
-    assert_eq!(engine.loans.usage().ceiling, 1);
+    let (edge, bytes) = edge(&folder, 6);
+    assert_eq!(edge.loans.usage().ceiling, 1);
     runtime().block_on(async {
-        let mut stalled = body(&engine).await;
+        let mut stalled = body(&edge).await;
         let lent = [piece(&mut stalled).await, piece(&mut stalled).await];
         drop(stalled);
         assert_eq!(
-            engine.loans.usage().now,
+            edge.loans.usage().now,
             1,
             "a connection that has not sent it yet holds the loan"
         );
-        wait_for_buffers(&engine, 1);
-        let mut other = body(&engine).await;
+        wait_for_buffers(&edge, 1);
+        let mut other = body(&edge).await;
         let copied = piece(&mut other).await;
         let rest = rest(other).await;
         assert!([&copied[..], &rest].concat() == bytes);
         // A copied piece holds none.
-        wait_for_buffers(&engine, 1);
+        wait_for_buffers(&edge, 1);
         assert!(lent.concat() == bytes[..CHUNK_BYTES]);
     });
-    wait_for_buffers(&engine, 0);
-    assert_eq!(engine.loans.usage().now, 0);
+    wait_for_buffers(&edge, 0);
+    assert_eq!(edge.loans.usage().now, 0);
 }
 
 #[test]
 fn more_downloads_than_turns_go_on_and_a_slow_one_holds_little() {
     let folder = folder();
     // With one upload at a time there are four turns.
-    let (engine, bytes) = engine(&folder, 6);
-    assert_eq!(engine.reads.usage().ceiling, 4);
+    let (edge, bytes) = edge(&folder, 6);
+    assert_eq!(edge.reads.usage().ceiling, 4);
     runtime().block_on(async {
         let mut slow = Vec::new();
         for _ in 0..20 {
-            let mut body = body(&engine).await;
+            let mut body = body(&edge).await;
             let first = piece(&mut body).await;
             assert!(bytes.starts_with(&first));
             slow.push((body, first));
             // The client does not read on, and another one wants the turn.
-            engine.held.sweep(Duration::ZERO);
+            edge.sweep(Duration::ZERO);
         }
         for (mut body, first) in slow {
             let at = first.len();
@@ -207,7 +211,7 @@ fn more_downloads_than_turns_go_on_and_a_slow_one_holds_little() {
             assert!(rest == bytes[at + SMALL_PIECES_BYTES_MAX..]);
         }
     });
-    wait_for_buffers(&engine, 0);
+    wait_for_buffers(&edge, 0);
 }
 
 /// What there is without waiting.

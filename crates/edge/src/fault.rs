@@ -2,15 +2,18 @@
 
 use drystone_store::StoreError;
 
+use crate::gate::Busy;
+
 /// What a client is told when the store has failed: the details are the operator's.
-pub(crate) const FAILED: &str = "the request failed inside the server; its log says more";
+pub const FAILED: &str = "the request failed inside the server; its log says more";
 /// What a client is told when the disk is full.
-pub(crate) const FULL: &str =
+pub const FULL: &str =
     "the disk of the store is full: nothing can be stored until there is room on it again";
 
 /// A refusal that either protocol can express.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// The store's own.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Every place in the queue is taken, or it took too long to come up.
@@ -44,7 +47,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// The spool failed.
-    pub(crate) fn spool(error: std::io::Error) -> Self {
+    pub fn spool(error: std::io::Error) -> Self {
         Self::Store(StoreError::storage("cannot keep what a client has sent", error))
+    }
+}
+
+impl From<Busy> for Fault {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy.0)
     }
 }
