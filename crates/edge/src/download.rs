@@ -9,16 +9,17 @@
 //! A client that takes what it gets is sent large pieces, as long as there are places for that; and
 //! a few buffers are *lent*: their pieces are views that go to the socket without being copied.
 
+mod holding;
+
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use drystone_pool::Slice;
 use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
-use drystone_sync::{Mutex, PlainArc, PlainWeak};
+use drystone_sync::{Mutex, PlainArc};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -27,6 +28,10 @@ use crate::fault::Fault;
 use crate::flight::Flight;
 use crate::gate::{Busy, Share, Size, Turn};
 use crate::semaphore::Permit;
+
+pub(crate) use self::holding::Held;
+use self::holding::{Holding, Holds, State};
+pub use self::holding::{PATIENCE, PATIENCE_WHEN_WANTED};
 
 /// The most that leaves at a time where the client takes large pieces; and the most that is read at
 /// once, without a turn.
@@ -37,80 +42,8 @@ const PIECES_BYTES_MAX: usize = 2 * PIECE_BYTES;
 const SMALL_PIECE_BYTES: usize = 16 << 10;
 /// What a connection holds of such an answer at the most. The plan has it with the connection.
 const SMALL_PIECES_BYTES_MAX: usize = 2 * SMALL_PIECE_BYTES;
-/// What a client must take in small pieces, after it was slow, before it gets large ones again.
-const PROBATION_BYTES: u64 = 1 << 20;
-/// How long an unread buffer stays with its download.
-pub const PATIENCE: Duration = Duration::from_millis(500);
-/// The same when other downloads wait for a turn.
-pub const PATIENCE_WHEN_WANTED: Duration = Duration::from_millis(40);
 
-/// Bodies that may hold buffers.
-#[derive(Default)]
-pub(crate) struct Held {
-    all: Mutex<Vec<PlainWeak<Holding>>>,
-}
-
-impl Held {
-    fn register(&self, holding: &PlainArc<Holding>) {
-        let mut all = self.all.lock();
-        // Bounded by the connections: a body that has ended is dropped here or by the sweep.
-        all.push(PlainArc::downgrade(holding));
-    }
-
-    /// Takes the turns and buffers of downloads whose clients have not asked for more in this time.
-    pub(crate) fn sweep(&self, patience: Duration) {
-        self.all.lock().retain(|weak| {
-            let Some(holding) = weak.upgrade() else { return false };
-            let mut state = holding.state.lock();
-            let waits = state.holds.as_ref().is_some_and(Holds::waits_for_client);
-            if waits && state.asked.elapsed() > patience {
-                state.holds = None;
-                state.probation_bytes = PROBATION_BYTES;
-            }
-            true
-        });
-    }
-}
-
-/// What a body has for a while, shared with the fetch that fills it and the sweep that takes it.
-struct Holding {
-    state: Mutex<State>,
-}
-
-struct State {
-    holds: Option<Holds>,
-    /// When the client last had room for more, or a chunk came.
-    asked: Instant,
-    /// Bytes that leave in small pieces before large ones are tried again.
-    probation_bytes: u64,
-}
-
-/// What comes with a turn and goes with it.
-struct Holds {
-    /// `None` while a fetch has it.
-    reader: Option<ObjectReader>,
-    /// What is left of the chunk that is being sent.
-    slice: Option<Slice>,
-    /// Whether the chunk's buffer is lent.
-    loan: Option<PlainArc<Permit>>,
-    /// The chunk after it, and where in the object its bytes begin.
-    next: Option<(u64, Slice)>,
-    /// A place for large pieces.
-    large: Option<PlainArc<Permit>>,
-    /// Last, so that what comes with the next turn finds the buffers of this one; kept by a fetch,
-    /// too.
-    turn: PlainArc<Turn>,
-}
-
-impl Holds {
-    /// Whether the next step is the client's. While a fetch has the reader and nothing is here, it
-    /// is ours: taken then, what a slow disk brings would be read again and again.
-    fn waits_for_client(&self) -> bool {
-        self.reader.is_some() || self.slice.is_some() || self.next.is_some()
-    }
-}
-
-/// An object that somebody wants to read, and what was learnt with the first look at it.
+/// An object that a request wants to read, and what was learnt with the first look at it.
 pub struct Found {
     /// What the records say of it.
     pub object: ObjectRow,

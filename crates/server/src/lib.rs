@@ -1,14 +1,9 @@
 //! The server of drystone: S3 at `/`, everything else below `/_/`, over one store and inside its
 //! plan.
 //!
-//! This is the asynchronous edge; the store behind it is synchronous. A request's way: `connection`
-//! (a permit, deadlines) → `route` (who is it, what does he want) → `s3` or `files` → `upload` or
-//! `download`, where a bounded number of threads calls the store. Every wait for something bounded
-//! goes through a `gate`: first come, first served, a bounded queue, and a refusal that says to
-//! come back.
-//!
-//! Time is kept here and nowhere below: deadlines, heartbeats of sessions, and the sweep that takes
-//! buffers from whoever stopped reading.
+//! A request's way: `server` (a socket, and a permit for it) → `route` (who asks, and for what) →
+//! `s3` or `files` → `drystone-edge`, where a bounded number of threads calls the store. This crate
+//! knows the protocols; everything that a client's pace could hold is the edge's.
 
 mod access;
 mod cross_site;

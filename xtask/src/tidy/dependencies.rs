@@ -32,7 +32,7 @@ const RULES: &[Rule] = &[
     only("fdwatch", &[]),
     only("fdwatch-python", &["fdwatch"]),
     only("pool", &["sync"]),
-    only("edge", &["sync"]),
+    only("edge", &["sync", "pool", "store"]),
     only("store", &["sync", "pool", "chunker"]),
     only("local", &["sync", "store", "chunker", "pool"]),
     only("cloud", &["sync", "store", "chunker", "pool"]),

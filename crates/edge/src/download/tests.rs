@@ -1,5 +1,7 @@
 //! What a download holds, and what it sends when that is taken from it.
 
+use std::time::Duration;
+
 use drystone_store::{Condition, ObjectMeta, PutTarget, Store, StoreConfig, SyncPolicy};
 use drystone_testkit::local::LocalFolder;
 use http_body_util::BodyExt as _;
