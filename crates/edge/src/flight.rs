@@ -16,12 +16,13 @@ pub struct Flight {
     landed: AtomicWaker,
 }
 
-/// What counts itself out when the connection lets go of it, and then lets go of what paid for it.
+/// What the connection has. When the connection lets go of it, its memory and what paid for that go
+/// first, and then it is counted out: so never more is held than is counted.
 struct Piece<P> {
     bytes: Bytes,
     flight: PlainArc<Flight>,
-    /// After the count in time: what is given back is no longer used.
-    _paid: P,
+    /// `None` when it has been given back.
+    paid: Option<P>,
 }
 
 impl Flight {
@@ -44,7 +45,7 @@ impl Flight {
     /// Sends bytes on their way. What paid for them is held until they are gone.
     pub fn send<P: Send + 'static>(self: &PlainArc<Self>, bytes: Bytes, paid: P) -> Bytes {
         self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        Bytes::from_owner(Piece { bytes, flight: PlainArc::clone(self), _paid: paid })
+        Bytes::from_owner(Piece { bytes, flight: PlainArc::clone(self), paid: Some(paid) })
     }
 }
 
@@ -56,7 +57,9 @@ impl<P> AsRef<[u8]> for Piece<P> {
 
 impl<P> Drop for Piece<P> {
     fn drop(&mut self) {
-        self.flight.bytes.fetch_sub(self.bytes.len(), Ordering::Release);
+        let len = std::mem::take(&mut self.bytes).len();
+        self.paid = None;
+        self.flight.bytes.fetch_sub(len, Ordering::Release);
         self.flight.landed.wake();
     }
 }

@@ -81,6 +81,23 @@ pub async fn one_that_loses_patience_takes_no_turn_with_it() {
     expect_free(&gate, 1);
 }
 
+/// One waits, and the turn that is under way goes on until it has come through.
+pub async fn raising_lets_one_through_that_waits() {
+    let gate = gate(1);
+    let held = gate.try_enter().expect("the gate is free");
+    let waiting = [visit(&gate, "a", Size::Large), visit(&gate, "a", Size::Large)];
+    let raise = spawn({
+        let gate = PlainArc::clone(&gate);
+        async move { gate.resize(2) }
+    });
+    for waiting in waiting {
+        assert!(waiting.await.expect("no panic"), "one that waits patiently was refused");
+    }
+    raise.await.expect("no panic");
+    drop(held);
+    expect_free(&gate, 2);
+}
+
 /// The number of turns goes down and up again while some come, wait and leave.
 pub async fn a_gate_that_is_changed_has_the_last_number_of_turns() {
     let gate = gate(2);
