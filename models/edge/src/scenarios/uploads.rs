@@ -145,20 +145,27 @@ pub async fn one_that_pauses_does_not_hold_up_another() {
     rig.finish();
 }
 
-/// Two take turns at one lane, and the request of one is dropped at any moment, perhaps while it is
-/// parked.
+/// A slow one and two small ones take turns at one lane, and the request of the slow one is dropped
+/// at any moment, perhaps while it is parked.
 pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
     let rig = Rig::new(1, 2);
-    let (script, cue) = Script::new(&SLOW).with_cue();
+    let mut steps = vec![Step::Send(PREFIX_BYTES)];
+    for _ in 0..3 {
+        steps.extend([Step::Pause(RATE_WINDOW), Step::Send(1)]);
+    }
+    let (script, cue) = Script::new(&steps).with_cue();
     let request = spawn({
         let (edge, script) = (rig.edge.clone(), script.clone());
         async move { unless(&cue, upload(edge, "given up", script.body(), Expected::default())).await }
     });
-    let other =
-        spawn(upload(rig.edge.clone(), "other", Script::new(&SLOW).body(), Expected::default()));
+    let others = ["first", "second"].map(|name| {
+        spawn(upload(rig.edge.clone(), name, Script::new(&SMALL).body(), Expected::default()))
+    });
     let outcome = request.await.expect("no panic");
-    if let Err(error) = other.await.expect("no panic") {
-        panic!("an upload failed: {error}");
+    for other in others {
+        if let Err(error) = other.await.expect("no panic") {
+            panic!("an upload failed: {error}");
+        }
     }
     rig.settle().await;
     match outcome {
