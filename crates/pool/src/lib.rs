@@ -30,3 +30,8 @@ pub use queue::{Closed, Queue};
 pub use single_flight::{Claim, Flight, Landed, SingleFlight, Waiting};
 pub use usage::Usage;
 pub use workers::{JobPanic, WorkerPool};
+
+/// What the README shows is a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
