@@ -142,3 +142,35 @@ fn a_leader_that_panics_loses_only_its_group() {
         commit(&group, 4);
     });
 }
+
+/// What costs nothing takes a place all the same: the queue is bounded in number, too.
+#[test]
+fn items_that_cost_nothing_are_bounded() {
+    check(Scope::PAIR, || {
+        let log = Log::default();
+        let group = doubler(2, &log);
+        let other = group.clone();
+        let submits = start(move || drop([1, 2].map(|item| other.submit(item, 0))));
+        drop([3, 4, 5].map(|item| group.submit(item, 0)));
+        finish(submits);
+        assert!(group.groups() >= 1, "a queue of two has taken five items");
+        commit(&group, 6);
+        assert_eq!(committed(&log), [1, 2, 3, 4, 5, 6], "an item was lost or committed twice");
+    });
+}
+
+/// Two items that pass the bound alone, and one that does not.
+#[test]
+fn what_alone_passes_the_bound_is_committed() {
+    check(Scope::PAIR, || {
+        let log = Log::default();
+        let group = doubler(2, &log);
+        let large = [1, 2].map(|item| {
+            let group = group.clone();
+            start(move || assert_eq!(group.submit(item, 3).wait(), Some(item * 2)))
+        });
+        commit(&group, 3);
+        large.into_iter().for_each(finish);
+        assert_eq!(committed(&log), [1, 2, 3], "an item was lost or committed twice");
+    });
+}

@@ -126,3 +126,21 @@ fn a_full_disk_noted_while_room_is_made_is_not_forgotten() {
         assert_eq!(seen.made.load(Ordering::SeqCst), 2, "that the disk is full was forgotten");
     });
 }
+
+/// Two that want to be alone, and an append: one after the other.
+#[test]
+fn two_that_are_alone_take_turns() {
+    check(Scope::PAIR, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        let idle = PlainArc::new(Mutex::new(()));
+        let parts = || (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+        let (room_there, seen_there, idle_there) = parts();
+        let alone = start(move || room_there.alone(|| seen_there.make(&idle_there)));
+        let (room_there, seen_there, idle_there) = parts();
+        let appends = start(move || seen_there.append(&room_there, &idle_there));
+        room.alone(|| seen.make(&idle));
+        finish(alone);
+        finish(appends);
+        assert!(seen.made.load(Ordering::SeqCst) >= 2, "one of two was not let in");
+    });
+}
