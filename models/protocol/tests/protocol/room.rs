@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_store::Room;
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::{Condvar, Mutex, PlainArc};
 
 /// Unseen by the checkers.
 #[derive(Default)]
@@ -142,5 +142,31 @@ fn two_that_are_alone_take_turns() {
         finish(alone);
         finish(appends);
         assert!(seen.made.load(Ordering::SeqCst) >= 2, "one of two was not let in");
+    });
+}
+
+/// Each of two that have waited for room stays until the other one has got in, too.
+#[test]
+fn all_that_waited_for_room_get_in() {
+    check(Scope::PAIR, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        room.note_full();
+        let inside = PlainArc::new((Mutex::new(0), Condvar::new()));
+        let appends = [(); 2].map(|()| {
+            let (room, inside) = (PlainArc::clone(&room), PlainArc::clone(&inside));
+            start(move || {
+                let leave = room.enter(|| ());
+                let (count, another) = &*inside;
+                let mut count = count.lock();
+                *count += 1;
+                another.notify_all();
+                while *count < 2 {
+                    count = another.wait(count);
+                }
+                drop(leave);
+            })
+        });
+        room.alone(|| seen.make(&Mutex::new(())));
+        appends.into_iter().for_each(finish);
     });
 }
