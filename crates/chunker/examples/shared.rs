@@ -29,8 +29,8 @@ fn texts() -> (String, String) {
     (old, new)
 }
 
-/// Bytes of `new` in chunks that `old` has, and all bytes of `new`. Memory: one buffer, and 32 bytes
-/// for each chunk of `old`.
+/// Bytes of `new` in chunks that `old` has, and all bytes of `new`. Memory: one buffer, and 32
+/// bytes for each chunk of `old`.
 fn shared(old: impl Read, new: impl Read, chunking: Chunking) -> io::Result<(usize, usize)> {
     let mut known = HashSet::new();
     let mut chunks = Chunks::new(old, chunking);
