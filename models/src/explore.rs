@@ -29,6 +29,14 @@ impl Scope {
     };
     /// A worker pool and what it works on.
     pub const WORKERS: Self = Self { loom_preemptions: 3, ..Self::SMALL };
+    /// Two callers of one method, or two waiters of one kind: there are many such scenarios, and
+    /// what they look for takes one or two switches.
+    pub const PAIR: Self = Self {
+        loom_preemptions: 2,
+        loom_schedules_max: 2_500,
+        shuttle_schedules: 5_000,
+        stress_runs: 50,
+    };
     /// The whole store: too many threads for loom.
     pub const STORE: Self = Self {
         loom_preemptions: 0,

@@ -95,6 +95,51 @@ mod tests {
         lens
     }
 
+    /// Gives a few bytes at a time, and fails before every third time.
+    struct Fails<'a> {
+        bytes: &'a [u8],
+        calls: usize,
+        kind: io::ErrorKind,
+    }
+
+    impl Read for Fails<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(self.kind.into());
+            }
+            let few = into.len().min(5);
+            self.bytes.read(&mut into[..few])
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_interrupted_or_fails_loses_nothing() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let chunked = |kind| {
+            let reader = Fails { bytes: &bytes, calls: 0, kind };
+            let mut chunks = Chunks::with_read_bytes(reader, Chunking::Fixed(16), 3);
+            let (mut all, mut lens, mut failures) = (Vec::new(), Vec::new(), 0);
+            loop {
+                match chunks.next_chunk() {
+                    Ok(Some(chunk)) => {
+                        all.extend_from_slice(chunk);
+                        lens.push(chunk.len());
+                    }
+                    Ok(None) => return (all == bytes, lens, failures),
+                    Err(error) => {
+                        assert_eq!(error.kind(), kind);
+                        failures += 1;
+                    }
+                }
+            }
+        };
+        let expected = vec![16, 16, 16, 16, 16, 16, 4];
+        assert_eq!(chunked(io::ErrorKind::Interrupted), (true, expected.clone(), 0));
+        let (is_whole, lens, failures) = chunked(io::ErrorKind::TimedOut);
+        assert!(is_whole && lens == expected && failures > 3, "{lens:?}, {failures} failures");
+    }
+
     #[test]
     fn a_buffer_of_any_size_cuts_alike() {
         // Not periodic in any chunk size, and several times the buffer, so that it is moved to the

@@ -7,9 +7,9 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkId(pub [u8; 32]);
 
-/// Not 64 hexadecimal digits.
+/// Not 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a chunk id is 64 hexadecimal digits")]
+#[error("a chunk id is 64 lower-case hexadecimal digits")]
 pub struct ParseChunkIdError;
 
 impl ChunkId {
@@ -35,6 +35,10 @@ impl FromStr for ChunkId {
     type Err = ParseChunkIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseChunkIdError> {
+        // One name has one spelling: `from_hex` would take capitals, too.
+        if text.bytes().any(|digit| digit.is_ascii_uppercase()) {
+            return Err(ParseChunkIdError);
+        }
         blake3::Hash::from_hex(text)
             .map(|hash| Self(*hash.as_bytes()))
             .map_err(|_| ParseChunkIdError)
@@ -59,5 +63,31 @@ impl ChunkHasher {
     /// The name of everything added.
     pub fn finish(&self) -> ChunkId {
         ChunkId(*self.0.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_the_name_of_the_whole() {
+        let mut hasher = ChunkHasher::new();
+        assert_eq!(hasher.finish(), ChunkId::of(b""));
+        for piece in [&b"dry stone"[..], b"", b" wall"] {
+            hasher.update(piece);
+        }
+        assert_eq!(hasher.finish(), ChunkId::of(b"dry stone wall"));
+    }
+
+    #[test]
+    fn a_name_reads_back_and_nothing_else_does() {
+        let id = ChunkId::of(b"wall");
+        let text = id.to_string();
+        assert_eq!((text.len(), text.parse()), (64, Ok(id)));
+        let upper = text.to_uppercase();
+        for bad in ["", &text[1..], &format!("{text}0"), &text.replace(&text[..1], "g"), &upper] {
+            assert_eq!(bad.parse::<ChunkId>(), Err(ParseChunkIdError), "{bad}");
+        }
     }
 }

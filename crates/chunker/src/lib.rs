@@ -19,3 +19,8 @@ pub use chunks::Chunks;
 pub use cutter::{Cut, Cutter};
 pub use id::{ChunkHasher, ChunkId, ParseChunkIdError};
 pub use params::{Chunking, ParamsError};
+
+/// What the README shows is a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

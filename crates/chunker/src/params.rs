@@ -194,6 +194,27 @@ mod tests {
         }
     }
 
+    /// Each bound, the number on either side of it, and the units.
+    #[test]
+    fn sizes_have_bounds() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(Chunking::fixed(1).map(|c| c.chunk_bytes_max()), Ok(1));
+        assert_eq!(Chunking::fixed(GIB).map(|c| c.chunk_bytes_max()), Ok(1 << 30));
+        assert!(Chunking::fixed(GIB + 1).is_err());
+        let sizes = |min, avg, max| Chunking::fast_cdc(min, avg, max).is_ok();
+        assert!(sizes(64, 256, 257) && !sizes(63, 256, 257) && !sizes(64, 255, 257));
+        assert!(!sizes(64, 256, 256) && !sizes(256, 256, 257) && !sizes(257, 256, 258));
+        let avg_max = 4 << 20;
+        assert!(sizes(avg_max - 1, avg_max, GIB) && !sizes(avg_max, avg_max + 1, GIB));
+        assert!(!sizes(64, 256, GIB + 1) && !sizes(64, 256, u64::MAX));
+        check("fixed:1GiB", Ok("fixed:1073741824"));
+        check("fixed:1G", Ok("fixed:1073741824"));
+        check("fixed: 7 M ", Ok("fixed:7340032"));
+        check("fixed:3K", Ok("fixed:3072"));
+        check("fixed:9B", Ok("fixed:9"));
+        check("cdc:64k,256k,1m", Ok("fastcdc-2020:65536,262144,1048576"));
+    }
+
     #[test]
     fn the_default_reads_back() {
         let default = Chunking::default();

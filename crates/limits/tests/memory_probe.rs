@@ -93,6 +93,16 @@ fn a_hybrid_takes_memory_from_v1() {
 }
 
 #[test]
+fn of_two_hierarchies_the_lower_limit_counts() {
+    check("hybrid_v2_is_lower", 256 * MIB, "/sys/fs/cgroup/unified/user.slice/memory.max");
+    check(
+        "hybrid_v1_is_lower",
+        512 * MIB,
+        "/sys/fs/cgroup/memory/jobs/one/memory.stat (hierarchical_memory_limit)",
+    );
+}
+
+#[test]
 fn missing_files_fall_back_to_the_customary_places() {
     check("no_mountinfo_v2", 450 * MIB, "/sys/fs/cgroup/a/memory.max");
     check(

@@ -311,12 +311,33 @@ fn memory_buys_uploads_and_downloads_at_a_time() {
     let counts = |memory_bytes| {
         let plan = serving(memory_bytes, 1024, 512).unwrap();
         check_sums(&plan);
+        // Each upload may have two buffers, and what is left is for downloads.
+        assert_eq!(plan.reads, plan.buffers - 2 * plan.ingests, "{plan}");
         (plan.buffers, plan.ingests)
     };
     assert_eq!(counts(256 * MIB), (12, 4));
     assert_eq!(counts(512 * MIB), (24, 8));
     assert_eq!(counts(1024 * MIB), (48, 16));
     assert_eq!(counts(64 * 1024 * MIB), (192, 64), "more would wait for the disk");
+}
+
+/// A document of 16 MiB fits, and so do two buffers where these are larger.
+#[test]
+fn a_request_may_leave_a_document_or_two_buffers_in_the_spool() {
+    let slot = |chunk_bytes_max| {
+        let ask = Ask {
+            memory_bytes: Some(4096 * MIB),
+            connections: Some(64),
+            ..Ask::new(chunk_bytes_max, "chunk")
+        };
+        let plan = Plan::new(&ask, &budget(2, u64::MAX, 1024)).unwrap();
+        (plan.spool_slot_bytes, plan.buffer_bytes)
+    };
+    assert_eq!(slot(MIB), (16 * MIB, 5 * MIB));
+    let (slot, buffer) = slot(32 * MIB);
+    assert_eq!(slot, 2 * buffer);
+    let without_clients = plan(2, 256 * MIB, MIB).unwrap();
+    assert_eq!((without_clients.spool_slot_bytes, without_clients.reads), (0, 0));
 }
 
 /// TLS has a row, and takes it from the buffers; also when the ceilings change while the server

@@ -78,6 +78,48 @@ fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
     check_refused(&tight, Some(500), Some(200), "transfers", "176 MiB of memory (--memory");
 }
 
+/// The last byte and the last descriptor may be used, with TLS and without.
+#[test]
+fn what_fits_exactly_is_granted() {
+    for tls in [false, true] {
+        let asked = |memory_bytes, connections| Ask {
+            memory_bytes: Some(memory_bytes),
+            workers: Some(2),
+            connections: Some(connections),
+            transfers: Some(8),
+            tls,
+            ..Ask::new(4 * MIB, "cdc")
+        };
+        let budget = |descriptors| Budget {
+            cpus: Limit::new(2, "test CPUs"),
+            memory_bytes: Limit::new(u64::MAX, "/sys/fs/cgroup/x/memory.max"),
+            descriptors: Limit::new(descriptors, "ulimit -n"),
+        };
+        let fits_memory = |memory_bytes| {
+            let plan = Plan::new(&asked(memory_bytes, 64), &budget(65_536)).expect("it fits");
+            plan.has_room_for(plan.connections, plan.transfers).then_some(plan)
+        };
+        let roomy = fits_memory(256 * MIB).expect("it has what it runs with");
+        let larger = roomy.with_serving(Some(100), Some(8)).expect("there is room for more");
+        // The same process with exactly as much memory as the larger one takes, and a byte less.
+        let within = |memory_ceiling| {
+            let mut plan = roomy.clone();
+            plan.memory_ceiling = memory_ceiling;
+            (plan.has_room_for(100, 8), plan.with_serving(Some(100), Some(8)).is_ok())
+        };
+        assert_eq!(within(larger.memory_total_bytes), (true, true), "TLS: {tls}");
+        assert_eq!(within(larger.memory_total_bytes - 1), (false, false), "TLS: {tls}");
+        let within = |descriptors_ceiling| {
+            let mut plan = roomy.clone();
+            plan.descriptors_ceiling = descriptors_ceiling;
+            plan.has_room_for(100, 8)
+        };
+        assert!(within(larger.descriptors_total), "TLS: {tls}");
+        assert!(!within(larger.descriptors_total - 1), "TLS: {tls}");
+        assert_eq!(larger.tls, tls);
+    }
+}
+
 #[test]
 fn what_is_not_asked_for_is_as_much_as_fits() {
     let roomy = running(8192 * MIB, 65_536).with_serving(None, None).unwrap();

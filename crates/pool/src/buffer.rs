@@ -147,6 +147,56 @@ mod tests {
         let other = owner.acquire().unwrap().freeze();
         assert!(b.clone().join(&a).is_err());
         assert!(a.clone().join(&other).is_err());
+        // Next to each other by their numbers, and in different buffers.
+        assert!(a.clone().join(&other.part(3..8)).is_err());
+        assert!(other.part(0..3).join(&b).is_err());
         assert_eq!(&*a.join(&b).unwrap(), b"01234567");
+    }
+
+    #[test]
+    fn a_view_is_split_up_to_its_end_and_no_further() {
+        let pool = BufferPool::new(1, 8, 1);
+        let mut lease = pool.owner().acquire().unwrap();
+        lease.copy_from_slice(b"01234567");
+        drop(lease.split_to(2));
+        assert_eq!(&*lease.split_to(0), b"");
+        assert_eq!(&*lease.split_to(6), b"234567");
+        assert_eq!(lease.len(), 0);
+        assert!(refused(|| lease.split_to(1)));
+    }
+
+    #[test]
+    fn a_part_lies_inside_its_view() {
+        let pool = BufferPool::new(1, 8, 1);
+        let mut lease = pool.owner().acquire().unwrap();
+        lease.copy_from_slice(b"01234567");
+        // Does not begin where the buffer does, nor end where it does.
+        let view = lease.freeze().part(2..6);
+        assert_eq!((&*view.part(0..4), &*view.part(4..4)), (&b"2345"[..], &b""[..]));
+        assert_eq!(&*view.part(1..3).part(1..2), b"4");
+        assert!(refused(|| view.part(0..5)));
+        assert!(refused(|| view.part(5..5)));
+        let backwards = std::ops::Range { start: 3, end: 2 };
+        assert!(refused(|| view.part(backwards.clone())));
+    }
+
+    fn refused<T>(act: impl FnOnce() -> T) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err()
+    }
+
+    #[test]
+    fn a_cancelled_owner_of_buffers_is_refused_and_others_are_not() {
+        let pool = BufferPool::new(2, 8, 2);
+        let (cancelled, other) = (pool.owner(), pool.owner());
+        cancelled.cancel();
+        assert_eq!(cancelled.acquire().err(), Some(AcquireError::Cancelled));
+        assert_eq!(cancelled.try_acquire().err(), Some(AcquireError::Cancelled));
+        let held = [other.acquire().unwrap(), other.acquire().unwrap()];
+        assert_eq!(pool.usage(), Usage { now: 2, high_water: 2, ceiling: 2, waits: 0 });
+        drop(held);
+        drop(other.acquire().unwrap());
+        // Fewer now than once.
+        assert_eq!(pool.usage(), Usage { now: 0, high_water: 2, ceiling: 2, waits: 0 });
+        assert_eq!(pool.buffer_bytes(), 8);
     }
 }

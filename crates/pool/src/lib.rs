@@ -9,7 +9,8 @@
 //! the input.
 //!
 //! Lock order: a pool takes at most one of its own locks at a time and never calls user code under
-//! one.
+//! one. One lock is different: while a worker pool is shut down, a lock is held that nothing but
+//! another shutdown takes.
 
 mod buffer;
 mod group;
@@ -30,3 +31,8 @@ pub use queue::{Closed, Queue};
 pub use single_flight::{Claim, Flight, Landed, SingleFlight, Waiting};
 pub use usage::Usage;
 pub use workers::{JobPanic, WorkerPool};
+
+/// What the README shows is a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

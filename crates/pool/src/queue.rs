@@ -160,4 +160,15 @@ mod tests {
         assert_eq!(queue.push(2), Err(Closed(2)));
         assert_eq!((queue.pop(), queue.pop()), (Some(1), None));
     }
+
+    #[test]
+    fn first_in_is_first_out() {
+        let queue = Queue::new(3);
+        (0..3).for_each(|item| queue.push(item).unwrap());
+        assert_eq!(queue.pop(), Some(0));
+        queue.push(3).unwrap();
+        assert_eq!(queue.usage(), Usage { now: 3, high_water: 3, ceiling: 3, waits: 0 });
+        assert_eq!([(); 3].map(|()| queue.pop()), [Some(1), Some(2), Some(3)]);
+        assert_eq!(queue.usage(), Usage { now: 0, high_water: 3, ceiling: 3, waits: 0 });
+    }
 }

@@ -45,8 +45,11 @@ pub(crate) fn isolate<T>(body: impl FnOnce() -> T) -> Result<T, JobPanic> {
 pub struct WorkerPool {
     name: String,
     queue: Queue<Task>,
-    /// A leaf lock, held for counting and keeping handles.
+    /// Held for counting, and for starting a thread and keeping its handle. A leaf lock, but for
+    /// `joining`, which is taken before it.
     threads: Mutex<Threads>,
+    /// Held while the threads are joined: of two that shut the pool down, the second one waits.
+    joining: Mutex<()>,
     /// Numbers of threads that have ended by `Leave` and are not joined yet.
     left: Arc<Mutex<Vec<usize>>>,
     panics: Arc<Mutex<u64>>,
@@ -71,6 +74,7 @@ impl WorkerPool {
             name: name.to_owned(),
             queue: Queue::new(queue_len_max),
             threads: Mutex::new(Threads { wanted: threads, ..Threads::default() }),
+            joining: Mutex::new(()),
             left: Arc::new(Mutex::new(Vec::new())),
             panics: Arc::new(Mutex::new(0)),
         };
@@ -109,11 +113,9 @@ impl WorkerPool {
     }
 
     fn start(&self) -> std::io::Result<()> {
-        let index = {
-            let mut threads = self.threads.lock();
-            threads.next += 1;
-            threads.next - 1
-        };
+        // Until its handle is kept: whoever shuts down joins every thread that has begun.
+        let mut threads = self.threads.lock();
+        let index = threads.next;
         let (queue, panics, left) =
             (self.queue.clone(), Arc::clone(&self.panics), Arc::clone(&self.left));
         let started = thread::spawn(&format!("{}-{index}", self.name), move || {
@@ -128,7 +130,8 @@ impl WorkerPool {
                 }
             }
         })?;
-        self.threads.lock().started.insert(index, started);
+        threads.next += 1;
+        threads.started.insert(index, started);
         Ok(())
     }
 
@@ -156,14 +159,21 @@ impl WorkerPool {
         *self.panics.lock()
     }
 
-    /// Refuses later jobs, runs the ones already queued, and joins every thread. Also done by
-    /// `drop`.
+    /// Refuses later jobs, runs the ones already queued, and joins every thread: no job runs when
+    /// it returns, whoever else shuts the pool down or resizes it. Also done by `drop`.
     pub fn shutdown(&self) {
         self.queue.close();
-        let threads = std::mem::take(&mut self.threads.lock().started);
-        for thread in threads.into_values() {
-            // Jobs are isolated, so a worker thread itself never panics.
-            let _ = thread.join();
+        let _joining = self.joining.lock();
+        loop {
+            let threads = std::mem::take(&mut self.threads.lock().started);
+            if threads.is_empty() {
+                return;
+            }
+            for thread in threads.into_values() {
+                // Jobs are isolated, so a worker thread itself never panics.
+                let _ = thread.join();
+            }
+            // A resize may have started another meanwhile, which may have taken the last job.
         }
     }
 }
@@ -171,5 +181,52 @@ impl WorkerPool {
 impl Drop for WorkerPool {
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Long after any machine has come to it.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_thread_that_has_left_is_joined_by_the_next_resize() {
+        let pool = WorkerPool::new("worker", 3, 3).unwrap();
+        pool.resize(1).unwrap();
+        let begun = Instant::now();
+        while pool.left.lock().len() + (3 - pool.threads.lock().started.len()) < 2 {
+            assert!(begun.elapsed() < DEADLINE, "nobody has left");
+            thread::yield_now();
+        }
+        pool.resize(1).unwrap();
+        assert_eq!(pool.threads.lock().started.len(), 1, "the handle of one that left is kept");
+        pool.resize(2).unwrap();
+        assert_eq!(pool.threads.lock().started.len(), 2);
+        pool.shutdown();
+        assert!(pool.threads.lock().started.is_empty());
+        assert!(pool.submit(|| ()).is_err());
+    }
+
+    #[test]
+    fn a_panic_is_counted_and_told_with_its_message() {
+        let pool = WorkerPool::new("worker", 1, 4).unwrap();
+        for message in [Some("text"), None, None] {
+            let job = move || {
+                if let Some(message) = message {
+                    std::panic::resume_unwind(Box::new(message.to_owned()));
+                }
+            };
+            pool.submit(job).unwrap();
+        }
+        pool.shutdown();
+        assert_eq!(pool.panics(), 1);
+        let told = |payload: Box<dyn Any + Send>| JobPanic::from_payload(payload.as_ref()).0;
+        assert_eq!(told(Box::new("a")), "a");
+        assert_eq!(told(Box::new("b".to_owned())), "b");
+        assert_eq!(told(Box::new(3)), "no message");
     }
 }

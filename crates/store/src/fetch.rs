@@ -6,17 +6,17 @@ use std::ops::Range;
 
 use drystone_chunker::ChunkId;
 use drystone_pool::{BufferOwner, Lease, Slice};
-use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::ids::ContentHasher;
 use crate::store::Inner;
 use crate::{Key, ManifestRow, ObjectRow, Result, SegmentStorage, StoreError};
 
 /// Manifest rows read at a time.
-const PAGE_ROWS: usize = 256;
+const PAGE_ROWS: usize = bound(256, 2);
 /// Objects up to this size are read by the caller's own thread: handing them to a worker would cost
 /// more than reading.
-const INLINE_BYTES_MAX: u64 = 256 << 10;
+const INLINE_BYTES_MAX: u64 = bound(256 << 10, 12) as u64;
 
 /// Reads a range of one object. Every chunk is verified before a byte of it leaves.
 pub struct ObjectReader {

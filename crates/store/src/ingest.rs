@@ -13,7 +13,7 @@ use std::io::{self, Read};
 
 use drystone_chunker::Cutter;
 use drystone_pool::{BufferOwner, Lease, Permit, Queue};
-use drystone_sync::{Arc, PlainArc, thread};
+use drystone_sync::{Arc, PlainArc, bound, thread};
 
 use crate::parked::{Parked, Resumed};
 use crate::store::Inner;
@@ -25,7 +25,7 @@ use crate::{PendingPut, Result, StoreError, Stored, Target, UploadSession, Writi
 /// enough that cutting begins early and finds the bytes in the cache.
 pub(crate) const SEND_BYTES: usize = 1 << 20;
 /// Messages after which a batch is passed on, for very small files.
-const SEND_MESSAGES_MAX: usize = 128;
+const SEND_MESSAGES_MAX: usize = bound(128, 2);
 /// Batches between the reading side and the cutter.
 const QUEUE_BATCHES: usize = 2;
 

@@ -49,6 +49,8 @@ pub use commit::SyncPolicy;
 pub use composite::{Composite, PlainSlice, SLICES_MAX};
 pub use error::{Result, StoreError};
 pub use fetch::ObjectReader;
+// For the models, which explore it alone.
+#[doc(hidden)]
 pub use group_commit::{GroupCommit, Ticket};
 pub use ids::{ChunkRef, ContentHash, Epoch, Location, ManifestId, SegmentId, SessionId, UploadId};
 pub use ingest::{Ingest, PutFailure};
@@ -71,3 +73,8 @@ pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};
 pub use upload::{PendingPut, Stored};
 pub use writing::Writing;
+
+/// What the README shows is a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,7 +4,7 @@ use std::ops::{Bound, Range};
 
 use drystone_chunker::Chunking;
 use drystone_pool::{BufferPool, Owner, Permits, Usage, WorkerPool};
-use drystone_sync::PlainArc;
+use drystone_sync::{PlainArc, bound};
 
 use crate::commit::{Committer, SyncPolicy};
 use crate::listing::list_folded;
@@ -87,7 +87,7 @@ pub struct StoreUsage {
 }
 
 /// Rows of a manifest that are read together with the object: enough for all of a small one.
-const FIRST_ROWS: usize = 4;
+const FIRST_ROWS: usize = bound(4, 2);
 
 impl Store {
     /// A store over `records` and `segments`; starts the workers.

@@ -3,7 +3,7 @@
 
 use drystone_chunker::{ChunkHasher, Chunking, Cut, Cutter};
 use drystone_pool::{Lease, Queue, Slice, WorkerPool};
-use drystone_sync::{Arc, PlainArc};
+use drystone_sync::{Arc, PlainArc, bound};
 
 use crate::StoreError;
 use crate::upload::{Piece, Upload};
@@ -17,7 +17,7 @@ const RUN_BYTES: usize = 1 << 20;
 
 /// Chunks after which the cutter sees to it that the workers are not too far ahead of the slowest
 /// of them.
-const ROOM_ASKED_EVERY: u64 = 1024;
+pub(crate) const ROOM_ASKED_EVERY: u64 = bound(1024, 3) as u64;
 
 /// What the reading side tells the cutter.
 pub(crate) enum Message {
@@ -119,12 +119,12 @@ impl Stream {
             for message in batch {
                 match message {
                     Message::Data { upload, headroom, bytes } => {
-                        self.data(&upload, headroom, &bytes)
+                        self.data(&upload, headroom, &bytes);
                     }
                     Message::End(end) => self.end(end),
                     Message::Park(end) => self.park(end),
                     Message::Resume { number, offset } => {
-                        (self.number, self.offset) = (number, offset)
+                        (self.number, self.offset) = (number, offset);
                     }
                 }
             }

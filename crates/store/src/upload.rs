@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use drystone_chunker::ChunkId;
 use drystone_pool::{Landed, Slice};
-use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
 use crate::store::Inner;
-use crate::stream::CutSoFar;
+use crate::stream::{CutSoFar, ROOM_ASKED_EVERY};
 use crate::write::Writer;
 use crate::{
     Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId,
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const STEP_CHUNKS_MAX: usize = 1024;
 
 /// Chunks that may be done before one that is not: about a megabyte of memory.
-const EARLY_CHUNKS_MAX: u64 = 4096;
+const EARLY_CHUNKS_MAX: u64 = bound(4096, 4) as u64;
 
 /// A committed object or part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +210,8 @@ impl Upload {
         }
         if number != state.next {
             state.early.insert(number, (offset, done));
+            let early = state.early.len() as u64;
+            assert!(early < EARLY_CHUNKS_MAX + ROOM_ASKED_EVERY, "the cutter waits for room");
             return;
         }
         state.take_in(offset, done);

@@ -2,7 +2,7 @@
 
 use drystone_chunker::ChunkId;
 use drystone_pool::{Claim, Flight, Landed, SingleFlight, Waiting};
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::{Mutex, PlainArc, bound};
 
 use crate::commit::Committer;
 use crate::upload::{Done, Piece};
@@ -17,7 +17,7 @@ const CANDIDATES_MAX: usize = 96;
 
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
 /// wrote.
-const TAKE_BACK_ROWS: usize = 1024;
+const TAKE_BACK_ROWS: usize = bound(1024, 1);
 /// Such transactions for one upload. The caller waits for them, so that there has to be an end; it
 /// comes at uploads of about 64 GiB.
 const TAKE_BACKS_MAX: usize = 64;

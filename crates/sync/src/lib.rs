@@ -33,6 +33,13 @@ pub use std::sync::Arc as PlainArc;
 /// A [`PlainArc`] that does not keep its value alive.
 pub use std::sync::Weak as PlainWeak;
 
+/// A bound, as it ships and as the checkers explore it. A bound in the thousands hides whatever
+/// happens when it is reached: no scenario has so many steps. What holds of the bound is asserted
+/// where it is used, so that the small one speaks for the large one.
+pub const fn bound(shipped: usize, explored: usize) -> usize {
+    if cfg!(any(model_loom, model_shuttle)) { explored } else { shipped }
+}
+
 /// Atomic integers. Every use states, where it stands, which access its ordering pairs with.
 pub mod atomic {
     #[cfg(model_loom)]

@@ -1,4 +1,7 @@
 //! A mutex and a condition variable whose locks never speak of poison.
+//!
+//! A condition variable may wake up a thread for nothing. Neither checker does that by itself, so
+//! a wait that does not look again would go unnoticed: under shuttle some waits end at once.
 
 #[cfg(model_loom)]
 use loom::sync as imp;
@@ -7,7 +10,14 @@ use shuttle::sync as imp;
 #[cfg(not(any(model_loom, model_shuttle)))]
 use std::sync as imp;
 
+use std::sync::PoisonError;
+
+#[cfg(not(model_shuttle))]
 pub use imp::MutexGuard;
+#[cfg(model_shuttle)]
+pub use waking::MutexGuard;
+#[cfg(model_shuttle)]
+use waking::guarding;
 
 /// Mutual exclusion without poisoning.
 #[derive(Debug)]
@@ -21,10 +31,8 @@ impl<T> Mutex<T> {
 
     /// Blocks until the lock is held.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        match self.0.lock() {
-            Ok(guard) => guard,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guarding(held, self)
     }
 }
 
@@ -32,6 +40,11 @@ impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
+}
+
+#[cfg(not(model_shuttle))]
+fn guarding<'a, T>(held: MutexGuard<'a, T>, _: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    held
 }
 
 /// A condition variable for [`Mutex`].
@@ -45,11 +58,15 @@ impl Condvar {
     }
 
     /// Releases the guard, sleeps until notified (or spuriously), and takes the lock again.
+    #[cfg(not(model_shuttle))]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        match self.0.wait(guard) {
-            Ok(guard) => guard,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Releases the guard, sleeps until notified (or not at all), and takes the lock again.
+    #[cfg(model_shuttle)]
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        waking::wait(&self.0, guard)
     }
 
     /// Wakes one waiter, if there is one.
@@ -66,5 +83,60 @@ impl Condvar {
 impl Default for Condvar {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Waits that may end for nothing.
+#[cfg(model_shuttle)]
+mod waking {
+    use std::ops::{Deref, DerefMut};
+    use std::sync::PoisonError;
+
+    use shuttle::rand::{RngCore as _, thread_rng};
+
+    use super::{Mutex, imp};
+
+    /// One wait in so many ends at once. Others must stay likely, or a signal that is never given
+    /// would seldom be missed.
+    const ENDS_AT_ONCE: u32 = 16;
+
+    /// A guard that knows what it guards, to be able to take it again.
+    pub struct MutexGuard<'a, T> {
+        held: imp::MutexGuard<'a, T>,
+        of: &'a Mutex<T>,
+    }
+
+    pub(super) fn guarding<'a, T>(
+        held: imp::MutexGuard<'a, T>,
+        of: &'a Mutex<T>,
+    ) -> MutexGuard<'a, T> {
+        MutexGuard { held, of }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.held
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.held
+        }
+    }
+
+    pub(super) fn wait<'a, T>(
+        condvar: &imp::Condvar,
+        guard: MutexGuard<'a, T>,
+    ) -> MutexGuard<'a, T> {
+        let MutexGuard { held, of } = guard;
+        // Of the schedule, so a replay draws the same.
+        if thread_rng().next_u32().is_multiple_of(ENDS_AT_ONCE) {
+            drop(held);
+            return of.lock();
+        }
+        guarding(condvar.wait(held).unwrap_or_else(PoisonError::into_inner), of)
     }
 }

@@ -133,3 +133,53 @@ fn claims_that_overlap_do_not_deadlock() {
         assert_nothing_is_kept(&flights);
     });
 }
+
+/// What is kept by two is there once, for two that look.
+#[test]
+fn what_landed_is_listed_once_while_it_is_kept() {
+    check(Scope::PAIR, || {
+        let flights = Flights::new();
+        let works = PlainArc::new(AtomicUsize::new(0));
+        let first = fly(&flights, &works);
+        let (other, counted) = (flights.clone(), PlainArc::clone(&works));
+        let keeps = start(move || {
+            let second = fly(&other, &counted);
+            assert_eq!(other.landed(), [1], "what is kept is not listed once");
+            drop(second);
+        });
+        // Under way, but not landed.
+        let Claim::Mine(flying) = flights.claim(2) else { panic!("nothing else flies") };
+        assert_eq!(flights.landed(), [1], "what is kept is not listed once");
+        assert_eq!(flights.len(), 2);
+        drop(flying);
+        finish(keeps);
+        assert_eq!(flights.landed(), [1], "what is kept is not listed once");
+        drop(first);
+        assert!(flights.landed().is_empty(), "what nobody keeps is listed");
+        assert_nothing_is_kept(&flights);
+    });
+}
+
+/// Two keys, and two that wait for each: an end wakes those that it concerns.
+#[test]
+fn the_end_of_one_flight_leaves_nobody_at_another() {
+    check(Scope::PAIR, || {
+        let flights = SingleFlight::<u32, u32>::new();
+        let mine = [1, 2].map(|key| match flights.claim(key) {
+            Claim::Mine(flight) => flight,
+            _ => panic!("nothing else flies"),
+        });
+        let waiters = [1, 1, 2].map(|key| {
+            let flights = flights.clone();
+            start(move || {
+                let landed = flights.run(key, || Ok::<_, ()>(key)).expect("no work fails");
+                assert_eq!(*landed.value(), key, "the outcome of another key");
+            })
+        });
+        let [first, second] = mine;
+        drop(second.land(2));
+        drop(first);
+        waiters.into_iter().for_each(finish);
+        assert!(flights.is_empty(), "an entry is kept after its last keeper");
+    });
+}

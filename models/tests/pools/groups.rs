@@ -128,3 +128,48 @@ fn what_jobs_own_is_gone_when_their_group_has_ended() {
         );
     });
 }
+
+/// The failure is told to one of them.
+#[test]
+fn two_that_wait_both_see_the_end() {
+    check(Scope::PAIR, || {
+        let (pool, group) = (pool(1), Arc::new(JobGroup::new()));
+        let gate = Gate::default();
+        let opens = gate.clone();
+        let job = move || {
+            gate.wait();
+            Err::<(), _>("disk full")
+        };
+        group.submit(&pool, job).expect("the pool is open");
+        let other = Arc::clone(&group);
+        let waits = start(move || other.wait());
+        opens.open();
+        let outcomes = [group.wait(), finish(waits)];
+        let told = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        assert_eq!(told, 1, "a failure was told to {told} of two");
+    });
+}
+
+/// Two fill one group. Each job is waited for, whoever has submitted it.
+#[test]
+fn two_that_submit_share_the_end() {
+    check(Scope::PAIR, || {
+        let (pool, group) = (Arc::new(pool(1)), Arc::new(JobGroup::<()>::new()));
+        let ended = PlainArc::new(AtomicUsize::new(0));
+        let submit = |group: &JobGroup<()>, pool: &WorkerPool, ended: &PlainArc<AtomicUsize>| {
+            let ended = PlainArc::clone(ended);
+            let job = move || {
+                ended.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            };
+            group.submit(pool, job).expect("the pool is open");
+        };
+        let other = (Arc::clone(&group), Arc::clone(&pool), PlainArc::clone(&ended));
+        let submits = start(move || submit(&other.0, &other.1, &other.2));
+        submit(&group, &pool, &ended);
+        finish(submits);
+        assert!(!group.failed(), "no job has failed");
+        assert_eq!(group.wait(), Ok(()));
+        assert_eq!(ended.load(Ordering::SeqCst), 2, "the group ended before its jobs");
+    });
+}

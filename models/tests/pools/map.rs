@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use drystone_models::explore::{Scope, check, plotted_panic};
+use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_pool::{JobError, Order, WorkerPool};
 use drystone_sync::{Arc, PlainArc};
+
+use crate::gate::Gate;
 
 const ITEMS: u32 = 3;
 const AHEAD_MAX: usize = 2;
@@ -85,5 +87,56 @@ fn dropped_half_way_it_keeps_nothing() {
         drop(map);
         pool.shutdown();
         assert_eq!(Arc::strong_count(&item), 1, "an abandoned item was kept");
+    });
+}
+
+/// The thread is busy with the second item when the map is dropped; the third one waits for it.
+#[test]
+fn dropped_half_way_it_begins_nothing_more() {
+    check(Scope::PAIR, || {
+        let pool = pool(1);
+        let (gate, begun) = (Gate::default(), PlainArc::new(AtomicU32::new(0)));
+        let (waits, counts) = (gate.clone(), PlainArc::clone(&begun));
+        let work = move |item| {
+            counts.fetch_max(item, Ordering::SeqCst);
+            if item == 1 {
+                waits.wait();
+            }
+        };
+        let mut map = pool.map(0..ITEMS, ITEMS as usize, Order::Source, work);
+        assert_eq!(map.next(), Some(Ok(())));
+        drop(map);
+        gate.open();
+        pool.shutdown();
+        assert!(begun.load(Ordering::SeqCst) < 2, "an item was begun that nobody waits for");
+    });
+}
+
+#[test]
+fn over_a_pool_that_is_shut_down_it_ends() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(1));
+        let closer = Arc::clone(&pool);
+        let closes = start(move || closer.shutdown());
+        let results: Vec<_> = pool.map(0..ITEMS, AHEAD_MAX, Order::Source, |item| item).collect();
+        finish(closes);
+        assert_eq!(results.len(), ITEMS as usize, "an item has no result");
+        for (item, result) in (0..ITEMS).zip(results) {
+            assert!(matches!(result, Err(JobError::Dropped)) || result == Ok(item));
+        }
+    });
+}
+
+#[test]
+fn two_maps_share_a_pool() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(1));
+        let square = |pool: &WorkerPool| -> Vec<u32> {
+            pool.map(1..=2, AHEAD_MAX, Order::Source, |item: u32| item * item).flatten().collect()
+        };
+        let other = Arc::clone(&pool);
+        let there = start(move || square(&other));
+        assert_eq!(square(&pool), [1, 4], "an item of another map was taken, or one was lost");
+        assert_eq!(finish(there), [1, 4], "an item of another map was taken, or one was lost");
     });
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_pool::{AcquireError, Owner, Permits};
-use drystone_sync::{Arc, PlainArc};
+use drystone_sync::{Arc, PlainArc, thread};
+
+use crate::gate::Gate;
 
 /// Counts who is inside; unseen by the checkers.
 #[derive(Default)]
@@ -146,6 +148,117 @@ fn no_permit_is_leaked_by_a_race_with_close() {
         finish(closes);
         let outcome = finish(waiter);
         assert!(matches!(outcome, Ok(()) | Err(AcquireError::Closed)));
+        assert_all_back(&permits);
+    });
+}
+
+/// Each of two waiters keeps its unit until the other has one, too.
+#[test]
+fn two_units_serve_two_waiters() {
+    check(Scope::PAIR, || {
+        let permits = Permits::new(2, 2);
+        let holder = permits.owner();
+        let held = [(); 2].map(|()| holder.acquire().expect("it is free"));
+        let gates = [Gate::default(), Gate::default()];
+        let waiters = [(0, 1), (1, 0)].map(|(mine, other)| {
+            let (mine, other) = (gates[mine].clone(), gates[other].clone());
+            let owner = permits.owner();
+            start(move || {
+                let permit = owner.acquire().expect("nobody closes or cancels");
+                mine.open();
+                other.wait();
+                drop(permit);
+            })
+        });
+        drop(held);
+        waiters.into_iter().for_each(finish);
+        assert_all_back(&permits);
+    });
+}
+
+#[test]
+fn cancelling_ends_every_wait_of_an_owner() {
+    check(Scope::PAIR, || {
+        let permits = Permits::new(1, 1);
+        let held = permits.owner().acquire().expect("it is free");
+        let owner = Arc::new(permits.owner());
+        let waiters = [(); 2].map(|()| {
+            let owner = Arc::clone(&owner);
+            start(move || assert_eq!(owner.acquire().err(), Some(AcquireError::Cancelled)))
+        });
+        owner.cancel();
+        waiters.into_iter().for_each(finish);
+        drop(held);
+        assert_all_back(&permits);
+    });
+}
+
+/// One waits for its share, which only its own permit can give back; another waits behind it for
+/// any unit.
+#[test]
+fn a_waiter_at_its_share_holds_up_nobody_behind_it() {
+    check(Scope::PAIR, || {
+        let permits = Permits::new(2, 1);
+        let greedy = Arc::new(permits.owner());
+        let its_share = greedy.acquire().expect("it is free");
+        let other = permits.owner().acquire().expect("it is free");
+        let at_its_share = start(move || drop(greedy.acquire().expect("nobody cancels")));
+        let patient = permits.owner();
+        let waits = start(move || drop(patient.acquire().expect("nobody cancels")));
+        drop(other);
+        finish(waits);
+        drop(its_share);
+        finish(at_its_share);
+        assert_all_back(&permits);
+    });
+}
+
+/// Both orders in which two can come are tried, and each is waited for.
+#[test]
+fn the_first_to_wait_is_the_first_to_be_served() {
+    check(Scope::PAIR, || {
+        let permits = Permits::new(1, 1);
+        let held = permits.owner().acquire().expect("it is free");
+        let served = PlainArc::new(AtomicUsize::new(0));
+        let waiters = [0, 1].map(|number| {
+            let (owner, served) = (permits.owner(), PlainArc::clone(&served));
+            let waiter = start(move || {
+                let permit = owner.acquire().expect("nobody closes or cancels");
+                let before = served.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(before, number, "a newcomer overtook one that waited");
+                drop(permit);
+            });
+            while permits.usage().waits <= number as u64 {
+                thread::yield_now();
+            }
+            waiter
+        });
+        drop(held);
+        waiters.into_iter().for_each(finish);
+        assert_eq!(permits.usage().waits, 2, "a wait was not counted");
+        assert_all_back(&permits);
+    });
+}
+
+#[test]
+fn two_may_close_and_two_may_cancel() {
+    check(Scope::PAIR, || {
+        let permits = Permits::new(1, 1);
+        let held = permits.owner().acquire().expect("it is free");
+        let owner = Arc::new(permits.owner());
+        let waiter = Arc::clone(&owner);
+        let waits = start(move || assert!(waiter.acquire().is_err(), "the only unit is out"));
+        let (closer, canceller) = (permits.clone(), Arc::clone(&owner));
+        let other = start(move || {
+            canceller.cancel();
+            closer.close();
+        });
+        permits.close();
+        owner.cancel();
+        finish(waits);
+        finish(other);
+        drop(held);
+        assert_eq!(owner.try_acquire().map(drop), Err(AcquireError::Closed));
         assert_all_back(&permits);
     });
 }

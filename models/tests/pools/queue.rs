@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_pool::{Closed, Queue};
-use drystone_sync::{Arc, Condvar, Mutex, PlainArc};
+use drystone_sync::{Arc, Condvar, Mutex, PlainArc, thread};
 
 #[test]
 fn nothing_is_lost_and_the_order_is_kept() {
@@ -116,5 +116,80 @@ fn two_items_reach_two_consumers() {
         });
         (0..2).for_each(|item| queue.push(item).expect("nobody closes"));
         consumers.into_iter().for_each(finish);
+    });
+}
+
+#[test]
+fn a_queue_of_two_keeps_the_order() {
+    check(Scope::PAIR, || {
+        let queue = Queue::new(2);
+        let producer = queue.clone();
+        let produces = start(move || {
+            for item in 0..4 {
+                producer.push(item).expect("nobody else closes");
+            }
+            producer.close();
+        });
+        let items: Vec<u32> = std::iter::from_fn(|| queue.pop()).collect();
+        finish(produces);
+        assert_eq!(items, [0, 1, 2, 3], "an item was lost or out of order");
+        assert!(queue.usage().high_water <= 2, "the queue went past the ceiling");
+    });
+}
+
+/// Two producers wait for room. What makes room for both lets both go on.
+#[test]
+fn room_for_two_is_given_to_two() {
+    check(Scope::PAIR, || {
+        let queue = Queue::new(2);
+        (0..2).for_each(|item| queue.push(item).expect("there is room"));
+        let producers = [2, 3].map(|item| {
+            let queue = queue.clone();
+            start(move || queue.push(item).expect("nobody closes"))
+        });
+        assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(1)), "an item was out of order");
+        producers.into_iter().for_each(finish);
+        let mut rest = [queue.pop(), queue.pop()];
+        rest.sort_unstable();
+        assert_eq!(rest, [Some(2), Some(3)], "an item was lost");
+        let waits = queue.usage().waits;
+        assert!(waits <= 2, "two pushes waited {waits} times");
+    });
+}
+
+#[test]
+fn a_wait_for_room_is_counted_once() {
+    check(Scope::PAIR, || {
+        let queue = Queue::new(1);
+        queue.push(0).expect("there is room");
+        let producers = [1, 2].map(|item| {
+            let queue = queue.clone();
+            start(move || queue.push(item).expect("nobody closes"))
+        });
+        while queue.usage().waits < 2 {
+            thread::yield_now();
+        }
+        let items = [(); 3].map(|()| queue.pop());
+        producers.into_iter().for_each(finish);
+        assert!(items.iter().all(Option::is_some), "an item was lost");
+        assert_eq!(queue.usage().waits, 2, "a wait was counted twice, or not at all");
+    });
+}
+
+/// One has seen the end and closes, and so does another.
+#[test]
+fn two_may_close() {
+    check(Scope::PAIR, || {
+        let queue = Queue::new(2);
+        queue.push(0).expect("there is room");
+        let closer = queue.clone();
+        let closes = start(move || closer.close());
+        let consumer = queue.clone();
+        let consumes = start(move || std::iter::from_fn(|| consumer.pop()).count());
+        queue.close();
+        assert_eq!(queue.push(1), Err(Closed(1)), "an item was taken after the end");
+        let here = std::iter::from_fn(|| queue.pop()).count();
+        finish(closes);
+        assert_eq!(here + finish(consumes), 1, "an item was lost");
     });
 }

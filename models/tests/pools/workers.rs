@@ -45,10 +45,12 @@ fn a_panicking_job_costs_only_itself() {
         let pool = pool(1, 1);
         let ran = Count::default();
         pool.submit(|| plotted_panic("this job only")).expect("the pool is open");
-        let count = ran.clone();
-        pool.submit(move || count.add()).expect("the pool is open");
+        for _ in 0..2 {
+            let count = ran.clone();
+            pool.submit(move || count.add()).expect("the pool is open");
+        }
         pool.shutdown();
-        assert_eq!((ran.get(), pool.panics()), (1, 1), "a panic took another job along");
+        assert_eq!((ran.get(), pool.panics()), (2, 1), "a panic took another job along");
     });
 }
 
@@ -123,5 +125,122 @@ fn a_pool_that_is_made_smaller_runs_every_job() {
         assert_eq!(pool.threads(), 1);
         pool.shutdown();
         assert_eq!(ran.map(|count| count.get()), [1; 2], "a job was lost or ran twice");
+    });
+}
+
+/// As many jobs as threads meet; each of them waits until all have come.
+fn meet(pool: &WorkerPool, jobs: usize) {
+    let gates: Vec<Gate> = (0..jobs).map(|_| Gate::default()).collect();
+    for mine in 0..jobs {
+        let gates = gates.clone();
+        let job = move || {
+            gates[mine].open();
+            gates.iter().for_each(Gate::wait);
+        };
+        pool.submit(job).expect("the pool is open");
+    }
+    gates.iter().for_each(Gate::wait);
+}
+
+#[test]
+fn a_pool_that_is_made_larger_has_more_threads() {
+    check(Scope::PAIR, || {
+        let pool = pool(1, 2);
+        pool.resize(2).expect("threads are to be had");
+        meet(&pool, 2);
+        assert_eq!(pool.threads(), 2);
+        pool.shutdown();
+    });
+}
+
+/// Two make it smaller at the same time: one thread is told to leave, and one stays.
+#[test]
+fn two_that_resize_agree_on_the_number() {
+    // One switch is enough for it, but an early one: with more loom does not come to it in time.
+    check(Scope::PAIR.loom(1, 5_000), || {
+        let pool = Arc::new(pool(2, 3));
+        let other = Arc::clone(&pool);
+        let resizes = start(move || other.resize(1).expect("nothing is started"));
+        pool.resize(1).expect("nothing is started");
+        finish(resizes);
+        assert_eq!(pool.threads(), 1);
+        let ran = Count::default();
+        let count = ran.clone();
+        pool.submit(move || count.add()).expect("the pool is open");
+        pool.shutdown();
+        assert_eq!(ran.get(), 1, "every thread was sent away");
+    });
+}
+
+/// One makes it smaller while another makes it larger again: whoever is told to leave is replaced.
+#[test]
+fn a_pool_that_is_made_smaller_and_larger_has_every_thread() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(2, 2));
+        let other = Arc::clone(&pool);
+        let resizes = start(move || other.resize(1).expect("nothing is started"));
+        pool.resize(2).expect("threads are to be had");
+        finish(resizes);
+        meet(&pool, pool.threads());
+        pool.shutdown();
+    });
+}
+
+/// Whoever ends a pool may rely on it: no job runs when it has returned, also to the second of two.
+#[test]
+fn two_that_shut_down_both_see_the_last_job_end() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(1, 2));
+        let ran = Count::default();
+        for _ in 0..2 {
+            let count = ran.clone();
+            pool.submit(move || count.add()).expect("the pool is open");
+        }
+        let (other, count) = (Arc::clone(&pool), ran.clone());
+        let shuts_down = start(move || {
+            other.shutdown();
+            assert_eq!(count.get(), 2, "a job ran after the end of its pool");
+        });
+        pool.shutdown();
+        assert_eq!(ran.get(), 2, "a job ran after the end of its pool");
+        finish(shuts_down);
+    });
+}
+
+/// The thread that is started meanwhile may be the one that takes the last job.
+#[test]
+fn one_that_resizes_hides_no_job_from_one_that_shuts_down() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(1, 2));
+        let ran = Count::default();
+        for _ in 0..2 {
+            let count = ran.clone();
+            pool.submit(move || count.add()).expect("the pool is open");
+        }
+        let other = Arc::clone(&pool);
+        let resizes = start(move || other.resize(2).expect("threads are to be had"));
+        pool.shutdown();
+        assert_eq!(ran.get(), 2, "a job ran after the end of its pool");
+        finish(resizes);
+    });
+}
+
+#[test]
+fn two_that_submit_lose_no_job() {
+    check(Scope::PAIR, || {
+        let pool = Arc::new(pool(2, 1));
+        let ran = Count::default();
+        let submit = |pool: &WorkerPool, ran: &Count| {
+            for _ in 0..2 {
+                let count = ran.clone();
+                pool.submit(move || count.add()).expect("the pool is open");
+            }
+        };
+        let (other, count) = (Arc::clone(&pool), ran.clone());
+        let submits = start(move || submit(&other, &count));
+        submit(&pool, &ran);
+        finish(submits);
+        pool.shutdown();
+        assert_eq!(ran.get(), 4, "a job was lost or ran twice");
     });
 }

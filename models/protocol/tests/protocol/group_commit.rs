@@ -17,7 +17,10 @@ type Log = PlainArc<PlainMutex<Vec<u32>>>;
 fn doubler(cost_max: usize, log: &Log) -> Doubler {
     let log = PlainArc::clone(log);
     let commit = move |items: Vec<u32>| {
-        log.lock().expect("no commit panics under it").extend(&items);
+        let mut log = log.lock().expect("no commit panics under it");
+        log.extend(&items);
+        // A transaction for nobody: it would be seen as an item that nobody has submitted.
+        log.extend(items.is_empty().then_some(0));
         items.into_iter().map(|item| Some(item * 2)).collect()
     };
     GroupCommit::new(cost_max, commit, || None)
@@ -140,5 +143,37 @@ fn a_leader_that_panics_loses_only_its_group() {
         }
         assert!(lost > 0, "a panic went unnoticed");
         commit(&group, 4);
+    });
+}
+
+/// What costs nothing takes a place all the same: the queue is bounded in number, too.
+#[test]
+fn items_that_cost_nothing_are_bounded() {
+    check(Scope::PAIR, || {
+        let log = Log::default();
+        let group = doubler(2, &log);
+        let other = group.clone();
+        let submits = start(move || drop([1, 2].map(|item| other.submit(item, 0))));
+        drop([3, 4, 5].map(|item| group.submit(item, 0)));
+        finish(submits);
+        assert!(group.groups() >= 1, "a queue of two has taken five items");
+        commit(&group, 6);
+        assert_eq!(committed(&log), [1, 2, 3, 4, 5, 6], "an item was lost or committed twice");
+    });
+}
+
+/// Two items that pass the bound alone, and one that does not.
+#[test]
+fn what_alone_passes_the_bound_is_committed() {
+    check(Scope::PAIR, || {
+        let log = Log::default();
+        let group = doubler(2, &log);
+        let large = [1, 2].map(|item| {
+            let group = group.clone();
+            start(move || assert_eq!(group.submit(item, 3).wait(), Some(item * 2)))
+        });
+        commit(&group, 3);
+        large.into_iter().for_each(finish);
+        assert_eq!(committed(&log), [1, 2, 3], "an item was lost or committed twice");
     });
 }

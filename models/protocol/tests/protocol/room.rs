@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
 use drystone_store::Room;
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::{Condvar, Mutex, PlainArc};
 
 /// Unseen by the checkers.
 #[derive(Default)]
@@ -124,5 +124,49 @@ fn a_full_disk_noted_while_room_is_made_is_not_forgotten() {
             other.into_iter().for_each(finish);
         }));
         assert_eq!(seen.made.load(Ordering::SeqCst), 2, "that the disk is full was forgotten");
+    });
+}
+
+/// Two that want to be alone, and an append: one after the other.
+#[test]
+fn two_that_are_alone_take_turns() {
+    check(Scope::PAIR, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        let idle = PlainArc::new(Mutex::new(()));
+        let parts = || (PlainArc::clone(&room), PlainArc::clone(&seen), PlainArc::clone(&idle));
+        let (room_there, seen_there, idle_there) = parts();
+        let alone = start(move || room_there.alone(|| seen_there.make(&idle_there)));
+        let (room_there, seen_there, idle_there) = parts();
+        let appends = start(move || seen_there.append(&room_there, &idle_there));
+        room.alone(|| seen.make(&idle));
+        finish(alone);
+        finish(appends);
+        assert!(seen.made.load(Ordering::SeqCst) >= 2, "one of two was not let in");
+    });
+}
+
+/// Each of two that have waited for room stays until the other one has got in, too.
+#[test]
+fn all_that_waited_for_room_get_in() {
+    check(Scope::PAIR, || {
+        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
+        room.note_full();
+        let inside = PlainArc::new((Mutex::new(0), Condvar::new()));
+        let appends = [(); 2].map(|()| {
+            let (room, inside) = (PlainArc::clone(&room), PlainArc::clone(&inside));
+            start(move || {
+                let leave = room.enter(|| ());
+                let (count, another) = &*inside;
+                let mut count = count.lock();
+                *count += 1;
+                another.notify_all();
+                while *count < 2 {
+                    count = another.wait(count);
+                }
+                drop(leave);
+            })
+        });
+        room.alone(|| seen.make(&Mutex::new(())));
+        appends.into_iter().for_each(finish);
     });
 }

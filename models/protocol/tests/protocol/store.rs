@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_store::{PutFailure, StoreConfig, StoreError};
+use drystone_sync::bound;
 
 use crate::rig::{Broken, Rig, config, expect_stored, target};
 
@@ -262,35 +263,35 @@ fn what_fills_several_segments_is_whole() {
 /// More chunks than one step of a manifest takes, so that an upload waits for its own earlier step.
 #[test]
 fn a_large_object_is_committed_in_steps() {
-    static BYTES: [u8; 1100] = [7; 1100];
-    check(Scope::STORE.shuttle(300), || {
+    static BYTES: [u8; 11] = [7; 11];
+    check(Scope::STORE.shuttle(3_000), || {
         let config = StoreConfig {
             chunking: Chunking::fixed(1).expect("a valid size"),
             buffers: 4,
-            buffer_bytes: 128,
+            buffer_bytes: 5,
             ..config()
         };
-        let rig = Rig::new(config, &[]);
+        let rig = Rig::with_steps_of(2, config, &[]);
         expect_stored([rig.start_put("a", &BYTES), rig.start_put("b", &BYTES)]);
         assert_eq!(
             rig.store
                 .stat(&crate::rig::bucket(), &crate::rig::key("a"))
                 .expect("it is stored")
                 .size,
-            1100
+            11
         );
         assert_eq!(rig.memory.appends_of_one_chunk_max(), 1, "a chunk was appended twice");
         rig.finish();
     });
 }
 
-/// Only objects above 256 KiB are read by the workers.
+/// Only large objects are read by the workers: above 256 KiB, or 12 bytes where a checker looks.
 #[test]
 fn what_workers_read_ahead_arrives_in_order() {
-    const CHUNK_BYTES: u64 = 64 << 10;
+    const CHUNK_BYTES: u64 = bound(64 << 10, 4) as u64;
     static BYTES: LazyLock<Vec<u8>> =
-        LazyLock::new(|| (0..5 * CHUNK_BYTES).map(|at| (at >> 16) as u8).collect());
-    check(Scope::STORE.shuttle(600), || {
+        LazyLock::new(|| (0..5 * CHUNK_BYTES).map(|at| (at / CHUNK_BYTES) as u8).collect());
+    check(Scope::STORE.shuttle(3_000), || {
         let config = StoreConfig {
             chunking: Chunking::fixed(CHUNK_BYTES).expect("a valid size"),
             buffer_bytes: 3 * CHUNK_BYTES as usize,
