@@ -57,8 +57,8 @@ pub(crate) struct Engine {
     pub(crate) documents: FairGate,
     /// Where bytes wait for clients.
     pub(crate) spool: PlainArc<Spool>,
-    /// Zip archives under way.
-    pub(crate) zips: Gate,
+    /// Archives that look up their files.
+    pub(crate) archives: FairGate,
     pub(crate) held: Held,
     /// Downloads that have buffers at a time.
     pub(crate) reads: FairGate,
@@ -77,8 +77,6 @@ pub(crate) struct Engine {
 /// So nobody waits to queue one.
 const JOBS_MAX: usize = 2 * constants::TRANSFERS_MAX as usize;
 
-/// One of so many transfers may be that of a form whose signature is not known yet.
-const FORMS_SHARE: usize = 4;
 /// Forms that may wait for one such place.
 const FORMS_WAITING: usize = 8;
 
@@ -92,7 +90,7 @@ fn reads(store: &Store) -> usize {
 }
 
 fn form_places(transfers: usize) -> usize {
-    (transfers / FORMS_SHARE).max(1)
+    (transfers / constants::TRANSFERS_PER_FORM as usize).max(1)
 }
 
 impl Engine {
@@ -129,7 +127,12 @@ impl Engine {
                 patience,
             ),
             spool: Spool::new(&config.spool, config.plan.spool_slot_bytes),
-            zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
+            archives: FairGate::new(
+                "archives at a time",
+                constants::ARCHIVES as usize,
+                config.connections,
+                patience,
+            ),
             held: Held::default(),
             reads: FairGate::new(
                 "downloads at a time",
@@ -203,7 +206,7 @@ impl Engine {
         let ceiling = |gate: &Gate| gate.usage().places.ceiling;
         self.calls.change(ceiling(&self.calls), plan.connections, patience);
         self.documents.change(self.documents.usage().ceiling, plan.connections, patience);
-        self.zips.change(ceiling(&self.zips), waiting, patience);
+        self.archives.change(constants::ARCHIVES as usize, plan.connections, patience);
         let lanes = self.lanes.gate();
         lanes.change(lanes.usage().ceiling, plan.connections, patience);
         *self.plan.lock() = PlainArc::new(plan);

@@ -104,7 +104,11 @@ pub(crate) fn resources(engine: &Engine, connections: &Places) -> [Resource; 14]
             "documents and answers in memory",
             engine.documents.usage(),
         ),
-        Resource::of_gate("zips", "zip archives that are made", engine.zips.usage()),
+        Resource::of_turns(
+            "archives",
+            "archives that look up their files",
+            engine.archives.usage(),
+        ),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_places("loans", "buffers that are sent without a copy", engine.loans.usage()),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
