@@ -12,6 +12,7 @@ mod acl;
 mod answers;
 mod attributes;
 mod body;
+mod bucket_list;
 mod buckets;
 mod checksums;
 mod complete;
