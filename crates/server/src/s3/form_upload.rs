@@ -55,9 +55,10 @@ impl Api {
         &self,
         uri: &Uri,
         headers: &HeaderMap,
+        extensions: &Extensions,
         body: Body,
-        notes: &PlainArc<Notes>,
     ) -> Result<Response<Body>, S3Error> {
+        let notes = extensions.get::<PlainArc<Notes>>().cloned().unwrap_or_default();
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
@@ -90,14 +91,14 @@ impl Api {
             meta::note_digests(&mut meta, digested);
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
-        let share = writer.share(&Extensions::default());
+        let share = writer.share(extensions);
         let upload = Upload { writer, share, len: None, algorithms, target };
         let file = form.file.map(|piece| {
             piece.map_err(|refused| {
                 Fault::Incomplete(format!("the file did not come to its end: {refused}"))
             })
         });
-        let file = of_size(file, sizes, PlainArc::clone(notes));
+        let file = of_size(file, sizes, PlainArc::clone(&notes));
         let uploaded = self.engine.upload(upload, file, move || promised.complete(None)).await;
         let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
         Ok(then.answer(&bucket, &key, &uploaded))

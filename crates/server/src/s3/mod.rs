@@ -125,7 +125,7 @@ impl S3Face {
             Err(refused) => return answers::error(refused, id),
         };
         if operation.takes == Takes::Form {
-            match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
+            match self.api.post(&parts.uri, &parts.headers, &parts.extensions, body).await {
                 Ok(response) => answers::complete(response, id),
                 Err(refused) => answers::error(refused, id),
             }
