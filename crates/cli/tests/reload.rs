@@ -161,7 +161,7 @@ fn what_can_change_changes_and_what_cannot_is_named() {
     let limits = server.limits();
     assert_eq!(limits["process"]["memory_ceiling_bytes"], 256 << 20);
     let rows = limits["spends"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["use"] == "bodies that move in large pieces").unwrap();
+    let row = rows.iter().find(|row| row["use"] == "answers that leave in large pieces").unwrap();
     assert_eq!(row["count"], 24, "the plan that is shown is the one that holds");
     // Nothing new, but what waits for a restart is not forgotten.
     let log = server.reload(changed);

@@ -27,8 +27,6 @@ const WAITING_PER_PLACE: usize = 8;
 /// Calls that are let through for each thread that runs them: so that a thread finds the next one
 /// when it has ended one.
 const CALLS_PER_THREAD: usize = 4;
-/// One of so many transfers may be that of a form whose signature is not known yet.
-const FORMS_SHARE: usize = 4;
 /// Forms that may wait for one such place.
 const FORMS_WAITING: usize = 8;
 /// One of so many buffers may be lent to connections.
@@ -49,7 +47,9 @@ pub struct EdgeConfig {
     pub calls: usize,
     /// Documents and long answers in memory at a time.
     pub documents: usize,
-    /// Zip archives at a time.
+    /// One of so many transfers may be that of a form whose signature is not known yet.
+    pub transfers_per_form: usize,
+    /// Archives that look up their files at a time.
     pub archives: usize,
     /// How long a form may wait for its turn.
     pub form_patience: Duration,
@@ -91,7 +91,7 @@ pub struct Edge {
     /// Requests whose body or answer is a document, which has to be in memory to be understood or
     /// made.
     pub documents: Gate,
-    /// Zip archives under way.
+    /// Archives that look up their files.
     pub archives: Gate,
     /// Where bytes wait for clients.
     pub spool: PlainArc<Spool>,
@@ -106,6 +106,7 @@ pub struct Edge {
     pub deadlines: PlainArc<SharedDeadlines>,
     pub(crate) held: Held,
     form_patience: Duration,
+    transfers_per_form: usize,
     /// Where calls run. Not the runtime's threads: it wakes one of those for every call, here the
     /// thread that is awake goes on with the next.
     callers: WorkerPool,
@@ -120,10 +121,6 @@ fn reads(store: &Store) -> usize {
     usage.buffers.ceiling.saturating_sub(2 * usage.ingests.ceiling).max(1)
 }
 
-fn form_places(transfers: usize) -> usize {
-    (transfers / FORMS_SHARE).max(1)
-}
-
 impl Edge {
     /// In front of this store.
     ///
@@ -132,7 +129,7 @@ impl Edge {
     pub fn new(store: Store, config: &EdgeConfig) -> io::Result<Self> {
         let EdgeConfig { connections, transfers, deadlines, .. } = *config;
         let (waiting, patience) = (transfers * WAITING_PER_PLACE, deadlines.turn);
-        let forms = form_places(transfers);
+        let forms = (transfers / config.transfers_per_form).max(1);
         // Each connection has one request at a time, and one that waits holds nothing: so where as
         // many may wait as there are connections, none is turned away before its patience ends.
         let gate = |what, ceiling| Gate::new(what, ceiling, connections, patience);
@@ -155,9 +152,10 @@ impl Edge {
             carriers: WorkerPool::new("drystone-carry", transfers, jobs)?,
             documents: gate("documents at a time", config.documents),
             spool: Spool::new(&config.spool, config.spool_slot_bytes),
-            archives: Gate::new("zip archives at a time", config.archives, waiting, patience),
+            archives: gate("archives at a time", config.archives),
             held: Held::default(),
             form_patience: config.form_patience,
+            transfers_per_form: config.transfers_per_form,
             reads: gate("downloads at a time", reads(&store)),
             large: ResizableSemaphore::new(transfers),
             loans: ResizableSemaphore::new(loans),
@@ -212,9 +210,8 @@ impl Edge {
         let Ceilings { connections, transfers } = after;
         let (waiting, patience) = (transfers * WAITING_PER_PLACE, deadlines.turn);
         self.transfers.set_queue(waiting, patience);
-        self.archives.set_queue(waiting, patience);
-        self.forms.set_queue(FORMS_WAITING * form_places(transfers), self.form_patience);
-        for gate in [&self.reads, &self.calls, &self.documents, self.lanes.gate()] {
+        self.forms.set_queue(FORMS_WAITING * self.form_places(transfers), self.form_patience);
+        for gate in [&self.reads, &self.calls, &self.documents, &self.archives, self.lanes.gate()] {
             gate.set_queue(connections, patience);
         }
         // Idle connections above their ceiling.
@@ -226,9 +223,13 @@ impl Edge {
         let Ceilings { connections, transfers } = ceilings;
         self.admission.resize(connections);
         self.transfers.resize(transfers);
-        self.forms.resize(form_places(transfers));
+        self.forms.resize(self.form_places(transfers));
         self.large.resize(transfers);
         self.wide.resize(transfers);
+    }
+
+    fn form_places(&self, transfers: usize) -> usize {
+        (transfers / self.transfers_per_form).max(1)
     }
 
     /// What is in use of what can be changed.

@@ -47,8 +47,10 @@ fn check_sums(plan: &Plan) {
         + plan.commit_queue_bytes
         + plan.threads as u64 * 256 * KIB
         + plan.connections as u64 * 64 * KIB
-        + plan.transfers as u64 * (256 + 832) * KIB
-        + if plan.connections > 0 { 32 * MIB + 512 * KIB } else { 0 }
+        + plan.transfers as u64 * (256 + 512) * KIB
+        + if plan.connections > 0 { 32 * MIB + (2 * 256 + 6 * 96) * KIB } else { 0 }
+        + if plan.connections > 0 { plan.ingests as u64 * 832 * KIB } else { 0 }
+        + plan.transfers as u64 / 4 * 256 * KIB
         + if plan.tls { plan.connections as u64 * 80 * KIB } else { 0 }
         + 20 * MIB;
     assert_eq!(by_hand, plan.memory_total_bytes, "{plan}");

@@ -54,7 +54,7 @@ fn the_store_part_stays_and_the_rows_follow() {
         other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect()
     };
     let rows: [Vec<u64>; 3] =
-        [row("connections"), row("bodies that move in large pieces"), row("requests")];
+        [row("connections"), row("answers that leave in large pieces"), row("requests")];
     assert_eq!(rows, [vec![200, 200], vec![50], vec![56]]);
     let mut same = other;
     (same.connections, same.transfers, same.blocking_threads) =

@@ -30,6 +30,8 @@ mod writer;
 
 pub use access::bearer_token;
 pub use drystone_edge::{ChangeError, Deadlines};
+pub use files::plain_routes;
+pub use s3::s3_operations;
 pub use server::{Closing, Controls, Server, UnderWay};
 pub use tokio_rustls::TlsAcceptor;
 

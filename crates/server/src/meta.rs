@@ -57,6 +57,11 @@ pub(crate) fn etag(object: &ObjectRow) -> String {
     etag_in(&object.meta.system, &object.content)
 }
 
+/// Whether a system property is shown in lists: the entity tag, and what is known of checksums.
+pub(crate) fn is_listed(name: &str) -> bool {
+    name == ETAG || name.starts_with("x-amz-checksum-") || name.starts_with("checksum-")
+}
+
 /// The entity tag that an upload has become known by.
 pub(crate) fn etag_of_upload(uploaded: &Uploaded) -> String {
     uploaded.computed.hex(Algorithm::Md5).unwrap_or_else(|| content_tag(&uploaded.stored.content))

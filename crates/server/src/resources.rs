@@ -81,7 +81,7 @@ pub(crate) fn resources(edge: &Edge) -> [Resource; 14] {
         ),
         Resource::of_gate("calls", "requests without a body", edge.calls.usage()),
         Resource::of_gate("documents", "documents and answers in memory", edge.documents.usage()),
-        Resource::of_gate("zips", "zip archives that are made", edge.archives.usage()),
+        Resource::of_gate("archives", "archives that look up their files", edge.archives.usage()),
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_pool("loans", "buffers that are sent without a copy", edge.loans.usage()),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),

@@ -7,10 +7,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{ACCESS, Answer, Running, SECRET, config, dechunked, head, noise, skipped};
+use drystone_server::{Deadlines, ServerConfig};
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, SyncPolicy};
 use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory, MemoryConfig};
 
@@ -191,7 +194,10 @@ fn an_archive_that_breaks_off_does_not_look_whole() {
 
 #[test]
 fn a_folder_with_too_many_files_for_a_zip_is_told_so_before_anything_is_sent() {
-    let server = Running::start(config());
+    let mut config = config();
+    // The list has as much room as a slot of the spool.
+    config.plan.spool_slot_bytes = 128 << 10;
+    let server = Running::start(config);
     let mut ingest = server.store.ingest(60_000).unwrap();
     // Names that have nothing in common, so that not so many are needed.
     for number in 0..300 {
@@ -211,30 +217,85 @@ fn a_folder_with_too_many_files_for_a_zip_is_told_so_before_anything_is_sent() {
     assert!(dechunked(&tar.body).len() > 300 * 512);
 }
 
+/// A folder of 4 MB in large files and small ones, whose list is too long to be kept in memory.
+fn fill(server: &Running) {
+    for number in 0..200 {
+        let name = format!("f/{number:03} {}", "long ".repeat(20));
+        put(server, &name, &noise(if number % 5 == 0 { 100_000 } else { 300 }, number), None);
+    }
+    put(server, "f/large", &noise(400_000, 1), None);
+}
+
+fn in_use(server: &Running, resource: &str) -> u64 {
+    let metrics = server.request("GET", "/_/metrics", &[], b"").text();
+    let row = format!("drystone_resource_now{{resource=\"{resource}\"}} ");
+    let now = metrics.lines().find_map(|line| line.strip_prefix(&row)).unwrap();
+    now.parse().unwrap()
+}
+
+/// Waits until so much of each resource is in use.
+fn wait_for(server: &Running, expected: &[(&str, u64)]) {
+    let begun = Instant::now();
+    loop {
+        let found: Vec<_> =
+            expected.iter().map(|(name, _)| (*name, in_use(server, name))).collect();
+        if found == expected {
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{found:?} instead of {expected:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Begins to read an archive, and stops.
+fn begun(server: &Running, path: &str) -> (TcpStream, Vec<u8>) {
+    let get = head(Some((ACCESS, SECRET)), "GET", path, &[], None);
+    let (mut socket, mut first) = (server.connect(), vec![0; 100]);
+    socket.write_all(get.as_bytes()).unwrap();
+    socket.read_exact(&mut first).unwrap();
+    (socket, first)
+}
+
+/// Four at a time had been made, each for as long as its client took.
 #[test]
-fn an_archive_that_nobody_reads_any_more_gives_its_place_back() {
+fn slow_readers_of_archives_hold_their_connections_only_and_get_all_of_them() {
+    const READERS: usize = 8;
+    // It is not for its silence that one is closed.
+    let deadlines = Deadlines { unread: Duration::from_secs(600), ..Deadlines::default() };
+    let server = Running::start(ServerConfig { deadlines, ..config() });
+    fill(&server);
+    let small = noise(1000, 7);
+    put(&server, "small", &small, None);
+    for kind in ["zip", "tar"] {
+        let path = format!("/_/files/files/f/?archive={kind}");
+        let whole = dechunked(&ask(&server, "GET", &path).body);
+        assert!(whole.len() > 4_000_000, "{} bytes are all in the kernel", whole.len());
+        let slow: Vec<_> = (0..READERS).map(|_| begun(&server, &path)).collect();
+        // More of them than turns, of which there are two; and each zip has a list.
+        let slots = if kind == "zip" { READERS as u64 } else { 0 };
+        wait_for(&server, &[("spool", slots)]);
+        assert!(ask(&server, "GET", "/_/files/files/small").body == small);
+        assert!(dechunked(&ask(&server, "GET", &path).body) == whole);
+        for (mut socket, mut bytes) in slow {
+            socket.read_to_end(&mut bytes).unwrap();
+            let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            let found = dechunked(&bytes[head + 4..]);
+            assert!(found == whole, "a slow reader of a {kind} got something else");
+        }
+        wait_for(&server, &[("downloads", 0), ("buffers", 0), ("spool", 0)]);
+    }
+}
+
+#[test]
+fn an_archive_that_nobody_reads_any_more_gives_back_what_it_had() {
     let server = Running::start(config());
-    put(&server, "f/large", &noise(20_000_000, 1), None);
-    let get = head(Some((ACCESS, SECRET)), "GET", "/_/files/files/f/?archive=zip", &[], None);
+    fill(&server);
     for _ in 0..3 {
-        let mut open: Vec<_> = (0..4).map(|_| server.connect()).collect();
-        for socket in &mut open {
-            socket.write_all(get.as_bytes()).unwrap();
-            socket.read_exact(&mut [0; 100]).unwrap();
-        }
-        let metrics = server.request("GET", "/_/metrics", &[], b"").text();
-        assert!(metrics.contains("drystone_resource_now{resource=\"zips\"} 4\n"), "{metrics}");
+        let open: Vec<_> =
+            (0..4).map(|_| begun(&server, "/_/files/files/f/?archive=zip")).collect();
+        wait_for(&server, &[("spool", 4)]);
         drop(open);
-        let quiet = || {
-            let metrics = server.request("GET", "/_/metrics", &[], b"").text();
-            metrics.contains("drystone_resource_now{resource=\"zips\"} 0\n")
-                && metrics.contains("drystone_resource_now{resource=\"transfers\"} 0\n")
-        };
-        let begun = std::time::Instant::now();
-        while !quiet() {
-            assert!(begun.elapsed().as_secs() < 60, "a place was lost");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        wait_for(&server, &[("spool", 0), ("downloads", 0), ("archives", 0)]);
     }
     assert_eq!(ask(&server, "GET", "/_/files/files/f/?archive=rar").status, 400);
     assert_eq!(ask(&server, "GET", "/_/files/absent/?archive=zip").status, 404);

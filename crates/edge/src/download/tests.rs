@@ -47,6 +47,7 @@ fn edge(folder: &LocalFolder, buffers: usize) -> (PlainArc<Edge>, Vec<u8>) {
         ingests: 1,
         calls: 2,
         documents: 2,
+        transfers_per_form: 4,
         archives: 1,
         form_patience: Duration::from_secs(60),
         spool: PlainArc::new(tempfile::tempfile().unwrap()),

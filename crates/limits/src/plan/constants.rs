@@ -86,8 +86,9 @@ pub const CONNECTIONS: u64 = 512;
 pub const CONNECTIONS_MAX: u64 = 16_384;
 /// With fewer, a browser and a backup at once would be refused.
 pub const CONNECTIONS_MIN: u64 = 16;
-/// What a connection holds beside a transfer: its socket's read buffer, the head of a request, the
-/// first 8 KiB of a body, and its task.
+/// What a connection holds beside a transfer: its socket's read buffer, the head of a request, and
+/// its task; then the first 8 KiB of a body with two pieces of it, or 32 KiB of an answer. An
+/// archive holds nothing else, however slowly it is read.
 pub const CONNECTION_BYTES: u64 = 64 * KIB;
 /// What TLS holds for a connection beside that: 32 KiB that wait to be sent, a record of 18 KiB
 /// that arrives and 16 KiB of one that has arrived; while hands are shaken a message of 64 KiB
@@ -104,16 +105,30 @@ pub const TRANSFERS: u64 = 40;
 pub const TRANSFERS_MIN: u64 = 8;
 /// The most that can be asked for: each has a thread.
 pub const TRANSFERS_MAX: u64 = 512;
-/// Bytes of one body between the socket and the store.
-pub const TRANSFER_BYTES: u64 = 832 * KIB;
-/// Requests at a time whose body is an XML document, which has to be in memory to be understood.
+/// What is on its way to a client that takes large pieces: two of 256 KiB. There are as many such
+/// answers at a time as transfers.
+pub const LARGE_ANSWER_BYTES: u64 = 512 * KIB;
+/// Bytes of an upload between the socket and the store, while it has its turn: five pieces of what a
+/// wide connection reads, and a signed chunk, which is kept until all of it has come.
+pub const UPLOAD_BYTES: u64 = 832 * KIB;
+/// One of so many transfers may be that of a form whose signature is not known yet: a client needs
+/// no key to send one.
+pub const TRANSFERS_PER_FORM: u64 = 4;
+/// The fields of such a form, 20 KB at the most, and what is made of them to check its policy.
+pub const FORM_BYTES: u64 = 256 * KIB;
+/// Requests at a time whose body is an XML document or whose answer is a list, which has to be in
+/// memory to be understood or made.
 pub const DOCUMENTS: u64 = 2;
 /// Such a document and what is made of it, at the worst.
 pub const DOCUMENT_BYTES: u64 = 16 * MIB;
-/// Zip archives that are made at a time: each has a list of its files in memory.
-pub const ZIPS: u64 = 4;
-/// Such a list: about five thousand files.
-pub const ZIP_LIST_BYTES: u64 = 128 * KIB;
+/// What a short call of the store reads for a request, by measurement: a row of the records or two,
+/// each of which has the properties that came in one head of 16 KiB, or a small object.
+pub const CALL_BYTES: u64 = 96 * KIB;
+/// Archives that look up their files at a time, each for a moment: they leave most of the threads
+/// for calls to other requests.
+pub const ARCHIVES: u64 = 2;
+/// The rows that one of them looks up then.
+pub const ARCHIVE_BYTES: u64 = 256 * KIB;
 /// Of the runtime's own: one extends the leases of uploads, one reads the configuration again.
 pub const THREADS_HEARTBEAT_AND_RELOAD: u64 = 2;
 /// Requests without a body, and health checks, find a thread when every transfer is busy.

@@ -104,7 +104,8 @@ impl MemoryPlan {
             row("thread stacks (resident part)", self.threads(), THREAD_STACK_BYTES),
             row("program, allocator, libc, SQLite", 1, FIXED_BYTES),
         ];
-        spends.extend(self.serving.memory_spends());
+        let ingests = super::ingests(self.buffers, self.serving);
+        spends.extend(self.serving.memory_spends(ingests));
         spends
     }
 }

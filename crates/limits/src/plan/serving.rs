@@ -49,39 +49,30 @@ impl Serving {
         if self.is_none() { 0 } else { self.transfers + THREADS_BLOCKING_BEYOND_TRANSFERS }
     }
 
-    pub(super) fn memory_spends(&self) -> Vec<Spend> {
+    /// Forms that are read at a time.
+    fn forms(&self) -> u64 {
+        (self.transfers / TRANSFERS_PER_FORM).max(1)
+    }
+
+    /// Beside the buffers; `ingests` uploads have some at a time.
+    pub(super) fn memory_spends(&self, ingests: u64) -> Vec<Spend> {
         if self.is_none() {
             return Vec::new();
         }
-        let tls = Spend::new(
-            Resource::Memory,
-            "TLS of connections",
-            self.connections,
-            TLS_CONNECTION_BYTES,
-        );
+        let row = |use_: &str, count, unit| Spend::new(Resource::Memory, use_, count, unit);
         let mut spends = vec![
-            Spend::new(Resource::Memory, "connections", self.connections, CONNECTION_BYTES),
-            Spend::new(
-                Resource::Memory,
-                "connections that read large pieces",
-                self.transfers,
-                WIDE_CONNECTION_BYTES,
-            ),
-            Spend::new(
-                Resource::Memory,
-                "bodies that move in large pieces",
-                self.transfers,
-                TRANSFER_BYTES,
-            ),
-            Spend::new(
-                Resource::Memory,
-                "documents and lists in memory",
-                DOCUMENTS,
-                DOCUMENT_BYTES,
-            ),
-            Spend::new(Resource::Memory, "lists of zip archives", ZIPS, ZIP_LIST_BYTES),
+            row("connections", self.connections, CONNECTION_BYTES),
+            row("connections that read large pieces", self.transfers, WIDE_CONNECTION_BYTES),
+            row("answers that leave in large pieces", self.transfers, LARGE_ANSWER_BYTES),
+            row("uploads that have a turn", ingests, UPLOAD_BYTES),
+            row("forms whose fields are read", self.forms(), FORM_BYTES),
+            row("documents and lists in memory", DOCUMENTS, DOCUMENT_BYTES),
+            row("archives that look up their files", ARCHIVES, ARCHIVE_BYTES),
+            row("rows that are looked up", THREADS_BLOCKING_BEYOND_TRANSFERS, CALL_BYTES),
         ];
-        spends.extend(self.tls.then_some(tls));
+        spends.extend(
+            self.tls.then(|| row("TLS of connections", self.connections, TLS_CONNECTION_BYTES)),
+        );
         spends
     }
 

@@ -38,12 +38,16 @@ impl Plan {
                 self.ingests, self.reads
             ),
             format!(
-                "  {} bodies move in large pieces at a time, the others in pieces of 16 KiB",
+                "  {} answers leave in large pieces at a time, the others in pieces of 16 KiB",
                 self.transfers
             ),
             format!(
                 "  {} lists and documents are in memory at a time, each for as long as it is made or read",
                 self.documents
+            ),
+            format!(
+                "  up to {} archives are made at a time: each holds its connection, and a zip its list on the disk",
+                self.connections
             ),
             format!(
                 "  what a client is slow to send or to read waits on the disk: up to {} times {slot}",

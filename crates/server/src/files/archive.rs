@@ -1,43 +1,65 @@
-//! A folder as a tar or a zip, made while it is sent.
+//! A folder as a tar or a zip, made while it is read.
 //!
-//! A tar has no memory of what it has sent. A zip ends with a list of its files, which is kept in
-//! as little as it takes; so there are a few of them at a time, and a folder may have too many
-//! files for one.
+//! An archive is made at its client's pace: the next piece when the connection has room for it, and
+//! nothing ahead of that. Between two pieces an archive holds its connection. The bytes of a file
+//! are taken in turns, like any download's; the names that come next are a page of a few kilobytes;
+//! and the list of its files, with which a zip ends, lies in the spool. So as many archives go on
+//! at a time as there are connections, however slow each client is.
+
+/// What a step of an archive comes to. It waits while the server is busy: what has been sent cannot
+/// be taken back, so a busy server must not end it.
+macro_rules! patiently {
+    ($step:expr) => {
+        loop {
+            match $step.await {
+                Err(drystone_edge::Fault::Busy(_)) => {
+                    tokio::time::sleep($crate::files::archive::BUSY).await
+                }
+                done => break done,
+            }
+        }
+    };
+}
 
 mod directory;
 mod format;
 mod names;
 mod tar;
+mod walk;
 mod zip;
 
-use std::ops::Bound;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use drystone_edge::Fault;
 use drystone_edge::answer::{BodyError, full};
+use drystone_edge::download::ObjectBody;
+use drystone_edge::flight::Flight;
 use drystone_edge::gate::{Share, Size};
-use drystone_store::{BucketName, Key, ObjectRow, Store, StoreError};
+use drystone_store::{BucketName, Key, ObjectRow, StoreError};
 use drystone_sync::PlainArc;
 use futures_util::stream;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio::sync::mpsc;
 
+use self::directory::{Directory, Encoder};
 use self::format::{Format, Kind};
-use self::names::harmless;
-use self::zip::Zip;
+use self::walk::Walk;
 use super::{Error, Files, headers};
 use crate::engine::Engine;
 use crate::request_body::RequestBody;
 use crate::route::Answer;
 
-/// Objects that are looked up at a time. They are kept until the client has taken them, as slowly
-/// as it likes, so there are few.
-const PAGE: usize = 8;
-/// How long an archive under way waits before it asks again whoever was too busy.
+/// What a connection holds of an archive; the plan has it with the connection. What is larger than
+/// that in one piece has a place among the large answers.
+const PIECES_BYTES_MAX: u64 = 32 << 10;
+/// What leaves at a time of a file that is longer.
+const PIECE_BYTES: u64 = 16 << 10;
+/// How long an archive under way waits before it asks again where the server was too busy.
 const BUSY: Duration = Duration::from_secs(1);
 
 impl Files {
@@ -64,46 +86,25 @@ impl Files {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers::insert(fields, CONTENT_DISPOSITION, &headers::disposition(false, &name));
-        let place = match kind {
-            Kind::Tar => None,
-            Kind::Zip => Some(
-                self.engine.edge.archives.enter(&share, Size::Large).await.map_err(Fault::from)?,
-            ),
+        let walk = || Walk::new(share.clone(), bucket.clone(), prefix.clone());
+        // Before anything is sent, because nothing can be said afterwards.
+        let list_bytes = match kind {
+            Kind::Tar => 0,
+            Kind::Zip => list_bytes(&self.engine, walk()).await?,
         };
-        if place.is_some() {
-            // Before anything is sent, because nothing can be said afterwards.
-            fits(&self.engine, &bucket, &prefix).await?;
-        }
         if request.method() == Method::GET {
-            let (sender, receiver) = mpsc::channel::<Message>(1);
-            let packing =
-                Packing { engine: PlainArc::clone(&self.engine), share, bucket, to: sender };
-            tokio::spawn(async move {
-                let _place = place;
-                let last = match packing.pack(Format::new(kind), prefix).await {
-                    Ok(()) => Ok(None),
-                    Err(error) => {
-                        tracing::warn!(%error, "an archive broke off");
-                        // A proxy may hide that the response broke off.
-                        packing.send(Format::cut_off(kind)).await;
-                        Err(error)
-                    }
-                };
-                let _ = packing.to.send(last).await;
-            });
-            let frames = stream::unfold(Some(receiver), |receiver| async {
-                let mut receiver = receiver?;
-                match receiver.recv().await {
-                    Some(Ok(Some(piece))) => Some((Ok(Frame::data(piece)), Some(receiver))),
-                    Some(Ok(None)) => None,
-                    Some(Err(error)) => {
-                        // hyper drops what it has not sent when it hears of an error, and sends
-                        // when it has to wait.
-                        tokio::task::yield_now().await;
-                        Some((Err(error), None))
-                    }
-                    None => Some((Err("who made the archive has died".into()), None)),
-                }
+            let mut directory = Directory::new(&self.engine);
+            directory.reserve(list_bytes).await?;
+            let packing = Packing {
+                engine: PlainArc::clone(&self.engine),
+                walk: walk(),
+                format: Format::new(kind, directory),
+                flight: PlainArc::default(),
+                step: Step::Between,
+            };
+            let frames = stream::unfold(packing, |mut packing| async {
+                let piece = packing.piece().await?;
+                Some((piece.map(Frame::data), packing))
             });
             *response.body_mut() = StreamBody::new(frames).boxed_unsync();
         }
@@ -111,139 +112,141 @@ impl Files {
     }
 }
 
-/// A piece of an archive; `None` says that it is whole.
-type Message = Result<Option<Bytes>, BodyError>;
-type Sender = mpsc::Sender<Message>;
-
-/// The objects of a folder, a page after the other, with the names that they have in an archive.
-struct Walk {
-    bucket: BucketName,
-    prefix: String,
-    from: Bound<String>,
-    is_last: bool,
+/// How long the list at the end of a zip of the folder will be, as it is kept.
+async fn list_bytes(engine: &PlainArc<Engine>, mut walk: Walk) -> Result<u64, Error> {
+    let mut encoder = Encoder::new(engine.edge.spool.slot_bytes());
+    while let Some(name) = walk.skim(engine).await? {
+        let told = encoder.push(&name, directory::File::default());
+        told.map_err(|full| Error::Status(StatusCode::BAD_REQUEST, full.to_string()))?;
+        encoder.fresh.clear();
+    }
+    Ok(encoder.len)
 }
 
-impl Walk {
-    fn new(bucket: BucketName, prefix: String) -> Self {
-        Self { bucket, prefix, from: Bound::Unbounded, is_last: false }
-    }
-
-    /// `None` at the end.
-    async fn next(
-        &mut self,
-        engine: &PlainArc<Engine>,
-    ) -> Result<Option<Vec<(String, ObjectRow)>>, Fault> {
-        if self.is_last {
-            return Ok(None);
-        }
-        let (bucket, prefix, from) = (self.bucket.clone(), self.prefix.clone(), self.from.clone());
-        let list = move |store: &Store| {
-            store.list(&bucket, &prefix, from.as_ref().map(String::as_str), PAGE)
-        };
-        let page = engine.edge.call(list).await?;
-        self.is_last = page.len() < PAGE;
-        if let Some(object) = page.last() {
-            self.from = Bound::Excluded(object.key.as_str().to_owned());
-        }
-        // The folder itself is part of the names, what it is in is not.
-        let strip = self.prefix.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
-        let named = |object: ObjectRow| (harmless(&object.key.as_str()[strip..]), object);
-        // A name that ends with a slash would become a folder in whose way its bytes are.
-        let is_file = |(name, _): &(String, ObjectRow)| !name.ends_with('/');
-        Ok(Some(page.into_iter().map(named).filter(is_file).collect()))
-    }
-}
-
-/// Looks whether the list of the folder's files can be kept.
-async fn fits(engine: &PlainArc<Engine>, bucket: &BucketName, prefix: &str) -> Result<(), Error> {
-    let mut walk = Walk::new(bucket.clone(), prefix.to_owned());
-    let mut zip = Zip::new();
-    while let Some(page) = walk.next(engine).await? {
-        for (name, object) in page {
-            zip.begin(&name, &object);
-            zip.end().map_err(|full| Error::Status(StatusCode::BAD_REQUEST, full.to_string()))?;
-        }
-    }
-    Ok(())
-}
-
-/// What an archive is made of, and where it goes.
+/// An archive under way.
 struct Packing {
     engine: PlainArc<Engine>,
-    share: Share,
-    bucket: BucketName,
-    to: Sender,
+    walk: Walk,
+    format: Format,
+    /// What the connection has of it and has not sent yet.
+    flight: PlainArc<Flight>,
+    step: Step,
+}
+
+/// Where an archive is.
+enum Step {
+    /// Between two files, or before the first.
+    Between,
+    File {
+        body: Box<ObjectBody>,
+        size: u64,
+    },
+    /// Behind all files.
+    Last,
+    Broken(BodyError),
+    End,
 }
 
 impl Packing {
-    /// Sends the archive; ends quietly when it is not read any more.
-    async fn pack(&self, mut format: Format, prefix: String) -> Result<(), BodyError> {
-        let mut walk = Walk::new(self.bucket.clone(), prefix);
+    /// The next piece, when the connection has room for it; `None` when the archive is whole.
+    /// Dropping the future loses nothing but this archive.
+    async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
-            let page = match walk.next(&self.engine).await {
-                Err(Fault::Busy(_)) if self.wait().await => continue,
-                page => page?,
+            if let Step::Broken(_) | Step::End = self.step {
+                let Step::Broken(error) = std::mem::replace(&mut self.step, Step::End) else {
+                    return None;
+                };
+                // hyper drops what it has not sent when it hears of an error.
+                self.room_for(PIECES_BYTES_MAX).await;
+                return Some(Err(error));
+            }
+            let piece = match self.advance().await {
+                Ok(piece) => piece,
+                Err(error) => {
+                    tracing::warn!(%error, "an archive broke off");
+                    self.step = Step::Broken(error);
+                    // A proxy may hide that the response broke off.
+                    self.format.cut_off()
+                }
             };
-            let Some(page) = page else { break };
-            for (name, object) in page {
-                if !self.pack_object(&mut format, &name, object.key).await? {
-                    return Ok(());
+            if !piece.is_empty() {
+                return Some(Ok(self.sent(piece)));
+            }
+        }
+    }
+
+    /// Makes the next piece, which may be empty.
+    async fn advance(&mut self) -> Result<Bytes, BodyError> {
+        match &mut self.step {
+            Step::Between => {
+                let Some((name, key, size)) = self.walk.next(&self.engine).await? else {
+                    self.step = Step::Last;
+                    return Ok(Bytes::new());
+                };
+                // A small file is in memory as a whole from the moment when it is opened.
+                self.room_for(size.min(PIECES_BYTES_MAX)).await;
+                let opened = patiently!(self.open(key.clone()))?;
+                let Some((object, body)) = opened else { return Ok(Bytes::new()) };
+                self.step = Step::File { body: Box::new(body), size: object.size };
+                Ok(self.format.begin(&name, &object)?)
+            }
+            Step::File { body, .. } if !body.is_end_stream() => {
+                let next = body.len().min(PIECE_BYTES);
+                room_for(&self.flight, next).await;
+                let Some(frame) = body.frame().await else { return Ok(Bytes::new()) };
+                let bytes = frame?.into_data().unwrap_or_default();
+                self.format.pass(&bytes);
+                Ok(bytes)
+            }
+            Step::File { size, .. } => {
+                let size = *size;
+                self.step = Step::Between;
+                Ok(self.format.end(size).await?)
+            }
+            Step::Last => {
+                self.room_for(PIECES_BYTES_MAX).await;
+                let piece = self.format.last().await?;
+                if piece.is_empty() {
+                    self.step = Step::End;
                 }
+                Ok(piece)
             }
-        }
-        for piece in format.last() {
-            if !self.send(piece).await {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets others go first: what has been sent cannot be taken back, so a busy server must not end
-    /// it. `false` when it is not read any more.
-    async fn wait(&self) -> bool {
-        tokio::select! {
-            () = self.to.closed() => false,
-            () = tokio::time::sleep(BUSY) => true,
+            Step::Broken(_) | Step::End => Ok(Bytes::new()),
         }
     }
 
-    /// `false` when it is not read any more.
-    async fn send(&self, piece: Bytes) -> bool {
-        self.to.send(Ok(Some(piece))).await.is_ok()
-    }
-
-    /// `false` when it is not read any more.
-    async fn pack_object(
-        &self,
-        format: &mut Format,
-        name: &str,
-        key: Key,
-    ) -> Result<bool, BodyError> {
-        let found = loop {
-            match self.engine.edge.find(self.share.clone(), self.bucket.clone(), key.clone()).await
-            {
-                // It has been deleted since it was listed.
-                Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(true),
-                Err(Fault::Busy(_)) if self.wait().await => {}
-                found => break found?,
-            }
+    /// An object with its first bytes; `None` where it has been deleted since it was listed.
+    async fn open(&self, key: Key) -> Result<Option<(ObjectRow, ObjectBody)>, Fault> {
+        let (share, bucket) = (self.walk.share().clone(), self.walk.bucket().clone());
+        let turn = self.engine.edge.archives.enter(&share, Size::Small).await?;
+        let found = match self.engine.edge.find(share, bucket, key).await {
+            Err(Fault::Store(StoreError::NotFound { .. })) => return Ok(None),
+            found => found?,
         };
-        let size = found.object.size;
-        let head = format.begin(name, &found.object)?;
-        if !self.send(head).await {
-            return Ok(false);
-        }
-        let mut body = found.body(&self.engine.edge, 0..size).await?;
-        while let Some(frame) = body.frame().await {
-            if let Ok(bytes) = frame?.into_data() {
-                format.pass(&bytes);
-                if !self.send(bytes).await {
-                    return Ok(false);
-                }
-            }
-        }
-        let tail = format.end(size)?;
-        Ok(tail.is_empty() || self.send(tail).await)
+        // What comes now has its turn among the downloads.
+        drop(turn);
+        let object = found.object.clone();
+        let all = 0..object.size;
+        Ok(Some((object, found.body(&self.engine.edge, all).await?)))
     }
+
+    /// Counts a piece until the connection has sent it. A larger one was counted by what has read
+    /// it.
+    fn sent(&self, piece: Bytes) -> Bytes {
+        if piece.len() as u64 > PIECES_BYTES_MAX { piece } else { self.flight.send(piece, ()) }
+    }
+
+    async fn room_for(&self, bytes: u64) {
+        room_for(&self.flight, bytes).await;
+    }
+}
+
+/// Waits until the connection has room for so many more bytes.
+async fn room_for(flight: &Flight, bytes: u64) {
+    let under_way_max = (PIECES_BYTES_MAX - bytes) as usize;
+    poll_fn(|context| match flight.is_below(under_way_max, context) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }

@@ -14,6 +14,7 @@ mod limits;
 mod listing;
 mod object;
 mod page;
+mod routes;
 mod understood;
 
 use drystone_edge::fault::{self, Fault};
@@ -26,6 +27,8 @@ use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 
 use self::condition::Conditions;
+pub use self::routes::plain_routes;
+use self::routes::{Names, Route};
 use self::understood::{Query, bad, check_headers};
 use crate::access::{Refused, Right, Who};
 use crate::engine::Engine;
@@ -101,14 +104,23 @@ impl Files {
         }
         Conditions::read(request.headers())?.of_a_page()?;
         Query::read(&request, if path == "/_/limits" { &["format"] } else { &[] })?;
-        match path.as_str() {
-            "/_/health/live" if get => Ok(text(StatusCode::OK, "live\n")),
-            "/_/health/ready" if get => self.ready().await,
-            "/_/limits" if get => {
+        let nothing = || {
+            Error::Status(
+                StatusCode::NOT_FOUND,
+                "nothing is here; files are below /_/files/".into(),
+            )
+        };
+        let route = Route::of_page(&path).ok_or_else(nothing)?;
+        match route.names {
+            Names::Front if !get => Err(nothing()),
+            _ if !route.takes(request.method()) => Err(Error::Method(route.methods)),
+            Names::Live => Ok(text(StatusCode::OK, "live\n")),
+            Names::Ready => self.ready().await,
+            Names::Limits => {
                 let who = self.operator(&request).await?;
                 self.limits(&request, &who).await
             }
-            "/_/metrics" if get => {
+            Names::Metrics => {
                 let who = self.operator(&request).await?;
                 let turn =
                     self.engine.edge.turn_for_document(&who.share(request.extensions())).await?;
@@ -119,14 +131,9 @@ impl Files {
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 Ok(response)
             }
-            "/_/health/live" | "/_/health/ready" | "/_/limits" | "/_/metrics" => {
-                Err(Error::Method("GET, HEAD"))
-            }
-            "/_" | "/_/" | "/_/files" if get => Ok(front::to_files()),
-            _ => Err(Error::Status(
-                StatusCode::NOT_FOUND,
-                "nothing is here; files are below /_/files/".into(),
-            )),
+            Names::Front => Ok(front::to_files()),
+            // What is a file's path was answered before.
+            Names::Buckets | Names::Bucket | Names::Folder | Names::Object => Err(nothing()),
         }
     }
 
@@ -154,27 +161,38 @@ impl Files {
             Query::read(&request, &[])?;
         }
         let who = self.engine.identify(request.headers()).await?;
-        match place {
-            Place::Buckets if matches!(method, Method::GET | Method::HEAD) => {
-                self.list_buckets(&request, &who).await
+        let names = match &place {
+            Place::Buckets => Names::Buckets,
+            Place::Folder(_, prefix) if prefix.is_empty() => Names::Bucket,
+            Place::Folder(..) => Names::Folder,
+            Place::Object(..) => Names::Object,
+        };
+        let allowed = match Route::of(names) {
+            Some(route) if route.takes(&method) => route.methods,
+            route => return Err(Error::Method(route.map_or("", |route| route.methods))),
+        };
+        match (place, method) {
+            (Place::Buckets, _) => self.list_buckets(&request, &who).await,
+            (Place::Folder(bucket, prefix), Method::GET | Method::HEAD) => {
+                self.folder(&request, &who, bucket, prefix).await
             }
-            Place::Buckets => Err(Error::Method("GET, HEAD")),
-            Place::Folder(bucket, prefix) => match method {
-                Method::GET | Method::HEAD => self.folder(&request, &who, bucket, prefix).await,
-                Method::POST => self.post_form(request, &who, bucket, prefix).await,
-                Method::PUT if prefix.is_empty() => self.make_bucket(&request, &who, bucket).await,
-                Method::DELETE if prefix.is_empty() => {
-                    self.remove_bucket(&request, &who, bucket).await
-                }
-                _ if prefix.is_empty() => Err(Error::Method("GET, HEAD, POST, PUT, DELETE")),
-                _ => Err(Error::Method("GET, HEAD, POST")),
-            },
-            Place::Object(bucket, key) => match method {
-                Method::GET | Method::HEAD => self.get(&request, &who, bucket, key).await,
-                Method::PUT => self.put(request, &who, bucket, key).await,
-                Method::DELETE => self.delete(&request, &who, bucket, key).await,
-                _ => Err(Error::Method("GET, HEAD, PUT, DELETE")),
-            },
+            (Place::Folder(bucket, prefix), Method::POST) => {
+                self.post_form(request, &who, bucket, prefix).await
+            }
+            (Place::Folder(bucket, _), Method::PUT) => {
+                self.make_bucket(&request, &who, bucket).await
+            }
+            (Place::Folder(bucket, _), Method::DELETE) => {
+                self.remove_bucket(&request, &who, bucket).await
+            }
+            (Place::Object(bucket, key), Method::GET | Method::HEAD) => {
+                self.get(&request, &who, bucket, key).await
+            }
+            (Place::Object(bucket, key), Method::PUT) => self.put(request, &who, bucket, key).await,
+            (Place::Object(bucket, key), Method::DELETE) => {
+                self.delete(&request, &who, bucket, key).await
+            }
+            _ => Err(Error::Method(allowed)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Answers on their way out: what S3 has in them and s3s has not.
 
 use bytes::Bytes;
-use drystone_edge::answer::full;
+use drystone_edge::answer::{ResponseBody, full};
 use drystone_edge::fault::FAILED;
 use drystone_edge::gate::Turn;
-use drystone_sync::PlainArc;
-use http::header::CONTENT_TYPE;
+use drystone_sync::{Mutex, PlainArc};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error};
@@ -29,6 +29,10 @@ pub(super) struct BareTag;
 #[derive(Clone)]
 pub(super) struct Partial;
 
+/// The body of an answer that was made piece by piece, in the place of the one that s3s has made.
+#[derive(Clone)]
+pub(super) struct Made(pub(super) PlainArc<Mutex<Option<ResponseBody>>>);
+
 /// Completes an answer to the request with this id.
 pub(super) fn complete(response: Response<Body>, id: &str) -> Answer {
     prepared(response, id).map(Body::boxed_unsync)
@@ -41,10 +45,16 @@ pub(super) async fn complete_long(
     engine: &PlainArc<Engine>,
     turn: Turn,
 ) -> Answer {
-    let (parts, body) = prepared(response, id).into_parts();
-    let body = match body.bytes() {
-        Some(bytes) => engine.edge.answer(bytes, turn).await,
-        None => body.boxed_unsync(),
+    let (mut parts, body) = prepared(response, id).into_parts();
+    let made = parts.extensions.remove::<Made>().and_then(|made| made.0.lock().take());
+    let body = match (made, body.bytes()) {
+        (Some(made), _) => {
+            // That of the other one.
+            parts.headers.remove(CONTENT_LENGTH);
+            made
+        }
+        (None, Some(bytes)) => engine.edge.answer(bytes, turn).await,
+        (None, None) => body.boxed_unsync(),
     };
     Response::from_parts(parts, body)
 }

@@ -2,28 +2,21 @@
 
 use drystone_store::{BucketRow, NewBucket};
 use s3s::dto::{
-    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
-    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput,
-    GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
-    ListBucketsOutput,
+    BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput,
+    DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    HeadBucketInput, HeadBucketOutput,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::acl::Canned;
-use super::errors::{error, invalid};
-use super::listing::owner;
-use super::{Api, bucket_name, describe};
-use crate::access::{Right, Who, may};
+use super::errors::error;
+use super::{Api, bucket_name};
 
 /// The region of every bucket of which nothing else was said. Clients sign for the one that they
 /// are set to, and any is fine: where a bucket is said to be is a note for them.
 pub(super) const REGION: &str = "us-east-1";
 /// The longest name of a region: that of a label in a host's name.
 const REGION_BYTES_MAX: usize = 63;
-/// Buckets in a list; as in S3.
-const BUCKETS_MAX: usize = 10_000;
-/// Buckets that are read at a time.
-const BUCKETS_AT_A_TIME: usize = 1000;
 
 impl Api {
     pub(super) async fn create_bucket(
@@ -80,58 +73,6 @@ impl Api {
         let location_constraint = row.region.map(BucketLocationConstraint::from);
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
     }
-
-    pub(super) async fn list_buckets(
-        &self,
-        request: S3Request<ListBucketsInput>,
-    ) -> S3Result<S3Response<ListBucketsOutput>> {
-        let input = &request.input;
-        let limit = input.max_buckets.map_or(Ok(BUCKETS_MAX), usize::try_from);
-        let limit = limit.ok().filter(|limit| (1..=BUCKETS_MAX).contains(limit));
-        let limit =
-            limit.ok_or_else(|| invalid(format!("a list has 1 to {BUCKETS_MAX} buckets")))?;
-        let prefix = input.prefix.as_deref().unwrap_or_default();
-        let mut after = input.continuation_token.as_deref().map(bucket_name).transpose()?;
-        let mut shown: Vec<Bucket> = Vec::new();
-        let mut next = None;
-        'pages: loop {
-            let page = self.bucket_page(after.take()).await?;
-            let is_last = page.len() < BUCKETS_AT_A_TIME;
-            after = page.last().map(|row| row.name.clone());
-            for row in page {
-                let is_there =
-                    input.bucket_region.as_ref().is_none_or(|region| *region == region_of(&row));
-                if !is_there || !row.name.as_str().starts_with(prefix) || !may_see(&request, &row) {
-                    continue;
-                }
-                if shown.len() == limit {
-                    next = shown.last().and_then(|bucket| bucket.name.clone());
-                    break 'pages;
-                }
-                shown.push(Bucket {
-                    bucket_region: Some(region_of(&row)),
-                    creation_date: Some(describe::from_ms(row.created_ms)),
-                    name: Some(row.name.as_str().to_owned()),
-                });
-            }
-            if is_last {
-                break;
-            }
-        }
-        Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(shown),
-            continuation_token: next,
-            owner: Some(owner()),
-            prefix: request.input.prefix,
-        }))
-    }
-
-    async fn bucket_page(
-        &self,
-        after: Option<drystone_store::BucketName>,
-    ) -> Result<Vec<BucketRow>, S3Error> {
-        self.call(move |store| store.buckets(after.as_ref(), BUCKETS_AT_A_TIME)).await
-    }
 }
 
 /// What was said of where the bucket is to be; `None` for the region that needs no name.
@@ -156,17 +97,10 @@ fn region(configuration: &CreateBucketConfiguration) -> Result<Option<String>, S
 }
 
 /// The region of a bucket by its name of today.
-fn region_of(bucket: &BucketRow) -> String {
+pub(super) fn region_of(bucket: &BucketRow) -> String {
     match bucket.region.as_deref() {
         None => REGION.into(),
         Some(BucketLocationConstraint::EU) => "eu-west-1".into(),
         Some(region) => region.into(),
     }
-}
-
-/// Whether a key has anything to do with a bucket.
-fn may_see<T>(request: &S3Request<T>, row: &BucketRow) -> bool {
-    let Some(Who::Key(key)) = request.extensions.get::<Who>() else { return false };
-    let rights = [Right::Read, Right::Write, Right::List, Right::Admin];
-    rights.iter().any(|right| may(key, *right, Some(&row.name)))
 }

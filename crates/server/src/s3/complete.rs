@@ -1,19 +1,20 @@
 //! Parts become an object, in one transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use drystone_store::{
-    Completion, NamedPart, ObjectRow, PART_NUMBER_MAX, PartRow, Store, StoreError, UploadRow,
+    Completion, NamedPart, ObjectRow, PART_NUMBER_MAX, PartRow, Store, StoreError, UploadId,
+    UploadRow,
 };
 use percent_encoding::utf8_percent_encode;
 use s3s::dto::{
-    ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag,
+    ChecksumType, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
-use super::errors::{error, invalid, store};
+use super::errors::{self, error, invalid};
 use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
 use super::{Api, bucket_name, describe, key_name, objects};
@@ -24,7 +25,8 @@ use crate::meta;
 pub(super) const COMPLETED: &str = "completed-upload";
 /// Every part but the last has at least as many bytes; as in S3.
 const PART_BYTES_MIN: u64 = 5 << 20;
-const PARTS_PER_PAGE: usize = 1000;
+/// Parts that are read at a time.
+const PARTS_PER_PAGE: usize = 100;
 
 impl Api {
     pub(super) async fn complete_upload(
@@ -42,7 +44,9 @@ impl Api {
             );
             return Err(error(S3ErrorCode::MalformedXML, hint));
         }
-        let completed = match self.complete(&input, &named, &wanted).await {
+        // What was read of the document is larger than what is needed of it.
+        let named: Vec<Named> = named.into_iter().map(Named::of).collect();
+        let completed = match self.complete(&input, named, &wanted).await {
             Ok(object) => Ok(object),
             // Whoever aborts or completes it at the same moment takes the parts away under our
             // eyes: what is missing then is not a part but the upload.
@@ -61,7 +65,7 @@ impl Api {
     async fn complete(
         &self,
         input: &CompleteMultipartUploadInput,
-        named: &[CompletedPart],
+        named: Vec<Named>,
         wanted: &Write,
     ) -> Result<ObjectRow, S3Error> {
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
@@ -69,13 +73,12 @@ impl Api {
             if wanted.is_none() { None } else { self.look(&upload.bucket, &upload.key).await? };
         let condition = wanted.condition(present.as_ref())?;
         let id = upload.id;
-        let parts = self.call(move |store| all_parts(store, id)).await?;
-        let parts = choose(named, &parts)?;
+        let parts = self.call(move |store| Ok(choose(store, id, &named))).await??;
         let system = properties(input, &upload, &parts)?;
-        let parts = parts.iter().map(|part| NamedPart {
+        let parts = parts.into_iter().map(|part| NamedPart {
             number: part.number,
             content: Some(part.content),
-            system: part.system.clone(),
+            system: part.system,
         });
         let completion = Completion { parts: parts.collect(), system, condition };
         self.call(move |store| store.complete_upload(id, &completion)).await
@@ -122,42 +125,65 @@ fn answer(
     S3Response::new(output)
 }
 
-/// At most 10,000 of them, by their numbers.
-fn all_parts(
-    store: &Store,
-    upload: drystone_store::UploadId,
-) -> Result<HashMap<u32, PartRow>, StoreError> {
-    let mut all = HashMap::new();
-    let mut after = 0;
-    loop {
-        let page = store.parts(upload, after, PARTS_PER_PAGE)?;
-        let Some(last) = page.last() else { return Ok(all) };
-        after = last.number;
-        all.extend(page.into_iter().map(|part| (part.number, part)));
+/// A part as the document names it.
+struct Named {
+    number: Option<u32>,
+    etag: Option<String>,
+    sums: Box<[(Algorithm, String)]>,
+}
+
+impl Named {
+    fn of(part: CompletedPart) -> Self {
+        let given = checksum_fields!(part);
+        Self {
+            number: part.part_number.and_then(|number| u32::try_from(number).ok()),
+            etag: part.e_tag.map(|tag| tag.value().to_owned()),
+            sums: given.iter().map(|(algorithm, sum)| (algorithm, sum.to_owned())).collect(),
+        }
+    }
+}
+
+/// The parts of an upload in order, a page at a time.
+struct Present<'a> {
+    store: &'a Store,
+    upload: UploadId,
+    page: std::vec::IntoIter<PartRow>,
+}
+
+impl Present<'_> {
+    /// The part with this number, which is larger than that of any part that was asked for before.
+    fn find(&mut self, number: u32) -> Result<Option<PartRow>, StoreError> {
+        let has_passed = |page: &[PartRow]| page.last().is_some_and(|last| last.number >= number);
+        if !has_passed(self.page.as_slice()) {
+            self.page = self.store.parts(self.upload, number - 1, PARTS_PER_PAGE)?.into_iter();
+        }
+        Ok(self.page.find(|part| part.number >= number).filter(|part| part.number == number))
     }
 }
 
 /// The parts that are named, if they are the ones that are there.
-fn choose<'a>(
-    named: &[CompletedPart],
-    parts: &'a HashMap<u32, PartRow>,
-) -> Result<Vec<&'a PartRow>, S3Error> {
-    let mut chosen: Vec<&PartRow> = Vec::with_capacity(named.len());
+fn choose(store: &Store, upload: UploadId, named: &[Named]) -> Result<Vec<PartRow>, S3Error> {
+    let mut present = Present { store, upload, page: Vec::new().into_iter() };
+    let mut chosen: Vec<PartRow> = Vec::with_capacity(named.len());
     for part in named {
-        let number = part.part_number.and_then(|number| u32::try_from(number).ok());
-        let number =
-            number.ok_or_else(|| error(S3ErrorCode::MalformedXML, "each part needs its number"))?;
+        let number = part
+            .number
+            .ok_or_else(|| error(S3ErrorCode::MalformedXML, "each part needs its number"))?;
         if chosen.last().is_some_and(|last| last.number >= number) {
-            return Err(store(&StoreError::PartOrder { number }));
+            return Err(errors::store(&StoreError::PartOrder { number }));
         }
-        let row = parts.get(&number).ok_or_else(|| store(&StoreError::PartMissing { number }))?;
+        let missing = || errors::store(&StoreError::PartMissing { number });
+        if number == 0 {
+            return Err(missing());
+        }
+        let row = present.find(number).map_err(|error| errors::store(&error))?;
+        let row = row.ok_or_else(missing)?;
         let etag = meta::etag_in(&row.system, &row.content);
         // Without quotes it is meant just the same.
-        if part.e_tag.as_ref().map(ETag::value) != Some(etag.as_str()) {
-            return Err(store(&StoreError::PartChanged { number }));
+        if part.etag.as_ref() != Some(&etag) {
+            return Err(errors::store(&StoreError::PartChanged { number }));
         }
-        let given = checksum_fields!(part);
-        for (algorithm, sum) in given.iter() {
+        for (algorithm, sum) in &part.sums {
             // One that is not known of the part cannot be compared, and would be a promise that is
             // not kept.
             if row.system.get(algorithm.header()).is_none_or(|known| known != sum) {
@@ -186,7 +212,7 @@ fn choose<'a>(
 fn properties(
     input: &CompleteMultipartUploadInput,
     upload: &UploadRow,
-    parts: &[&PartRow],
+    parts: &[PartRow],
 ) -> Result<BTreeMap<String, String>, S3Error> {
     let size: u64 = parts.iter().map(|part| part.size).sum();
     if input.mpu_object_size.is_some_and(|said| u64::try_from(said) != Ok(size)) {
@@ -250,7 +276,7 @@ fn check_promised(
 
 /// The entity tag that S3 clients know: the MD5 of the parts' MD5s, and their number. A part
 /// without an MD5 contributes what tag it has.
-fn etag(parts: &[&PartRow]) -> String {
+fn etag(parts: &[PartRow]) -> String {
     let mut digests = Digests::new([Algorithm::Md5]);
     for part in parts {
         let tag = meta::etag_in(&part.system, &part.content);

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use drystone_edge::Fault;
-use drystone_edge::gate::{Busy, Share, Size};
+use drystone_edge::gate::{Busy, Size};
 use drystone_store::{BucketName, Condition, Key, PutTarget};
 use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
@@ -55,15 +55,17 @@ impl Api {
         &self,
         uri: &Uri,
         headers: &HeaderMap,
+        extensions: &Extensions,
         body: Body,
-        notes: &PlainArc<Notes>,
     ) -> Result<Response<Body>, S3Error> {
+        let notes = extensions.get::<PlainArc<Notes>>().cloned().unwrap_or_default();
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
         // Until it is known who has signed, there may not be many of them; and its fields take as
         // much memory as any transfer.
-        let (edge, share) = (&self.engine.edge, Share::default());
+        // Which key has signed it is not known yet.
+        let (edge, share) = (&self.engine.edge, Who::Anonymous.share(extensions));
         let busy = |busy: Busy| fault(busy.into());
         let unknown = edge.forms.enter(&share, Size::Large).await.map_err(busy)?;
         let transfer = edge.transfers.enter(&share, Size::Large).await.map_err(busy)?;
@@ -92,7 +94,7 @@ impl Api {
             meta::note_digests(&mut meta, digested);
             PutTarget { bucket: to_bucket, key: to_key, meta, condition: Condition::Always }.into()
         });
-        let share = writer.share(&Extensions::default());
+        let share = writer.share(extensions);
         let (last_look, checksums) = (self.engine.last_look(&writer), Digests::new(algorithms));
         let upload = Upload { last_look, share, len: None, checksums, target };
         let file = form.file.map(|piece| {
@@ -100,7 +102,7 @@ impl Api {
                 Fault::Incomplete(format!("the file did not come to its end: {refused}"))
             })
         });
-        let file = of_size(file, sizes, PlainArc::clone(notes));
+        let file = of_size(file, sizes, PlainArc::clone(&notes));
         let uploaded = self.engine.edge.upload(upload, file, move || promised.complete(None)).await;
         let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
         Ok(then.answer(&bucket, &key, &uploaded))

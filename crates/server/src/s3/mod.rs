@@ -12,6 +12,7 @@ mod acl;
 mod answers;
 mod attributes;
 mod body;
+mod bucket_list;
 mod buckets;
 mod checksums;
 mod complete;
@@ -54,7 +55,7 @@ use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode};
 
 pub(crate) use self::form::FIELDS_MAX;
-use self::operations::Takes;
+use self::operations::{FORM, OPERATIONS, Takes};
 use crate::access::Peer;
 use crate::engine::Engine;
 use crate::request_body::RequestBody;
@@ -64,6 +65,11 @@ use crate::writer::Writer;
 
 /// The longest document: an upload of 10,000 parts with checksums is completed with less.
 const DOCUMENT_BYTES_MAX: usize = 2 << 20;
+
+/// The names of all operations that are understood, as S3 has them.
+pub fn s3_operations() -> impl Iterator<Item = &'static str> {
+    OPERATIONS.iter().chain([&FORM]).map(|operation| operation.name)
+}
 
 /// Whether a request is a form of a browser, which is signed in its fields.
 pub(crate) fn is_form<B>(request: &Request<B>) -> bool {
@@ -123,7 +129,7 @@ impl S3Face {
             Err(refused) => return answers::error(refused, id),
         };
         if operation.takes == Takes::Form {
-            match self.api.post(&parts.uri, &parts.headers, body, &notes).await {
+            match self.api.post(&parts.uri, &parts.headers, &parts.extensions, body).await {
                 Ok(response) => answers::complete(response, id),
                 Err(refused) => answers::error(refused, id),
             }

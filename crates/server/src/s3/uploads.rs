@@ -14,6 +14,7 @@ use super::listing::{Encoding, owner, page_limit};
 use super::multipart::{id_of, id_text};
 use super::objects::signed;
 use super::{Api, bucket_name, describe};
+use crate::listing::{NAMES_BYTES_MAX, ROWS, shorten};
 
 /// Comes after every upload to a key, and before all of them.
 const LAST: UploadId = UploadId(i64::MAX as u64);
@@ -57,18 +58,20 @@ impl Api {
             Some(id) => (marker, id),
             None => behind(marker, &prefix, &delimiter),
         });
-        let (mut entries, mut more) = (Vec::new(), limit > 0);
+        let (mut entries, mut more, mut bytes) = (Vec::new(), limit > 0, 0);
         // One call for each folder, at most as many as entries: what is in a folder is skipped.
-        while more && entries.len() <= limit {
+        while more && entries.len() <= limit && bytes <= NAMES_BYTES_MAX {
             let (bucket, page_prefix, place) = (bucket.clone(), prefix.clone(), after.take());
-            let want = limit + 1 - entries.len();
+            let want = ROWS.min(limit + 1 - entries.len());
             let rows = self.call(move |store| {
                 let after = place.as_ref().map(|(key, id)| (key.as_str(), *id));
                 store.uploads(&bucket, &page_prefix, after, want)
             });
             let rows = rows.await?;
             more = rows.len() == want;
-            for row in rows {
+            for mut row in rows {
+                bytes += row.key.as_str().len();
+                shorten(&mut row.meta);
                 after = Some((row.key.as_str().to_owned(), row.id));
                 if let Some(folder) = folder_of(row.key.as_str(), &prefix, &delimiter) {
                     after = Some(behind(folder.to_owned(), &prefix, &delimiter));
@@ -79,7 +82,8 @@ impl Api {
                 entries.push(Entry::Upload(row));
             }
         }
-        let is_truncated = entries.len() > limit;
+        // One more than fits, or more than a page has of names: a place where the next one begins.
+        let is_truncated = entries.len() > limit || (more && limit > 0);
         entries.truncate(limit);
         encoding.check(entries.iter().map(Entry::name))?;
         let (next_key, next_id) = match entries.last().filter(|_| is_truncated) {

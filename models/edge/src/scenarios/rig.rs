@@ -124,6 +124,7 @@ impl Rig {
             ingests,
             calls: 1,
             documents: 1,
+            transfers_per_form: 4,
             archives: 1,
             form_patience: Duration::from_secs(30),
             spool: PlainArc::new(tempfile::tempfile().expect("a file can be made")),

@@ -3,9 +3,11 @@
 use std::io;
 
 use bytes::Bytes;
+use drystone_edge::answer::BodyError;
+use drystone_edge::fault::Fault;
 use drystone_store::ObjectRow;
 
-use super::directory::Full;
+use super::directory::Directory;
 use super::tar;
 use super::zip::Zip;
 
@@ -18,7 +20,7 @@ pub(super) enum Kind {
 
 /// An archive under way.
 pub(super) enum Format {
-    Tar,
+    Tar { has_ended: bool },
     Zip(Box<Zip>),
 }
 
@@ -47,17 +49,18 @@ impl Kind {
 }
 
 impl Format {
-    pub(super) fn new(kind: Kind) -> Self {
+    /// An archive of this kind, whose list, if it has one, is kept there.
+    pub(super) fn new(kind: Kind, directory: Directory) -> Self {
         match kind {
-            Kind::Tar => Self::Tar,
-            Kind::Zip => Self::Zip(Box::new(Zip::new())),
+            Kind::Tar => Self::Tar { has_ended: false },
+            Kind::Zip => Self::Zip(Box::new(Zip::new(directory))),
         }
     }
 
     /// What goes in front of a file's bytes.
     pub(super) fn begin(&mut self, name: &str, object: &ObjectRow) -> io::Result<Bytes> {
         match self {
-            Self::Tar => tar::entry(name, object),
+            Self::Tar { .. } => tar::entry(name, object),
             Self::Zip(zip) => Ok(zip.begin(name, object)),
         }
     }
@@ -70,28 +73,32 @@ impl Format {
     }
 
     /// What comes behind all of them.
-    pub(super) fn end(&mut self, size: u64) -> Result<Bytes, Full> {
+    pub(super) async fn end(&mut self, size: u64) -> Result<Bytes, BodyError> {
         match self {
-            Self::Tar => Ok(tar::padding(size)),
-            Self::Zip(zip) => zip.end(),
+            Self::Tar { .. } => Ok(tar::padding(size)),
+            Self::Zip(zip) => zip.end().await,
         }
     }
 
     /// What makes an archive that breaks off be taken for broken also where it ends between two
     /// files.
-    pub(super) fn cut_off(kind: Kind) -> Bytes {
-        match kind {
-            Kind::Tar => tar::cut_off(),
+    pub(super) fn cut_off(&self) -> Bytes {
+        match self {
+            Self::Tar { .. } => tar::cut_off(),
             // Without its list it is no zip.
-            Kind::Zip => Bytes::new(),
+            Self::Zip(_) => Bytes::new(),
         }
     }
 
-    /// What comes behind the last file, piece by piece.
-    pub(super) fn last(self) -> Box<dyn Iterator<Item = Bytes> + Send> {
+    /// The next piece of what comes behind the last file; empty when nothing is left.
+    pub(super) async fn last(&mut self) -> Result<Bytes, Fault> {
         match self {
-            Self::Tar => Box::new(std::iter::once(tar::end())),
-            Self::Zip(zip) => Box::new(zip.last()),
+            Self::Tar { has_ended: true } => Ok(Bytes::new()),
+            Self::Tar { has_ended } => {
+                *has_ended = true;
+                Ok(tar::end())
+            }
+            Self::Zip(zip) => zip.last().await,
         }
     }
 }

@@ -3,9 +3,11 @@
 //! a number needs them.
 
 use bytes::Bytes;
+use drystone_edge::answer::BodyError;
+use drystone_edge::fault::Fault;
 use drystone_store::ObjectRow;
 
-use super::directory::{Directory, File, Full, Listed};
+use super::directory::{Directory, File};
 use crate::digest::{Algorithm, Digests};
 
 /// Which of two forms has a number: from here on it is 64 bits wide.
@@ -18,18 +20,23 @@ const VERSION_WIDE: u16 = 45;
 /// Unix: the permissions are in the upper half of the attributes.
 const MADE_BY: u16 = 3 << 8 | VERSION_WIDE;
 const REGULAR_FILE: u32 = 0o100_000;
-/// The end is sent in pieces of this, and one file's more.
+/// The list is sent in pieces of this, and one file's more.
 const PIECE_BYTES: usize = 16 << 10;
 
 /// An archive under way.
 pub(super) struct Zip {
     directory: Directory,
     current: Option<(String, File, Digests)>,
+    /// Where the next file of the list begins in the archive, and behind all of them the list.
+    offset: u64,
+    /// What has been sent of the list.
+    list_bytes: u64,
+    is_done: bool,
 }
 
 impl Zip {
-    pub(super) fn new() -> Self {
-        Self { directory: Directory::new(), current: None }
+    pub(super) fn new(directory: Directory) -> Self {
+        Self { directory, current: None, offset: 0, list_bytes: 0, is_done: false }
     }
 
     /// What goes in front of a file.
@@ -56,51 +63,40 @@ impl Zip {
     /// What comes behind it.
     ///
     /// # Errors
-    /// When there are more files than can be listed.
-    pub(super) fn end(&mut self) -> Result<Bytes, Full> {
+    /// When there are more files than can be listed, or the list cannot be kept.
+    pub(super) async fn end(&mut self) -> Result<Bytes, BodyError> {
         let Some((name, mut file, digests)) = self.current.take() else { return Ok(Bytes::new()) };
         let digested = digests.finish();
         let crc = digested.get(Algorithm::Crc32).and_then(|crc| crc.try_into().ok());
         file.crc = u32::from_be_bytes(crc.expect("it was asked for, and has four bytes"));
         self.directory.push(&name, file)?;
+        self.directory.settle().await?;
         Ok(descriptor(&file).into())
     }
 
-    /// The list of all files, and where it is.
-    pub(super) fn last(self) -> Last {
-        let count = self.directory.count;
-        Last { files: self.directory.files(), offset: 0, list_bytes: 0, count, is_done: false }
-    }
-}
-
-/// The end of an archive, piece by piece.
-pub(super) struct Last {
-    files: Listed,
-    /// Where the next file begins, and behind all of them the list.
-    offset: u64,
-    list_bytes: u64,
-    count: u64,
-    is_done: bool,
-}
-
-impl Iterator for Last {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
+    /// The next piece of the list of all files, and of where it is; empty behind it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) async fn last(&mut self) -> Result<Bytes, Fault> {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         while piece.len() < PIECE_BYTES && !self.is_done {
-            let before = piece.len();
-            if let Some((name, file)) = self.files.next() {
-                central_head(&mut piece, name, &file, self.offset);
+            let (offset, list_bytes) = (&mut self.offset, &mut self.list_bytes);
+            let list = |name: &[u8], file: File| {
+                let before = piece.len();
+                central_head(&mut piece, name, &file, *offset);
                 let around = local_head(name, &file).len() + descriptor(&file).len();
-                self.offset += around as u64 + file.size;
-                self.list_bytes += (piece.len() - before) as u64;
-            } else {
-                end_of_list(&mut piece, self.count, self.list_bytes, self.offset);
+                *offset += around as u64 + file.size;
+                *list_bytes += (piece.len() - before) as u64;
+                piece.len() < PIECE_BYTES
+            };
+            if !self.directory.read(list).await? {
+                let count = self.directory.count();
+                end_of_list(&mut piece, count, self.list_bytes, self.offset);
                 self.is_done = true;
             }
         }
-        (!piece.is_empty()).then(|| piece.into())
+        Ok(piece.into())
     }
 }
 
