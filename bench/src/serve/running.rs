@@ -6,10 +6,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use xtask::process::{Group, Log, tail};
+use xtask::stage::Context;
 
 use super::contestant::{Contestant, Site};
-use crate::process::{Group, Log, tail};
-use crate::stage::Context;
 
 const START_MAX: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use xtask::process::Log;
+use xtask::stage::{Context, minutes};
 
 use super::CLIENTS;
 use super::contestant::{BASIC, USER};
-use crate::process::Log;
-use crate::stage::{Context, minutes};
 
 /// Objects that gets take turns among.
 pub(super) const SMALL_OBJECTS: usize = 512;
@@ -204,12 +204,12 @@ impl Client<'_> {
     }
 
     fn output(&self, command: Command) -> Result<String> {
-        let shown = crate::process::shown(&command);
+        let shown = xtask::process::shown(&command);
         let done = self.context.runner.run(command, self.log, minutes(20))?;
         if let Some(reason) = done.reason() {
             let said =
                 done.output.lines().rfind(|line| line.contains("curl:") || line.contains("sh:"));
-            bail!("`{}`: {reason} {}", crate::process::cut(&shown, 120), said.unwrap_or_default());
+            bail!("`{}`: {reason} {}", xtask::process::cut(&shown, 120), said.unwrap_or_default());
         }
         Ok(done.output)
     }
@@ -370,7 +370,8 @@ mod tests {
 
     #[test]
     fn errors_that_wrk_counts_are_no_figure() {
-        let good = "  2 threads and 16 connections\n  Latency  1.2ms\nRequests/sec:  28123.45\nTransfer/sec: 9MB\n";
+        let good = "  2 threads and 16 connections\n  Latency  1.2ms\nRequests/sec:  \
+             28123.45\nTransfer/sec: 9MB\n";
         assert_eq!(requests_per_second(good).expect("a rate").to_bits(), 28123.45_f64.to_bits());
         for wrong in [
             "  Non-2xx or 3xx responses: 7\n",

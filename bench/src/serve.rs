@@ -1,4 +1,4 @@
-//! `cargo xtask peers serve`: the server beside nginx and other file servers, on loopback.
+//! `cargo peers serve`: the server beside nginx and other file servers, on loopback.
 //!
 //! In each round every contestant does every part once, on a server that was started for it in an
 //! empty folder, while the others do not run. What it answers is compared before the answer is
@@ -21,6 +21,9 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde::Serialize;
+use xtask::clients;
+use xtask::process::{Log, Talk};
+use xtask::stage::{Context, Mode};
 
 use self::client::{Client, Login, SMALL_BYTES};
 use self::contestant::{Contestant, Kind};
@@ -28,9 +31,6 @@ use self::figures::{Figures, Measure, Row, Sample};
 use self::running::Running;
 use self::turn::Turn;
 use super::noise;
-use crate::clients;
-use crate::process::{Log, Talk};
-use crate::stage::{Context, Mode};
 
 const CLIENTS: usize = 16;
 const WARM_BYTES: u64 = 1 << 20;
@@ -260,7 +260,7 @@ impl<'a> Bench<'a> {
                     let name = contestant.kind.name();
                     match self.measure(*part, contestant, &mut measured.notes) {
                         Ok(samples) => {
-                            self.keep(round, index, &name, &samples, &mut measured.figures)
+                            self.keep(round, index, &name, &samples, &mut measured.figures);
                         }
                         Err(error) if self.context.runner.interrupted() => return Err(error),
                         Err(error) => {

@@ -298,7 +298,8 @@ mod tests {
         path.push(":/usr/bin:/bin");
         for (flag, expected) in [("--addr", None), ("--auth-key", Some("rclone v1".to_owned()))] {
             let script = format!(
-                "#!/bin/sh\ncase \"$1\" in serve) echo 'Flags: {flag}' ;; version) echo; echo ' rclone v1' ;; esac\n"
+                "#!/bin/sh\ncase \"$1\" in serve) echo 'Flags: {flag}' ;; version) echo; echo ' \
+                 rclone v1' ;; esac\n"
             );
             fs::write(&rclone, script).expect("a script");
             fs::set_permissions(&rclone, fs::Permissions::from_mode(0o755)).expect("it can be run");

@@ -68,8 +68,9 @@ fn high_water_bytes(status: &str) -> Option<u64> {
 mod tests {
     use std::process::Command;
 
+    use xtask::process::Group;
+
     use super::*;
-    use crate::process::Group;
 
     #[test]
     fn a_line_of_stat_is_read_behind_the_name() {

@@ -1,4 +1,4 @@
-//! `cargo xtask peers`: drystone beside other people's programs on the same bytes, taking turns.
+//! `cargo peers`: drystone beside other people's programs on the same bytes, taking turns.
 //!
 //! [`store`] measures the commands beside cp, borg and restic, [`serve`] the server beside nginx
 //! and others. In both a round runs everything once, a figure is the median of the rounds, and a
@@ -12,10 +12,15 @@ mod store;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Parser as _;
 
-#[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct Args {
+#[derive(clap::Parser)]
+#[command(
+    name = "cargo peers",
+    about = "Measure drystone beside cp, borg and restic, or its server beside nginx and others",
+    args_conflicts_with_subcommands = true
+)]
+struct Args {
     #[command(subcommand)]
     face: Option<Face>,
     #[command(flatten)]
@@ -29,7 +34,17 @@ enum Face {
     Serve(serve::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("peers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<ExitCode> {
     match &args.face {
         None => store::run(&args.store),
         Some(Face::Serve(args)) => serve::run(args),
@@ -43,20 +58,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
-
-    #[derive(clap::Parser)]
-    struct Cli {
-        #[command(flatten)]
-        args: Args,
-    }
 
     #[test]
     fn the_store_is_measured_without_a_word_and_the_server_with_one() {
         let parse =
-            |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.face.is_some());
+            |line: &str| Args::try_parse_from(line.split(' ')).map(|args| args.face.is_some());
         assert_eq!(parse("peers --rounds 5 --mib 64").ok(), Some(false));
         assert_eq!(parse("peers serve --rounds 5 --size 64M --part small").ok(), Some(true));
         for wrong in ["peers --mib 64 serve", "peers serve --mib 64", "peers serve --rounds 0"] {

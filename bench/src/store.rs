@@ -1,4 +1,4 @@
-//! `cargo xtask peers`: the commands `put` and `get` beside cp, borg and restic on the same bytes,
+//! `cargo peers`: the commands `put` and `get` beside cp, borg and restic on the same bytes,
 //! taking turns.
 //!
 //! Each round runs every command once, in fresh repositories; a rate is the median of the rounds,
@@ -68,7 +68,8 @@ fn measure_all(args: &Args, drystone: &Path, base: &Path) -> Result<()> {
     shell(
         base,
         &format!(
-            "mkdir tree && find {from} -xdev -type f -print0 | head -z -n {} | tar c -P --null -T - | tar x -C tree",
+            "mkdir tree && find {from} -xdev -type f -print0 | head -z -n {} | tar c -P --null -T \
+             - | tar x -C tree",
             args.tree_files
         ),
     )?;
@@ -139,7 +140,8 @@ fn rounds(jobs: &[Job], rounds: usize, base: &Path) -> Result<Vec<(&'static str,
 
 fn report(times: &[(&'static str, Vec<f64>)], bytes: f64) {
     println!(
-        "{:<28} {:>8} {:>10}   ratio of rates to each of: cp, cp+sync, borg in, borg out, restic in, restic out",
+        "{:<28} {:>8} {:>10}   ratio of rates to each of: cp, cp+sync, borg in, borg out, restic \
+         in, restic out",
         "", "MB/s", "seconds"
     );
     let of = |name: &str| {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::contestant::{Contestant, Kind};
 use super::usage::Usage;
-use crate::peers::median;
+use crate::median;
 
 /// What the server may hold, under all of this.
 const RESIDENT_BYTES_MAX: u64 = 256 << 20;
