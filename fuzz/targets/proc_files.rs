@@ -1,4 +1,4 @@
-//! See `fdwatch::fuzzing::proc_files`.
+//! See `fdwatch::fuzzing::proc_files`, and `shown` of the command for names.
 #![no_main]
 
-drystone_fuzz::target!(fdwatch::fuzzing::proc_files);
+drystone_fuzz::target!(drystone_fuzz::proc_files);

@@ -56,7 +56,7 @@ fn packages(context: &Context) -> Result<String> {
 
 fn count_files(context: &Context, counts: fn(&Path) -> bool) -> Result<usize> {
     let mut count = 0;
-    for member in ["crates", "models", "xtask"] {
+    for member in ["bench", "crates", "models", "xtask"] {
         count +=
             files_below(&context.root.join(member))?.iter().filter(|file| counts(file)).count();
     }

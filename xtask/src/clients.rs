@@ -39,7 +39,8 @@ enum Source {
 const AWS_2: &[&str] = &[
     "sh",
     "-c",
-    "IFS=:; for folder in $PATH; do \"$folder/aws\" --version 2>&1 | grep -q ^aws-cli/2 && exit; done; exit 1",
+    "IFS=:; for folder in $PATH; do \"$folder/aws\" --version 2>&1 | grep -q ^aws-cli/2 && exit; \
+     done; exit 1",
 ];
 
 const CLIENTS: &[Client] = &[
@@ -171,7 +172,7 @@ fn attempt(context: &Context, log: &Log, step: Command) {
 }
 
 /// The search path with the clients of the target folder in front.
-pub(crate) fn search_path(context: &Context) -> OsString {
+pub fn search_path(context: &Context) -> OsString {
     let mut path = venv(context).home.join("bin").into_os_string();
     if let Some(rest) = std::env::var_os("PATH") {
         path.push(":");

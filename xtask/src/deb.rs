@@ -1,12 +1,16 @@
 //! `cargo xtask deb`: the Debian packages, with pages and completions written by the binary that is
 //! in each.
 //!
-//! What goes where is in `crates/cli/Cargo.toml` and `crates/fdwatch/Cargo.toml`. A package is
-//! looked through before it is shown: its files and their permissions are what [`contents`] says,
-//! and nothing but what lies below folders named there; unpacked, its program answers, its pages
-//! can be shown and its completions read, by what this machine has for that.
+//! What goes where is in `crates/cli/Cargo.toml` and `crates/fdwatch-cli/Cargo.toml`. A package
+//! is looked through before it is shown: its files and their permissions are what [`contents`]
+//! says, and nothing but what lies below folders named there; unpacked, its program answers, its
+//! pages can be shown and its completions read, by what this machine has for that.
+//!
+//! The packed program is stripped. Its debug information is in a package of its own beside it, from
+//! which a debugger and a profiler take it by the build id ([`debug_info`]).
 
 mod contents;
+mod debug_info;
 mod tried;
 
 use std::fs::{self, File};
@@ -17,6 +21,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::builder::PossibleValuesParser;
 
 use self::contents::{PACKAGES, Package};
+use self::debug_info::Elf;
 use crate::process::Log;
 use crate::stage::{Context, minutes};
 use crate::tools::CARGO_DEB;
@@ -24,8 +29,12 @@ use crate::tools::CARGO_DEB;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this one
-    #[arg(value_name = "PACKAGE", value_parser = PossibleValuesParser::new(PACKAGES.map(|package| package.name)))]
+    #[arg(value_name = "PACKAGE", value_parser = package_names())]
     package: Option<String>,
+}
+
+fn package_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(PACKAGES.map(|package| package.name))
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
@@ -40,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 }
 
 fn pack(package: &Package, tool: &Path, context: &Context, log: &Log) -> Result<()> {
-    let name = package.name;
+    let (name, krate) = (package.name, package.krate);
     let step = |what: &str, command: Command| -> Result<String> {
         context.talk.line(format!("    {what} {name}"));
         let done = context.runner.run(command, log, minutes(30))?;
@@ -49,33 +58,58 @@ fn pack(package: &Package, tool: &Path, context: &Context, log: &Log) -> Result<
         }
         Ok(done.output)
     };
-    step("building", context.cargo(["build", "--release", "--locked", "--package", name]))?;
+    step("building", context.cargo(["build", "--release", "--locked", "--package", krate]))?;
     generate(name, &context.target.join("release"), log)?;
 
     let folder = context.target.join("debian");
     let mut make = Command::new(tool);
     make.current_dir(&context.root).env("CARGO_TARGET_DIR", &context.target);
-    make.args(["--package", name, "--no-build", "--locked", "--strip", "--no-dbgsym", "--output"])
-        .arg(&folder);
+    make.args(["--package", krate, "--no-build", "--locked", "--dbgsym", "--output"]).arg(&folder);
     let said = step("packing", make)?;
-    let file = said.lines().rev().map(str::trim).find(|line| line.ends_with(".deb"));
-    let file = PathBuf::from(file.context("cargo-deb does not say what it made")?);
+    let made = |ending: &str| -> Result<PathBuf> {
+        let file = said.lines().rev().map(str::trim).find(|line| line.ends_with(ending));
+        Ok(file.with_context(|| format!("cargo-deb does not say that it made a {ending}"))?.into())
+    };
+    let (file, debug_file) = (made(".deb")?, made(".ddeb")?);
 
-    let mut list = Command::new("dpkg-deb");
-    list.arg("--contents").arg(&file);
-    let wrong = package.wrong_in(&step("looking through", list)?);
-    ensure!(wrong.is_empty(), "{} is not as it should be:\n{}", file.display(), wrong.join("\n"));
-    let root = folder.join(name);
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("empty {}", root.display()))?;
-    }
-    let mut unpack = Command::new("dpkg-deb");
-    unpack.arg("--extract").arg(&file).arg(&root);
-    step("unpacking", unpack)?;
+    let list = |file: &Path| {
+        let mut list = Command::new("dpkg-deb");
+        list.arg("--contents").arg(file);
+        step("looking through", list)
+    };
+    refuse(&file, &package.wrong_in(&list(&file)?))?;
+    refuse(&debug_file, &contents::wrong_in_debug(&list(&debug_file)?))?;
+    let unpacked = |file: &Path, name: &str| -> Result<PathBuf> {
+        let root = folder.join(name);
+        if root.exists() {
+            fs::remove_dir_all(&root).with_context(|| format!("empty {}", root.display()))?;
+        }
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("--extract").arg(file).arg(&root);
+        step("unpacking", unpack)?;
+        Ok(root)
+    };
+    let root = unpacked(&file, name)?;
     for line in tried::all(name, &root, context, log)? {
         context.talk.line(format!("    {line}"));
     }
-    context.talk.line(format!("{} ({} KiB)", file.display(), fs::metadata(&file)?.len() >> 10));
+    let debug_root = unpacked(&debug_file, &format!("{name}-dbgsym"))?;
+    let elf = |file: &Path| -> Result<Elf> {
+        let mut readelf = Command::new("readelf");
+        readelf.args(["--wide", "--notes", "--sections"]).arg(file).env("LC_ALL", "C");
+        Ok(Elf::parse(&step("looking into", readelf)?))
+    };
+    let program = elf(&root.join("usr/bin").join(name))?;
+    let debug = elf(&program.debug_path(&debug_root))?;
+    refuse(&file, &debug_info::wrong_in(&program, &debug))?;
+    for file in [debug_file, file] {
+        context.talk.line(format!("{} ({} KiB)", file.display(), fs::metadata(&file)?.len() >> 10));
+    }
+    Ok(())
+}
+
+fn refuse(file: &Path, wrong: &[String]) -> Result<()> {
+    ensure!(wrong.is_empty(), "{} is not as it should be:\n{}", file.display(), wrong.join("\n"));
     Ok(())
 }
 

@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut compared = Compared::default();
     compare(&folder, &restored.join(name), &mut compared)?;
     println!(
-        "identical: {} files, {} MB, bytes and modes and times ({} links and special files were skipped)",
+        "identical: {} files, {} MB, bytes and modes and times ({} links and special files were \
+         skipped)",
         compared.files,
         compared.bytes / 1_000_000,
         compared.skipped

@@ -32,7 +32,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "target")]
     all: bool,
     /// How long to fuzz each target
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
 }
 
@@ -204,7 +205,8 @@ impl<'a> Fuzzer<'a> {
             talk.line(tail(self.log.path(), TAIL_LINES));
             talk.line(format!("{target}: FAILED ({how}). The input: {input}"));
             talk.line(format!(
-                "  minimise it: PATH={}:$PATH cargo +nightly fuzz tmin --fuzz-dir fuzz {target} {input}",
+                "  minimise it: PATH={}:$PATH cargo +nightly fuzz tmin --fuzz-dir fuzz {target} \
+                 {input}",
                 self.tools().display()
             ));
             talk.line(format!(

@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn schedules_are_counted() {
-        let pools = "test pool::a ... model: pool::a loom 120 schedules\nok\nmodel: b loom 3 schedules\n\
+        let pools = "test pool::a ... model: pool::a loom 120 schedules\nok\nmodel: b loom 3 \
+             schedules\n\
             model: c shuttle 9 schedules\nmodel: d loom many schedules\n";
         let outcome = outcome(
             &[("pools", pools), ("protocol", "model: e loom 7 schedules"), ("edge", "")],

@@ -28,14 +28,16 @@ const HEARTBEAT: Duration = Duration::from_secs(60);
 
 /// Where lines for the reader go: `--json` keeps stdout for the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Talk {
+pub enum Talk {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 
 impl Talk {
     /// Prints one line. A reader that has gone away is no reason to stop checking.
-    pub(crate) fn line(self, text: impl std::fmt::Display) {
+    pub fn line(self, text: impl std::fmt::Display) {
         let _ = match self {
             Self::Stdout => writeln!(std::io::stdout(), "{text}"),
             Self::Stderr => writeln!(std::io::stderr(), "{text}"),
@@ -44,7 +46,7 @@ impl Talk {
 }
 
 /// The log file of one stage; several children may append to it one after another.
-pub(crate) struct Log {
+pub struct Log {
     path: PathBuf,
 }
 
@@ -57,12 +59,13 @@ impl Log {
         Ok(Self { path })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// For a child to write into.
-    pub(crate) fn open(&self) -> Result<File> {
+    pub fn open(&self) -> Result<File> {
         OpenOptions::new()
             .append(true)
             .open(&self.path)
@@ -88,7 +91,7 @@ impl Log {
 }
 
 /// The last `count` lines of a log; nothing when it cannot be read.
-pub(crate) fn tail(path: &Path, count: usize) -> String {
+pub fn tail(path: &Path, count: usize) -> String {
     let log = Log { path: path.to_owned() };
     let text = log.text_from(log.bytes().saturating_sub(TAIL_BYTES_MAX)).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
@@ -97,27 +100,33 @@ pub(crate) fn tail(path: &Path, count: usize) -> String {
 
 /// How a child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
+    /// With code 0.
     Success,
     /// It exited with another code or died of a signal; the text says which.
     Failed(String),
+    /// It was killed after so long.
     TimedOut(Duration),
 }
 
-pub(crate) struct Finished {
-    pub(crate) ending: Ending,
-    pub(crate) elapsed: Duration,
+/// A child that has ended.
+pub struct Finished {
+    /// How.
+    pub ending: Ending,
+    /// How long it ran.
+    pub elapsed: Duration,
     /// stdout and stderr as they came.
-    pub(crate) output: String,
+    pub output: String,
 }
 
 impl Finished {
-    pub(crate) fn succeeded(&self) -> bool {
+    /// Whether it ended with code 0 in time.
+    pub fn succeeded(&self) -> bool {
         self.ending == Ending::Success
     }
 
     /// Why the child is not a success, for a table cell.
-    pub(crate) fn reason(&self) -> Option<String> {
+    pub fn reason(&self) -> Option<String> {
         match &self.ending {
             Ending::Success => None,
             Ending::Failed(how) => Some(how.clone()),
@@ -127,7 +136,7 @@ impl Finished {
 }
 
 /// Starts children and stops them when the user interrupts.
-pub(crate) struct Runner {
+pub struct Runner {
     talk: Talk,
     interrupted: Arc<AtomicBool>,
 }
@@ -135,7 +144,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Installs the handlers: without them Ctrl-C would end xtask and leave the child's group
     /// running.
-    pub(crate) fn new(talk: Talk) -> Result<Self> {
+    pub fn new(talk: Talk) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in
             [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
@@ -146,13 +155,14 @@ impl Runner {
         Ok(Self { talk, interrupted })
     }
 
-    pub(crate) fn interrupted(&self) -> bool {
+    /// Whether Ctrl-C has come since.
+    pub fn interrupted(&self) -> bool {
         // Relaxed: a flag that is only ever set; nothing else is published through it.
         self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Runs `command` to its end or to `limit`. An error means that it could not be run at all.
-    pub(crate) fn run(&self, mut command: Command, log: &Log, limit: Duration) -> Result<Finished> {
+    pub fn run(&self, mut command: Command, log: &Log, limit: Duration) -> Result<Finished> {
         if self.interrupted() {
             bail!("interrupted");
         }
@@ -205,26 +215,26 @@ impl Runner {
 }
 
 /// A child and its process group; dropping it kills and reaps both.
-pub(crate) struct Group {
+pub struct Group {
     child: Child,
 }
 
 impl Group {
     /// Without standard input; where its output goes is for the caller to say.
-    pub(crate) fn start(mut command: Command) -> Result<Self> {
+    pub fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).process_group(0);
         let child = command.spawn().with_context(|| format!("start `{}`", shown(&command)))?;
         Ok(Self { child })
     }
 
     /// The leader's process id, which is the group's id, too.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Looks without reaping: while the leader is a zombie its group id cannot be given to anyone
     /// else.
-    pub(crate) fn leader_ended(&self) -> Result<bool> {
+    pub fn leader_ended(&self) -> Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended =
             waitid(WaitId::Pid(Pid::from_child(&self.child)), look).context("look at a child")?;
@@ -259,14 +269,14 @@ fn ending_of(status: ExitStatus) -> Ending {
 }
 
 /// The command as a person would type it.
-pub(crate) fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
 }
 
 /// The first `chars_max` characters of `text`, marked when something was cut off.
-pub(crate) fn cut(text: &str, chars_max: usize) -> String {
+pub fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }

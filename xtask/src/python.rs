@@ -139,9 +139,11 @@ mod tests {
 
     #[test]
     fn the_last_line_of_pytest_is_understood() {
-        let inner = "=== short test summary info ===\nERROR test_of_a_test.py::test_leaky\n1 error in 0.1s\n";
+        let inner = "=== short test summary info ===\nERROR test_of_a_test.py::test_leaky\n1 error \
+             in 0.1s\n";
         let outer = "=== short test summary info ===\nSKIPPED [1] tests/test_a.py:3: no IPv6\n\
-            FAILED tests/test_b.py::test_x - assert 1\n1 failed, 40 passed, 1 skipped, 2 errors in 3.21s\n";
+            FAILED tests/test_b.py::test_x - assert 1\n1 failed, 40 passed, 1 skipped, 2 errors in \
+            3.21s\n";
         let outcome = tested(&format!("..s.F\n{inner}{outer}"));
         assert_eq!((outcome.passed, outcome.failed, outcome.skipped), (40, 3, 1));
         assert_eq!(outcome.failures, ["FAILED tests/test_b.py::test_x - assert 1"]);

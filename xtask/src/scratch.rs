@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 /// What a build of the models reads.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "models", "xtask"];
+const SOURCES: [&str; 7] =
+    ["Cargo.toml", "Cargo.lock", ".cargo", "bench", "crates", "models", "xtask"];
 
 /// File contents by path relative to the workspace root.
 pub(crate) type Sources = BTreeMap<PathBuf, Vec<u8>>;

@@ -1,6 +1,5 @@
-//! What a stage of `cargo xtask verify` is, and the list of them in the order they run.
-//!
-//! To add a stage: write a function `fn(&Context) -> Result<Outcome>` and add a line to [`STAGES`].
+//! What a stage of `cargo xtask verify` is: what it is given, and what it says. The list of stages
+//! is `stages.rs`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,6 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::process::{Log, Runner, Talk};
-use crate::{cargo_stages, deny, faults, fuzz, models, python, seeded, test_stage, tidy};
 
 /// One stage of the verification.
 pub(crate) struct Stage {
@@ -24,60 +22,13 @@ pub(crate) struct Stage {
     pub(crate) run: fn(&Context) -> Result<Outcome>,
 }
 
-/// All stages, cheap ones first.
-pub(crate) const STAGES: &[Stage] = &[
-    Stage { name: "fmt", about: "formatting", listed: always, run: cargo_stages::fmt },
-    Stage { name: "clippy", about: "lints", listed: always, run: cargo_stages::clippy },
-    Stage { name: "tidy", about: "rules of this repository", listed: always, run: tidy::stage },
-    Stage { name: "test", about: "tests of the workspace", listed: always, run: test_stage::stage },
-    Stage {
-        name: "python",
-        about: "the Python package, as a wheel",
-        listed: always,
-        run: python::stage,
-    },
-    Stage { name: "doc", about: "documentation", listed: always, run: cargo_stages::doc },
-    Stage {
-        name: "deny",
-        about: "licences, bans, sources, advisories",
-        listed: always,
-        run: deny::stage,
-    },
-    Stage { name: "loom", about: "models, exhaustive", listed: always, run: models::loom },
-    Stage {
-        name: "shuttle",
-        about: "models, random schedules",
-        listed: always,
-        run: models::shuttle,
-    },
-    Stage {
-        name: "seeded",
-        about: "seeded bugs must be found",
-        listed: always,
-        run: seeded::stage,
-    },
-    Stage {
-        name: "fuzz",
-        about: "corpus replay and smoke",
-        listed: fuzz::has_targets,
-        run: fuzz::stage,
-    },
-    Stage {
-        name: "faults",
-        about: "the shipped binary under real faults",
-        listed: always,
-        run: faults::stage,
-    },
-];
-
-fn always(_: &Context) -> bool {
-    true
-}
-
+/// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// What fits into about ten minutes.
     Quick,
+    /// Everything.
     Full,
 }
 
@@ -91,19 +42,26 @@ impl Mode {
 }
 
 /// What every stage is given.
-pub(crate) struct Context {
-    pub(crate) root: PathBuf,
+pub struct Context {
+    /// Of the workspace.
+    pub root: PathBuf,
     /// `target/`, or wherever the caller's `CARGO_TARGET_DIR` points.
-    pub(crate) target: PathBuf,
+    pub target: PathBuf,
     pub(crate) mode: Mode,
-    pub(crate) talk: Talk,
-    pub(crate) runner: Runner,
+    /// Where lines for the reader go.
+    pub talk: Talk,
+    /// Starts children.
+    pub runner: Runner,
     /// Stages that were asked for by name.
     pub(crate) asked: BTreeSet<String>,
 }
 
 impl Context {
-    pub(crate) fn new(mode: Mode, talk: Talk) -> Result<Self> {
+    /// Of the workspace that this process was started in.
+    ///
+    /// # Errors
+    /// When it was started elsewhere, or Ctrl-C cannot be watched for.
+    pub fn new(mode: Mode, talk: Talk) -> Result<Self> {
         let root = workspace_root()?;
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| root.join("target"), |dir| root.join(dir));
@@ -114,7 +72,11 @@ impl Context {
         self.asked.contains(stage)
     }
 
-    pub(crate) fn log(&self, stage: &str) -> Result<Log> {
+    /// The log `verify/STAGE.log` in the target folder, emptied.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn log(&self, stage: &str) -> Result<Log> {
         Log::create(&self.target.join("verify"), stage)
     }
 
@@ -218,6 +180,6 @@ impl Outcome {
 }
 
 /// A limit in minutes: every child that xtask starts has one.
-pub(crate) const fn minutes(count: u64) -> Duration {
+pub const fn minutes(count: u64) -> Duration {
     Duration::from_secs(count * 60)
 }

@@ -1,14 +1,16 @@
 //! The rules of this repository that neither rustc nor clippy knows.
 //!
 //! [`source`] turns Rust text into tokens and comments, so that a rule never trips over a string or
-//! a doc example; [`rules`] judges one Rust file, [`dependencies`] the manifests, [`docs`] the
-//! pages and their links.
+//! a doc example; [`rules`] judges one Rust file, [`width`] its lines, [`circles`] the modules of a
+//! crate, [`dependencies`] the manifests, [`docs`] the pages and their links.
 
+mod circles;
 mod dependencies;
 mod docs;
 mod items;
 mod rules;
 mod source;
+mod width;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use crate::scratch::files_below;
 use crate::stage::{Context, Outcome};
 
 /// Where Rust files are looked for.
-const RUST_ROOTS: [&str; 4] = ["crates", "models", "xtask", "fuzz"];
+const RUST_ROOTS: [&str; 5] = ["bench", "crates", "models", "xtask", "fuzz"];
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +72,17 @@ fn tidy(root: &Path) -> Result<Tidied> {
     let files: Vec<rules::RustFile> =
         texts.iter().map(|(name, text)| rules::RustFile::new(name, text)).collect();
     let test_files: Vec<PathBuf> = files.iter().flat_map(rules::RustFile::test_modules).collect();
+    let is_test = |file: &rules::RustFile<'_>| {
+        let below = |test: &PathBuf| file.path.starts_with(test.with_extension(""));
+        test_files.iter().any(|test| below(test) || file.path == *test)
+    };
     for file in &files {
-        let is_test = test_files
-            .iter()
-            .any(|test| file.path.starts_with(test.with_extension("")) || file.path == *test);
-        file.check(is_test, &mut tidied.findings);
+        file.check(is_test(file), &mut tidied.findings);
         file.check_length(&mut tidied.findings, &mut tidied.reports);
     }
+    let (findings, reports) = (&mut tidied.findings, &mut tidied.reports);
+    width::check(&files, findings, reports);
+    circles::check(files.iter().filter(|file| !is_test(file)), findings, reports);
     dependencies::check(root, &mut tidied)?;
     docs::check(root, &mut tidied)?;
     Ok(tidied)

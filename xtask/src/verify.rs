@@ -8,7 +8,8 @@ use clap::builder::PossibleValuesParser;
 
 use crate::process::Talk;
 use crate::report::{Report, Row};
-use crate::stage::{Context, Mode, Outcome, STAGES, Stage, Verdict};
+use crate::stage::{Context, Mode, Outcome, Stage, Verdict};
+use crate::stages::STAGES;
 
 /// How much of a failed stage's log is shown.
 const TAIL_LINES: usize = 60;

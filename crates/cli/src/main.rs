@@ -41,13 +41,13 @@ static ALLOCATOR: counting_alloc::Counting = counting_alloc::Counting;
 
 fn main() -> ExitCode {
     // `fdwatch run` starts commands by way of this binary.
-    if let Some(code) = fdwatch::run::exec_stage() {
+    if let Some(code) = fdwatch_cli::exec_stage() {
         return code;
     }
     // Its command line is its own, `--json` and `--help` included.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == args::FDWATCH) {
-        return fdwatch::cli::run(std::iter::once(args::FDWATCH.into()).chain(arguments));
+        return fdwatch_cli::execute(std::iter::once(args::FDWATCH.into()).chain(arguments));
     }
     let cli = match Cli::from_command_line() {
         Ok(cli) => cli,

@@ -82,7 +82,7 @@ const _: () = assert!(Kind::Unknown as usize + 1 == Kind::ALL.len());
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub(crate) const ALL: [Self; 19] = [
+    pub const ALL: &'static [Self] = &[
         Self::File,
         Self::DeletedFile,
         Self::Directory,

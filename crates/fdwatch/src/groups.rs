@@ -4,13 +4,16 @@
 //! may take several ticks. When there are too many patterns they get coarser once and for all; what
 //! then still does not fit goes to one group for the rest.
 
+mod group;
+
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use crate::group::{coarse, pattern, without_deleted};
-use crate::growth::{Came, Circumstances, Evidence, Growth, milliseconds};
+use self::group::{Group, Tally, key_of};
+use crate::growth::{Came, Evidence, milliseconds};
 use crate::ledger::{Changes, Permits, REST_ID};
-use crate::{GroupReport, Kind, KindReport, Series, Socket, Trend};
+use crate::pattern::{coarse_pattern, pattern, without_deleted};
+use crate::{GroupReport, Kind, KindReport, Socket};
 
 /// From so many on, patterns get coarser.
 const FINE_MAX: usize = 32;
@@ -23,34 +26,6 @@ pub(crate) const GROUPS_MAX: usize = PATTERNS_MAX + Kind::ALL.len();
 const REST: &[u8] = b"(all others)";
 /// A target that is longer is not kept beside its pattern.
 const TARGET_BYTES_MAX: usize = 256;
-
-/// A number and how it moves. Without a series as long as it stands still, which most do for ever.
-#[derive(Debug, Default)]
-struct Tally {
-    count: u32,
-    /// Of the scan that is under way.
-    scanned: u32,
-    /// The least after warm-up; until then, the newest.
-    lowest: u32,
-    /// When the series began; it holds from then on.
-    before: u32,
-    grew_at_ms: u64,
-    series: Option<Box<Series>>,
-}
-
-#[derive(Debug)]
-struct Group {
-    /// The kind, then the pattern.
-    key: Box<[u8]>,
-    /// As long as all have had the same.
-    target: Option<Box<[u8]>>,
-    kind: Kind,
-    /// As long as it is there; [`REST_ID`] of the one for the rest.
-    id: u8,
-    tally: Tally,
-    /// What came into it and what left it; from the first that did.
-    growth: Option<Box<Growth>>,
-}
 
 /// Kinds and groups of one process.
 #[derive(Debug, Default)]
@@ -94,7 +69,7 @@ impl Groups {
         let target =
             Some(target).filter(|target| !target.is_empty() && target.len() <= TARGET_BYTES_MAX);
         if self.are_coarse {
-            pattern = coarse(&pattern);
+            pattern = coarse_pattern(&pattern);
         }
         let index = self.find_or_insert(kind, pattern, target);
         let group = &mut self.groups[index];
@@ -113,7 +88,7 @@ impl Groups {
         };
         if self.groups.len() >= FINE_MAX && !self.are_coarse {
             self.make_coarse();
-            return self.find_or_insert(kind, coarse(&pattern), target);
+            return self.find_or_insert(kind, coarse_pattern(&pattern), target);
         }
         let patterns = self.groups.iter().filter(|group| !group.is_rest()).count();
         if patterns >= PATTERNS_MAX {
@@ -165,7 +140,7 @@ impl Groups {
         self.scans_to_settle = 2;
         for mut group in std::mem::take(&mut self.groups) {
             self.growths_unused += usize::from(group.growth.take().is_some());
-            let key = key_of(group.kind, &coarse(&group.key[1..]));
+            let key = key_of(group.kind, &coarse_pattern(&group.key[1..]));
             match self.place_of(&key) {
                 Ok(index) => self.series_unused += self.groups[index].merge(group),
                 Err(place) => self.groups.insert(place, Group { key: key.into(), ..group }),
@@ -324,72 +299,6 @@ impl Groups {
 
 fn kept(evidence: Option<Evidence>) -> u64 {
     evidence.map_or(0, |evidence| evidence.opened.saturating_sub(evidence.closed))
-}
-
-impl Tally {
-    fn finish_scan(&mut self, is_first: bool, moment: Moment, permits: &mut Permits) {
-        let (before, now) = (self.count, std::mem::take(&mut self.scanned));
-        self.count = now;
-        self.lowest = if is_first { now } else { self.lowest.min(now) };
-        if is_first || before == now {
-            return;
-        }
-        if now > before {
-            self.grew_at_ms = u64::try_from(moment.at.as_millis()).unwrap_or(u64::MAX);
-        }
-        if self.series.is_none() && permits.series > 0 {
-            permits.series -= 1;
-            self.before = before;
-            self.series = Some(Box::default());
-        }
-    }
-}
-
-impl Group {
-    fn is_rest(&self) -> bool {
-        &self.key[1..] == REST
-    }
-
-    /// How many series are no more: what they tell is not of the merged group.
-    fn merge(&mut self, other: Self) -> usize {
-        let (tally, more) = (&mut self.tally, other.tally);
-        tally.count = tally.count.saturating_add(more.count);
-        tally.scanned = tally.scanned.saturating_add(more.scanned);
-        tally.lowest = tally.lowest.saturating_add(more.lowest);
-        tally.grew_at_ms = tally.grew_at_ms.max(more.grew_at_ms);
-        self.target = None;
-        usize::from(tally.series.take().is_some()) + usize::from(more.series.is_some())
-    }
-
-    fn circumstances(&self, are_lone_files: bool, has_ended: bool) -> Circumstances {
-        Circumstances { are_lone_files: are_lone_files && self.kind == Kind::File, has_ended }
-    }
-
-    fn report(&self, moment: Moment) -> GroupReport {
-        let (tally, at_ms) = (&self.tally, milliseconds(moment.at));
-        let series = tally.series.as_ref().filter(|series| series.is_warm(moment.warm_up));
-        let (growth, is_leak) =
-            (self.growth.as_ref(), self.growth.as_ref().is_some_and(|growth| growth.is_leak()));
-        let per_second = match series {
-            Some(series) if !is_leak => series.trend(moment.warm_up).per_second,
-            _ => growth.map_or(0.0, |growth| growth.per_second(at_ms)),
-        };
-        let trend = Trend { per_second, is_leak };
-        GroupReport {
-            kind: self.kind,
-            pattern: self.target.as_deref().unwrap_or(&self.key[1..]).to_vec(),
-            count: tally.count,
-            growth: i64::from(tally.count) - i64::from(tally.lowest),
-            grew_at_ms: tally.grew_at_ms,
-            trend,
-            evidence: self.growth.as_ref().map(|growth| growth.evidence(at_ms)),
-            stacks: Vec::new(),
-        }
-    }
-}
-
-fn key_of(kind: Kind, pattern: &[u8]) -> Vec<u8> {
-    [&[kind as u8], pattern].concat()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! limit is hit.
 //!
 //! - [`count`], [`snapshot`], [`own`], [`own_kinds`]: one look at a process.
-//! - [`Watcher`]: many processes over time; its [`Report`] is what every picture is made from.
+//! - [`Watcher`]: many processes over time; its [`Report`] is what the command draws.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,32 +18,29 @@
 //! # Ok::<(), fdwatch::Error>(())
 //! ```
 //!
+//! The command `fdwatch` (package `fdwatch-cli`) draws reports, shows them live, and starts
+//! commands whose leaks it names by call stack.
+//!
 //! # Invariants
-//! - Never starts a thread, but for the one of [`run::Attached`]. The watcher reads no clock and
-//!   does not sleep.
-//! - The watcher only reads, and only below `/proc`. It never traces, stops or signals a process;
-//!   [`run`] does, with the one that it started or was told to attach to.
+//! - Never starts a thread. The watcher reads no clock and does not sleep.
+//! - Only reads, and only below `/proc`. It never traces, stops or signals a process.
 //! - What the kernel does not tell is `None` or an error, never 0.
 
-#[cfg(feature = "cli")]
-pub mod cli;
 mod descriptor;
 mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod group;
 mod groups;
 mod growth;
 mod ledger;
 mod line_fit;
 mod lineages;
+mod pattern;
 mod proc;
 mod process_key;
-pub mod report;
+mod report;
 mod rings;
-#[cfg(feature = "run")]
-pub mod run;
 mod series;
 mod snapshot;
 mod stretch;
@@ -53,10 +50,13 @@ mod watcher;
 
 pub use descriptor::{Descriptor, Kind, Socket};
 pub use error::Error;
-pub use group::pattern;
 pub use growth::Evidence;
+#[doc(hidden)]
 pub use ledger::Ledger;
-pub use proc::{Bound, Ceiling, LOOK_DESCRIPTORS, Target, parse};
+pub use pattern::{coarse_pattern, pattern};
+#[doc(hidden)]
+pub use proc::parse;
+pub use proc::{Bound, Ceiling, LOOK_DESCRIPTORS, Target};
 pub use process_key::ProcessKey;
 pub use report::{
     Children, GroupReport, KindReport, LineageReport, Point, ProcessReport, Report, StackCount,
@@ -69,3 +69,7 @@ pub use watcher::{Tick, WatchConfig, Watcher};
 
 /// A series holds at most so many points: when it is full, neighbours are merged.
 pub const SERIES_POINTS_MAX: usize = 240;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

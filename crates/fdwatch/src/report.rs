@@ -1,38 +1,5 @@
-//! What a watch has found so far: the one structure that every picture (terminal, HTML, SVG, JSON,
-//! CSV, Prometheus) is made from.
-//!
-//! The pictures are in the modules below. Each is a pure function of a [`Report`]: no clock, no
-//! environment, and no more memory than a process's worth at a time, since they write as they go.
-//! Names and targets are any bytes, so all of them go through `printable.rs` first and then through
-//! the escapes of the format.
-
-pub mod csv;
-#[cfg(test)]
-pub(crate) mod fixture;
-#[cfg(test)]
-mod headline_tests;
-pub mod html;
-pub mod json;
-#[cfg(test)]
-mod json_schema_tests;
-mod markup;
-mod phrase;
-mod printable;
-pub mod prometheus;
-#[cfg(feature = "cli")]
-pub mod prometheus_server;
-#[cfg(test)]
-mod snapshots;
-pub mod svg;
-pub mod terminal;
-pub mod text;
-
-#[cfg(feature = "cli")]
-pub(crate) use json::SCHEMA;
-#[cfg(feature = "cli")]
-pub(crate) use phrase::verdict_word;
-#[cfg(any(test, fuzzing, feature = "stacks"))]
-pub(crate) use printable::Printable;
+//! What a watch has found so far: the one structure that every picture is made from. The command
+//! `fdwatch` draws it (terminal, HTML, SVG, JSON, CSV, Prometheus).
 
 use std::time::Duration;
 

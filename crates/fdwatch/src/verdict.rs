@@ -7,9 +7,10 @@ use serde::Serialize;
 use crate::Trend;
 
 /// What is to be said of one process, or of all.
+///
+/// Exhaustive on purpose: a program that acts on verdicts must not overlook a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Verdict {
     /// Too little has been seen to say anything.
     Warming,

@@ -46,7 +46,8 @@ fn a_process_may_end_at_any_time() {
 
 #[test]
 fn a_leader_that_ended_before_its_threads_is_not_gone() {
-    let source = "#include <fcntl.h>\n#include <pthread.h>\n#include <stdlib.h>\n#include <unistd.h>\n\
+    let source = "#include <fcntl.h>\n#include <pthread.h>\n#include <stdlib.h>\n#include \
+         <unistd.h>\n\
         static void *wait(void *no) { char c; while (read(0, &c, 1) > 0); exit(0); }\n\
         int main(void) { pthread_t t; for (int i = 0; i < 4; i++) open(\"/dev/zero\", O_RDONLY);\n\
         pthread_create(&t, 0, wait, 0); pthread_exit(0); }\n";
@@ -144,7 +145,8 @@ fn a_kernel_thread_has_none_and_no_name() {
 /// Another network namespace has other sockets.
 #[test]
 fn sockets_are_those_of_the_process_and_not_ours() {
-    let script = "import socket, sys; s = socket.socket(); s.bind(('0.0.0.0', 1)); s.listen(); sys.stdin.read()";
+    let script = "import socket, sys; s = socket.socket(); s.bind(('0.0.0.0', 1)); s.listen(); \
+         sys.stdin.read()";
     let probe = Command::new("unshare").args(["-n", "python3", "-c", "0"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
         skipped("a network namespace needs unshare, python3 and the right to make one");

@@ -2,8 +2,9 @@
 
 /// A package that `cargo xtask deb` builds.
 pub(super) struct Package {
-    /// Also of the crate, the program, its pages and its completions.
+    /// Also of the program, its pages and its completions.
     pub(super) name: &'static str,
+    pub(super) krate: &'static str,
     /// Files that must be there, as `dpkg-deb --contents` shows them.
     expected: &'static [(&'static str, &'static str)],
     /// Nothing else has a place in it, but for documents.
@@ -14,6 +15,7 @@ pub(super) const PACKAGES: [&Package; 2] = [&DRYSTONE, &FDWATCH];
 
 const DRYSTONE: Package = Package {
     name: "drystone",
+    krate: "drystone",
     expected: &[
         ("-rwxr-xr-x", "./usr/bin/drystone"),
         ("-rw-r--r--", "./etc/drystone/config.toml"),
@@ -46,6 +48,7 @@ const DRYSTONE: Package = Package {
 
 const FDWATCH: Package = Package {
     name: "fdwatch",
+    krate: "fdwatch-cli",
     expected: &[
         ("-rwxr-xr-x", "./usr/bin/fdwatch"),
         ("-rw-r--r--", "./usr/share/man/man1/fdwatch.1.gz"),
@@ -73,43 +76,58 @@ const FDWATCH: Package = Package {
 impl Package {
     /// What is missing, has other permissions or another owner, or has no place in the package.
     pub(super) fn wrong_in(&self, contents: &str) -> Vec<String> {
-        // `-rw-r--r-- root/root 123 2026-01-01 00:00 ./path`
-        let rows: Vec<(&str, &str, &str)> = contents
-            .lines()
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                let (mode, owner, path) = (words.next()?, words.next()?, words.nth(3)?);
-                path.starts_with("./").then_some((mode, owner, path))
-            })
-            .collect();
-        let documents = format!("./usr/share/doc/{}/", self.name);
+        let rows = rows(contents);
         let mut wrong = Vec::new();
         for &(mode, path) in self.expected {
             match rows.iter().find(|row| row.2 == path) {
                 None => wrong.push(format!("{path} is missing")),
                 Some((found, ..)) if *found != mode => {
-                    wrong.push(format!("{path} is {found}, not {mode}"))
+                    wrong.push(format!("{path} is {found}, not {mode}"));
                 }
                 Some(_) => {}
             }
         }
-        for (mode, owner, path) in rows {
-            if owner != "root/root" && owner != "0/0" {
-                wrong.push(format!("{path} belongs to {owner}"));
-            }
-            let is_folder = path.ends_with('/');
-            let has_place = path.starts_with(&documents)
-                || self.folders.iter().any(|folder| {
-                    path.starts_with(folder) || (is_folder && folder.starts_with(path))
-                })
-                || (is_folder && documents.starts_with(path));
-            let is_plain = if is_folder { mode == "drwxr-xr-x" } else { mode.starts_with("-rw") };
-            if !has_place || !is_plain || mode[1..].contains(['s', 't', 'S', 'T']) {
-                wrong.push(format!("{mode} {path} has no place here"));
-            }
-        }
+        let documents = format!("./usr/share/doc/{}/", self.name);
+        let folders: Vec<&str> = self.folders.iter().copied().chain([&*documents]).collect();
+        wrong.extend(misplaced(&rows, &folders));
         wrong
     }
+}
+
+/// The same of a package with debug information: which file there must be is asked elsewhere.
+pub(super) fn wrong_in_debug(contents: &str) -> Vec<String> {
+    misplaced(&rows(contents), &["./usr/lib/debug/.build-id/"])
+}
+
+/// Mode, owner and path: `-rw-r--r-- root/root 123 2026-01-01 00:00 ./path`.
+type Row<'a> = (&'a str, &'a str, &'a str);
+
+fn rows(contents: &str) -> Vec<Row<'_>> {
+    let row = |line| {
+        let mut words = str::split_whitespace(line);
+        let (mode, owner, path) = (words.next()?, words.next()?, words.nth(3)?);
+        path.starts_with("./").then_some((mode, owner, path))
+    };
+    contents.lines().filter_map(row).collect()
+}
+
+/// What belongs to somebody else, or is not below one of `folders`, or more than a plain file.
+fn misplaced(rows: &[Row<'_>], folders: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for &(mode, owner, path) in rows {
+        if owner != "root/root" && owner != "0/0" {
+            wrong.push(format!("{path} belongs to {owner}"));
+        }
+        let is_folder = path.ends_with('/');
+        let has_place = folders
+            .iter()
+            .any(|folder| path.starts_with(folder) || (is_folder && folder.starts_with(path)));
+        let is_plain = if is_folder { mode == "drwxr-xr-x" } else { mode.starts_with("-rw") };
+        if !has_place || !is_plain || mode[1..].contains(['s', 't', 'S', 'T']) {
+            wrong.push(format!("{mode} {path} has no place here"));
+        }
+    }
+    wrong
 }
 
 #[cfg(test)]
@@ -149,6 +167,17 @@ mod tests {
             let all = contents(package, |line| Some(line.to_owned()));
             let more = all + "-rw-r--r-- 0/0 7 2026-01-01 00:00 ./opt/x\n";
             assert_eq!(package.wrong_in(&more), ["-rw-r--r-- ./opt/x has no place here"]);
+        }
+    }
+
+    #[test]
+    fn a_package_of_debug_information_has_nothing_else() {
+        let folder = "drwxr-xr-x 0/0 0 2026-01-01 00:00 ./usr/lib/debug/\n";
+        let file = "-rw-r--r-- 0/0 7 2026-01-01 00:00 ./usr/lib/debug/.build-id/24/b7.debug\n";
+        let both = format!("{folder}{file}");
+        assert_eq!(wrong_in_debug(&both), [""; 0]);
+        for (from, to) in [("lib/debug/.build-id", "bin"), ("0/0 7", "7/7 7"), ("rw-r", "rws-r")] {
+            assert_eq!(wrong_in_debug(&both.replace(from, to)).len(), 1, "{from}");
         }
     }
 

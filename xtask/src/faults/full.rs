@@ -95,7 +95,8 @@ fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
     desk.check(&mut model)?;
     let small = if model.newest("small").is_some() { "stored" } else { "refused" };
     Ok(format!(
-        "2 puts refused with exit code 7, a small one {small}; with not a byte left: {with_nothing_left}; all well once there was room"
+        "2 puts refused with exit code 7, a small one {small}; with not a byte left: \
+         {with_nothing_left}; all well once there was room"
     ))
 }
 

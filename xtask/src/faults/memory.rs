@@ -65,7 +65,8 @@ fn there_and_back(desk: &Desk<'_>, bytes: u64) -> Result<String> {
     }
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     Ok(format!(
-        "cgroup {} of {} (the plan; inside it {}): peak {} with page cache, {} of the process's own (sampled), no OOM kill",
+        "cgroup {} of {} (the plan; inside it {}): peak {} with page cache, {} of the process's \
+         own (sampled), no OOM kill",
         group.version(),
         mib(limit),
         mib(inside),

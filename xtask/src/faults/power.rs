@@ -187,7 +187,8 @@ impl<'a> Power<'a> {
         let Tally { acknowledged, in_flight, bus_errors, unsynced_lost } = self.tally;
         let mut outcome = Outcome { passed: 1, ..Outcome::ok(format!("{cycles} power cuts")) };
         outcome.notes.push(format!(
-            "{acknowledged} changes acknowledged before a cut, {in_flight} commands under way at one; {unsynced_lost} of {cycles} files that were not synced are gone"
+            "{acknowledged} changes acknowledged before a cut, {in_flight} commands under way at \
+             one; {unsynced_lost} of {cycles} files that were not synced are gone"
         ));
         if bus_errors > 0 {
             outcome

@@ -15,7 +15,9 @@ use crate::stage::Context;
 
 /// Arguments of any kind that is a string to the operating system.
 macro_rules! args {
-    ($($arg:expr),* $(,)?) => { &[$(AsRef::<std::ffi::OsStr>::as_ref(&$arg)),*] as &[&std::ffi::OsStr] };
+    ($($arg:expr),* $(,)?) => {
+        &[$(AsRef::<std::ffi::OsStr>::as_ref(&$arg)),*] as &[&std::ffi::OsStr]
+    };
 }
 pub(super) use args;
 
@@ -294,7 +296,8 @@ mod tests {
 
     #[test]
     fn a_torn_line_acknowledges_nothing() {
-        let output = "{\"key\":\"a\",\"size\":1}\n{\"key\":\"f/\",\"size\":0}\n{\"summary\":{\"objects\":1}}\n{\"key\":\"b\",\"si";
+        let output = "{\"key\":\"a\",\"size\":1}\n{\"key\":\"f/\",\"size\":0}\
+             \n{\"summary\":{\"objects\":1}}\n{\"key\":\"b\",\"si";
         assert_eq!(acknowledged(output), ["a"]);
     }
 

@@ -30,13 +30,14 @@ const RULES: &[Rule] = &[
     only("chunker", &[]),
     only("procs", &["limits"]),
     only("fdwatch", &[]),
+    only("fdwatch-cli", &["fdwatch"]),
     only("fdwatch-python", &["fdwatch"]),
     only("pool", &["sync"]),
     only("edge", &["sync", "pool", "store"]),
     only("store", &["sync", "pool", "chunker"]),
     only("local", &["sync", "store", "chunker", "pool"]),
     only("cloud", &["sync", "store", "chunker", "pool"]),
-    all_but("server", &["cli", "testkit"]),
+    all_but("server", &["cli", "testkit", "fdwatch-cli"]),
     all_but("cli", &["testkit"]),
     all_but("testkit", &["cli"]),
 ];
@@ -84,7 +85,7 @@ impl Rule {
             "drystone" => "cli",
             _ => dependency
                 .strip_prefix("drystone-")
-                .or((dependency == "fdwatch").then_some(dependency))?,
+                .or(dependency.starts_with("fdwatch").then_some(dependency))?,
         };
         let is_allowed = self.allowed.contains(&inner) || self.allowed.contains(&"*");
         if is_allowed && !self.except.contains(&inner) {
@@ -139,6 +140,8 @@ mod tests {
             ),
             ("cli", "[dependencies]\ndrystone-testkit.workspace = true"),
             ("testkit", "[dependencies]\ndrystone.workspace = true"),
+            ("server", "[dependencies]\nfdwatch-cli.workspace = true"),
+            ("fdwatch", "[dependencies]\nfdwatch-cli.workspace = true"),
             ("pool", "[target.'cfg(model_loom)'.dependencies]\nloom.workspace = true"),
             ("novel", "[dependencies]"),
         ] {
@@ -149,6 +152,8 @@ mod tests {
             ("cli", "[dev-dependencies]\ndrystone-testkit.workspace = true"),
             ("sync", "[target.'cfg(model_loom)'.dependencies]\nloom.workspace = true"),
             ("testkit", "[dependencies]\ndrystone-local.workspace = true"),
+            ("server", "[dependencies]\nfdwatch.workspace = true"),
+            ("fdwatch-cli", "[dependencies]\nfdwatch.workspace = true"),
         ] {
             assert_eq!(findings(krate, text), [""; 0], "{krate}: {text}");
         }

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn relative_links_are_found() {
-        let page = "see [a](docs/a.md#top) and ![b](b.png \"title\")\n[c](https://example.org/c) [d](#d)\n\
+        let page = "see [a](docs/a.md#top) and ![b](b.png \"title\")\n[c](https://example.org/c) \
+             [d](#d)\n\
             ```\n[e](e.md)\n```\n`[f](f.md)` [g](<g.md>)\n[h]: ../h.md\n";
         let expected = [(1, "docs/a.md"), (1, "b.png"), (6, "g.md"), (7, "../h.md")];
         let found = links(page);

@@ -21,8 +21,8 @@ const ASYNC_FACADE: &str = "edge";
 pub(super) struct RustFile<'a> {
     /// Relative to the workspace root.
     pub(super) path: &'a Path,
-    lines: usize,
-    source: Source<'a>,
+    pub(super) text: &'a str,
+    pub(super) source: Source<'a>,
     /// Tokens that are compiled for tests only.
     test_ranges: Vec<Range<usize>>,
 }
@@ -31,7 +31,7 @@ impl<'a> RustFile<'a> {
     pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
         let source = Source::new(text);
         let test_ranges = test_items(&source.tokens);
-        Self { path, lines: text.lines().count(), source, test_ranges }
+        Self { path, text, source, test_ranges }
     }
 
     /// The files of `#[cfg(test)] mod NAME;`, in both places where they may be.
@@ -54,9 +54,6 @@ impl<'a> RustFile<'a> {
         self.leftovers(&mut found);
         self.ignored_tests(&mut found);
         let krate = self.crate_name();
-        if krate.is_some() {
-            self.unbounded_channels(&mut found);
-        }
         if krate.is_some_and(|name| name != FACADE) {
             self.checkers_outside_the_facade(krate, &mut found);
         }
@@ -75,10 +72,11 @@ impl<'a> RustFile<'a> {
     }
 
     pub(super) fn check_length(&self, findings: &mut Vec<Finding>, reports: &mut Vec<Finding>) {
-        let message = |limit| format!("{} lines, more than {limit}: split it", self.lines);
-        if self.lines > LINES_MAX {
+        let lines = self.text.lines().count();
+        let message = |limit| format!("{lines} lines, more than {limit}: split it");
+        if lines > LINES_MAX {
             findings.push(Finding::new(self.path, 0, message(LINES_MAX)));
-        } else if self.lines > LINES_REPORTED {
+        } else if lines > LINES_REPORTED {
             reports.push(Finding::new(self.path, 0, message(LINES_REPORTED)));
         }
     }
@@ -93,6 +91,12 @@ impl<'a> RustFile<'a> {
     fn is_production(&self, is_test: bool) -> bool {
         let in_src = self.path.components().nth(2).is_some_and(|part| part.as_os_str() == "src");
         in_src && !is_test
+    }
+
+    /// What comes behind `crate::` in code that ships.
+    pub(super) fn uses(&self) -> impl Iterator<Item = &'a str> {
+        let paths = self.production().filter(|at| self.reads(*at, "crate : :"));
+        paths.flat_map(|at| self.first_names(at + 3)).map(|name| name.text)
     }
 
     fn tokens(&self) -> &[Token<'a>] {
@@ -149,51 +153,6 @@ impl<'a> RustFile<'a> {
     fn cfg_attr_ignores(&self, at: usize) -> bool {
         let end = close_of(self.tokens(), at + 1);
         (at..end).any(|at| self.reads(at, ", ignore )") || self.reads(at, ", ignore ,"))
-    }
-
-    fn unbounded_channels(&self, found: &mut Found) {
-        for (at, token) in self.tokens().iter().enumerate() {
-            let previous = at.checked_sub(1).map_or("", |before| self.tokens()[before].text);
-            // One value at most goes through a `oneshot`.
-            let is_oneshot =
-                at.checked_sub(3).is_some_and(|before| self.tokens()[before].text == "oneshot");
-            let is_call = previous != "fn"
-                && previous != "."
-                && !is_oneshot
-                && self.is_called_without_arguments(at);
-            let unbounded = match token.text {
-                "unbounded_channel" => true,
-                // std's takes no argument and is unbounded; tokio's of the same name takes its
-                // bound.
-                "channel" | "unbounded" => is_call,
-                _ => false,
-            };
-            if unbounded {
-                found.push((
-                    token.line,
-                    format!("`{}` is an unbounded channel: give it a bound", token.text),
-                ));
-            }
-        }
-    }
-
-    /// `NAME()` or `NAME::<…>()`.
-    fn is_called_without_arguments(&self, at: usize) -> bool {
-        if !self.reads(at + 1, ": : <") {
-            return self.reads(at + 1, "( )");
-        }
-        let mut depth = 0_usize;
-        for (after, token) in self.tokens().iter().enumerate().skip(at + 3) {
-            match token.text {
-                "<" => depth += 1,
-                ">" => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                return self.reads(after + 1, "( )");
-            }
-        }
-        false
     }
 
     fn checkers_outside_the_facade(&self, krate: Option<&str>, found: &mut Found) {
@@ -292,7 +251,8 @@ mod tests {
             "use drystone_sync::{Mutex, thread};",
             "use std::{fs, io::{sync, thread}};",
             "// std::sync\nconst A: &str = \"std::sync\";",
-            "#[cfg(test)]\n#[allow(dead_code)]\nmod tests { use std::sync::Arc; fn f() { std::thread::yield_now() } }",
+            "#[cfg(test)]\n#[allow(dead_code)]\nmod tests { use std::sync::Arc; fn f() { \
+             std::thread::yield_now() } }",
             "#[cfg(all(test, unix))] use std::{sync::Arc};",
         ] {
             assert_eq!(broken(POOL, text), [0; 0], "{text}");
@@ -324,27 +284,6 @@ mod tests {
             assert_eq!(broken("crates/local/src/lib.rs", text), [1], "{text}");
             assert_eq!(broken("crates/sync/src/lib.rs", text), [0; 0], "{text}");
             assert_eq!(broken("models/tests/pool.rs", text), [0; 0], "{text}");
-        }
-    }
-
-    #[test]
-    fn every_channel_has_a_bound() {
-        for text in [
-            "let a = std::sync::mpsc::channel();",
-            "let a = mpsc::channel::<Vec<Vec<u8>>>();",
-            "let a = unbounded();",
-            "use tokio::sync::mpsc::unbounded_channel;",
-        ] {
-            assert_eq!(broken("crates/cli/src/lib.rs", text), [1], "{text}");
-        }
-        for text in [
-            "mpsc::sync_channel(1);",
-            "mpsc::channel::<u8>(16);",
-            "fn channel() {}",
-            "self.channel();",
-            "oneshot::channel();",
-        ] {
-            assert_eq!(broken("crates/cli/src/lib.rs", text), [0; 0], "{text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Rust text as words, signs and comments: as much of a lexer as the rules need, and no parser.
 
-/// A word, or a single sign. String and character literals and comments are not tokens.
+/// A word, or a single sign. Comments, strings and characters are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     pub(super) text: &'a str,
@@ -11,6 +11,8 @@ pub(super) struct Token<'a> {
 pub(super) struct Source<'a> {
     pub(super) tokens: Vec<Token<'a>>,
     pub(super) comments: Vec<Token<'a>>,
+    /// String literals with their quotes, raw ones from their hashes on.
+    pub(super) strings: Vec<Token<'a>>,
 }
 
 impl<'a> Source<'a> {
@@ -57,12 +59,20 @@ impl<'a> Lexer<'a> {
             let raw = matches!(&rest[..word], "r" | "br" | "cr")
                 .then(|| raw_string(&rest[word..]))
                 .flatten();
-            let token = self.take(word + raw.unwrap_or(0));
-            if raw.is_none() {
-                self.source.tokens.push(token);
+            match raw {
+                Some(string) => {
+                    self.take(word);
+                    let string = self.take(string);
+                    self.source.strings.push(string);
+                }
+                None => {
+                    let token = self.take(word);
+                    self.source.tokens.push(token);
+                }
             }
         } else if first == '"' {
-            self.take(quoted(rest, '"'));
+            let string = self.take(quoted(rest, '"'));
+            self.source.strings.push(string);
         } else if first == '\'' {
             self.take(character_or_tick(rest));
         } else {
@@ -153,6 +163,13 @@ mod tests {
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn strings_are_kept_with_the_lines_they_begin_on() {
+        let source = Source::new("f(\"a\\\"b\",\n br#\"c\n\"#, 'd')");
+        let strings: Vec<_> = source.strings.iter().map(|t| (t.line, t.text)).collect();
+        assert_eq!(strings, [(1, "\"a\\\"b\""), (2, "#\"c\n\"#")]);
     }
 
     #[test]

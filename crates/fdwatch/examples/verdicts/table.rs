@@ -4,7 +4,8 @@ use crate::simulation::descriptors::Said;
 
 pub(crate) fn write_head(how: &str) {
     println!(
-        "\n| {how} | a second | called in time | after, median; latest | leaked by then | withdrawn | false alarms |"
+        "\n| {how} | a second | called in time | after, median; latest | leaked by then | \
+         withdrawn | false alarms |"
     );
     println!("|---|---|---|---|---|---|---|");
 }

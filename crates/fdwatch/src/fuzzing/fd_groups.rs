@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use crate::group::coarse;
 use crate::groups::{GROUPS_MAX, Groups, Moment};
 use crate::ledger::Permits;
+use crate::pattern::coarse_pattern;
 use crate::{Kind, Socket, pattern};
 
 /// Series of all processes together: few, so that they run out.
@@ -94,9 +94,9 @@ impl Open {
         let socket = (kind == Kind::Socket && self.folder.is_multiple_of(2)).then_some(socket);
         for target in [&target, &self.name].into_iter().filter(|_| copy == 0) {
             let fine = pattern(kind, target, socket.as_ref());
-            let coarser = coarse(&fine);
+            let coarser = coarse_pattern(&fine);
             assert!(fine.len() <= 256 && coarser.len() <= fine.len(), "{}", fine.escape_ascii());
-            assert_eq!(coarse(&coarser), coarser, "{}", fine.escape_ascii());
+            assert_eq!(coarse_pattern(&coarser), coarser, "{}", fine.escape_ascii());
         }
         groups.add(kind, &target, socket.as_ref());
     }

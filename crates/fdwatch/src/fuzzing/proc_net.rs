@@ -128,7 +128,8 @@ impl Plan {
                     [7, 1][usize::from(state % 2)]
                 };
                 let line = format!(
-                    "{:4}: {} {} {state:02X} {sent:08X}:{received:08X} 00:00000000 00000000 {user:5} {:8} {inode} 1 0",
+                    "{:4}: {} {} {state:02X} {sent:08X}:{received:08X} 00:00000000 00000000 \
+                     {user:5} {:8} {inode} 1 0",
                     7,
                     local.written(is_six),
                     peer.written(is_six),
@@ -185,7 +186,8 @@ impl Plan {
             }
             Self::Netlink { protocol, port, inode } => {
                 let line = format!(
-                    "{:016x} {protocol:<3} {port:<10} {:08x} {:<8} {:<8} {:<5} {:<8} {:<8} {inode:<8}",
+                    "{:016x} {protocol:<3} {port:<10} {:08x} {:<8} {:<8} {:<5} {:<8} {:<8} \
+                     {inode:<8}",
                     0, 1, 0, 0, 0, 2, 0
                 );
                 let local = match protocol {

@@ -137,7 +137,8 @@ mod tests {
     fn line(local: u16, peer: u16, state: u8, inode: u64) -> String {
         let to = if peer == 0 { "00000000" } else { "0100007F" };
         format!(
-            "   0: 0100007F:{local:04X} {to}:{peer:04X} {state:02X} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+            "   0: 0100007F:{local:04X} {to}:{peer:04X} {state:02X} 00000000:00000000 00:00000000 \
+             00000000     0        0 {inode} 1 0\n"
         )
     }
 
@@ -145,7 +146,8 @@ mod tests {
     fn a_connection_to_a_port_that_is_listened_on_is_told_from_one_that_we_made() {
         let fixture = Fixture::new();
         fixture.put(&FakeProcess::default());
-        let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+        let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when \
+             retrnsmt   uid  timeout inode\n";
         // The listener is another process's; both ends of a connection are on this machine.
         let table = [
             heading.into(),

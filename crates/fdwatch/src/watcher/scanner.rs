@@ -1,10 +1,10 @@
 //! Looks at targets, a bounded number of them in one tick. One process at a time; a large one takes
 //! several ticks.
 
-use crate::group::without_deleted;
 use crate::groups::Moment;
 use crate::ledger::{Permits, Sighting};
 use crate::lineages::Lineages;
+use crate::pattern::without_deleted;
 use crate::proc::{
     Position, ProcRoot, Process, Seen, WATCHING_MAX, Wanted, find_sockets, nearest_ceiling, scan,
 };

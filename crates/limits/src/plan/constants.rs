@@ -143,7 +143,8 @@ pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
 /// The listening socket, the event loop's own, the signal pipe's, and the file in which bytes wait
 /// for clients.
 pub const DESCRIPTORS_SERVER: u64 = 9;
-/// Handles of the store's directories, and a spare for what libraries open for a moment.
+/// Handles of the store's directories; a segment whose writer is gone and that is opened again to be
+/// synced, of which there is one at a time; and a spare for what libraries open for a moment.
 pub const DESCRIPTORS_SPARE: u64 = 4;
 /// Segments that are kept open for reading: the chunks of one object lie in few segments.
 pub const SEGMENT_READERS: u64 = 8;

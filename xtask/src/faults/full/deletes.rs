@@ -64,7 +64,8 @@ pub(super) fn work(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
     std::fs::remove_file(&filler).with_context(|| format!("remove {}", filler.display()))?;
     desk.check(&mut model)?;
     Ok(format!(
-        "beside 2 puts that did not fit and 1 that was killed, with no block and no name left: {deleted} deletes, and 1 of {AT_ONCE} objects"
+        "beside 2 puts that did not fit and 1 that was killed, with no block and no name left: \
+         {deleted} deletes, and 1 of {AT_ONCE} objects"
     ))
 }
 
@@ -99,7 +100,8 @@ fn kill_a_put(desk: &Desk<'_>) -> Result<()> {
     let put = desk.command(args!["put", "-", "--name", "killed"]);
     // The pipe is empty when the last of it has been read; then its reader is at nothing but
     // waiting.
-    let script = "{ cat \"$1\"; read -r pid <\"$2\"; kill -KILL \"$pid\"; } | { shift; me=$1; shift; \
+    let script = "{ cat \"$1\"; read -r pid <\"$2\"; kill -KILL \"$pid\"; } | { shift; me=$1; \
+         shift; \
                   sh -c 'echo $$ >\"$0\"; exec \"$@\"' \"$me\" \"$@\"; }; true";
     let mut shell = Command::new("sh");
     shell

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn mounts_of_hierarchies_are_told_from_others() {
-        let one = b"35 24 0:30 /docker/x /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct";
+        let one = b"35 24 0:30 /docker/x /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup \
+             cgroup rw,cpu,cpuacct";
         let found = cgroup_mount(one).unwrap();
         assert_eq!(
             (&*found.root, &*found.path),

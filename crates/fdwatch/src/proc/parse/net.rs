@@ -229,7 +229,8 @@ mod tests {
         let (local, peer) = (word([127, 0, 0, 1]), word([10, 0, 0, 7]));
         let line = |peer: &str, state| {
             format!(
-                "   0: {local}:1F90 {peer} {state} 00000000:00000000 00:00000000 00000000  1000        0 77 1 x"
+                "   0: {local}:1F90 {peer} {state} 00000000:00000000 00:00000000 00000000  \
+                 1000        0 77 1 x"
             )
         };
         let connected = format!("{peer}:1538");
@@ -287,12 +288,14 @@ mod tests {
         for (table, heading) in [
             (
                 "net/tcp",
-                "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+                "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   \
+                 uid  timeout inode",
             ),
             ("net/unix", "Num       RefCount Protocol Flags    Type St Inode Path"),
             (
                 "net/netlink",
-                "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode",
+                "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    \
+                 Drops    Inode",
             ),
             ("net/packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode"),
         ] {

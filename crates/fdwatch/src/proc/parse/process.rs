@@ -144,7 +144,8 @@ mod tests {
     fn limits_are_numbers_or_unlimited() {
         let check = |words: &str, expected| {
             let file = format!(
-                "Limit  Soft Limit  Hard Limit  Units\nMax open files   {words}   files\nMax x  1 1\n"
+                "Limit  Soft Limit  Hard Limit  Units\nMax open files   {words}   files\nMax x  1 \
+                 1\n"
             );
             assert_eq!(open_files(file.as_bytes()), expected, "{words}");
         };
