@@ -119,12 +119,12 @@ impl Stream {
             for message in batch {
                 match message {
                     Message::Data { upload, headroom, bytes } => {
-                        self.data(&upload, headroom, &bytes)
+                        self.data(&upload, headroom, &bytes);
                     }
                     Message::End(end) => self.end(end),
                     Message::Park(end) => self.park(end),
                     Message::Resume { number, offset } => {
-                        (self.number, self.offset) = (number, offset)
+                        (self.number, self.offset) = (number, offset);
                     }
                 }
             }
