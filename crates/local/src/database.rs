@@ -10,7 +10,7 @@ use drystone_sync::{Mutex, PlainArc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::LocalConfig;
-use crate::connection::{self, BUSY_WAIT, refused};
+use crate::connection::{self, BUSY_WAIT, Halt};
 use crate::format::OpenError;
 use crate::growth::{Blocks, Growth};
 use crate::reserve::Reserve;
@@ -52,26 +52,6 @@ struct Writer {
     connection: Connection,
     /// What the database file has blocks for, as far as is known.
     blocks: Blocks,
-}
-
-/// Why a transaction is rolled back.
-pub(crate) enum Halt {
-    /// What it was to do is refused, or needs segments that fail.
-    Refused(StoreError),
-    /// A statement failed.
-    Failed(rusqlite::Error),
-}
-
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<rusqlite::Error> for Halt {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Failed(error)
-    }
 }
 
 /// A reading connection that goes back where it came from.
@@ -173,10 +153,7 @@ impl SqliteRecords {
 
     /// For `map_err`.
     fn halted<E: Into<Halt>>(&self, what: &'static str) -> impl FnOnce(E) -> StoreError {
-        move |halt| match halt.into() {
-            Halt::Refused(error) => error,
-            Halt::Failed(error) => refused(what, &self.path)(error),
-        }
+        move |halt| halt.into().told(what, &self.path)
     }
 
     fn may_write(&self, what: &'static str) -> Result<()> {

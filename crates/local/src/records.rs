@@ -15,7 +15,8 @@ use drystone_store::{
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::database::{Halt, NOW_MS, SqliteRecords, int, limit_of, uint};
+use crate::connection::Halt;
+use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
 use crate::records_tables::SqlTables;
 use crate::{records_keys, records_manifest, records_read, records_uploads};
 

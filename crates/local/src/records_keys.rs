@@ -3,7 +3,8 @@
 use drystone_store::{BucketName, Grant, KeyRow, NewKey, Result, Secret, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use crate::database::{Halt, NOW_MS, limit_of, uint};
+use crate::connection::Halt;
+use crate::database::{NOW_MS, limit_of, uint};
 use crate::records_read::unreadable;
 
 pub(crate) fn put(tx: &Transaction<'_>, key: &NewKey) -> Result<(), Halt> {

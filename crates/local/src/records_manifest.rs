@@ -10,7 +10,8 @@ use drystone_store::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use crate::database::{Halt, int, limit_of, uint};
+use crate::connection::Halt;
+use crate::database::{int, limit_of, uint};
 use crate::records_read::{hash, named};
 
 /// A place in a manifest as SQLite has them; there are none beyond.

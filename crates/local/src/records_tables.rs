@@ -11,7 +11,8 @@ use drystone_store::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::{Halt, int, uint};
+use crate::connection::Halt;
+use crate::database::{int, uint};
 use crate::{records_manifest, records_read, records_uploads};
 
 /// What a transaction works on, and what it has looked up already.

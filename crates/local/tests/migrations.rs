@@ -106,7 +106,7 @@ fn check_contents(store: &Store, version: i64) {
 
 #[test]
 fn a_store_of_every_earlier_version_is_opened_read_and_written() {
-    EARLIER.map(check_moved_on);
+    EARLIER.into_iter().for_each(check_moved_on);
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folders =
         fs::read_dir(kept).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
