@@ -235,12 +235,39 @@ fn is_wrong_value(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// For `map_err`: a statement on the database at `path` failed.
-pub(crate) fn refused<'a>(
-    what: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(rusqlite::Error) -> StoreError + use<'a> {
-    move |error| match error.sqlite_error_code() {
+/// Why a transaction is rolled back.
+pub(crate) enum Halt {
+    /// What it was to do is refused, or needs segments that fail.
+    Refused(StoreError),
+    /// A statement failed.
+    Failed(rusqlite::Error),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Halt {
+    /// What the caller is told: `what` failed, on the database at `path`.
+    pub(crate) fn told(self, what: &'static str, path: &Path) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Failed(error) => refused(what, path, error),
+        }
+    }
+}
+
+/// A statement on the database at `path` failed.
+fn refused(what: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
         // A column holds what was never written into it.
         None if is_wrong_value(&error) => StoreError::Inconsistent(format!("{what}: {error}")),
         _ if may_want_room(&error) && is_on_a_full_disk(path) => {

@@ -10,7 +10,7 @@ use drystone_sync::{Mutex, PlainArc};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::LocalConfig;
-use crate::connection::{self, BUSY_WAIT, refused};
+use crate::connection::{self, BUSY_WAIT, Halt};
 use crate::format::OpenError;
 use crate::growth::{Blocks, Growth};
 use crate::reserve::Reserve;
@@ -138,40 +138,40 @@ impl SqliteRecords {
         Ok(opened)
     }
 
-    pub(crate) fn read<T>(
+    pub(crate) fn read<T, E: Into<Halt>>(
         &self,
         what: &'static str,
-        body: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        body: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T> {
         let permit = self.reader_permits.acquire()?;
         let connection = self.readers.lock().pop();
         let reader = Reader { records: self, connection, _permit: permit };
         let connection =
             reader.connection.as_ref().expect("there are as many connections as permits");
-        body(connection).map_err(self.refused(what))
+        body(connection).map_err(self.halted(what))
     }
 
-    /// For `map_err`: a statement failed.
-    fn refused(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
-        move |error| refused(what, &self.path)(error)
+    /// For `map_err`.
+    fn halted<E: Into<Halt>>(&self, what: &'static str) -> impl FnOnce(E) -> StoreError {
+        move |halt| halt.into().told(what, &self.path)
     }
 
     fn may_write(&self, what: &'static str) -> Result<()> {
         if self.is_read_only {
-            return Err(self.refused(what)(sqlite_error(rusqlite::ffi::SQLITE_READONLY, None)));
+            return Err(self.halted(what)(sqlite_error(rusqlite::ffi::SQLITE_READONLY, None)));
         }
         Ok(())
     }
 
     /// One short write transaction.
-    pub(crate) fn write<T>(
+    pub(crate) fn write<T, E: Into<Halt>>(
         &self,
         what: &'static str,
-        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T> {
         self.may_write(what)?;
         let written =
-            transaction(&mut self.writer.lock(), &self.growth, body).map_err(self.refused(what));
+            transaction(&mut self.writer.lock(), &self.growth, body).map_err(self.halted(what));
         if written.is_ok() {
             self.reserve.take_again();
         }
@@ -181,16 +181,16 @@ impl SqliteRecords {
     /// A write transaction that must work on a full disk, because it makes room there or takes a
     /// right away. It uses what is kept for it, and needs little more than a block for each
     /// page that it changes.
-    pub(crate) fn write_on_a_full_disk<T>(
+    pub(crate) fn write_on_a_full_disk<T, E: Into<Halt>>(
         &self,
         what: &'static str,
-        body: impl Fn(&Transaction<'_>) -> rusqlite::Result<T>,
+        body: impl Fn(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T> {
         let is_full = |tried: &Result<T>| tried.as_ref().is_err_and(StoreError::is_full);
         self.may_write(what)?;
         let mut writer = self.writer.lock();
         let try_once = |writer: &mut Writer| {
-            transaction(writer, &self.growth, &body).map_err(self.refused(what))
+            transaction(writer, &self.growth, &body).map_err(self.halted(what))
         };
         let mut tried = try_once(&mut writer);
         // The log's own room is enough, if what is in the log can go where it belongs: the file has
@@ -226,10 +226,10 @@ impl SqliteRecords {
     ///
     /// Exact, because nobody else can commit while the transaction is open, and what was committed
     /// before had been appended by then.
-    pub(crate) fn write_durably<T>(
+    pub(crate) fn write_durably<T, E: Into<Halt>>(
         &self,
         what: &'static str,
-        body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T> {
         // What cannot be written to promises nothing.
         if self.sync == SyncPolicy::Never || self.is_read_only {
@@ -238,12 +238,10 @@ impl SqliteRecords {
         // Once without a lock that others wait for, because it may take long; what comes in between
         // is little.
         self.sync_ahead(what)?;
-        let written = self.write(what, |tx| match self.settle(tx)? {
-            Ok(()) => body(tx).map(Ok),
-            // What could be synced until then, is.
-            Err(error) => Ok(Err(error)),
-        });
-        written?
+        self.write(what, |tx| {
+            self.settle(tx)?;
+            body(tx).map_err(Into::<Halt>::into)
+        })
     }
 
     /// Syncs what processes have committed that do not sync, now if there is any.
@@ -252,7 +250,7 @@ impl SqliteRecords {
         if self.read(what, |db| unsynced(db, SegmentId(0)))?.is_empty() {
             return Ok(());
         }
-        self.write_durably(what, |_| Ok(()))
+        self.write_durably(what, |_| Ok::<(), Halt>(()))
     }
 
     fn sync_ahead(&self, what: &'static str) -> Result<()> {
@@ -265,23 +263,20 @@ impl SqliteRecords {
         }
     }
 
-    /// The outer error is the database's and rolls the transaction back.
-    fn settle(&self, tx: &Transaction<'_>) -> rusqlite::Result<Result<()>> {
+    fn settle(&self, tx: &Transaction<'_>) -> Result<(), Halt> {
         let mut after = SegmentId(0);
         loop {
             let page = unsynced(tx, after)?;
-            let Some(last) = page.last() else { return Ok(Ok(())) };
+            let Some(last) = page.last() else { return Ok(()) };
             after = *last;
             for segment in page {
-                if let Err(error) = self.sync_foreign(segment) {
-                    return Ok(Err(error));
-                }
+                self.sync_foreign(segment)?;
                 let sql = "UPDATE segments SET unsynced = 0 WHERE id = ?1 AND unsynced = 1";
                 if tx.prepare_cached(sql)?.execute([int(segment.0)])? != 1 {
                     let detail = format!(
                         "an index says that segment {segment} was not synced, and its row does not"
                     );
-                    return Ok(Err(StoreError::Inconsistent(detail)));
+                    return Err(StoreError::Inconsistent(detail).into());
                 }
             }
         }
@@ -302,20 +297,20 @@ fn reserve_beside(records: &Path) -> Reserve {
     Reserve::new(records.with_file_name("reserve"))
 }
 
-fn transaction<T>(
+fn transaction<T, E: Into<Halt>>(
     writer: &mut Writer,
     growth: &Growth,
-    body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+    body: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+) -> Result<T, Halt> {
     let transaction =
         writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // A newer process may have moved the store on while this one had it open. What its tables mean
     // now is not known here.
     if migration::version(&transaction)? != schema::VERSION {
         let detail = "a newer drystone has changed the tables of this store: stop this process, and start the newer version";
-        return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())));
+        return Err(sqlite_error(rusqlite::ffi::SQLITE_SCHEMA, Some(detail.into())).into());
     }
-    let value = body(&transaction)?;
+    let value = body(&transaction).map_err(Into::into)?;
     let blocks = growth.ensure(&transaction, writer.blocks)?;
     transaction.commit()?;
     writer.blocks = growth.ensure_again(blocks);

@@ -1,33 +1,39 @@
-//! [`Records`] on SQLite: each method is one transaction; the statements are in the modules beside
-//! this one.
+//! The roles of [`Records`](drystone_store::Records) on SQLite: each method is one transaction. What
+//! is refused is decided by the rules of the store; the statements are in the modules beside this
+//! one.
 
 use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
+use drystone_store::rules::{self, Tables};
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket,
-    NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId,
-    SegmentLen, Session, SessionId, StoreError, Totals, UploadId, UploadRow,
+    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CollectRecords, CommitBatch,
+    CommitResult, Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow,
+    KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords,
+    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session,
+    SessionId, SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
 };
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use crate::connection::Halt;
 use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
-use crate::{
-    records_commit, records_copy, records_keys, records_manifest, records_read, records_uploads,
-};
+use crate::records_tables::SqlTables;
+use crate::{records_keys, records_manifest, records_read, records_uploads};
 
+/// A lease in milliseconds, as SQLite has it.
 fn lease(lease_ms: u64) -> Result<i64> {
-    match i64::try_from(lease_ms) {
-        Ok(lease) if lease_ms <= LEASE_MS_MAX => Ok(lease),
-        _ => Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX }),
-    }
+    rules::check_lease(lease_ms).map(|()| int(lease_ms))
 }
 
-impl Records for SqliteRecords {
+/// The row of a bucket that must be there.
+fn bucket_row(db: &Connection, name: &BucketName) -> Result<i64, Halt> {
+    rules::bucket(&mut SqlTables::of(db), name)
+}
+
+impl SessionRecords for SqliteRecords {
     fn begin_session(&self, lease_ms: u64) -> Result<Session> {
         let lease = lease(lease_ms)?;
-        self.write("cannot begin an upload session", |tx| {
+        self.write("cannot begin an upload session", |tx| -> Result<_, Halt> {
             let epoch: i64 =
                 tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
             let sql =
@@ -76,23 +82,13 @@ impl Records for SqliteRecords {
         })
     }
 
-    fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
-        self.read("cannot look chunks up", |db| records_read::find_chunks(db, ids))
-    }
-
-    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
-        let revived = self.write("cannot revive a chunk", |tx| {
-            if !records_commit::is_alive(tx, session)? {
-                return Ok(None);
-            }
-            tx.execute("UPDATE chunks SET condemned = NULL WHERE id = ?1", [int(chunk.0)]).map(Some)
-        })?;
-        revived.map(|rows| rows == 1).ok_or(StoreError::SessionExpired)
-    }
-
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
         let what = "cannot commit to the records";
-        let apply = |tx: &Transaction<'_>| records_commit::apply(tx, batch, self.sync);
+        let apply = |tx: &Transaction<'_>| {
+            let mut tables = SqlTables::of(tx);
+            tables.note(batch.segments, self.sync)?;
+            rules::commit(&mut tables, &batch.entries)
+        };
         // Sealing a segment promises nothing.
         if batch.entries.is_empty() {
             self.write(what, apply)
@@ -100,7 +96,23 @@ impl Records for SqliteRecords {
             self.write_durably(what, apply)
         }
     }
+}
 
+impl ChunkRecords for SqliteRecords {
+    fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
+        self.read("cannot look chunks up", |db| records_read::find_chunks(db, ids))
+    }
+
+    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
+        self.write("cannot revive a chunk", |tx| -> Result<_, Halt> {
+            rules::check_alive(&mut SqlTables::of(tx), session)?;
+            let sql = "UPDATE chunks SET condemned = NULL WHERE id = ?1";
+            Ok(tx.execute(sql, [int(chunk.0)])? == 1)
+        })
+    }
+}
+
+impl SegmentRecords for SqliteRecords {
     fn create_segment(&self) -> Result<SegmentId> {
         self.write("cannot register a segment", |tx| {
             tx.execute("INSERT INTO segments DEFAULT VALUES", [])?;
@@ -140,7 +152,9 @@ impl Records for SqliteRecords {
                 .optional()
         })
     }
+}
 
+impl BucketRecords for SqliteRecords {
     fn create_bucket(&self, bucket: &NewBucket) -> Result<bool> {
         // Asked before, so that the common case does not wait for a writer.
         if self
@@ -165,51 +179,29 @@ impl Records for SqliteRecords {
     }
 
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
-        let set = self.write_on_a_full_disk("cannot change a bucket", |tx| {
-            tx.execute(
-                "UPDATE buckets SET public = ?2 WHERE name = ?1",
-                params![bucket.as_str(), public],
-            )
-        })?;
-        if set == 1 { Ok(()) } else { Err(StoreError::NoSuchBucket(bucket.clone())) }
+        self.write_on_a_full_disk("cannot change a bucket", |tx| -> Result<_, Halt> {
+            let values = params![bucket_row(tx, bucket)?, public];
+            tx.execute("UPDATE buckets SET public = ?2 WHERE id = ?1", values)?;
+            Ok(())
+        })
     }
 
     fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
-        self.write_on_a_full_disk("cannot remove a bucket", |tx| {
-            let Some(id) = records_read::bucket(tx, bucket)? else {
-                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
-            };
-            if tx.prepare_cached("SELECT 1 FROM objects WHERE bucket = ?1 LIMIT 1")?.exists([id])? {
-                return Ok(Err(StoreError::BucketNotEmpty(bucket.clone())));
-            }
-            tx.execute("DELETE FROM buckets WHERE id = ?1", [id])?;
-            Ok(Ok(()))
-        })?
+        self.write_on_a_full_disk("cannot remove a bucket", |tx| -> Result<_, Halt> {
+            let row = rules::empty_bucket(&mut SqlTables::of(tx), bucket)?;
+            tx.execute("DELETE FROM buckets WHERE id = ?1", [row])?;
+            Ok(())
+        })
     }
+}
 
+impl ObjectRecords for SqliteRecords {
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
-        let found = self.read("cannot look an object up", |db| {
-            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            records_read::object(db, bucket, key).map(Some)
-        })?;
-        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
-    }
-
-    fn object_to_read(
-        &self,
-        bucket: &BucketName,
-        key: &Key,
-        limit: usize,
-    ) -> Result<Option<(ObjectRow, Vec<ManifestRow>)>> {
-        let found = self.read("cannot look an object up", |db| {
-            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            let Some(object) = records_read::object(db, bucket, key)? else {
-                return Ok(Some(None));
-            };
-            let rows = records_manifest::page(db, object.manifest, 0, limit)?;
-            Ok(Some(Some((object, rows))))
-        })?;
-        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+        self.read("cannot look an object up", |db| {
+            let mut tables = SqlTables::of(db);
+            let bucket = rules::bucket(&mut tables, bucket)?;
+            tables.object(&bucket, key)
+        })
     }
 
     fn set_property(
@@ -220,20 +212,8 @@ impl Records for SqliteRecords {
         value: Option<&str>,
     ) -> Result<()> {
         self.write("cannot change an object", |tx| {
-            let Some(row) = records_read::bucket(tx, bucket)? else {
-                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
-            };
-            let Some(mut object) = records_read::object(tx, row, key)? else {
-                return Ok(Err(StoreError::NotFound { bucket: bucket.clone(), key: key.clone() }));
-            };
-            match value {
-                Some(value) => drop(object.meta.system.insert(name.into(), value.into())),
-                None => drop(object.meta.system.remove(name)),
-            }
-            let sql = "UPDATE objects SET system_meta = ?3 WHERE bucket = ?1 AND key = ?2";
-            let values = params![row, key.as_str(), records_commit::json(&object.meta.system)?];
-            tx.prepare_cached(sql)?.execute(values).map(|_| Ok(()))
-        })?
+            rules::set_property(&mut SqlTables::of(tx), bucket, key, name, value)
+        })
     }
 
     fn list(
@@ -243,11 +223,9 @@ impl Records for SqliteRecords {
         from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>> {
-        let found = self.read("cannot list objects", |db| {
-            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            records_read::list(db, bucket, prefix, from, limit).map(Some)
-        })?;
-        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+        self.read("cannot list objects", |db| -> Result<_, Halt> {
+            Ok(records_read::list(db, bucket_row(db, bucket)?, prefix, from, limit)?)
+        })
     }
 
     fn manifest_page(
@@ -259,13 +237,24 @@ impl Records for SqliteRecords {
         self.read("cannot read a manifest", |db| records_manifest::page(db, manifest, from, limit))
     }
 
+    fn object_to_read(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        limit: usize,
+    ) -> Result<Option<(ObjectRow, Vec<ManifestRow>)>> {
+        self.read("cannot look an object up", |db| -> Result<_, Halt> {
+            let bucket = bucket_row(db, bucket)?;
+            let Some(object) = records_read::object(db, bucket, key)? else { return Ok(None) };
+            let rows = records_manifest::page(db, object.manifest, 0, limit)?;
+            Ok(Some((object, rows)))
+        })
+    }
+
     fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
         self.write_on_a_full_disk("cannot delete an object", |tx| {
-            let Some(row) = records_read::bucket(tx, bucket)? else {
-                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
-            };
-            records_commit::delete(tx, row, key, condition)
-        })?
+            rules::delete(&mut SqlTables::of(tx), bucket, key, condition)
+        })
     }
 
     fn delete_many(
@@ -274,37 +263,30 @@ impl Records for SqliteRecords {
         objects: &[(Key, Condition)],
     ) -> Result<Vec<Result<bool>>> {
         self.write_on_a_full_disk("cannot delete objects", |tx| {
-            let Some(row) = records_read::bucket(tx, bucket)? else {
-                return Ok(Err(StoreError::NoSuchBucket(bucket.clone())));
-            };
-            let delete = |(key, condition): &(Key, Condition)| {
-                records_commit::delete(tx, row, key, *condition)
-            };
-            objects.iter().map(delete).collect::<rusqlite::Result<_>>().map(Ok)
-        })?
+            rules::delete_many(&mut SqlTables::of(tx), bucket, objects)
+        })
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
-        self.write_durably("cannot copy an object", |tx| records_copy::copy(tx, source, target))?
+        self.write_durably("cannot copy an object", |tx| {
+            rules::copy(&mut SqlTables::of(tx), source, target)
+        })
     }
 
+    fn totals(&self) -> Result<Totals> {
+        self.read("cannot count", records_read::totals)
+    }
+}
+
+impl UploadRecords for SqliteRecords {
     fn create_upload(
         &self,
         bucket: &BucketName,
         key: &Key,
         meta: &ObjectMeta,
     ) -> Result<UploadRow> {
-        let created = self.write("cannot begin a multipart upload", |tx| {
-            let Some(id) = records_read::bucket(tx, bucket)? else { return Ok(None) };
-            records_uploads::create(tx, id, key, meta).map(Some)
-        })?;
-        let (id, created_ms) = created.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))?;
-        Ok(UploadRow {
-            id,
-            bucket: bucket.clone(),
-            key: key.clone(),
-            meta: meta.clone(),
-            created_ms,
+        self.write("cannot begin a multipart upload", |tx| -> Result<_, Halt> {
+            Ok(records_uploads::create(tx, bucket_row(tx, bucket)?, bucket, key, meta)?)
         })
     }
 
@@ -319,21 +301,17 @@ impl Records for SqliteRecords {
         after: Option<(&str, UploadId)>,
         limit: usize,
     ) -> Result<Vec<UploadRow>> {
-        let found = self.read("cannot list multipart uploads", |db| {
-            let Some(bucket) = records_read::bucket(db, bucket)? else { return Ok(None) };
-            records_uploads::uploads(db, bucket, prefix, after, limit).map(Some)
-        })?;
-        found.ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
+        self.read("cannot list multipart uploads", |db| -> Result<_, Halt> {
+            let bucket = bucket_row(db, bucket)?;
+            Ok(records_uploads::uploads(db, bucket, prefix, after, limit)?)
+        })
     }
 
     fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
-        let found = self.read("cannot list the parts of an upload", |db| {
-            if records_uploads::bucket_of(db, upload)?.is_none() {
-                return Ok(None);
-            }
-            records_uploads::parts(db, upload, after, limit).map(Some)
-        })?;
-        found.ok_or(StoreError::NoSuchUpload(upload))
+        self.read("cannot list the parts of an upload", |db| -> Result<_, Halt> {
+            rules::check_upload(&mut SqlTables::of(db), upload)?;
+            Ok(records_uploads::parts(db, upload, after, limit)?)
+        })
     }
 
     fn copy_part(
@@ -343,12 +321,12 @@ impl Records for SqliteRecords {
         target: &PartTarget,
     ) -> Result<PartRow> {
         self.write_durably("cannot copy a part", |tx| {
-            records_copy::copy_part(tx, source, range.as_ref(), target)
-        })?
+            rules::copy_part(&mut SqlTables::of(tx), source, range.as_ref(), target)
+        })
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.write_on_a_full_disk("cannot abort a multipart upload", |tx| {
+        self.write_on_a_full_disk("cannot abort a multipart upload", |tx| -> Result<_, Halt> {
             let is_there = records_uploads::bucket_of(tx, upload)?.is_some();
             records_uploads::remove(tx, upload)?;
             Ok(is_there)
@@ -357,8 +335,8 @@ impl Records for SqliteRecords {
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
         self.write_durably("cannot complete a multipart upload", |tx| {
-            records_copy::complete_upload(tx, upload, completion)
-        })?
+            rules::complete_upload(&mut SqlTables::of(tx), upload, completion)
+        })
     }
 
     fn object_parts(
@@ -372,9 +350,11 @@ impl Records for SqliteRecords {
             records_manifest::object_parts(db, manifest, upload, after, limit)
         })
     }
+}
 
+impl KeyRecords for SqliteRecords {
     fn put_key(&self, key: &NewKey) -> Result<()> {
-        self.write("cannot keep an access key", |tx| records_keys::put(tx, key))?
+        self.write("cannot keep an access key", |tx| records_keys::put(tx, key))
     }
 
     fn key(&self, access: &str) -> Result<Option<KeyRow>> {
@@ -390,8 +370,20 @@ impl Records for SqliteRecords {
             records_keys::revoke(tx, access)
         })
     }
+}
 
-    fn totals(&self) -> Result<Totals> {
-        self.read("cannot count", records_read::totals)
+impl CollectRecords for SqliteRecords {
+    fn advance_epoch(&self) -> Result<Epoch> {
+        self.write("cannot end an epoch", |tx| {
+            let sql = "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value - 1";
+            tx.query_row(sql, [], |row| uint(row.get(0)?).map(Epoch))
+        })
+    }
+
+    fn oldest_epoch(&self) -> Result<Option<Epoch>> {
+        self.read("cannot look for live sessions", |db| {
+            let sql = "SELECT epoch FROM sessions WHERE dead = 0 ORDER BY epoch LIMIT 1";
+            db.query_row(sql, [], |row| uint(row.get(0)?).map(Epoch)).optional()
+        })
     }
 }

@@ -1,18 +1,19 @@
 //! Access keys and their grants.
 
-use drystone_store::{BucketName, Grant, KeyRow, NewKey, Secret, StoreError};
+use drystone_store::{BucketName, Grant, KeyRow, NewKey, Result, Secret, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use crate::connection::Halt;
 use crate::database::{NOW_MS, limit_of, uint};
 use crate::records_read::unreadable;
 
-pub(crate) fn put(tx: &Transaction<'_>, key: &NewKey) -> rusqlite::Result<Result<(), StoreError>> {
+pub(crate) fn put(tx: &Transaction<'_>, key: &NewKey) -> Result<(), Halt> {
     let sql = format!(
         "INSERT INTO keys (access, secret, name, created_ms) VALUES (?1, ?2, ?3, {NOW_MS})
          ON CONFLICT (access) DO NOTHING"
     );
     if tx.execute(&sql, params![key.access, key.secret.0, key.name])? == 0 {
-        return Ok(Err(StoreError::KeyExists(key.access.clone())));
+        return Err(StoreError::KeyExists(key.access.clone()).into());
     }
     let mut add = tx.prepare_cached(
         "INSERT OR REPLACE INTO grants (access, bucket, read, write, list, admin)
@@ -22,7 +23,7 @@ pub(crate) fn put(tx: &Transaction<'_>, key: &NewKey) -> rusqlite::Result<Result
         let bucket = grant.bucket.as_ref().map_or("", BucketName::as_str);
         add.execute(params![key.access, bucket, grant.read, grant.write, grant.list, grant.admin])?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 fn key_row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {

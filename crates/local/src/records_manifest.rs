@@ -6,10 +6,11 @@ use std::ops::Range;
 use drystone_chunker::ChunkId;
 use drystone_store::{
     Composite, ContentHash, Location, ManifestId, ManifestRow, NamedPart, ObjectPart, ObjectParts,
-    PlainSlice, SegmentId, SessionId, StoreError, UploadId,
+    PlainSlice, Result, SegmentId, SessionId, UploadId,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use crate::connection::Halt;
 use crate::database::{int, limit_of, uint};
 use crate::records_read::{hash, named};
 
@@ -85,14 +86,13 @@ fn composite_page(
     Ok(page)
 }
 
-/// Adds bytes of a manifest, plain or composite, to a composite. The inner error is the
-/// composite's.
-pub(crate) fn add_to(
-    composite: &mut Composite,
+/// See [`Tables::slices`](drystone_store::rules::Tables::slices).
+pub(crate) fn slices(
     db: &Connection,
     manifest: ManifestId,
     range: &Range<u64>,
-) -> rusqlite::Result<Result<(), StoreError>> {
+    each: &mut dyn FnMut(u64, PlainSlice) -> Result<()>,
+) -> Result<bool, Halt> {
     let mut statement = db.prepare_cached(
         "SELECT p.offset, p.part, p.start, p.length, m.size, m.content
          FROM manifest_parts p JOIN manifests m ON m.id = p.part
@@ -105,42 +105,30 @@ pub(crate) fn add_to(
     let mut is_composite = false;
     while let Some(row) = rows.next()? {
         is_composite = true;
-        let (offset, start, len) = (uint(row.get(0)?)?, uint(row.get(2)?)?, uint(row.get(3)?)?);
-        let first = range.start.max(offset);
-        let end = range.end.min(offset + len);
-        let added = composite.add(PlainSlice {
+        let slice = PlainSlice {
             manifest: ManifestId(uint(row.get(1)?)?),
             content: ContentHash(hash(row, 5)?),
             size: uint(row.get(4)?)?,
-            from: start + (first - offset),
-            len: end.saturating_sub(first),
-        });
-        if added.is_err() {
-            return Ok(added);
-        }
+            from: uint(row.get(2)?)?,
+            len: uint(row.get(3)?)?,
+        };
+        each(uint(row.get(0)?)?, slice)?;
     }
     if is_composite {
-        return Ok(Ok(()));
+        return Ok(true);
     }
     let mut statement = db.prepare_cached("SELECT size, content FROM manifests WHERE id = ?1")?;
     let plain =
         statement.query_row([int(manifest.0)], |row| Ok((uint(row.get(0)?)?, hash(row, 1)?)));
-    Ok(match plain.optional()? {
-        Some((size, content)) => composite.add(PlainSlice {
-            manifest,
-            content: ContentHash(content),
-            size,
-            from: range.start,
-            len: range.end - range.start,
-        }),
-        None => Err(StoreError::Inconsistent(format!("there is no manifest {manifest}"))),
-    })
+    let Some((size, content)) = plain.optional()? else { return Ok(false) };
+    let content = ContentHash(content);
+    each(0, PlainSlice { manifest, content, size, from: 0, len: size })?;
+    Ok(true)
 }
 
-/// Remembers with a manifest which parts of an upload it was put together from, while the upload is
-/// still there. One statement for all of them: others wait for this transaction.
+/// One statement for all parts: others wait for this transaction.
 pub(crate) fn remember_parts(
-    tx: &Transaction<'_>,
+    db: &Connection,
     manifest: ManifestId,
     upload: UploadId,
     parts: &[NamedPart],
@@ -149,7 +137,7 @@ pub(crate) fn remember_parts(
     let numbers = serde_json::to_string(&numbers)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     // CROSS: the list is read once, and each part looked up. The other way round it is quadratic.
-    tx.prepare_cached(
+    db.prepare_cached(
         "INSERT INTO object_parts (manifest, upload, number, offset, size, system_meta)
          SELECT ?1, p.upload, row_number() OVER named, sum(p.size) OVER named - p.size, p.size, p.system_meta
          FROM json_each(?3) n CROSS JOIN parts p ON p.upload = ?2 AND p.number = n.value
@@ -182,15 +170,12 @@ pub(crate) fn object_parts(
     Ok(ObjectParts { total, page: rows.collect::<rusqlite::Result<_>>()? })
 }
 
-/// The manifest of a composite: a new one, or the plain one that it is all of.
-pub(crate) fn write(tx: &Transaction<'_>, composite: &Composite) -> rusqlite::Result<ManifestId> {
-    if let Some(whole) = composite.whole() {
-        return Ok(whole);
-    }
-    tx.prepare_cached("INSERT INTO manifests (size, content) VALUES (?1, ?2)")?
+/// A new manifest of a composite.
+pub(crate) fn write(db: &Connection, composite: &Composite) -> rusqlite::Result<ManifestId> {
+    db.prepare_cached("INSERT INTO manifests (size, content) VALUES (?1, ?2)")?
         .execute(params![int(composite.size()), &composite.content().0[..]])?;
-    let manifest = tx.last_insert_rowid();
-    let mut add = tx.prepare_cached(
+    let manifest = db.last_insert_rowid();
+    let mut add = db.prepare_cached(
         "INSERT INTO manifest_parts (manifest, offset, part, start, length) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (offset, slice) in composite.slices() {

@@ -1,15 +1,14 @@
 //! Multipart uploads and their parts. An upload whose bucket is gone is gone.
 
-use std::collections::BTreeMap;
-
 use drystone_store::{
     BucketName, ContentHash, Key, ManifestId, ObjectMeta, PartRow, PartTarget, UploadId, UploadRow,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::{NOW_MS, int, limit_of, uint};
-use crate::records_commit::json;
+
 use crate::records_read::{hash, named, object_meta, unreadable, without_tags};
+use crate::records_tables::json;
 
 const UPLOAD_COLUMNS: &str = "u.id, b.name, u.key, u.created_ms,
     u.media_type, u.user_meta, u.system_meta, u.modified_ns, u.mode";
@@ -42,19 +41,20 @@ fn part_row(row: &Row<'_>) -> rusqlite::Result<PartRow> {
 }
 
 pub(crate) fn create(
-    tx: &Transaction<'_>,
-    bucket: i64,
+    db: &Connection,
+    row: i64,
+    bucket: &BucketName,
     key: &Key,
     meta: &ObjectMeta,
-) -> rusqlite::Result<(UploadId, u64)> {
+) -> rusqlite::Result<UploadRow> {
     let sql = format!(
         "INSERT INTO uploads
              (bucket, key, media_type, user_meta, system_meta, modified_ns, mode, created_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, {NOW_MS}) RETURNING id, created_ms"
     );
-    let mut statement = tx.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(&sql)?;
     let values = params![
-        bucket,
+        row,
         key.as_str(),
         meta.media_type,
         json(&meta.user)?,
@@ -62,7 +62,11 @@ pub(crate) fn create(
         meta.modified_ns,
         meta.mode
     ];
-    statement.query_row(values, |row| Ok((UploadId(uint(row.get(0)?)?), uint(row.get(1)?)?)))
+    statement.query_row(values, |row| {
+        let (id, created_ms) = (UploadId(uint(row.get(0)?)?), uint(row.get(1)?)?);
+        let (bucket, key, meta) = (bucket.clone(), key.clone(), meta.clone());
+        Ok(UploadRow { id, bucket, key, meta, created_ms })
+    })
 }
 
 pub(crate) fn upload(db: &Connection, upload: UploadId) -> rusqlite::Result<Option<UploadRow>> {
@@ -109,9 +113,9 @@ pub(crate) fn uploads(
 }
 
 /// Removes an upload and its parts, if they are there.
-pub(crate) fn remove(tx: &Transaction<'_>, upload: UploadId) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM parts WHERE upload = ?1")?.execute([id(upload)])?;
-    tx.prepare_cached("DELETE FROM uploads WHERE id = ?1")?.execute([id(upload)]).map(drop)
+pub(crate) fn remove(db: &Connection, upload: UploadId) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM parts WHERE upload = ?1")?.execute([id(upload)])?;
+    db.prepare_cached("DELETE FROM uploads WHERE id = ?1")?.execute([id(upload)]).map(drop)
 }
 
 pub(crate) fn parts(
@@ -137,31 +141,23 @@ pub(crate) fn part(
     db.prepare_cached(&sql)?.query_row(params![id(upload), number], part_row).optional()
 }
 
-/// Writes a part over an earlier one of its number; returns when, in milliseconds since 1970.
+/// Writes a part over an earlier one of its number.
 pub(crate) fn put_part(
-    tx: &Transaction<'_>,
+    db: &Connection,
     target: &PartTarget,
     size: u64,
-    content: &ContentHash,
+    content: ContentHash,
     manifest: ManifestId,
-) -> rusqlite::Result<u64> {
+) -> rusqlite::Result<PartRow> {
     let sql = format!(
         "INSERT INTO parts (upload, number, size, content, system_meta, modified_ms, manifest)
          VALUES (?1, ?2, ?3, ?4, ?5, {NOW_MS}, ?6)
          ON CONFLICT (upload, number) DO UPDATE SET size = excluded.size, content = excluded.content,
              system_meta = excluded.system_meta, modified_ms = excluded.modified_ms,
              manifest = excluded.manifest
-         RETURNING modified_ms"
+         RETURNING {PART_COLUMNS}"
     );
-    let mut statement = tx.prepare_cached(&sql)?;
-    let system: &BTreeMap<String, String> = &target.system;
-    let values = params![
-        id(target.upload),
-        target.number,
-        int(size),
-        &content.0[..],
-        json(system)?,
-        int(manifest.0)
-    ];
-    statement.query_row(values, |row| uint(row.get(0)?))
+    let (upload, number, system) = (id(target.upload), target.number, json(&target.system)?);
+    let values = params![upload, number, int(size), &content.0[..], system, int(manifest.0)];
+    db.prepare_cached(&sql)?.query_row(values, part_row)
 }

@@ -16,14 +16,21 @@ pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
 /// Each makes the tables of its version from those of the version before; the first one makes them
 /// from nothing.
-pub(crate) const STEPS: [&str; 2] = [FIRST, PARTS_AND_REGIONS];
+pub(crate) const STEPS: [&str; 3] = [FIRST, PARTS_AND_REGIONS, CHUNKS_OF_SEGMENTS];
 
 /// For each version but the last: what stands in for what its tables lack, where they cannot be
 /// changed. Only for the connection that runs it, which may not write either.
-pub(crate) const STAND_INS: [&str; STEPS.len() - 1] = ["
+pub(crate) const STAND_INS: [&str; STEPS.len() - 1] = [
+    "
 CREATE TEMP VIEW buckets AS SELECT id, name, created_ms, public, NULL AS region FROM main.buckets;
 CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_meta);
-"];
+",
+    // Nothing that reads needs the index.
+    "",
+];
+
+/// What a collector looks up before it rewrites or removes a segment.
+const CHUNKS_OF_SEGMENTS: &str = "CREATE INDEX chunks_segment ON chunks (segment);";
 
 /// Where a bucket is said to be, and what an object was put together from.
 const PARTS_AND_REGIONS: &str = "

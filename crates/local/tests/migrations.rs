@@ -13,8 +13,13 @@ use drystone_store::{
 };
 use rusqlite::Connection;
 
+/// What this code makes, as `src/schema.rs` has it.
+const TODAY: i64 = 3;
+/// Those before.
+const EARLIER: [i64; 2] = [1, 2];
+
 /// A copy of the store that a version made, which may be written to.
-fn fixture(version: u32) -> tempfile::TempDir {
+fn fixture(version: i64) -> tempfile::TempDir {
     let kept =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/version-{version}"));
     let folder = tempfile::tempdir().unwrap();
@@ -74,12 +79,14 @@ fn bytes(store: &Store, name_of: &str) -> Vec<u8> {
     found
 }
 
-/// Everything that the fixture of version 1 holds.
-fn check_contents(store: &Store) {
+/// Everything that the fixture of a version holds.
+fn check_contents(store: &Store, version: i64) {
     let buckets = store.buckets(None, 9).unwrap();
     let named: Vec<_> =
         buckets.iter().map(|row| (row.name.as_str(), row.public, row.region.clone())).collect();
-    assert_eq!(named, [("open-air", true, None), ("walls", false, None)]);
+    // Version 1 had no regions, and remembered no parts.
+    let (region, parts) = if version == 1 { (None, 0) } else { (Some("eu-west-1".into()), 2) };
+    assert_eq!(named, [("open-air", true, None), ("walls", false, region)]);
     let wall = store.stat(&name("walls"), &key("wall")).unwrap();
     assert_eq!(wall.meta.media_type.as_deref(), Some("text/plain"));
     assert_eq!((wall.meta.user["colour"].as_str(), wall.meta.mode), ("grey", Some(0o640)));
@@ -88,11 +95,7 @@ fn check_contents(store: &Store) {
     let tower = store.stat(&name("walls"), &key("tower")).unwrap();
     assert_eq!(tower.meta.system["part-sizes"], "29,11");
     let upload = UploadId(u64::from_str_radix(&tower.meta.system["completed-upload"], 16).unwrap());
-    assert_eq!(
-        store.object_parts(&tower, upload, 0, 9).unwrap().total,
-        0,
-        "nothing was remembered then"
-    );
+    assert_eq!(store.object_parts(&tower, upload, 0, 9).unwrap().total, parts);
     let key = store.key("mason").unwrap().unwrap();
     assert_eq!(
         (key.key.name.as_str(), key.key.secret.0.as_str()),
@@ -102,11 +105,19 @@ fn check_contents(store: &Store) {
 }
 
 #[test]
-fn a_store_of_version_1_is_opened_read_and_written() {
-    let folder = fixture(1);
-    assert_eq!(version(folder.path()), 1);
+fn a_store_of_every_earlier_version_is_opened_read_and_written() {
+    EARLIER.into_iter().for_each(check_moved_on);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folders =
+        fs::read_dir(kept).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(folders.count(), EARLIER.len(), "a fixture is not opened here");
+}
+
+fn check_moved_on(from: i64) {
+    let folder = fixture(from);
+    assert_eq!(version(folder.path()), from);
     let store = open(folder.path());
-    check_contents(&store);
+    check_contents(&store, from);
     let target = PutTarget {
         bucket: name("walls"),
         key: key("new"),
@@ -136,7 +147,7 @@ fn a_store_of_version_1_is_opened_read_and_written() {
     let here = NewBucket { region: Some("eu-west-1".into()), ..NewBucket::named(name("abroad")) };
     assert!(store.make_bucket(&here).unwrap());
     drop((ingest, store));
-    assert_eq!(version(folder.path()), 2);
+    assert_eq!(version(folder.path()), TODAY);
     let again = open(folder.path());
     assert_eq!(bytes(&again, "new"), b"a stone, and a new one");
     assert_eq!(bytes(&again, "unfinished"), b"a first part, and a second");
@@ -145,18 +156,19 @@ fn a_store_of_version_1_is_opened_read_and_written() {
 
 #[test]
 fn of_several_that_open_an_old_store_one_moves_it_on() {
-    for _ in 0..10 {
-        let folder = fixture(1);
+    for round in 0..10 {
+        let from = EARLIER[round % EARLIER.len()];
+        let folder = fixture(from);
         let start = Barrier::new(4);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     start.wait();
-                    check_contents(&open(folder.path()));
+                    check_contents(&open(folder.path()), from);
                 });
             }
         });
-        assert_eq!(version(folder.path()), 2);
+        assert_eq!(version(folder.path()), TODAY);
     }
 }
 
@@ -164,15 +176,15 @@ fn of_several_that_open_an_old_store_one_moves_it_on() {
 fn a_store_of_a_later_version_is_refused_and_left_alone() {
     let folder = fixture(1);
     drop(open(folder.path()));
-    set_version(folder.path(), 3);
+    set_version(folder.path(), TODAY + 1);
     let refused = LocalStore::open(folder.path(), &LocalConfig::default()).err().unwrap();
-    assert!(matches!(refused, OpenError::NewerRecords { found: 3 }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerRecords { found: 4 }), "{refused}");
     let said = refused.to_string();
     assert!(
-        said.contains("version 3") && said.contains("up to 2") && said.contains("newer drystone"),
+        said.contains("version 4") && said.contains("up to 3") && said.contains("newer drystone"),
         "{said}"
     );
-    assert_eq!(version(folder.path()), 3);
+    assert_eq!(version(folder.path()), TODAY + 1);
 }
 
 #[test]
@@ -180,11 +192,11 @@ fn what_was_open_while_the_store_moved_on_writes_no_more() {
     let folder = fixture(1);
     let store = open(folder.path());
     store.create_bucket(&name("before")).unwrap();
-    set_version(folder.path(), 3);
+    set_version(folder.path(), TODAY + 1);
     let refused = store.create_bucket(&name("after"));
     let Err(StoreError::Records { source, .. }) = &refused else { panic!("{refused:?}") };
     assert!(source.to_string().contains("newer drystone"), "{source}");
     assert_eq!(store.bucket(&name("after")).unwrap(), None);
-    set_version(folder.path(), 2);
+    set_version(folder.path(), TODAY);
     assert!(store.create_bucket(&name("after")).unwrap());
 }

@@ -9,7 +9,7 @@ mod common;
 mod sigv4;
 
 use common::{ACCESS, Answer, Running, SECRET, config, put_key};
-use drystone_store::{BucketName, Grant, NewBucket, Records as _, SyncPolicy};
+use drystone_store::{BucketName, BucketRecords as _, Grant, NewBucket, SyncPolicy};
 use drystone_testkit::memory::{Memory, MemoryConfig};
 use sigv4::{Signing, ask};
 

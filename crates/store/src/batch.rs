@@ -107,6 +107,10 @@ pub struct Entry {
     pub chunks: Vec<ManifestEntry>,
     /// `Some` on the last step.
     pub complete: Option<Complete>,
+    /// Whether all chunks that the session has been told of so far are in its manifests once this
+    /// step is. Then the session moves to the current epoch, and a collector that waits for older
+    /// ones need not wait for the end of a long upload.
+    pub advance: bool,
 }
 
 /// How long a segment is, as far as anybody may rely on.

@@ -9,9 +9,9 @@ use drystone_pool::Landed;
 use drystone_sync::{Mutex, PlainArc};
 
 use crate::{
-    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Records,
-    Result, Room, SegmentId, SegmentLen, SegmentStorage, SegmentWriter, Source, StoreError, Target,
-    Ticket,
+    CommitBatch, CommitResult, Entry, GroupCommit, Location, PartTarget, PutTarget, Result, Room,
+    SegmentId, SegmentLen, SegmentStorage, SegmentWriter, SessionRecords, Source, StoreError,
+    Target, Ticket,
 };
 
 /// When data is made durable.
@@ -54,7 +54,7 @@ pub(crate) type CommitTicket = Ticket<Step, CommitResult>;
 pub(crate) struct Committer {
     group: GroupCommit<Step, CommitResult>,
     notes: PlainArc<Notes>,
-    records: PlainArc<dyn Records>,
+    records: PlainArc<dyn SessionRecords>,
     segments: PlainArc<dyn SegmentStorage>,
     policy: SyncPolicy,
 }
@@ -119,7 +119,7 @@ impl Notes {
 
 impl Committer {
     pub(crate) fn new(
-        records: PlainArc<dyn Records>,
+        records: PlainArc<dyn SessionRecords>,
         segments: PlainArc<dyn SegmentStorage>,
         policy: SyncPolicy,
         queue_bytes_max: usize,
@@ -186,7 +186,7 @@ impl Committer {
 }
 
 fn commit(
-    records: &dyn Records,
+    records: &dyn SessionRecords,
     segments: &dyn SegmentStorage,
     notes: &Notes,
     policy: SyncPolicy,

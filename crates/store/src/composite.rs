@@ -5,6 +5,8 @@
 //! A slice is never of another composite: whoever builds on one takes over its slices. So a look-up
 //! takes two steps, however often something was copied.
 
+use std::ops::Range;
+
 use crate::ids::{ContentHasher, composite_hasher};
 use crate::{ContentHash, ManifestId, ManifestRow, Result, StoreError};
 
@@ -58,6 +60,22 @@ impl Composite {
         }
         self.size = size;
         Ok(())
+    }
+
+    /// Adds what `range` takes of a slice that is at `offset` of some object.
+    pub(crate) fn add_range(
+        &mut self,
+        offset: u64,
+        slice: PlainSlice,
+        range: &Range<u64>,
+    ) -> Result<()> {
+        let first = range.start.max(offset);
+        let end = range.end.min(offset.saturating_add(slice.len));
+        if first >= end {
+            return Ok(());
+        }
+        let from = slice.from.saturating_add(first - offset);
+        self.add(PlainSlice { from, len: end - first, ..slice })
     }
 
     /// Bytes of all slices.

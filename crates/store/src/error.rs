@@ -10,7 +10,7 @@ use drystone_sync::PlainArc;
 use crate::{BucketName, Key, NameError, SegmentId, UploadId};
 
 /// The result of a store operation.
-pub type Result<T> = std::result::Result<T, StoreError>;
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// An error of the store. Cheap to clone, because one failed sync fails everyone who waited for it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -33,6 +33,7 @@ mod parked;
 mod records;
 mod room;
 mod rows;
+pub mod rules;
 mod segments;
 mod session;
 mod store;
@@ -62,7 +63,10 @@ pub use multipart::{
 };
 pub use names::{BucketName, Key, NameError};
 pub use parked::Parked;
-pub use records::{DELETES_MAX, Records};
+pub use records::{
+    BucketRecords, ChunkRecords, CollectRecords, DELETES_MAX, KeyRecords, ObjectRecords, Records,
+    SegmentRecords, SessionRecords, UploadRecords,
+};
 pub use room::{Appending, Room};
 pub use rows::{
     BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session,

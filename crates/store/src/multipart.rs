@@ -129,11 +129,11 @@ pub struct CopyTarget {
 }
 
 impl PartTarget {
-    /// Whether there can be such a part; backends ask.
+    /// Whether there can be such a part.
     ///
     /// # Errors
     /// [`StoreError::PartNumber`].
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if (1..=PART_NUMBER_MAX).contains(&self.number) {
             return Ok(());
         }
@@ -142,11 +142,15 @@ impl PartTarget {
 }
 
 impl NamedPart {
-    /// Whether it is this part that is meant; backends ask.
+    /// Whether it is this part that is meant.
     ///
     /// # Errors
     /// [`StoreError::PartChanged`].
-    pub fn check(&self, content: ContentHash, system: &BTreeMap<String, String>) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        content: ContentHash,
+        system: &BTreeMap<String, String>,
+    ) -> Result<()> {
         let is_meant = self.content.is_none_or(|expected| expected == content)
             && self.system.iter().all(|(name, value)| system.get(name) == Some(value));
         if is_meant { Ok(()) } else { Err(StoreError::PartChanged { number: self.number }) }
@@ -154,11 +158,11 @@ impl NamedPart {
 }
 
 impl Completion {
-    /// Whether the parts are in order; backends ask.
+    /// Whether the parts are in order.
     ///
     /// # Errors
     /// [`StoreError::PartOrder`] with the first that is not.
-    pub fn check_order(&self) -> Result<()> {
+    pub(crate) fn check_order(&self) -> Result<()> {
         match self.parts.windows(2).find(|pair| pair[0].number >= pair[1].number) {
             Some(pair) => Err(StoreError::PartOrder { number: pair[1].number }),
             None => Ok(()),
@@ -167,11 +171,11 @@ impl Completion {
 }
 
 impl CopySource {
-    /// Whether it contains what it must; backends ask.
+    /// Whether it contains what it must.
     ///
     /// # Errors
     /// [`StoreError::PreconditionFailed`].
-    pub fn check(&self, found: &ObjectRow) -> Result<()> {
+    pub(crate) fn check(&self, found: &ObjectRow) -> Result<()> {
         match self.content {
             Some(expected) if expected != found.content => {
                 Err(StoreError::PreconditionFailed { key: self.key.clone() })
@@ -180,11 +184,11 @@ impl CopySource {
         }
     }
 
-    /// The bytes of `found` that are meant by `range`; backends ask.
+    /// The bytes of `found` that are meant by `range`.
     ///
     /// # Errors
     /// [`StoreError::RangeBeyondEnd`].
-    pub fn range(found: &ObjectRow, range: Option<&Range<u64>>) -> Result<Range<u64>> {
+    pub(crate) fn range(found: &ObjectRow, range: Option<&Range<u64>>) -> Result<Range<u64>> {
         let range = range.cloned().unwrap_or(0..found.size);
         if range.start > range.end || range.end > found.size {
             return Err(StoreError::RangeBeyondEnd { size: found.size });
@@ -195,7 +199,7 @@ impl CopySource {
 
 impl CopyTarget {
     /// The copy's properties, given its source's.
-    pub fn meta(&self, source: &ObjectMeta) -> ObjectMeta {
+    pub(crate) fn meta(&self, source: &ObjectMeta) -> ObjectMeta {
         let mut meta = self.meta.as_ref().unwrap_or(source).clone();
         meta.modified_ns = self.modified_ns.unwrap_or(meta.modified_ns);
         meta

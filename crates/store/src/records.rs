@@ -1,4 +1,7 @@
 //! The transactional half of a store: what exists, and which bytes it is made of.
+//!
+//! [`Records`] is the sum of its roles; code that needs one role asks for that one. What is refused
+//! and why is the same for every backend and is written once, in [`rules`](crate::rules).
 
 use std::ops::{Bound, Range};
 
@@ -6,15 +9,15 @@ use drystone_chunker::ChunkId;
 
 use crate::{
     BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta,
-    ObjectParts, ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, Session, SessionId,
-    Totals, UploadId, UploadRow,
+    CopyTarget, Epoch, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey,
+    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen,
+    Session, SessionId, Totals, UploadId, UploadRow,
 };
 
 /// Objects that one transaction deletes, at most.
 pub const DELETES_MAX: usize = 1000;
 
-/// The database of a store.
+/// The database of a store: all of its roles.
 ///
 /// What makes room, or takes a right away, must work on a full disk too: deleting, aborting, taking
 /// back, revoking, extending and ending a session, and asking for a segment's length. A backend
@@ -22,7 +25,32 @@ pub const DELETES_MAX: usize = 1000;
 ///
 /// Every method is one short transaction; none grows with an object's size. Implementations
 /// are shared between threads and, through the database, between processes.
-pub trait Records: Send + Sync {
+pub trait Records:
+    SessionRecords
+    + ChunkRecords
+    + SegmentRecords
+    + BucketRecords
+    + ObjectRecords
+    + UploadRecords
+    + KeyRecords
+    + CollectRecords
+{
+}
+
+impl<T> Records for T where
+    T: SessionRecords
+        + ChunkRecords
+        + SegmentRecords
+        + BucketRecords
+        + ObjectRecords
+        + UploadRecords
+        + KeyRecords
+        + CollectRecords
+{
+}
+
+/// Upload sessions and what they commit.
+pub trait SessionRecords: Send + Sync {
     /// Begins an upload session in the current epoch, with a lease of `lease_ms` milliseconds by
     /// the database's clock.
     ///
@@ -55,6 +83,13 @@ pub trait Records: Send + Sync {
     /// Makes every session whose lease ran out dead, for ever. Returns how many.
     fn expire_sessions(&self) -> Result<u64>;
 
+    /// Applies a batch in one transaction. The outer result is the transaction's; an inner one is
+    /// an entry's own.
+    fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>>;
+}
+
+/// Chunks that are stored.
+pub trait ChunkRecords: Send + Sync {
     /// Looks chunks up; the answer has the same order and length.
     fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>>;
 
@@ -63,11 +98,10 @@ pub trait Records: Send + Sync {
     /// # Errors
     /// [`SessionExpired`](crate::StoreError::SessionExpired).
     fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool>;
+}
 
-    /// Applies a batch in one transaction. The outer result is the transaction's; an inner one is
-    /// an entry's own.
-    fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>>;
-
+/// Segments and how much of them is committed.
+pub trait SegmentRecords: Send + Sync {
     /// Registers a new, empty segment.
     fn create_segment(&self) -> Result<SegmentId>;
 
@@ -82,7 +116,10 @@ pub trait Records: Send + Sync {
     /// Final: no commit that is not in the answer may come to light later, also not after a
     /// crash.
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>>;
+}
 
+/// Buckets.
+pub trait BucketRecords: Send + Sync {
     /// Makes a bucket; one that exists stays as it is. Returns whether it is new.
     fn create_bucket(&self, bucket: &NewBucket) -> Result<bool>;
 
@@ -105,7 +142,10 @@ pub trait Records: Send + Sync {
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket),
     /// [`BucketNotEmpty`](crate::StoreError::BucketNotEmpty).
     fn delete_bucket(&self, bucket: &BucketName) -> Result<()>;
+}
 
+/// Objects and their manifests.
+pub trait ObjectRecords: Send + Sync {
     /// An object.
     ///
     /// # Errors
@@ -195,6 +235,12 @@ pub trait Records: Send + Sync {
     /// [`PreconditionFailed`](crate::StoreError::PreconditionFailed).
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow>;
 
+    /// Counts; reads every row of two tables.
+    fn totals(&self) -> Result<Totals>;
+}
+
+/// Multipart uploads and their parts.
+pub trait UploadRecords: Send + Sync {
     /// Begins a multipart upload.
     ///
     /// # Errors
@@ -255,7 +301,10 @@ pub trait Records: Send + Sync {
         after: u32,
         limit: usize,
     ) -> Result<ObjectParts>;
+}
 
+/// Access keys.
+pub trait KeyRecords: Send + Sync {
     /// Keeps a new access key.
     ///
     /// # Errors
@@ -271,7 +320,15 @@ pub trait Records: Send + Sync {
 
     /// Forgets an access key. Returns whether there was one.
     fn revoke_key(&self, access: &str) -> Result<bool>;
+}
 
-    /// Counts; reads every row of two tables.
-    fn totals(&self) -> Result<Totals>;
+/// What a collector needs of the sessions: its clock, and whom it must wait for.
+pub trait CollectRecords: Send + Sync {
+    /// Ends the current epoch, after a scan that has condemned everything unreferenced. Returns the
+    /// epoch that has ended.
+    fn advance_epoch(&self) -> Result<Epoch>;
+
+    /// The oldest epoch that a live session is in. What was condemned in an epoch may be swept when
+    /// no live session is in that epoch or an older one.
+    fn oldest_epoch(&self) -> Result<Option<Epoch>>;
 }

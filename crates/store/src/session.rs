@@ -6,7 +6,7 @@
 use drystone_sync::PlainArc;
 
 use crate::write::Writer;
-use crate::{Epoch, Records, Result, SessionId, StoreError};
+use crate::{Epoch, Result, SessionId, SessionRecords, rules};
 
 /// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that
 /// sums with any clock stay small.
@@ -23,21 +23,19 @@ pub struct UploadSession {
 /// Extends an upload session's lease, from another thread for as long as that one uploads.
 #[derive(Clone)]
 pub struct SessionHandle {
-    records: PlainArc<dyn Records>,
+    records: PlainArc<dyn SessionRecords>,
     id: SessionId,
     lease_ms: u64,
 }
 
 impl UploadSession {
     pub(crate) fn begin(
-        records: PlainArc<dyn Records>,
+        records: PlainArc<dyn SessionRecords>,
         writer: PlainArc<Writer>,
         lease_ms: u64,
     ) -> Result<Self> {
         // Also for the heartbeats to come, which ask for the same lease.
-        if lease_ms > LEASE_MS_MAX {
-            return Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX });
-        }
+        rules::check_lease(lease_ms)?;
         let session = records.begin_session(lease_ms)?;
         let handle = SessionHandle { records, id: session.id, lease_ms };
         Ok(Self { handle, epoch: session.epoch, writer })
@@ -68,7 +66,7 @@ impl SessionHandle {
     /// The heartbeat: renews the lease in full.
     ///
     /// # Errors
-    /// [`StoreError::SessionExpired`](crate::StoreError::SessionExpired) when it came too late;
+    /// [`SessionExpired`](crate::StoreError::SessionExpired) when it came too late;
     /// uploads of this session will be refused at their commit.
     pub fn extend(&self) -> Result<()> {
         self.records.extend_session(self.id, self.lease_ms)

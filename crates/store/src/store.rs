@@ -130,7 +130,7 @@ impl Store {
         let workers = WorkerPool::new("drystone-worker", config.workers, config.workers * 2)
             .map_err(|error| StoreError::storage("cannot start the worker threads", error))?;
         let committer = Committer::new(
-            PlainArc::clone(&records),
+            records.clone(),
             PlainArc::clone(&segments),
             config.sync,
             config.commit_queue_bytes,

@@ -284,7 +284,9 @@ impl Upload {
         let complete = if last { state.complete() } else { None };
         let content = complete.as_ref().map(|complete| complete.content);
         let chunks = std::mem::take(&mut state.pending);
-        let entry = Entry { session: self.session, manifest: state.manifest, chunks, complete };
+        // Later chunks may have been looked up already, and are in no manifest.
+        let (session, manifest, advance) = (self.session, state.manifest, false);
+        let entry = Entry { session, manifest, chunks, complete, advance };
         let step = Step { entry, written: std::mem::take(&mut state.written) };
         let ticket = self.committer.submit(step);
         if let Some(content) = content {

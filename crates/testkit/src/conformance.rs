@@ -20,6 +20,8 @@ use drystone_chunker::ChunkId;
 use drystone_store::{Records, SegmentStorage};
 use drystone_sync::PlainArc;
 
+use crate::memory::Memory;
+
 /// A store that is open in one process.
 pub struct Opened {
     /// Its records.
@@ -40,6 +42,21 @@ pub trait Fixture {
     fn finish(&self) {}
 }
 
+impl Fixture for Memory {
+    fn open(&self) -> Opened {
+        let (records, segments) = Memory::open(self);
+        Opened { records, segments }
+    }
+
+    fn condemn(&self, id: &ChunkId) {
+        assert!(Memory::condemn(self, id), "there is no chunk {id}");
+    }
+
+    fn finish(&self) {
+        self.verify();
+    }
+}
+
 /// One behaviour.
 pub type Check = fn(&dyn Fixture);
 
@@ -49,6 +66,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("expiry_is_for_ever", sessions::expiry_is_for_ever),
     ("a_heartbeat_keeps_a_session_alive", sessions::a_heartbeat_keeps_a_session_alive),
     ("a_lease_too_long_is_refused", sessions::a_lease_too_long_is_refused),
+    ("a_session_moves_on_with_an_entry", sessions::a_session_moves_on_with_an_entry),
     ("a_dead_session_commits_nothing", sessions::a_dead_session_commits_nothing),
     ("one_refused_entry_leaves_the_others", sessions::one_refused_entry_leaves_the_others),
     ("chunks_are_found_in_the_order_asked", chunks::chunks_are_found_in_the_order_asked),

@@ -1,16 +1,17 @@
 //! What drystone is checked with; never part of a release binary.
 //!
 //! - [`memory`]: a backend in memory that can lose power, tear and garble what was not synced, and
-//!   fail any one I/O.
-//! - [`conformance`]: what every backend must do; runs over a [`conformance::Fixture`].
-//! - [`reference`](mod@reference): the specification as maps, one alphabet of operations, and a
-//!   driver that holds a store against it.
+//!   fail any I/O.
+//! - `conformance`: what every backend must do; runs over a fixture (feature `checks`).
+//! - `reference`: the specification as maps, one alphabet of operations, and a driver that holds a
+//!   store against it (feature `checks`).
 //! - `fuzz`: the bodies of the fuzz targets (feature `local`).
 //! - `local`: real files and SQLite as a fixture and a backend of the driver (feature `local`).
 //!
 //! Everything is deterministic: seeds come in, no clock is read (the memory backend counts its own
 //! milliseconds), and no thread is started but those of the store under test.
 
+#[cfg(feature = "checks")]
 pub mod conformance;
 #[cfg(feature = "local")]
 pub mod fuzz;
@@ -18,4 +19,5 @@ pub mod fuzz;
 pub mod local;
 pub mod memory;
 pub mod noise;
+#[cfg(feature = "checks")]
 pub mod reference;

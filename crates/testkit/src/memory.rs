@@ -1,10 +1,11 @@
-//! A backend in memory: [`Records`](drystone_store::Records) and
-//! [`SegmentStorage`](drystone_store::SegmentStorage) whose disk loses what was not synced.
+//! The backend in memory: the roles of [`Records`](drystone_store::Records), and
+//! [`SegmentStorage`](drystone_store::SegmentStorage) whose disk loses what was not synced. The
+//! conformance suite, the reference model and the model checkers all run over it.
 //!
 //! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has
 //! the store open; any number may at once. [`Memory::crash`] cuts the power: every process is dead
 //! (all its I/O fails from then on, nothing takes effect), un-synced segment bytes are lost, torn
-//! or garbled, committed transactions stay. [`Memory::arm`] makes one I/O go wrong.
+//! or garbled, committed transactions stay. [`Memory::arm`] makes I/Os go wrong.
 //!
 //! It also watches the protocol and keeps a list of [violations](Memory::violations): a commit that
 //! names bytes that were not written, do not hash to their name, are not synced (under
@@ -15,18 +16,19 @@
 //! One lock holds everything: each call is atomic, which is what the traits promise of the records
 //! anyway.
 
-mod commit;
+mod collect;
 mod disk;
 mod faults;
 mod records;
 mod segments;
 mod tables;
-mod uploads;
+mod watch;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{SegmentId, SyncPolicy};
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::{Condvar, Mutex, PlainArc};
 
+pub use disk::HEADER_BYTES;
 pub use faults::{Fault, FaultPlan, Io};
 pub use records::MemoryRecords;
 pub use segments::MemorySegments;
@@ -48,13 +50,20 @@ pub struct MemoryConfig {
 #[derive(Clone)]
 pub struct Memory {
     shared: PlainArc<Mutex<State>>,
+    /// Signalled when chunks have been looked up.
+    found: PlainArc<Condvar>,
 }
 
 struct State {
     config: MemoryConfig,
     tables: Tables,
+    /// What the database will be after a loss of power: with a commit that has failed and is in its
+    /// log all the same. The next transaction takes the commit's place in the log.
+    logged: Option<Tables>,
     disk: Disk,
     faults: Faults,
+    /// Look-ups of chunks that were answered.
+    finds: u64,
     violations: Vec<String>,
 }
 
@@ -64,29 +73,36 @@ impl Memory {
         let state = State {
             config,
             tables: Tables::default(),
+            logged: None,
             disk: Disk::default(),
             faults: Faults::default(),
+            finds: 0,
             violations: Vec::new(),
         };
-        Self { shared: PlainArc::new(Mutex::new(state)) }
+        Self { shared: PlainArc::new(Mutex::new(state)), found: PlainArc::default() }
     }
 
     /// A process that opens the store; after a power cut, the machine is up again.
     pub fn open(&self) -> (PlainArc<MemoryRecords>, PlainArc<MemorySegments>) {
         let process = self.shared.lock().faults.open();
-        let records = MemoryRecords::new(PlainArc::clone(&self.shared), process);
+        let records = MemoryRecords::new(self.clone(), process);
         let segments = MemorySegments::new(PlainArc::clone(&self.shared), process);
         (PlainArc::new(records), PlainArc::new(segments))
     }
 
     /// Makes one coming I/O go wrong; replaces what was armed before.
     pub fn arm(&self, plan: FaultPlan) {
-        self.shared.lock().faults.arm(plan);
+        self.arm_all(&[plan]);
+    }
+
+    /// Makes coming I/Os go wrong, one for each plan; replaces what was armed before.
+    pub fn arm_all(&self, plans: &[FaultPlan]) {
+        self.shared.lock().faults.arm(plans);
     }
 
     /// Takes back what was armed and has not happened.
     pub fn disarm(&self) {
-        self.shared.lock().faults.disarm();
+        self.arm_all(&[]);
     }
 
     /// Whether a fault is still to come.
@@ -115,7 +131,39 @@ impl Memory {
     pub fn crash(&self, seed: u64) {
         let mut state = self.shared.lock();
         state.faults.power_off();
+        state.find_what_is_logged();
         state.disk.crash(seed);
+    }
+
+    /// What a loss of power would leave at the worst, for a process that reads on as if nothing had
+    /// happened, and writes no more.
+    pub fn lose_power(&self) {
+        let mut state = self.shared.lock();
+        state.find_what_is_logged();
+        state.disk.lose();
+    }
+
+    /// Makes the disk so small: `room` bytes for all segments together, without their headers.
+    pub fn limit(&self, room: u64) {
+        self.shared.lock().disk.limit(room);
+    }
+
+    /// Bytes of all segments together, without their headers.
+    pub fn segment_bytes(&self) -> u64 {
+        self.shared.lock().disk.used()
+    }
+
+    /// Manifests that are pending in a session.
+    pub fn pending_manifests(&self) -> usize {
+        self.shared.lock().tables.pending_manifests()
+    }
+
+    /// Blocks until chunks have been looked up so many times, to come at the worst moment.
+    pub fn wait_for_finds(&self, count: u64) {
+        let mut state = self.shared.lock();
+        while state.finds < count {
+            state = self.found.wait(state);
+        }
     }
 
     /// What a collector does with a chunk that it finds unreferenced. Returns whether there is such
@@ -129,6 +177,15 @@ impl Memory {
         self.shared.lock().violations.clone()
     }
 
+    /// Panics when there are violations.
+    ///
+    /// # Panics
+    /// With all of them.
+    pub fn verify(&self) {
+        let violations = self.violations();
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
+    }
+
     /// Length of a segment as a process sees it, in bytes, with what was appended and never
     /// committed.
     pub fn segment_file_len(&self, segment: SegmentId) -> Option<u64> {
@@ -140,20 +197,10 @@ impl State {
     fn violate(&mut self, what: String) {
         self.violations.push(what);
     }
-}
 
-impl crate::conformance::Fixture for Memory {
-    fn open(&self) -> crate::conformance::Opened {
-        let (records, segments) = Memory::open(self);
-        crate::conformance::Opened { records, segments }
-    }
-
-    fn condemn(&self, id: &ChunkId) {
-        assert!(Memory::condemn(self, id), "there is no chunk {id}");
-    }
-
-    fn finish(&self) {
-        let violations = self.violations();
-        assert!(violations.is_empty(), "{}", violations.join("\n"));
+    fn find_what_is_logged(&mut self) {
+        if let Some(logged) = self.logged.take() {
+            self.tables = logged;
+        }
     }
 }

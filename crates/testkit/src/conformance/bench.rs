@@ -79,7 +79,7 @@ impl Bench {
     }
 
     pub(super) fn entry(&self, chunks: Vec<ManifestEntry>, complete: Option<Complete>) -> Entry {
-        Entry { session: self.session, manifest: None, chunks, complete }
+        Entry { session: self.session, manifest: None, chunks, complete, advance: false }
     }
 
     pub(super) fn own_len(&self) -> SegmentLen {

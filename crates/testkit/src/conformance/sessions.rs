@@ -1,6 +1,8 @@
 //! Upload sessions.
 
-use drystone_store::{Entry, LEASE_MS_MAX, StoreError};
+use std::collections::BTreeMap;
+
+use drystone_store::{Complete, Entry, LEASE_MS_MAX, PartTarget, StoreError, Target, UploadId};
 
 use super::Fixture;
 use super::bench::{Bench, LONG_MS, complete, content, ok};
@@ -60,6 +62,39 @@ pub(super) fn a_lease_too_long_is_refused(fixture: &dyn Fixture) {
     let session = ok(bench.records.begin_session(LEASE_MS_MAX)).id;
     ok(bench.records.extend_session(session, LEASE_MS_MAX));
     assert_eq!(ok(bench.records.expire_sessions()), 0);
+}
+
+/// What a collector waits for: no live session may be left in an epoch that has ended.
+pub(super) fn a_session_moves_on_with_an_entry(fixture: &dyn Fixture) {
+    let mut bench = Bench::new(fixture);
+    let oldest = |bench: &Bench| ok(bench.records.oldest_epoch());
+    let first = oldest(&bench).expect("the bench's session is alive");
+    assert_eq!(ok(bench.records.advance_epoch()), first);
+    let later = ok(bench.records.begin_session(LONG_MS));
+    assert!(later.epoch > first, "the epoch did not move");
+    let (chunks, size) = bench.append_all(&[b"one", b"two"]);
+    let step = bench.entry(vec![chunks[0]], None);
+    let manifest = Some(ok(bench.commit_one(step)));
+    assert_eq!(oldest(&bench), Some(first), "a step without a word of it moved its session");
+    // It is refused, and so is all that it says.
+    let gone = Complete { target: part_of_nothing(), size: 0, content: content(1) };
+    let refused = Entry { advance: true, ..bench.entry(Vec::new(), Some(gone)) };
+    assert!(bench.commit_one(refused).is_err());
+    assert_eq!(oldest(&bench), Some(first), "a refused step moved its session");
+    let complete = Some(complete("wall", size, content(2)));
+    let last = Entry { manifest, advance: true, ..bench.entry(vec![chunks[1]], complete) };
+    ok(bench.commit_one(last));
+    assert_eq!(oldest(&bench), Some(later.epoch), "a step did not move its session");
+    assert_eq!(ok(bench.records.advance_epoch()), later.epoch);
+    ok(bench.records.end_session(bench.session));
+    bench.dead_session();
+    assert_eq!(oldest(&bench), Some(later.epoch), "a dead session is waited for, or a live is not");
+    ok(bench.records.end_session(later.id));
+    assert_eq!(oldest(&bench), None);
+}
+
+fn part_of_nothing() -> Target {
+    Target::Part(PartTarget { upload: UploadId(987_654), number: 1, system: BTreeMap::new() })
 }
 
 pub(super) fn a_dead_session_commits_nothing(fixture: &dyn Fixture) {

@@ -6,8 +6,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::ChunkId;
 use drystone_store::{
     BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key,
-    Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRow, PartTarget,
-    PutTarget, Records, SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
+    Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRecords as _,
+    ObjectRow, PartTarget, PutTarget, Records, SegmentLen, SegmentStorage, Source, Store,
+    SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -148,7 +149,7 @@ fn insert(
             size: end,
             content,
         });
-        let entry = Entry { session, manifest, chunks: rows, complete };
+        let entry = Entry { session, manifest, chunks: rows, complete, advance: false };
         let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: false };
         let batch = CommitBatch { entries: vec![&entry], segments: &[len] };
         let result = records.commit(&batch).expect(sound).pop().expect("one answer for one entry");

@@ -9,7 +9,7 @@ use crate::noise::Noise;
 
 /// Bytes of a segment before its first chunk. Not what the local backend has: nobody may rely on
 /// the number.
-pub(super) const HEADER_BYTES: u64 = 16;
+pub const HEADER_BYTES: u64 = 16;
 /// What a disk writes whole; from sector to sector anything may happen to what was not synced.
 const SECTOR_BYTES: usize = 512;
 
@@ -17,6 +17,8 @@ const SECTOR_BYTES: usize = 512;
 pub(super) struct Disk {
     files: BTreeMap<SegmentId, SegmentFile>,
     owners: u64,
+    /// Bytes that all segments have room for, without their headers, if there is a limit.
+    room: Option<u64>,
 }
 
 /// A segment: bytes of which a prefix is synced, except those lost by a failed sync.
@@ -66,6 +68,24 @@ impl Disk {
         if let Some(file) = self.files.get_mut(&segment).filter(|file| file.owner == Some(owner)) {
             file.owner = None;
         }
+    }
+
+    pub(super) fn limit(&mut self, room: u64) {
+        self.room = Some(room);
+    }
+
+    /// Bytes of all segments without their headers.
+    pub(super) fn used(&self) -> u64 {
+        self.files.values().map(|file| file.len().saturating_sub(HEADER_BYTES)).sum()
+    }
+
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        bytes == 0 || self.room.is_none_or(|room| self.used() + bytes <= room)
+    }
+
+    /// What was not synced is gone, all of it.
+    pub(super) fn lose(&mut self) {
+        self.files.values_mut().for_each(SegmentFile::lose);
     }
 
     /// The power goes off and comes back.
@@ -136,6 +156,13 @@ impl SegmentFile {
             lost.end = lost.end.min(from);
             lost.start < lost.end
         });
+    }
+
+    fn lose(&mut self) {
+        for lost in std::mem::take(&mut self.lost) {
+            self.bytes[lost].fill(0);
+        }
+        self.bytes.truncate(self.synced);
     }
 
     fn crash(&mut self, noise: &mut Noise) {

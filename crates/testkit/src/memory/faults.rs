@@ -3,7 +3,8 @@
 use std::io;
 
 /// Kinds of I/O that a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, arbitrary::Arbitrary)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "checks", derive(arbitrary::Arbitrary))]
 pub enum Io {
     /// Segment bytes are read.
     Read,
@@ -15,12 +16,14 @@ pub enum Io {
     Append,
     /// A segment is synced.
     Sync,
-    /// The records are asked.
+    /// The records are asked for something else than chunks.
     Query,
     /// A records transaction that is not a commit.
     Transaction,
-    /// [`Records::commit`](drystone_store::Records::commit).
+    /// [`commit`](drystone_store::SessionRecords::commit).
     Commit,
+    /// Chunks are looked up.
+    Find,
 }
 
 /// What happens to the chosen I/O.
@@ -31,6 +34,14 @@ pub enum Fault {
     /// It fails after it has taken effect, as a commit does whose answer is lost. A query just
     /// fails.
     FailLate(io::ErrorKind),
+    /// A commit fails, and is there after the next power cut, unless another transaction came in
+    /// between: a database finds it in its log, although its write was reported as failed. Anything
+    /// else just fails.
+    FailForNow(io::ErrorKind),
+    /// It panics, without effect.
+    Panic,
+    /// It panics; a commit is there after the next power cut, as for `FailForNow`.
+    PanicForNow,
     /// A read gives wrong bytes; anything else goes well.
     Garble,
     /// The power is cut before it takes effect.
@@ -57,22 +68,35 @@ pub(super) enum Pass {
     Garbled,
     /// Do it, then give this error.
     Late(io::Error),
+    /// Do it in the log only, then give this error, or panic.
+    ForNow(Option<io::Error>),
+}
+
+/// A panic that is part of the plot: it unwinds without a word.
+fn panic() -> ! {
+    std::panic::resume_unwind(Box::new("the backend panicked"))
 }
 
 impl Pass {
     /// What to answer once the effect has taken place.
     pub(super) fn done(self) -> io::Result<()> {
         match self {
-            Self::Late(error) => Err(error),
+            Self::Late(error) | Self::ForNow(Some(error)) => Err(error),
+            Self::ForNow(None) => panic(),
             Self::Well | Self::Garbled => Ok(()),
         }
+    }
+
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::ForNow(_))
     }
 }
 
 /// Gives each process a number; only the newest ones' I/O is let through after a power cut.
 #[derive(Default)]
 pub(super) struct Faults {
-    armed: Option<FaultPlan>,
+    /// Each counts the I/Os of its kind for itself.
+    armed: Vec<FaultPlan>,
     fired: u64,
     processes: u64,
     /// Processes with this number or a lower one are dead.
@@ -85,16 +109,12 @@ impl Faults {
         self.processes
     }
 
-    pub(super) fn arm(&mut self, plan: FaultPlan) {
-        self.armed = Some(plan);
-    }
-
-    pub(super) fn disarm(&mut self) {
-        self.armed = None;
+    pub(super) fn arm(&mut self, plans: &[FaultPlan]) {
+        self.armed = plans.to_vec();
     }
 
     pub(super) fn is_armed(&self) -> bool {
-        self.armed.is_some()
+        !self.armed.is_empty()
     }
 
     pub(super) fn fired(&self) -> u64 {
@@ -119,20 +139,25 @@ impl Faults {
         if self.is_dead(process) {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the power is off"));
         }
-        let Some(plan) = &mut self.armed else { return Ok(Pass::Well) };
-        if plan.io.is_some_and(|kind| kind != io) {
-            return Ok(Pass::Well);
-        }
-        if plan.after > 0 {
-            plan.after -= 1;
-            return Ok(Pass::Well);
-        }
-        let fault = plan.fault;
-        self.armed = None;
+        let mut due = None;
+        self.armed.retain_mut(|plan| {
+            let counts = plan.io.is_none_or(|kind| kind == io);
+            if counts && plan.after == 0 && due.is_none() {
+                due = Some(plan.fault);
+                return false;
+            }
+            plan.after = plan.after.saturating_sub(u32::from(counts));
+            true
+        });
+        let Some(fault) = due else { return Ok(Pass::Well) };
         self.fired += 1;
         match fault {
             Fault::Fail(kind) => Err(kind.into()),
             Fault::FailLate(kind) => Ok(Pass::Late(kind.into())),
+            Fault::FailForNow(kind) if io == Io::Commit => Ok(Pass::ForNow(Some(kind.into()))),
+            Fault::FailForNow(kind) => Err(kind.into()),
+            Fault::PanicForNow if io == Io::Commit => Ok(Pass::ForNow(None)),
+            Fault::Panic | Fault::PanicForNow => panic(),
             Fault::Garble => Ok(if io == Io::Read { Pass::Garbled } else { Pass::Well }),
             Fault::PowerCut => {
                 self.power_off();

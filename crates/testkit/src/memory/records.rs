@@ -1,24 +1,25 @@
-//! [`Records`] over the tables: each call is one transaction.
+//! The roles of [`Records`](drystone_store::Records) over the tables: each call is one transaction.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::{Bound, Range};
 
 use drystone_chunker::ChunkId;
+use drystone_store::rules;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, LEASE_MS_MAX, ManifestId, ManifestRow, NewBucket,
-    NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Records, Result, SegmentId,
-    SegmentLen, Session, SessionId, StoreError, Totals, UploadId, UploadRow,
+    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CollectRecords, CommitBatch,
+    CommitResult, Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow,
+    KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords,
+    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session,
+    SessionId, SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
 };
-use drystone_sync::{Mutex, PlainArc};
 
-use super::commit::unmet;
-use super::tables::{SessionRow, Tables};
-use super::{Io, State, commit};
+use super::tables::{SessionRow, Upload};
+use super::{Io, Memory, State};
 
 /// One process's view of the records.
 pub struct MemoryRecords {
-    shared: PlainArc<Mutex<State>>,
+    memory: Memory,
     process: u64,
 }
 
@@ -26,58 +27,54 @@ fn failed(error: io::Error) -> StoreError {
     StoreError::records("the records failed", error)
 }
 
+impl State {
+    /// A transaction that writes takes the place of what is in the log only.
+    fn begin(&mut self) {
+        self.logged = None;
+        self.tables.now_ms += 1;
+    }
+}
+
 impl MemoryRecords {
-    pub(super) fn new(shared: PlainArc<Mutex<State>>, process: u64) -> Self {
-        Self { shared, process }
+    pub(super) fn new(memory: Memory, process: u64) -> Self {
+        Self { memory, process }
     }
 
-    fn query<T>(&self, body: impl FnOnce(&Tables) -> Result<T>) -> Result<T> {
-        let mut state = self.shared.lock();
-        let pass = state.faults.gate(self.process, Io::Query).map_err(failed)?;
-        let answer = body(&state.tables)?;
+    fn ask<T>(&self, io: Io, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let mut state = self.memory.shared.lock();
+        let pass = state.faults.gate(self.process, io).map_err(failed)?;
+        let answer = body(&mut state)?;
+        drop(state);
         pass.done().map_err(failed)?;
         Ok(answer)
     }
 
-    fn transact<T>(&self, body: impl FnOnce(&mut Tables) -> Result<T>) -> Result<T> {
-        let mut state = self.shared.lock();
-        let pass = state.faults.gate(self.process, Io::Transaction).map_err(failed)?;
-        state.tables.now_ms += 1;
-        let answer = body(&mut state.tables)?;
-        pass.done().map_err(failed)?;
-        Ok(answer)
+    fn query<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        self.ask(Io::Query, body)
+    }
+
+    fn transact<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        self.ask(Io::Transaction, |state| {
+            state.begin();
+            body(state)
+        })
     }
 }
 
-fn in_bucket<'a>(tables: &'a Tables, bucket: &BucketName) -> Result<&'a Tables> {
-    if tables.buckets.contains_key(bucket) {
-        Ok(tables)
-    } else {
-        Err(StoreError::NoSuchBucket(bucket.clone()))
-    }
-}
-
-fn check_lease(lease_ms: u64) -> Result<()> {
-    if lease_ms > LEASE_MS_MAX {
-        return Err(StoreError::LeaseTooLong { lease_ms, max_ms: LEASE_MS_MAX });
-    }
-    Ok(())
-}
-
-impl Records for MemoryRecords {
+impl SessionRecords for MemoryRecords {
     fn begin_session(&self, lease_ms: u64) -> Result<Session> {
-        check_lease(lease_ms)?;
-        self.transact(|tables| {
-            let id = SessionId(tables.next_id());
+        rules::check_lease(lease_ms)?;
+        self.transact(|State { tables, .. }| {
+            let (id, epoch) = (SessionId(tables.next_id()), tables.epoch());
             let expires_ms = tables.now_ms.saturating_add(lease_ms);
-            tables.sessions.insert(id, SessionRow { expires_ms, dead: false });
-            Ok(Session { id, epoch: Epoch(tables.epoch) })
+            tables.sessions.insert(id, SessionRow { epoch, expires_ms, dead: false });
+            Ok(Session { id, epoch })
         })
     }
 
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {
-        check_lease(lease_ms)?;
-        self.transact(|tables| {
+        rules::check_lease(lease_ms)?;
+        self.transact(|State { tables, .. }| {
             let expires_ms = tables.now_ms.saturating_add(lease_ms);
             let row = tables.sessions.get_mut(&session).filter(|row| !row.dead);
             row.map(|row| row.expires_ms = expires_ms).ok_or(StoreError::SessionExpired)
@@ -85,7 +82,7 @@ impl Records for MemoryRecords {
     }
 
     fn end_session(&self, session: SessionId) -> Result<()> {
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             tables.sessions.remove(&session);
             Ok(())
         })
@@ -97,11 +94,15 @@ impl Records for MemoryRecords {
         manifest: Option<ManifestId>,
         limit: usize,
     ) -> Result<bool> {
-        self.transact(|tables| Ok(tables.take_back(session, manifest, limit)))
+        // Asked before, as a database would: what writes nothing takes no place in its log.
+        if !self.query(|State { tables, .. }| Ok(tables.is_pending(session, manifest)))? {
+            return Ok(true);
+        }
+        self.transact(|State { tables, .. }| Ok(tables.take_back(session, manifest, limit)))
     }
 
     fn expire_sessions(&self) -> Result<u64> {
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             let now_ms = tables.now_ms;
             let late =
                 tables.sessions.values_mut().filter(|row| !row.dead && row.expires_ms < now_ms);
@@ -109,30 +110,43 @@ impl Records for MemoryRecords {
         })
     }
 
-    fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
-        self.query(|tables| Ok(ids.iter().map(|id| tables.find(id)).collect()))
-    }
-
-    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
-        self.transact(|tables| {
-            if !tables.is_alive(session) {
-                return Err(StoreError::SessionExpired);
-            }
-            Ok(tables.chunks.get_mut(&chunk).map(|row| row.condemned = None).is_some())
-        })
-    }
-
     fn commit(&self, batch: &CommitBatch<'_>) -> Result<Vec<CommitResult>> {
-        let mut state = self.shared.lock();
+        let mut state = self.memory.shared.lock();
         let pass = state.faults.gate(self.process, Io::Commit).map_err(failed)?;
-        state.tables.now_ms += 1;
-        let results = commit::apply(&mut state, batch);
+        let before = pass.is_for_now().then(|| state.tables.clone());
+        state.begin();
+        state.note(batch.segments);
+        let results = rules::commit(&mut *state, &batch.entries)?;
+        if let Some(before) = before {
+            state.logged = Some(std::mem::replace(&mut state.tables, before));
+        }
+        drop(state);
         pass.done().map_err(failed)?;
         Ok(results)
     }
+}
 
+impl ChunkRecords for MemoryRecords {
+    fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>> {
+        let found = self.ask(Io::Find, |State { tables, finds, .. }| {
+            *finds += 1;
+            Ok(ids.iter().map(|id| tables.find(id)).collect())
+        });
+        self.memory.found.notify_all();
+        found
+    }
+
+    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
+        self.transact(|state| {
+            rules::check_alive(state, session)?;
+            Ok(state.tables.chunks.get_mut(&chunk).map(|row| row.condemned = None).is_some())
+        })
+    }
+}
+
+impl SegmentRecords for MemoryRecords {
     fn create_segment(&self) -> Result<SegmentId> {
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             let segment = SegmentId(tables.next_id());
             tables.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
             Ok(segment)
@@ -140,23 +154,26 @@ impl Records for MemoryRecords {
     }
 
     fn forget_segment(&self, segment: SegmentId) -> Result<()> {
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             tables.segments.remove(&segment);
             Ok(())
         })
     }
 
     fn unsealed_segments(&self, limit: usize) -> Result<Vec<SegmentId>> {
-        self.query(|tables| Ok(tables.unsealed(limit)))
+        self.query(|State { tables, .. }| Ok(tables.unsealed(limit)))
     }
 
     fn segment_len(&self, segment: SegmentId) -> Result<Option<SegmentLen>> {
-        self.query(|tables| Ok(tables.segments.get(&segment).copied()))
+        // A transaction: nothing may come to light later.
+        self.transact(|State { tables, .. }| Ok(tables.segments.get(&segment).copied()))
     }
+}
 
+impl BucketRecords for MemoryRecords {
     fn create_bucket(&self, bucket: &NewBucket) -> Result<bool> {
         let NewBucket { name, region, public } = bucket.clone();
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             let is_new = !tables.buckets.contains_key(&name);
             let row = BucketRow { name: name.clone(), created_ms: tables.now_ms, public, region };
             tables.buckets.entry(name).or_insert(row);
@@ -165,11 +182,11 @@ impl Records for MemoryRecords {
     }
 
     fn bucket(&self, bucket: &BucketName) -> Result<Option<BucketRow>> {
-        self.query(|tables| Ok(tables.buckets.get(bucket).cloned()))
+        self.query(|State { tables, .. }| Ok(tables.buckets.get(bucket).cloned()))
     }
 
     fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>> {
-        self.query(|tables| {
+        self.query(|State { tables, .. }| {
             let later =
                 tables.buckets.values().filter(|row| after.is_none_or(|after| row.name > *after));
             Ok(later.take(limit).cloned().collect())
@@ -177,27 +194,29 @@ impl Records for MemoryRecords {
     }
 
     fn set_bucket_public(&self, bucket: &BucketName, public: bool) -> Result<()> {
-        self.transact(|tables| {
-            let row = tables.buckets.get_mut(bucket);
-            row.map(|row| row.public = public)
-                .ok_or_else(|| StoreError::NoSuchBucket(bucket.clone()))
-        })
-    }
-
-    fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
-        self.transact(|tables| {
-            in_bucket(tables, bucket)?;
-            if tables.objects.get(bucket).is_some_and(|objects| !objects.is_empty()) {
-                return Err(StoreError::BucketNotEmpty(bucket.clone()));
-            }
-            tables.buckets.remove(bucket);
-            tables.uploads.retain(|_, upload| upload.row.bucket != *bucket);
+        self.transact(|state| {
+            let name = rules::bucket(state, bucket)?;
+            state.tables.buckets.entry(name).and_modify(|row| row.public = public);
             Ok(())
         })
     }
 
+    fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
+        self.transact(|state| {
+            rules::empty_bucket(state, bucket)?;
+            state.tables.buckets.remove(bucket);
+            state.tables.uploads.retain(|_, upload| upload.row.bucket != *bucket);
+            Ok(())
+        })
+    }
+}
+
+impl ObjectRecords for MemoryRecords {
     fn object(&self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
-        self.query(|tables| Ok(in_bucket(tables, bucket)?.object(bucket, key).cloned()))
+        self.query(|state| {
+            rules::bucket(state, bucket)?;
+            Ok(state.tables.object(bucket, key).cloned())
+        })
     }
 
     fn set_property(
@@ -207,17 +226,7 @@ impl Records for MemoryRecords {
         name: &str,
         value: Option<&str>,
     ) -> Result<()> {
-        self.transact(|tables| {
-            in_bucket(tables, bucket)?;
-            let found = tables.objects.get_mut(bucket).and_then(|objects| objects.get_mut(key));
-            let not_found = || StoreError::NotFound { bucket: bucket.clone(), key: key.clone() };
-            let system = &mut found.ok_or_else(not_found)?.meta.system;
-            match value {
-                Some(value) => system.insert(name.into(), value.into()),
-                None => system.remove(name),
-            };
-            Ok(())
-        })
+        self.transact(|state| rules::set_property(state, bucket, key, name, value))
     }
 
     fn list(
@@ -227,7 +236,10 @@ impl Records for MemoryRecords {
         from: Bound<&str>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>> {
-        self.query(|tables| Ok(in_bucket(tables, bucket)?.list(bucket, prefix, from, limit)))
+        self.query(|state| {
+            rules::bucket(state, bucket)?;
+            Ok(state.tables.list(bucket, prefix, from, limit))
+        })
     }
 
     fn manifest_page(
@@ -236,16 +248,11 @@ impl Records for MemoryRecords {
         from: u64,
         limit: usize,
     ) -> Result<Vec<ManifestRow>> {
-        self.query(|tables| Ok(tables.manifest_page(manifest, from, limit)))
+        self.query(|State { tables, .. }| Ok(tables.manifest_page(manifest, from, limit)))
     }
 
     fn delete(&self, bucket: &BucketName, key: &Key, condition: Condition) -> Result<bool> {
-        self.transact(|tables| {
-            if let Some(refused) = unmet(tables, bucket, key, condition) {
-                return Err(refused);
-            }
-            Ok(tables.objects.get_mut(bucket).is_some_and(|objects| objects.remove(key).is_some()))
-        })
+        self.transact(|state| rules::delete(state, bucket, key, condition))
     }
 
     fn delete_many(
@@ -253,36 +260,39 @@ impl Records for MemoryRecords {
         bucket: &BucketName,
         objects: &[(Key, Condition)],
     ) -> Result<Vec<Result<bool>>> {
-        self.transact(|tables| {
-            in_bucket(tables, bucket)?;
-            let delete = |(key, condition): &(Key, Condition)| match unmet(
-                tables, bucket, key, *condition,
-            ) {
-                Some(refused) => Err(refused),
-                None => Ok(tables
-                    .objects
-                    .get_mut(bucket)
-                    .is_some_and(|objects| objects.remove(key).is_some())),
-            };
-            Ok(objects.iter().map(delete).collect())
-        })
+        self.transact(|state| rules::delete_many(state, bucket, objects))
     }
 
     fn copy(&self, source: &CopySource, target: &CopyTarget) -> Result<ObjectRow> {
-        self.transact(|tables| tables.copy(source, target))
+        self.transact(|state| rules::copy(state, source, target))
     }
 
+    fn totals(&self) -> Result<Totals> {
+        self.query(|State { tables, .. }| Ok(tables.totals()))
+    }
+}
+
+impl UploadRecords for MemoryRecords {
     fn create_upload(
         &self,
         bucket: &BucketName,
         key: &Key,
         meta: &ObjectMeta,
     ) -> Result<UploadRow> {
-        self.transact(|tables| tables.create_upload(bucket, key, meta))
+        self.transact(|state| {
+            let bucket = rules::bucket(state, bucket)?;
+            let (id, created_ms) = (UploadId(state.tables.next_id()), state.tables.now_ms);
+            let row = UploadRow { id, bucket, key: key.clone(), meta: meta.clone(), created_ms };
+            let begun = Upload { row: row.clone(), parts: BTreeMap::new() };
+            state.tables.uploads.insert(id, begun);
+            Ok(row)
+        })
     }
 
     fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>> {
-        self.query(|tables| Ok(tables.uploads.get(&upload).map(|upload| upload.row.clone())))
+        self.query(|State { tables, .. }| {
+            Ok(tables.uploads.get(&upload).map(|upload| upload.row.clone()))
+        })
     }
 
     fn uploads(
@@ -292,13 +302,17 @@ impl Records for MemoryRecords {
         after: Option<(&str, UploadId)>,
         limit: usize,
     ) -> Result<Vec<UploadRow>> {
-        self.query(|tables| Ok(in_bucket(tables, bucket)?.uploads(bucket, prefix, after, limit)))
+        self.query(|state| {
+            rules::bucket(state, bucket)?;
+            Ok(state.tables.uploads(bucket, prefix, after, limit))
+        })
     }
 
     fn parts(&self, upload: UploadId, after: u32, limit: usize) -> Result<Vec<PartRow>> {
-        self.query(|tables| {
-            let parts = tables.upload(upload)?.parts.values().filter(|part| part.number > after);
-            Ok(parts.take(limit).cloned().collect())
+        self.query(|state| {
+            rules::check_upload(state, upload)?;
+            let parts = state.tables.uploads[&upload].parts.range(after.saturating_add(1)..);
+            Ok(parts.take(limit).map(|(_, part)| part.clone()).collect())
         })
     }
 
@@ -308,15 +322,15 @@ impl Records for MemoryRecords {
         range: Option<Range<u64>>,
         target: &PartTarget,
     ) -> Result<PartRow> {
-        self.transact(|tables| tables.copy_part(source, range.as_ref(), target))
+        self.transact(|state| rules::copy_part(state, source, range.as_ref(), target))
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.transact(|tables| Ok(tables.uploads.remove(&upload).is_some()))
+        self.transact(|State { tables, .. }| Ok(tables.uploads.remove(&upload).is_some()))
     }
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
-        self.transact(|tables| tables.complete_upload(upload, completion))
+        self.transact(|state| rules::complete_upload(state, upload, completion))
     }
 
     fn object_parts(
@@ -326,11 +340,13 @@ impl Records for MemoryRecords {
         after: u32,
         limit: usize,
     ) -> Result<ObjectParts> {
-        self.query(|tables| Ok(tables.object_parts(manifest, upload, after, limit)))
+        self.query(|State { tables, .. }| Ok(tables.object_parts(manifest, upload, after, limit)))
     }
+}
 
+impl KeyRecords for MemoryRecords {
     fn put_key(&self, key: &NewKey) -> Result<()> {
-        self.transact(|tables| {
+        self.transact(|State { tables, .. }| {
             if tables.keys.contains_key(&key.access) {
                 return Err(StoreError::KeyExists(key.access.clone()));
             }
@@ -342,11 +358,11 @@ impl Records for MemoryRecords {
     }
 
     fn key(&self, access: &str) -> Result<Option<KeyRow>> {
-        self.query(|tables| Ok(tables.keys.get(access).cloned()))
+        self.query(|State { tables, .. }| Ok(tables.keys.get(access).cloned()))
     }
 
     fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<KeyRow>> {
-        self.query(|tables| {
+        self.query(|State { tables, .. }| {
             let later = tables
                 .keys
                 .values()
@@ -356,10 +372,16 @@ impl Records for MemoryRecords {
     }
 
     fn revoke_key(&self, access: &str) -> Result<bool> {
-        self.transact(|tables| Ok(tables.keys.remove(access).is_some()))
+        self.transact(|State { tables, .. }| Ok(tables.keys.remove(access).is_some()))
+    }
+}
+
+impl CollectRecords for MemoryRecords {
+    fn advance_epoch(&self) -> Result<Epoch> {
+        self.transact(|State { tables, .. }| Ok(tables.advance_epoch()))
     }
 
-    fn totals(&self) -> Result<Totals> {
-        self.query(|tables| Ok(tables.totals()))
+    fn oldest_epoch(&self) -> Result<Option<Epoch>> {
+        self.query(|State { tables, .. }| Ok(tables.oldest_epoch()))
     }
 }

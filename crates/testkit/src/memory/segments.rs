@@ -112,12 +112,15 @@ impl MemoryWriter {
     fn with_file<T>(
         &self,
         what: &str,
-        io: Io,
+        (io, bytes): (Io, u64),
         body: impl FnOnce(&mut SegmentFile, io::Result<()>) -> io::Result<T>,
     ) -> Result<T> {
         let mut state = self.shared.lock();
         let pass = state.faults.gate(self.process, io);
         let is_dead = state.faults.is_dead(self.process);
+        if !state.disk.has_room_for(bytes) {
+            return Err(failed(what, self.id, io::ErrorKind::StorageFull.into()));
+        }
         let file = state.disk.file_mut(self.id).ok_or_else(|| gone(self.id))?;
         let done = match pass {
             Ok(pass) => body(file, Ok(())).and_then(|value| pass.done().map(|()| value)),
@@ -142,7 +145,7 @@ impl SegmentWriter for MemoryWriter {
     }
 
     fn rewind(&mut self, bytes: u64) -> Result<()> {
-        let len = self.with_file("rewind", Io::Rewind, |file, gate| {
+        let len = self.with_file("rewind", (Io::Rewind, 0), |file, gate| {
             gate?;
             if file.len() < bytes {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -166,7 +169,7 @@ impl SegmentWriter for MemoryWriter {
             return Err(failed("append to", self.id, io::ErrorKind::InvalidInput.into()));
         };
         let bytes: Vec<u8> = parts.concat();
-        self.with_file("append to", Io::Append, |file, gate| {
+        self.with_file("append to", (Io::Append, bytes.len() as u64), |file, gate| {
             // A failed append leaves a part of its bytes behind.
             let written = if gate.is_ok() { bytes.len() } else { bytes.len() / 2 };
             file.write(offset, &bytes[..written]);

@@ -189,6 +189,7 @@ fn mishap() -> impl Strategy<Value = Mishap> {
             Just(Io::Query),
             Just(Io::Transaction),
             Just(Io::Commit),
+            Just(Io::Find),
         ]
         .prop_map(Some),
     ];

@@ -11,11 +11,12 @@ use drystone_edge::deadlines::Deadlines;
 use drystone_edge::gate::{Share, Size};
 use drystone_edge::upload::{Upload, Uploaded};
 use drystone_edge::{Edge, EdgeConfig, Fault};
-use drystone_protocol::memory::Memory;
+pub(super) use drystone_protocol::bucket;
 use drystone_store::{
-    BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
+    Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
 };
 use drystone_sync::PlainArc;
+use drystone_testkit::memory::Memory;
 use futures_util::{Stream, stream};
 use shuttle::rand::Rng as _;
 
@@ -103,7 +104,7 @@ impl Rig {
         ingests: usize,
         transfers: usize,
     ) -> Self {
-        let memory = Memory::new(&[]);
+        let memory = drystone_protocol::machine(&[]);
         let config = StoreConfig {
             chunking: Chunking::fixed(chunk_bytes).expect("a valid size"),
             sync: SyncPolicy::Commit,
@@ -115,7 +116,7 @@ impl Rig {
             read_ahead_max: 2,
             commit_queue_bytes: 1 << 20,
         };
-        let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
+        let (records, segments) = memory.open();
         let store = Store::new(records, segments, config).expect("threads are to be had");
         let config = EdgeConfig {
             connections: WAITING_MAX,
@@ -290,10 +291,6 @@ pub(super) async fn unless<T>(cue: &Notify, future: impl Future<Output = T>) -> 
         () = cue.notified() => None,
         value = future => Some(value),
     }
-}
-
-pub(super) fn bucket() -> BucketName {
-    BucketName::new("wall").expect("a valid name")
 }
 
 pub(super) fn key(name: &str) -> Key {

@@ -1,24 +1,28 @@
 //! The whole store when something below it fails: the loss stays where it happened, and nothing
 //! hangs.
 
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
-use drystone_protocol::memory::{Fault, How, Op};
 use drystone_store::{
-    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, Records as _, SegmentStorage as _,
-    StoreConfig, StoreError,
+    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, SegmentRecords as _,
+    SegmentStorage as _, StoreConfig, StoreError,
 };
 use drystone_sync::bound;
+use drystone_testkit::memory::{Fault, Io};
 
-use crate::rig::{Broken, Rig, config, expect_stored, target};
+use crate::rig::{Broken, Rig, config, expect_stored, nth, target};
 
 const SHORT: &[u8] = b"aaaabbbbccccddddeeee";
 const OTHER: &[u8] = b"vvvvwwwwxxxxyyyyzzzz";
 
-fn rig(op: Op, nth: u64, how: How) -> Rig {
-    Rig::new(StoreConfig { buffers: 4, ..config() }, &[Fault { op, nth, how }])
+const ERROR: Fault = Fault::Fail(ErrorKind::Other);
+const FULL: Fault = Fault::Fail(ErrorKind::StorageFull);
+
+fn rig(io: Io, number: u32, fault: Fault) -> Rig {
+    Rig::new(StoreConfig { buffers: 4, ..config() }, &[nth(io, number, fault)])
 }
 
 /// Who finds the disk full has the ends of segments cut; not those that somebody has written and
@@ -27,7 +31,7 @@ fn rig(op: Op, nth: u64, how: How) -> Rig {
 fn a_full_disk_costs_only_who_does_not_fit() {
     check(Scope::STORE, || {
         let rig = Rig::with_buffers(4);
-        rig.memory.limit(SHORT.len() + OTHER.len() - 1);
+        rig.memory.limit((SHORT.len() + OTHER.len() - 1) as u64);
         let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", OTHER)].map(finish);
         rig.memory.lose_power();
         rig.assert_fate("a", SHORT, &outcomes[0]);
@@ -42,11 +46,11 @@ fn a_full_disk_has_room_again_when_a_put_has_failed() {
     check(Scope::STORE, || {
         // One worker: another may still append what it has of the failed put when that has failed.
         let rig = Rig::new(StoreConfig { buffers: 4, workers: 1, ..config() }, &[]);
-        rig.memory.limit(SHORT.len());
+        rig.memory.limit(SHORT.len() as u64);
         rig.put("a", b"aaaa").expect("it fits");
         assert!(rig.put("b", OTHER).is_err(), "a full disk went unnoticed");
         rig.put("c", b"cccc").expect("there is room where the failed put wrote");
-        assert_eq!(rig.memory.bytes_in_segments(), 8, "what a failed put wrote is still there");
+        assert_eq!(rig.memory.segment_bytes(), 8, "what a failed put wrote is still there");
         rig.memory.lose_power();
         assert_survived(&rig, "a", b"aaaa");
         assert_survived(&rig, "c", b"cccc");
@@ -58,7 +62,7 @@ fn a_full_disk_has_room_again_when_a_put_has_failed() {
 #[test]
 fn who_makes_room_spares_what_has_just_been_written() {
     check(Scope::STORE.shuttle(100_000), || {
-        let rig = rig(Op::Append, 2, How::Full);
+        let rig = rig(Io::Append, 2, FULL);
         expect_stored([rig.start_put("a", b"aaaa"), rig.start_put("b", b"bbbb")]);
         rig.memory.lose_power();
         assert_survived(&rig, "a", b"aaaa");
@@ -73,9 +77,10 @@ fn who_makes_room_spares_what_has_just_been_written() {
 fn a_full_disk_has_room_again_for_the_next_process() {
     check(Scope::STORE, || {
         let rig = Rig::with_buffers(4);
+        let (records, segments) = rig.memory.open();
         for left in [&b"xxxx"[..], b"xxxxyyyyzzzz"] {
-            let id = rig.memory.create_segment().expect("nothing fails");
-            let appended = rig.memory.create(id).and_then(|mut writer| writer.append(&[left]));
+            let id = records.create_segment().expect("nothing fails");
+            let appended = segments.create(id).and_then(|mut writer| writer.append(&[left]));
             appended.expect("nothing fails");
         }
         rig.memory.limit(16);
@@ -89,12 +94,12 @@ fn a_full_disk_has_room_again_for_the_next_process() {
 
 /// A transaction that failed may have left all of itself in the log. Nobody may write over what it
 /// names.
-fn check_what_is_in_the_log(how: How) {
+fn check_what_is_in_the_log(how: Fault) {
     let faults = [
-        Fault { op: Op::Commit, nth: 1, how },
-        Fault { op: Op::Append, nth: 2, how: How::Full },
-        Fault { op: Op::Append, nth: 3, how: How::Full },
-        Fault { op: Op::Commit, nth: 2, how: How::Error },
+        nth(Io::Commit, 1, how),
+        nth(Io::Append, 2, FULL),
+        nth(Io::Append, 3, FULL),
+        nth(Io::Commit, 2, ERROR),
     ];
     let rig = Rig::new(StoreConfig { buffers: 4, ..config() }, &faults);
     let mut ingest = rig.ingest().expect("the store is open");
@@ -110,12 +115,12 @@ fn check_what_is_in_the_log(how: How) {
 
 #[test]
 fn what_a_failed_commit_names_is_not_written_over() {
-    check(Scope::STORE, || check_what_is_in_the_log(How::ErrorForNow));
+    check(Scope::STORE, || check_what_is_in_the_log(Fault::FailForNow(ErrorKind::Other)));
 }
 
 #[test]
 fn what_a_commit_that_panicked_names_is_not_written_over() {
-    check(Scope::STORE, || check_what_is_in_the_log(How::PanicForNow));
+    check(Scope::STORE, || check_what_is_in_the_log(Fault::PanicForNow));
 }
 
 fn assert_survived(rig: &Rig, name: &str, bytes: &[u8]) {
@@ -139,7 +144,7 @@ fn assert_one_fails(rig: &Rig, a: &'static [u8], b: &'static [u8]) {
 #[test]
 fn a_failed_append_fails_one_put_and_another_takes_its_chunks_over() {
     check(Scope::STORE, || {
-        let rig = rig(Op::Append, 1, How::Error);
+        let rig = rig(Io::Append, 1, ERROR);
         assert_one_fails(&rig, SHORT, SHORT);
         rig.memory.verify();
     });
@@ -148,7 +153,7 @@ fn a_failed_append_fails_one_put_and_another_takes_its_chunks_over() {
 #[test]
 fn a_later_append_that_fails_costs_one_put() {
     check(Scope::STORE, || {
-        let rig = rig(Op::Append, 2, How::Error);
+        let rig = rig(Io::Append, 2, ERROR);
         assert_one_fails(&rig, SHORT, OTHER);
         rig.memory.verify();
     });
@@ -157,7 +162,7 @@ fn a_later_append_that_fails_costs_one_put() {
 #[test]
 fn a_worker_that_panics_costs_one_put() {
     check(Scope::STORE, || {
-        let rig = rig(Op::Append, 1, How::Panic);
+        let rig = rig(Io::Append, 1, Fault::Panic);
         assert_one_fails(&rig, SHORT, SHORT);
         rig.memory.verify();
     });
@@ -166,7 +171,7 @@ fn a_worker_that_panics_costs_one_put() {
 #[test]
 fn a_lookup_that_fails_costs_one_put() {
     check(Scope::STORE, || {
-        let rig = rig(Op::Find, 1, How::Error);
+        let rig = rig(Io::Find, 1, ERROR);
         assert_one_fails(&rig, SHORT, OTHER);
         rig.memory.verify();
     });
@@ -186,8 +191,8 @@ fn what_is_acknowledged_survives_a_power_cut() {
 }
 
 /// The group that failed named bytes that the next group may name again.
-fn check_first_commit(how: How) {
-    let rig = rig(Op::Commit, 1, how);
+fn check_first_commit(how: Fault) {
+    let rig = rig(Io::Commit, 1, how);
     let outcomes = [rig.start_put("a", SHORT), rig.start_put("b", SHORT)].map(finish);
     assert!(outcomes.iter().any(Result::is_err), "a failed commit went unnoticed");
     rig.assert_fate("a", SHORT, &outcomes[0]);
@@ -200,12 +205,12 @@ fn check_first_commit(how: How) {
 
 #[test]
 fn a_failed_commit_costs_only_its_group() {
-    check(Scope::STORE, || check_first_commit(How::Error));
+    check(Scope::STORE, || check_first_commit(ERROR));
 }
 
 #[test]
 fn a_commit_that_panics_costs_only_its_group() {
-    check(Scope::STORE.shuttle(6_000), || check_first_commit(How::Panic));
+    check(Scope::STORE.shuttle(6_000), || check_first_commit(Fault::Panic));
 }
 
 /// A segment that could not be synced must not be written to again: whatever names it is refused
@@ -213,7 +218,7 @@ fn a_commit_that_panics_costs_only_its_group() {
 #[test]
 fn a_failed_sync_costs_only_what_it_lost() {
     check(Scope::STORE, || {
-        let rig = rig(Op::Sync, 1, How::Error);
+        let rig = rig(Io::Sync, 1, ERROR);
         let lost = rig.put("a", SHORT);
         assert!(
             matches!(lost, Err(PutFailure::Store(StoreError::Storage { .. }))),
@@ -232,7 +237,7 @@ fn a_failed_sync_costs_only_what_it_lost() {
 #[test]
 fn a_commit_that_panics_leaves_nobody_waiting() {
     check(Scope::STORE, || {
-        let fault = Fault { op: Op::Commit, nth: 1, how: How::Panic };
+        let fault = nth(Io::Commit, 1, Fault::Panic);
         let rig = Rig::new(StoreConfig { commit_queue_bytes: 1, ..config() }, &[fault]);
         let mut ingest = rig.ingest().expect("the store is open");
         let mut sources: [&[u8]; 2] = [b"aaaa", b"bbbb"];
@@ -284,7 +289,7 @@ fn a_store_can_be_dropped_while_it_reads_ahead() {
 #[test]
 fn the_steps_of_a_failed_upload_are_taken_back() {
     check(Scope::STORE.shuttle(3_000), || {
-        let fault = |nth| Fault { op: Op::Append, nth, how: How::Full };
+        let fault = |number| nth(Io::Append, number, FULL);
         let rig =
             Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &[fault(2), fault(3)]);
         let mut ingest = rig.ingest().expect("the store is open");

@@ -1,10 +1,12 @@
 //! Uploads that are parked between turns and go on elsewhere: the same object, or nothing of it.
 
-use drystone_models::explore::{Scope, check, finish, start};
-use drystone_protocol::memory::{Fault, How, Op};
-use drystone_store::{Ingest, Parked, Result, StoreConfig, StoreError, Writing};
+use std::io::ErrorKind;
 
-use crate::rig::{PutResult, Rig, config, target};
+use drystone_models::explore::{Scope, check, finish, start};
+use drystone_store::{Ingest, Parked, Result, StoreConfig, StoreError, Writing};
+use drystone_testkit::memory::{Fault, Io};
+
+use crate::rig::{PutResult, Rig, config, nth, target};
 
 /// Longer than a buffer; no two chunks alike, and the last one is short.
 const BYTES: &[u8] = b"aaaabbbbccccddddeeeeffffg";
@@ -143,7 +145,7 @@ fn a_parked_upload_whose_session_has_expired_is_refused() {
         let other = rig.clone();
         let expires = start(move || {
             let expired = other.memory.expire();
-            let epoch = other.memory.condemn();
+            let epoch = other.memory.condemn_unreferenced();
             other.memory.sweep(epoch);
             expired
         });
@@ -163,7 +165,7 @@ fn a_parked_upload_whose_session_has_expired_is_refused() {
 #[test]
 fn an_upload_that_fails_is_not_parked_for_good() {
     check(SCOPE, || {
-        let faults = [Fault { op: Op::Append, nth: 2, how: How::Error }];
+        let faults = [nth(Io::Append, 2, Fault::Fail(ErrorKind::Other))];
         let rig = Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &faults);
         let put = put_in_turns(&rig, "a", BYTES, &[6, 19]);
         rig.assert_fate("a", BYTES, &put);

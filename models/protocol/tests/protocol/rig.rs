@@ -4,13 +4,14 @@ use std::io::Read;
 
 use drystone_chunker::Chunking;
 use drystone_models::explore::{finish, start};
-use drystone_protocol::memory::{Fault, Memory};
+pub(crate) use drystone_protocol::bucket;
+use drystone_protocol::machine;
 use drystone_store::{
-    BucketName, Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store,
-    StoreConfig, StoreError, Stored, SyncPolicy, Target,
+    Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
+    StoreError, Stored, SyncPolicy, Target,
 };
-use drystone_sync::PlainArc;
 use drystone_sync::thread::JoinHandle;
+use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory};
 
 pub(crate) const CHUNK_BYTES: u64 = 4;
 /// No multiple of the chunks, so that unfinished ones move from buffer to buffer.
@@ -40,7 +41,7 @@ pub(crate) fn config() -> StoreConfig {
 }
 
 impl Rig {
-    pub(crate) fn new(config: StoreConfig, faults: &[Fault]) -> Self {
+    pub(crate) fn new(config: StoreConfig, faults: &[FaultPlan]) -> Self {
         Self::with_steps_of(1024, config, faults)
     }
 
@@ -48,11 +49,11 @@ impl Rig {
     pub(crate) fn with_steps_of(
         step_chunks_max: usize,
         mut config: StoreConfig,
-        faults: &[Fault],
+        faults: &[FaultPlan],
     ) -> Self {
         config.ingests = config.buffers / 2;
-        let memory = Memory::new(faults);
-        let (records, segments) = (PlainArc::new(memory.clone()), PlainArc::new(memory.clone()));
+        let memory = machine(faults);
+        let (records, segments) = memory.open();
         let store = Store::with_steps_of(step_chunks_max, records, segments, config);
         Self { memory, store: store.expect("threads are to be had") }
     }
@@ -147,8 +148,9 @@ pub(crate) fn expect_stored<const N: usize>(puts: [JoinHandle<PutResult>; N]) {
     }
 }
 
-pub(crate) fn bucket() -> BucketName {
-    BucketName::new("wall").expect("a valid name")
+/// The `nth` I/O of its kind, from 1, goes wrong.
+pub(crate) fn nth(io: Io, nth: u32, fault: Fault) -> FaultPlan {
+    FaultPlan { io: Some(io), after: nth - 1, fault }
 }
 
 pub(crate) fn key(name: &str) -> Key {

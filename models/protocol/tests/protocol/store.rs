@@ -46,7 +46,7 @@ fn equal_uploads_write_each_chunk_once() {
     check(Scope::STORE, || {
         let rig = Rig::with_buffers(4);
         expect_stored([rig.start_put("a", SHORT), rig.start_put("b", SHORT)]);
-        assert_eq!(rig.memory.appends_of_one_chunk_max(), 1, "a chunk was appended twice");
+        assert_eq!(rig.memory.segment_bytes(), SHORT.len() as u64, "a chunk was appended twice");
         assert_eq!(rig.get("a").as_deref(), Some(SHORT), "an acknowledged object is not there");
         assert_eq!(rig.get("b").as_deref(), Some(SHORT), "an acknowledged object is not there");
         rig.finish();
@@ -163,7 +163,7 @@ fn a_known_chunk_survives_the_collector() {
         rig.put("old", SHORT).expect("nothing fails");
         rig.delete("old");
         let put = rig.start_put("new", SHORT);
-        let epoch = rig.memory.condemn();
+        let epoch = rig.memory.condemn_unreferenced();
         // The first look-up was the old object's.
         rig.memory.wait_for_finds(2);
         rig.memory.sweep(epoch);
@@ -184,7 +184,7 @@ fn a_chunk_that_was_swept_is_written_again() {
         rig.delete("old");
         let put = rig.start_put("new", SHORT);
         for _ in 0..3 {
-            let epoch = rig.memory.condemn();
+            let epoch = rig.memory.condemn_unreferenced();
             rig.memory.sweep(epoch);
         }
         expect_stored([put]);
@@ -280,7 +280,7 @@ fn a_large_object_is_committed_in_steps() {
                 .size,
             11
         );
-        assert_eq!(rig.memory.appends_of_one_chunk_max(), 1, "a chunk was appended twice");
+        assert_eq!(rig.memory.segment_bytes(), 1, "a chunk was appended twice");
         rig.finish();
     });
 }
