@@ -1,12 +1,44 @@
 //! The segments half: each method is one system call. What was not synced goes with the power.
 
+use std::io::ErrorKind;
+
 use drystone_chunker::ChunkId;
-use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError};
+use drystone_store::{
+    Location, Records as _, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError,
+};
 
 use super::{How, Memory, Op, Segment};
 
 /// A segment takes this much, so that a few chunks fill one.
 const SEGMENT_BYTES_MAX: u64 = 32;
+
+impl Memory {
+    /// What a collect does with a segment of which it wants to keep the chunks only: it copies them
+    /// to another one, tells the records, and removes the old one. Each is a step of its own.
+    ///
+    /// # Panics
+    /// When nothing is there that could be moved.
+    pub fn move_chunks(&self) {
+        let from = *self.shared.disk.lock().segments.keys().next().expect("there is a segment");
+        let to = self.create_segment().expect("nothing fails");
+        let mut disk = self.shared.disk.lock();
+        let bytes = disk.segments[&from].bytes.clone();
+        let synced = bytes.len();
+        let moved = Segment { bytes, synced, is_owned: true, ..Segment::default() };
+        disk.segments.insert(to, moved);
+        drop(disk);
+        let mut tables = self.shared.tables.lock();
+        let chunks = tables.chunks.values_mut().filter(|chunk| chunk.at.segment == from);
+        chunks.for_each(|chunk| chunk.at.segment = to);
+        drop(tables);
+        self.shared.disk.lock().segments.remove(&from);
+    }
+
+    /// Loses every segment, as a disk that is replaced does.
+    pub fn lose_segments(&self) {
+        self.shared.disk.lock().segments.clear();
+    }
+}
 
 impl SegmentStorage for Memory {
     fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
@@ -27,15 +59,12 @@ impl SegmentStorage for Memory {
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
         let disk = self.shared.disk.lock();
         let from = at.offset as usize;
-        let bytes = disk
-            .segments
-            .get(&at.segment)
-            .and_then(|segment| segment.bytes.get(from..from + into.len()));
-        let Some(bytes) = bytes else {
-            let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-            return Err(StoreError::storage("cannot read a segment", source));
-        };
-        into.copy_from_slice(bytes);
+        let found = disk.segments.get(&at.segment).ok_or(ErrorKind::NotFound);
+        let bytes = found.and_then(|segment| {
+            segment.bytes.get(from..from + into.len()).ok_or(ErrorKind::UnexpectedEof)
+        });
+        let bytes = bytes.map_err(|kind| StoreError::storage("cannot read a segment", kind.into()));
+        into.copy_from_slice(bytes?);
         Ok(())
     }
 
