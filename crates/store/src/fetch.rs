@@ -10,7 +10,7 @@ use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::ids::ContentHasher;
 use crate::store::Inner;
-use crate::{Key, ManifestRow, ObjectRow, Result, SegmentStorage, StoreError};
+use crate::{Key, ManifestId, ManifestRow, ObjectRow, Records, Result, SegmentStorage, StoreError};
 
 /// Manifest rows read at a time.
 const PAGE_ROWS: usize = bound(256, 2);
@@ -22,6 +22,7 @@ const INLINE_BYTES_MAX: u64 = bound(256 << 10, 12) as u64;
 pub struct ObjectReader {
     inner: PlainArc<Inner>,
     object: ObjectRow,
+    chunks: PlainArc<Chunks>,
     owner: BufferOwner,
     /// What is left to hand on.
     range: Range<u64>,
@@ -69,12 +70,19 @@ impl ObjectReader {
         let end = range.end.min(object.size);
         let range = range.start.min(end)..end;
         let owner = inner.buffers.owner();
+        let chunks = PlainArc::new(Chunks {
+            records: PlainArc::clone(&inner.records),
+            segments: PlainArc::clone(&inner.segments),
+            key: object.key.clone(),
+            manifest: object.manifest,
+        });
         let page_next = range.start;
         let content = (range == (0..object.size)).then(ContentHasher::new);
         let (page, ahead) = (VecDeque::new(), VecDeque::new());
         Self {
             inner,
             object,
+            chunks,
             owner,
             range,
             page,
@@ -197,7 +205,7 @@ impl ObjectReader {
                 return Err(self.gap());
             }
             let (chunk, after) = rest.split_at_mut(row.len as usize);
-            read_verified(&*self.inner.segments, &self.object.key, &row, chunk)?;
+            self.chunks.read_verified(&row, chunk)?;
             (rest, self.range.start) = (after, row.end());
             self.check_content(&row)?;
         }
@@ -264,7 +272,7 @@ impl ObjectReader {
     fn fetch(&mut self, row: ManifestRow, lease: Lease) {
         if self.object.size <= INLINE_BYTES_MAX {
             // Not by way of a delivery: waking nobody is a system call all the same.
-            let read = read_chunk(&*self.inner.segments, &self.object.key, row, lease);
+            let read = self.chunks.read(row, lease);
             let slot = Slot { state: Mutex::new(Some(read)), arrived: Condvar::new() };
             self.ahead.push_back((row, Arc::new(slot)));
             return;
@@ -272,15 +280,9 @@ impl ObjectReader {
         let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
         let delivery = Delivery(Some(Arc::clone(&slot)));
         self.ahead.push_back((row, slot));
-        // Not the whole store: a worker that is the last to hold it would end the workers and wait
-        // for itself.
-        let segments = PlainArc::clone(&self.inner.segments);
-        let key = self.object.key.clone();
+        let chunks = PlainArc::clone(&self.chunks);
         // A closed pool drops the job, and with it the delivery, which says so.
-        let _ = self
-            .inner
-            .workers
-            .submit(move || delivery.deliver(read_chunk(&*segments, &key, row, lease)));
+        let _ = self.inner.workers.submit(move || delivery.deliver(chunks.read(row, lease)));
     }
 }
 
@@ -296,68 +298,85 @@ impl Slot {
     }
 }
 
-/// Reads one chunk into a leased buffer.
-fn read_chunk(
-    segments: &dyn SegmentStorage,
-    key: &Key,
-    row: ManifestRow,
-    mut lease: Lease,
-) -> Result<Slice> {
-    let len = row.at.len as usize;
-    if len > lease.len() {
-        return Err(corrupt(
-            key,
-            &row,
-            format!("{len} bytes are longer than any chunk of this store"),
-        ));
-    }
-    if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
-        let detail = format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len);
-        return Err(corrupt(key, &row, detail));
-    }
-    let mut bytes = lease.split_to(len);
-    drop(lease);
-    read_verified(segments, key, &row, &mut bytes)?;
-    Ok(bytes.freeze())
+/// The chunks of one object, for whichever thread reads them.
+///
+/// Not the whole store: a worker that is the last to hold it would end the workers and wait for
+/// itself.
+struct Chunks {
+    records: PlainArc<dyn Records>,
+    segments: PlainArc<dyn SegmentStorage>,
+    key: Key,
+    manifest: ManifestId,
 }
 
-/// Reads one chunk and verifies it against its name. `bytes` is as long as the chunk.
-fn read_verified(
-    segments: &dyn SegmentStorage,
-    key: &Key,
-    row: &ManifestRow,
-    bytes: &mut [u8],
-) -> Result<()> {
-    match segments.read(row.at, bytes) {
-        Ok(()) => {}
-        Err(StoreError::Storage { source, .. })
-            if source.kind() == io::ErrorKind::UnexpectedEof =>
-        {
-            let end = row.at.offset + u64::from(row.at.len);
-            return Err(corrupt(key, row, format!("the segment ends before byte {end}")));
+impl Chunks {
+    /// Reads one chunk into a leased buffer.
+    fn read(&self, row: ManifestRow, mut lease: Lease) -> Result<Slice> {
+        let len = row.at.len as usize;
+        if len > lease.len() {
+            let detail = format!("{len} bytes are longer than any chunk of this store");
+            return Err(self.corrupt(&row, detail));
         }
-        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(corrupt(key, row, "the segment is missing".into()));
+        if u64::from(row.skip) + u64::from(row.len) > u64::from(row.at.len) {
+            let detail =
+                format!("a part of {}+{} bytes is not inside its {len}", row.skip, row.len);
+            return Err(self.corrupt(&row, detail));
         }
-        Err(StoreError::Storage { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
-            return Err(corrupt(key, row, format!("the segment cannot be read: {source}")));
-        }
-        Err(error) => return Err(error),
+        let mut bytes = lease.split_to(len);
+        drop(lease);
+        self.read_verified(&row, &mut bytes)?;
+        Ok(bytes.freeze())
     }
-    let found = ChunkId::of(bytes);
-    if found != row.chunk {
-        let detail = format!("its {} bytes at {} hash to {found}", row.at.len, row.at.offset);
-        return Err(corrupt(key, row, detail));
-    }
-    Ok(())
-}
 
-fn corrupt(key: &Key, row: &ManifestRow, detail: String) -> StoreError {
-    StoreError::Corrupt {
-        key: key.clone(),
-        offset: row.offset,
-        chunk: row.chunk,
-        segment: row.at.segment,
-        detail,
+    /// Reads one chunk and verifies it against its name. `bytes` is as long as the chunk.
+    fn read_verified(&self, row: &ManifestRow, bytes: &mut [u8]) -> Result<()> {
+        let mut row = *row;
+        while let Err(error) = self.segments.read(row.at, bytes) {
+            let StoreError::Storage { source, .. } = &error else { return Err(error) };
+            let detail = match source.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    let end = row.at.offset + u64::from(row.at.len);
+                    format!("the segment ends before byte {end}")
+                }
+                io::ErrorKind::NotFound => match self.moved(&row)? {
+                    // Each time round, a collect has moved the chunk once more: this ends.
+                    Some(moved) => {
+                        row = moved;
+                        continue;
+                    }
+                    None => "the segment is missing".into(),
+                },
+                io::ErrorKind::InvalidData => format!("the segment cannot be read: {source}"),
+                _ => return Err(error),
+            };
+            return Err(self.corrupt(&row, detail));
+        }
+        let found = ChunkId::of(bytes);
+        if found != row.chunk {
+            let detail = format!("its {} bytes at {} hash to {found}", row.at.len, row.at.offset);
+            return Err(self.corrupt(&row, detail));
+        }
+        Ok(())
+    }
+
+    /// Where a chunk is by now whose segment is gone; `None` if the records still say that it is
+    /// there. A collect copies a chunk to another segment, tells the records, and removes the old
+    /// segment; the row that was read before all this is right no more.
+    fn moved(&self, row: &ManifestRow) -> Result<Option<ManifestRow>> {
+        let rows = self.records.manifest_page(self.manifest, row.offset, 1)?;
+        let same = |now: &ManifestRow| {
+            (now.chunk, now.offset, now.at.len) == (row.chunk, row.offset, row.at.len)
+        };
+        Ok(rows.into_iter().find(same).filter(|now| now.at != row.at))
+    }
+
+    fn corrupt(&self, row: &ManifestRow, detail: String) -> StoreError {
+        StoreError::Corrupt {
+            key: self.key.clone(),
+            offset: row.offset,
+            chunk: row.chunk,
+            segment: row.at.segment,
+            detail,
+        }
     }
 }

@@ -148,6 +148,28 @@ impl Memory {
         self.shared.lock().disk.limit(room);
     }
 
+    /// What a collect does with a segment of which it wants to keep the chunks only: it copies them
+    /// to another one, tells the records, and removes the old one. Each is a step of its own.
+    ///
+    /// # Panics
+    /// When nothing is there that could be moved.
+    pub fn move_chunks(&self) {
+        let (from, to) = {
+            let mut state = self.shared.lock();
+            let from = state.disk.first().expect("there is a segment");
+            let to = state.tables.add_segment();
+            assert!(state.disk.copy(from, to), "there is a segment");
+            (from, to)
+        };
+        self.shared.lock().tables.move_chunks(from, to);
+        self.shared.lock().disk.remove(from);
+    }
+
+    /// Loses every segment, as a disk that is replaced does.
+    pub fn lose_segments(&self) {
+        self.shared.lock().disk.remove_all();
+    }
+
     /// Bytes of all segments together, without their headers.
     pub fn segment_bytes(&self) -> u64 {
         self.shared.lock().disk.used()

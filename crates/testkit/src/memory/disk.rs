@@ -56,6 +56,30 @@ impl Disk {
         self.own(segment)
     }
 
+    pub(super) fn first(&self) -> Option<SegmentId> {
+        self.files.keys().next().copied()
+    }
+
+    /// Copies a segment to a new one, whose owner is not a process of the store's, and syncs it.
+    pub(super) fn copy(&mut self, from: SegmentId, to: SegmentId) -> bool {
+        let Some(bytes) = self.files.get(&from).map(|file| file.bytes.clone()) else {
+            return false;
+        };
+        let is_new = self.create(to).is_some();
+        if let Some(file) = self.files.get_mut(&to).filter(|_| is_new) {
+            (file.synced, file.bytes) = (bytes.len(), bytes);
+        }
+        is_new
+    }
+
+    pub(super) fn remove(&mut self, segment: SegmentId) {
+        self.files.remove(&segment);
+    }
+
+    pub(super) fn remove_all(&mut self) {
+        self.files.clear();
+    }
+
     /// Gives a segment that nobody owns an owner.
     pub(super) fn own(&mut self, segment: SegmentId) -> Option<u64> {
         let file = self.files.get_mut(&segment).filter(|file| file.owner.is_none())?;

@@ -146,11 +146,7 @@ impl ChunkRecords for MemoryRecords {
 
 impl SegmentRecords for MemoryRecords {
     fn create_segment(&self) -> Result<SegmentId> {
-        self.transact(|State { tables, .. }| {
-            let segment = SegmentId(tables.next_id());
-            tables.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
-            Ok(segment)
-        })
+        self.transact(|State { tables, .. }| Ok(tables.add_segment()))
     }
 
     fn forget_segment(&self, segment: SegmentId) -> Result<()> {

@@ -74,6 +74,21 @@ impl Tables {
         self.ids
     }
 
+    pub(super) fn add_segment(&mut self) -> SegmentId {
+        let segment = SegmentId(self.next_id());
+        self.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
+        segment
+    }
+
+    /// The chunks of one segment are in another from now on, at the same places.
+    pub(super) fn move_chunks(&mut self, from: SegmentId, to: SegmentId) {
+        let chunks = self.chunks.values_mut().filter(|chunk| chunk.at.segment == from);
+        chunks.for_each(|chunk| chunk.at.segment = to);
+        if let Some(len) = self.segments.remove(&from) {
+            self.segments.insert(to, SegmentLen { segment: to, ..len });
+        }
+    }
+
     pub(super) fn is_live(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|row| !row.dead)
     }

@@ -8,6 +8,8 @@ mod room;
 #[cfg(not(model_loom))]
 mod damage;
 #[cfg(not(model_loom))]
+mod moving;
+#[cfg(not(model_loom))]
 mod multipart;
 #[cfg(not(model_loom))]
 mod one_key;

@@ -1,0 +1,43 @@
+//! A collect moves chunks from segment to segment under those who read them.
+
+use drystone_models::explore::{Scope, check, finish, start};
+use drystone_store::StoreError;
+
+use crate::rig::{Rig, bucket, key};
+
+/// Five chunks; more than a reader has buffers for.
+const SHORT: &[u8] = b"aaaabbbbccccddddeeee";
+
+#[test]
+fn a_chunk_that_is_moved_is_read_where_it_is_now() {
+    check(Scope::STORE, || {
+        let rig = Rig::with_buffers(4);
+        rig.put("a", SHORT).expect("nothing fails");
+        let other = rig.clone();
+        let reads = start(move || other.get("a"));
+        // The second time, a reader may have looked up where the chunks were in between.
+        rig.memory.move_chunks();
+        rig.memory.move_chunks();
+        assert_eq!(finish(reads).as_deref(), Some(SHORT), "wrong bytes were read");
+        rig.finish();
+    });
+}
+
+/// The records say once more that the chunk is there: it is lost, and the reader must not ask for
+/// ever.
+#[test]
+fn a_chunk_that_is_gone_and_was_not_moved_is_damage() {
+    check(Scope::STORE.shuttle(600), || {
+        let rig = Rig::with_buffers(4);
+        rig.put("a", SHORT).expect("nothing fails");
+        rig.memory.lose_segments();
+        let mut reader = rig.store.get(&bucket(), &key("a"), None).expect("it was stored");
+        let read = reader.copy_to(&mut Vec::new());
+        assert!(
+            matches!(&read, Err(StoreError::Corrupt { detail, .. }) if detail.contains("missing")),
+            "lost bytes went unnoticed"
+        );
+        drop(reader);
+        rig.finish();
+    });
+}
