@@ -88,7 +88,7 @@ impl Package {
             match rows.iter().find(|row| row.2 == path) {
                 None => wrong.push(format!("{path} is missing")),
                 Some((found, ..)) if *found != mode => {
-                    wrong.push(format!("{path} is {found}, not {mode}"))
+                    wrong.push(format!("{path} is {found}, not {mode}"));
                 }
                 Some(_) => {}
             }

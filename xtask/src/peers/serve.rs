@@ -260,7 +260,7 @@ impl<'a> Bench<'a> {
                     let name = contestant.kind.name();
                     match self.measure(*part, contestant, &mut measured.notes) {
                         Ok(samples) => {
-                            self.keep(round, index, &name, &samples, &mut measured.figures)
+                            self.keep(round, index, &name, &samples, &mut measured.figures);
                         }
                         Err(error) if self.context.runner.interrupted() => return Err(error),
                         Err(error) => {
