@@ -19,6 +19,8 @@ use crate::faults::shipped::{Desk, args, violation};
 use crate::stage::Mode;
 
 const CALM: Duration = Duration::from_secs(1);
+/// Each good client has a connection by then.
+const CONNECTED: Duration = Duration::from_millis(300);
 /// The server has given back what it took for a crowd that long after it.
 const AFTER: Duration = Duration::from_secs(3);
 
@@ -59,7 +61,11 @@ pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock)
         let before_bytes = cell.group.own_bytes().unwrap_or(0);
         reset_peak(cell.pid)?;
         let (stays, patience) = crowd.times(mode);
-        let drive = || crowd::drive(&cell.address, scripts, stays, patience);
+        let drive = || {
+            // The good clients keep their connections, and were here before.
+            sleep(CONNECTED);
+            crowd::drive(&cell.address, scripts, stays, patience)
+        };
         let (tally, [good, asking]) = good_beside(&cell.address, drive)?;
         // The crowd has gone. What is freed late is freed by requests, too.
         let peak_bytes = peak_bytes(cell.pid)?;

@@ -275,6 +275,7 @@ pub(super) fn stopped_documents(count: usize, mode: Mode, stock: &Stock) -> Resu
     let complete = completions(1, mode, stock)?.pop().unwrap_or_else(|| delete.clone());
     let stopped = |script: &Script| Script {
         stops_after: Some(script.body_bytes / 2),
+        status: None,
         owed: Owed::NOTHING,
         ..script.clone()
     };
