@@ -55,6 +55,9 @@ pub(crate) struct Engine {
     /// Requests whose body or answer is a document, which has to be in memory to be understood or
     /// made.
     pub(crate) documents: FairGate,
+    /// Where documents are understood and made. Not the event loops: one takes a processor for up
+    /// to a fifth of a second, and they have others to serve.
+    makers: WorkerPool,
     /// Where bytes wait for clients.
     pub(crate) spool: PlainArc<Spool>,
     /// Zip archives under way.
@@ -128,6 +131,7 @@ impl Engine {
                 config.connections,
                 patience,
             ),
+            makers: WorkerPool::new("drystone-document", config.documents, config.documents)?,
             spool: Spool::new(&config.spool, config.plan.spool_slot_bytes),
             zips: Gate::new("zip archives at a time", constants::ZIPS as usize, waiting, patience),
             held: Held::default(),
@@ -214,6 +218,7 @@ impl Engine {
     pub(crate) fn close(&self) {
         self.carriers.shutdown();
         self.lanes.close();
+        self.makers.shutdown();
         self.callers.shutdown();
     }
 
@@ -243,6 +248,29 @@ impl Engine {
             let _ = tell.send(job());
         });
         Blocked(told)
+    }
+
+    /// Runs what understands or makes a document on a thread of its own. `make` has the turn of
+    /// that document, so there is a thread. Dropping the future ends it where it waits next.
+    pub(crate) async fn make<T: Send + 'static>(
+        &self,
+        make: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (mut tell, told) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let submitted = self.makers.submit(move || {
+            runtime.block_on(async move {
+                let made = tokio::select! {
+                    biased;
+                    () = tell.closed() => return,
+                    made = make => made,
+                };
+                // The client may have gone at this very moment.
+                let _ = tell.send(made);
+            });
+        });
+        submitted.map_err(|_| StoreError::Closed)?;
+        Ok(Blocked(told).await?)
     }
 
     /// Runs a short call of the store on a thread that may block.
