@@ -17,6 +17,10 @@ use crate::stage::Mode;
 /// What others keep a good client waiting on a machine with other work: more than this is the
 /// server's doing.
 const NOISY_WAIT: Duration = Duration::from_secs(2);
+/// A document waits for the turns of those before it, each of which has a thousand entries; less
+/// than this is not a turn that is held at the pace of a client.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(2);
+const DOCUMENT_NOISY_WAIT: Duration = Duration::from_secs(10);
 const HALF: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a crowd may take for the answers that are owed to it.
@@ -42,6 +46,11 @@ impl Judged {
     /// What the wait is judged by.
     pub(super) fn wait_max(&self, mode: Mode) -> Duration {
         if mode == Mode::Full { self.wait } else { self.wait.max(NOISY_WAIT) }
+    }
+
+    /// The same for one whose requests are documents.
+    pub(super) fn asking_wait_max(&self, mode: Mode) -> Duration {
+        if mode == Mode::Full { DOCUMENT_WAIT } else { DOCUMENT_NOISY_WAIT }
     }
 }
 
