@@ -50,9 +50,10 @@ pub(crate) struct Args {
     /// Run one case of the sweep and show its trace
     #[arg(long, value_name = "STEP:CALL:FAULT:N")]
     case: Option<Case>,
-    /// Of the part `serving`, run this crowd and nothing else; an unknown name lists them all
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["parts", "case"])]
-    crowd: Option<String>,
+    /// Of the part `serving`, run this crowd and nothing else; may be repeated, an unknown name lists
+    /// them all
+    #[arg(long = "crowd", value_name = "NAME", conflicts_with = "case")]
+    crowds: Vec<String>,
     /// Test this binary instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -113,7 +114,7 @@ struct Setup<'a> {
     scratch: Scratch,
     seed: u64,
     case: Option<Case>,
-    crowd: Option<String>,
+    crowds: Vec<String>,
 }
 
 impl Setup<'_> {
@@ -168,10 +169,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let parts = match &args.case {
         _ if !args.parts.is_empty() => &args.parts[..],
         Some(_) => &[Part::Sweep],
-        None if args.crowd.is_some() => &[Part::Serving],
+        None if !args.crowds.is_empty() => &[Part::Serving],
         None => Part::value_variants(),
     };
-    let asked = Asked { seed: args.seed, case: args.case.clone(), crowd: args.crowd.clone() };
+    let asked = Asked { seed: args.seed, case: args.case.clone(), crowds: args.crowds.clone() };
     let rows = run_parts(&context, parts, asked, args.binary.as_deref())?;
     if args.json {
         Talk::Stdout.line(serde_json::to_string_pretty(&rows)?);
@@ -189,7 +190,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Asked {
     seed: Option<u64>,
     case: Option<Case>,
-    crowd: Option<String>,
+    crowds: Vec<String>,
 }
 
 fn run_parts(
@@ -206,11 +207,11 @@ fn run_parts(
         None => built(context, &log)?,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let Asked { seed, case, crowd } = asked;
+    let Asked { seed, case, crowds } = asked;
     let seed = seed.unwrap_or(now.as_secs() ^ u64::from(now.subsec_nanos()));
     context.talk.line(format!("    seed {seed}, binary {}", binary.display()));
     let scratch = Scratch(context.target.join("faults").join(std::process::id().to_string()));
-    let setup = Setup { context, binary, scratch, seed, case, crowd };
+    let setup = Setup { context, binary, scratch, seed, case, crowds };
     let mut rows = Vec::new();
     for part in parts {
         let started = Instant::now();

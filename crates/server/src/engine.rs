@@ -2,10 +2,12 @@
 
 use std::io;
 
-use drystone_edge::{Ceilings, ChangeError, Deadlines, Edge, EdgeConfig};
+use drystone_edge::{Ceilings, ChangeError, Deadlines, Edge, EdgeConfig, Fault};
 use drystone_limits::{Plan, constants};
-use drystone_store::Store;
+use drystone_pool::WorkerPool;
+use drystone_store::{Store, StoreError};
 use drystone_sync::{Mutex, PlainArc};
+use tokio::sync::oneshot;
 
 use crate::ServerConfig;
 use crate::access::Keys;
@@ -15,6 +17,9 @@ use crate::s3::FIELDS_MAX;
 pub(crate) struct Engine {
     pub(crate) edge: PlainArc<Edge>,
     pub(crate) keys: Keys,
+    /// Where documents are understood and made. Not the event loops: one takes a processor for up
+    /// to a fifth of a second, and they have others to serve.
+    makers: WorkerPool,
     /// What holds now, with where it comes from. A leaf, held for a copy of the pointer.
     plan: Mutex<PlainArc<Plan>>,
 }
@@ -40,7 +45,40 @@ impl Engine {
         Ok(Self {
             edge: PlainArc::new(Edge::new(store, &edge)?),
             keys: Keys::default(),
+            makers: WorkerPool::new("drystone-document", config.documents, config.documents)?,
             plan: Mutex::new(PlainArc::new(config.plan.clone())),
+        })
+    }
+
+    /// Ends the threads when they have nothing left to do. Blocks.
+    pub(crate) fn close(&self) {
+        self.makers.shutdown();
+        self.edge.close();
+    }
+
+    /// Runs what understands or makes a document on a thread of its own. `make` has the turn of
+    /// that document, so there is a thread. Dropping the future ends it where it waits next.
+    pub(crate) async fn make<T: Send + 'static>(
+        &self,
+        make: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (mut tell, told) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let submitted = self.makers.submit(move || {
+            runtime.block_on(async move {
+                let made = tokio::select! {
+                    biased;
+                    () = tell.closed() => return,
+                    made = make => made,
+                };
+                // The client may have gone at this very moment.
+                let _ = tell.send(made);
+            });
+        });
+        submitted.map_err(|_| StoreError::Closed)?;
+        told.await.map_err(|_| {
+            tracing::error!("what makes a document panicked");
+            Fault::Internal
         })
     }
 

@@ -68,8 +68,8 @@ impl ServerConfig {
             connections: plan.connections,
             transfers: plan.transfers,
             ingests: plan.ingests,
-            // One thread is left to the sessions' heartbeat.
-            calls: plan.blocking_threads - plan.transfers - 1,
+            // One thread is left to the sessions' heartbeat, and one to each document.
+            calls: plan.blocking_threads - plan.transfers - plan.documents - 1,
             documents: plan.documents,
             spool: PlainArc::new(spool),
             deadlines,

@@ -109,7 +109,7 @@ impl Closing {
     /// Waits for what is under way and ends the threads. Blocks for as long as the store does,
     /// which may be for ever where a disk hangs.
     pub fn close(self) {
-        self.engine.edge.close();
+        self.engine.close();
     }
 
     /// What `close` waits for.

@@ -23,11 +23,14 @@ use crate::process::Log;
 use crate::stage::{Mode, Outcome};
 
 mod answer;
+mod asking;
 mod cell;
 mod client;
 mod crowd;
+mod forms;
 mod kinds;
 mod measure;
+mod scripts;
 mod sigv4;
 mod stock;
 
@@ -52,14 +55,17 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     need_root("to make a control group")?;
     raise_descriptors()?;
     let mut crowds = kinds::all();
-    let asked = setup.crowd.as_deref();
-    let is_full = setup.context.mode == Mode::Full;
+    let asked: Vec<&str> = setup.crowds.iter().map(String::as_str).collect();
+    let mode = setup.context.mode;
     let names: Vec<_> = crowds.iter().map(|crowd| crowd.name).collect();
-    if let Some(name) = asked.filter(|name| *name != STORM_NAME && !names.contains(name)) {
+    if let Some(name) = asked.iter().find(|name| **name != STORM_NAME && !names.contains(name)) {
         bail!("there is no crowd `{name}`; there are {STORM_NAME}, {}", names.join(", "));
     }
-    crowds.retain(|crowd| asked.map_or(is_full || !crowd.full_only, |name| name == crowd.name));
-    let has_storm = asked.is_none_or(|name| name == STORM_NAME);
+    crowds.retain(|crowd| match asked[..] {
+        [] => crowd.is_of(mode),
+        _ => asked.contains(&crowd.name),
+    });
+    let has_storm = asked.is_empty() || asked.contains(&STORM_NAME);
     let counted = format!("{} crowds", crowds.len() + usize::from(has_storm));
     let (mut notes, mut faults) = (Vec::new(), Vec::new());
     if has_storm {
@@ -77,10 +83,11 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     if faults.is_empty() {
         return Ok(Outcome { passed: 1, ..outcome });
     }
-    let again = match asked {
-        Some(name) => format!("again: cargo xtask faults --crowd {name}{}", setup.full_flag()),
-        None => format!("again: cargo xtask faults --part serving{}", setup.full_flag()),
+    let which = match asked[..] {
+        [] => " --part serving".to_owned(),
+        _ => asked.iter().map(|name| format!(" --crowd {name}")).collect(),
     };
+    let again = format!("again: cargo xtask faults{which}{}", setup.full_flag());
     Ok(outcome.fail(format!("{}; {again}", faults.join("; "))))
 }
 
@@ -124,7 +131,7 @@ fn through_a_storm(desk: &Desk<'_>, storm: Duration) -> Result<Vec<String>> {
     })
 }
 
-/// Every crowd, or the one of that name, with good clients beside it; a table of what came of it,
+/// Every one of these crowds, with good clients beside it; a table of what came of it,
 /// and what must not be.
 fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<String>)> {
     let mode = setup.context.mode;
@@ -136,7 +143,7 @@ fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<
     };
     // Nothing of this has to outlive a power cut.
     let stock = within(&desk("stock")?, ROOMY, args!["--sync", "never"], |cell| {
-        stock::fill(&cell.address)
+        stock::fill(&cell.address, mode)
     })?;
     let (mut table, mut notes, mut faults) = (vec![HEADINGS.to_owned()], Vec::new(), Vec::new());
     for crowd in crowds {

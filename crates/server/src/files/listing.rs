@@ -2,8 +2,10 @@
 
 use std::ops::Bound;
 
+use drystone_edge::Fault;
 use drystone_edge::gate::Turn;
 use drystone_store::{BucketName, Listed, Store};
+use drystone_sync::PlainArc;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
@@ -22,9 +24,9 @@ use crate::route::Answer;
 /// Entries of a page.
 const PAGE: usize = 1000;
 #[derive(Serialize)]
-pub(super) struct Page<'a> {
-    pub(super) bucket: Option<&'a str>,
-    pub(super) prefix: &'a str,
+pub(super) struct Page {
+    pub(super) bucket: Option<String>,
+    pub(super) prefix: String,
     pub(super) entries: Vec<Entry>,
     /// Give it back as `?from=` for the next page.
     pub(super) next: Option<String>,
@@ -60,8 +62,8 @@ impl Files {
             .map(|row| Entry::Bucket { name: row.name.as_str().to_owned(), public: row.public })
             .collect();
         let offers = Offers { limits: may(key, Right::Admin, None), ..Offers::default() };
-        let page = Page { bucket: None, prefix: "", entries, next };
-        self.page(request, json, &page, offers, turn).await
+        let page = Page { bucket: None, prefix: String::new(), entries, next };
+        self.page(request, json, page, offers, turn).await
     }
 
     pub(super) async fn folder(
@@ -118,28 +120,29 @@ impl Files {
             },
             Who::Anonymous => Offers::default(),
         };
-        let page = Page { bucket: Some(bucket.as_str()), prefix: &prefix, entries, next };
-        self.page(request, json, &page, offers, turn).await
+        let page = Page { bucket: Some(bucket.as_str().to_owned()), prefix, entries, next };
+        self.page(request, json, page, offers, turn).await
     }
 
     async fn page(
         &self,
         request: &Request<RequestBody>,
         json: bool,
-        page: &Page<'_>,
+        page: Page,
         offers: Offers,
         turn: Turn,
     ) -> Result<Answer, Error> {
-        let (kind, text) = if json {
-            (
-                "application/json",
-                serde_json::to_string(page).map_err(|_| drystone_edge::Fault::Internal)?,
-            )
-        } else {
-            ("text/html; charset=utf-8", html(page, offers))
+        let kind = if json { "application/json" } else { "text/html; charset=utf-8" };
+        let (engine, is_head) = (PlainArc::clone(&self.engine), request.method() == Method::HEAD);
+        let make = async move {
+            let text = match json {
+                _ if is_head => String::new(),
+                true => serde_json::to_string(&page).map_err(|_| Fault::Internal)?,
+                false => html(&page, offers),
+            };
+            Ok::<_, Fault>(engine.edge.answer(text.into(), turn).await)
         };
-        let text = if request.method() == Method::HEAD { String::new() } else { text };
-        let mut response = Response::new(self.engine.edge.answer(text.into(), turn).await);
+        let mut response = Response::new(self.engine.make(make).await??);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept"));

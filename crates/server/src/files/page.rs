@@ -21,9 +21,11 @@ pub(super) struct Offers {
     pub(super) limits: bool,
 }
 
-pub(super) fn html(page: &Page<'_>, offers: Offers) -> String {
-    let title =
-        page.bucket.map_or("buckets".to_owned(), |bucket| format!("{bucket}/{}", page.prefix));
+pub(super) fn html(page: &Page, offers: Offers) -> String {
+    let title = page
+        .bucket
+        .as_ref()
+        .map_or("buckets".to_owned(), |bucket| format!("{bucket}/{}", page.prefix));
     let mut text = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style>",
@@ -61,8 +63,8 @@ pub(super) fn html(page: &Page<'_>, offers: Offers) -> String {
 }
 
 /// The folders around this one, each as a link.
-fn way(text: &mut String, page: &Page<'_>) {
-    let Some(bucket) = page.bucket else {
+fn way(text: &mut String, page: &Page) {
+    let Some(bucket) = page.bucket.as_deref() else {
         text.push_str("<h1>buckets</h1>");
         return;
     };
@@ -81,7 +83,7 @@ fn way(text: &mut String, page: &Page<'_>) {
     text.push_str("</h1>");
 }
 
-fn entries(text: &mut String, page: &Page<'_>) {
+fn entries(text: &mut String, page: &Page) {
     text.push_str("<table>");
     if page.bucket.is_some() {
         text.push_str("<tr><td><a href=\"../\">../</a><td><td>");

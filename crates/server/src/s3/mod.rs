@@ -135,15 +135,25 @@ impl S3Face {
             }
         } else {
             let condition = conditions::of_write(&parts.headers);
-            let response =
-                self.serve(Request::from_parts(parts, body), &notes, condition, id).await;
-            match (response, turn) {
-                (Err(answer), _) => answer,
-                (Ok(response), None) => answers::complete(response, id),
-                (Ok(response), Some(turn)) => {
-                    answers::complete_long(response, id, engine, turn).await
+            let request = Request::from_parts(parts, body);
+            let Some(turn) = turn else {
+                return match serve(&self.service, request, &notes, condition, id).await {
+                    Ok(response) => answers::complete(response, id),
+                    Err(answer) => answer,
+                };
+            };
+            let (service, id) = (self.service.clone(), id.to_owned());
+            let make = {
+                let (engine, id) = (PlainArc::clone(engine), id.clone());
+                async move {
+                    match serve(&service, request, &notes, condition, &id).await {
+                        Ok(response) => answers::complete_long(response, &id, &engine, turn).await,
+                        Err(answer) => answer,
+                    }
                 }
-            }
+            };
+            let made = engine.make(make).await;
+            made.unwrap_or_else(|refused| answers::error(errors::fault(refused), &id))
         }
     }
 
@@ -151,37 +161,36 @@ impl S3Face {
     pub(crate) fn refuse(&self, refused: Refusal, id: &str) -> Answer {
         answers::error(errors::custom(refused.code, refused.status, refused.why), id)
     }
+}
 
-    async fn serve(
-        &self,
-        request: Request<s3s::Body>,
-        notes: &body::Notes,
-        condition: Option<&'static str>,
-        id: &str,
-    ) -> Result<Response<s3s::Body>, Answer> {
-        match self.service.call(request).await {
-            // Where s3s itself reads the body, it knows of no reason but its own failure.
-            Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
-                match notes.refusal() {
-                    Some(refused) => Err(answers::error(refused, id)),
-                    None => Ok(response),
-                }
+/// Has s3s answer it.
+async fn serve(
+    service: &S3Service,
+    request: Request<s3s::Body>,
+    notes: &body::Notes,
+    condition: Option<&'static str>,
+    id: &str,
+) -> Result<Response<s3s::Body>, Answer> {
+    match service.call(request).await {
+        // Where s3s itself reads the body, it knows of no reason but its own failure.
+        Ok(response) if response.status() == StatusCode::INTERNAL_SERVER_ERROR => {
+            match notes.refusal() {
+                Some(refused) => Err(answers::error(refused, id)),
+                None => Ok(response),
             }
-            Ok(mut response) => {
-                if let (StatusCode::PRECONDITION_FAILED, Some(name)) =
-                    (response.status(), condition)
-                {
-                    // The operation knows better which of several it was, if it has looked before
-                    // the commit did.
-                    let headers = response.headers_mut();
-                    headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
-                }
-                Ok(response)
+        }
+        Ok(mut response) => {
+            if let (StatusCode::PRECONDITION_FAILED, Some(name)) = (response.status(), condition) {
+                // The operation knows better which of several it was, if it has looked before
+                // the commit did.
+                let headers = response.headers_mut();
+                headers.entry(errors::CONDITION).or_insert(HeaderValue::from_static(name));
             }
-            Err(error) => {
-                tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
-                Err(text(StatusCode::INTERNAL_SERVER_ERROR, ""))
-            }
+            Ok(response)
+        }
+        Err(error) => {
+            tracing::error!(error = %Box::<dyn std::error::Error + Send + Sync>::from(error), "s3s failed");
+            Err(text(StatusCode::INTERNAL_SERVER_ERROR, ""))
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 use crate::faults::shipped::violation;
 
@@ -25,7 +27,7 @@ const SLOW_PIECE: usize = 1_000;
 const STALL: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(1);
 
-fn head(method: &str, path: &str, body: usize) -> String {
+pub(super) fn head(method: &str, path: &str, body: usize) -> String {
     head_of(method, &format!("/_/files/storm/{path}"), body as u64, "")
 }
 
@@ -99,13 +101,36 @@ impl fmt::Display for Timings {
 pub(super) struct Healthy<'a> {
     address: &'a Address,
     index: usize,
+    /// The address that it comes from, where that matters.
+    from: Option<IpAddr>,
     socket: Option<TcpStream>,
+    /// The tag in the head of the last answer.
+    etag: Option<String>,
     timings: Timings,
 }
 
 impl<'a> Healthy<'a> {
     pub(super) fn new(address: &'a Address, index: usize) -> Self {
-        Self { address, index, socket: None, timings: Timings::default() }
+        let timings = Timings::default();
+        Self { address, index, from: None, socket: None, etag: None, timings }
+    }
+
+    pub(super) fn from(address: &'a Address, from: IpAddr) -> Self {
+        Self { from: Some(from), ..Self::new(address, 0) }
+    }
+
+    pub(super) fn etag(&mut self) -> Option<String> {
+        self.etag.take()
+    }
+
+    pub(super) fn into_timings(self) -> Timings {
+        self.timings
+    }
+
+    /// An answer was not what it had to be.
+    pub(super) fn is_refused(&mut self) -> Result<()> {
+        self.timings.refused += 1;
+        Ok(())
     }
 
     pub(super) fn work(mut self, until: Instant) -> Result<Timings> {
@@ -158,7 +183,7 @@ impl<'a> Healthy<'a> {
     }
 
     /// The body of the answer, if it is the expected one.
-    fn counted(&mut self, head: &str, body: &[u8], expected: u16) -> Option<Vec<u8>> {
+    pub(super) fn counted(&mut self, head: &str, body: &[u8], expected: u16) -> Option<Vec<u8>> {
         let begun = Instant::now();
         let answer = self.ask(head, body);
         self.timings.seconds.push(begun.elapsed().as_secs_f64());
@@ -205,7 +230,10 @@ impl<'a> Healthy<'a> {
         let socket = match &mut self.socket {
             Some(socket) => socket,
             none => {
-                let socket = TcpStream::connect_timeout(self.address, STALL)?;
+                let socket = match self.from {
+                    None => TcpStream::connect_timeout(self.address, STALL)?,
+                    Some(from) => connect_from(from, self.address)?,
+                };
                 socket.set_nodelay(true)?;
                 socket.set_read_timeout(Some(STALL))?;
                 socket.set_write_timeout(Some(STALL))?;
@@ -214,11 +242,30 @@ impl<'a> Healthy<'a> {
         };
         socket.write_all(head.as_bytes())?;
         socket.write_all(body)?;
-        answer(socket, head.starts_with("HEAD "))
+        let answer = answer(socket, head.starts_with("HEAD "))?;
+        self.etag = answer.etag;
+        Ok((answer.status, answer.body))
     }
 }
 
-fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<(u16, Vec<u8>)> {
+/// A connection from that address of this machine.
+fn connect_from(from: IpAddr, to: &Address) -> io::Result<TcpStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    // For its connection, too.
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(STALL))?;
+    bind(&socket, &SocketAddr::new(from, 0))?;
+    connect(&socket, to)?;
+    Ok(socket.into())
+}
+
+struct Whole {
+    status: u16,
+    etag: Option<String>,
+    body: Vec<u8>,
+}
+
+fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<Whole> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -233,8 +280,10 @@ fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<(u16, Vec<u8>)> {
             };
             let have: usize = bytes.len() - end - 4;
             if have >= len {
+                let etag = head.lines().find_map(|line| line.strip_prefix("etag: "));
+                let etag = etag.map(str::to_owned);
                 bytes.drain(..end + 4);
-                return Ok((status, bytes));
+                return Ok(Whole { status, etag, body: bytes });
             }
         }
         match socket.read(&mut buffer)? {

@@ -55,6 +55,24 @@ impl Pace {
     }
 }
 
+/// What a client of the crowd must get itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Owed {
+    /// Its answer, before the crowd leaves.
+    pub(super) answer: bool,
+    /// It is neither refused nor broken off.
+    pub(super) place: bool,
+    /// This part of what its pace of reading allows.
+    pub(super) share_min: f64,
+}
+
+impl Owed {
+    /// The server may turn it away.
+    pub(super) const NOTHING: Self = Self { answer: false, place: false, share_min: 0.0 };
+    pub(super) const PLACE: Self = Self { place: true, ..Self::NOTHING };
+    pub(super) const ANSWER: Self = Self { answer: true, ..Self::PLACE };
+}
+
 /// What one client does.
 #[derive(Clone)]
 pub(super) struct Script {
@@ -69,9 +87,16 @@ pub(super) struct Script {
     pub(super) expected: Option<Arc<[u8]>>,
     /// The same again as soon as it is answered, over the same connection.
     pub(super) again: bool,
+    /// What serves it; without one, any success.
+    pub(super) status: Option<u16>,
+    pub(super) owed: Owed,
 }
 
 impl Script {
+    fn is_served_by(&self, status: u16) -> bool {
+        self.status.map_or((200..300).contains(&status), |expected| status == expected)
+    }
+
     fn all_bytes(&self) -> u64 {
         self.head.len() as u64 + self.stops_after.unwrap_or(self.body_bytes).min(self.body_bytes)
     }
@@ -108,6 +133,8 @@ struct Client {
     /// Bytes of bodies that came, over all its requests.
     came: u64,
     completed: usize,
+    /// Times that it was refused or broken off.
+    turned_away: usize,
 }
 
 /// How it went for the crowd.
@@ -121,6 +148,13 @@ pub(super) struct Tally {
     pub(super) refused: BTreeMap<u16, usize>,
     pub(super) broken: usize,
     pub(super) wrong: usize,
+    /// Clients to whom an answer is owed, and those of them that have none.
+    pub(super) owed: usize,
+    pub(super) unanswered: usize,
+    /// Times that clients were turned away to whom a place is owed.
+    pub(super) turned_away: usize,
+    /// Clients that got less of what their pace allows than is owed to them.
+    pub(super) starved: usize,
     /// The smallest part that a client got of what its pace allowed, of those that read at a pace.
     pub(super) least_share: Option<f64>,
     pub(super) seconds: f64,
@@ -146,19 +180,34 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Drives the crowd for so long, or until every client is home.
-pub(super) fn drive(address: &Address, scripts: Vec<Script>, most: Duration) -> Result<Tally> {
+/// Drives the crowd until every client is home. Or for so long, and then, if an answer is owed to
+/// some, until they have it, for at most `patience` in all.
+pub(super) fn drive(
+    address: &Address,
+    scripts: Vec<Script>,
+    stays: Duration,
+    patience: Duration,
+) -> Result<Tally> {
     let begun = Instant::now();
     let mut tally = Tally { clients: scripts.len(), ..Tally::default() };
     let is_paced = scripts.iter().all(|script| script.send.per_s.or(script.read.per_s).is_some());
     let mut clients: Vec<Client> = scripts
         .into_iter()
-        .map(|script| Client { script, place: Place::Away(begun), came: 0, completed: 0 })
+        .map(|script| Client {
+            script,
+            place: Place::Away(begun),
+            came: 0,
+            completed: 0,
+            turned_away: 0,
+        })
         .collect();
     let mut buffer = vec![0; PIECE];
-    while begun.elapsed() < most
-        && clients.iter().any(|client| !matches!(client.place, Place::Home))
-    {
+    loop {
+        let most = if clients.iter().any(Client::is_unanswered) { patience } else { stays };
+        let is_over = clients.iter().all(|client| matches!(client.place, Place::Home));
+        if is_over || begun.elapsed() >= most {
+            break;
+        }
         let now = Instant::now();
         for client in &mut clients {
             client.come(address, now, &mut tally);
@@ -172,12 +221,17 @@ pub(super) fn drive(address: &Address, scripts: Vec<Script>, most: Duration) -> 
         }
     }
     tally.seconds = begun.elapsed().as_secs_f64();
-    tally.content = clients.iter().filter(|client| client.completed > 0).count();
-    let shares = clients.iter().filter_map(|client| {
-        let rate = client.script.read.per_s.filter(|_| client.completed == 0)?;
-        Some(client.came as f64 / (rate as f64 * tally.seconds))
-    });
-    tally.least_share = shares.min_by(f64::total_cmp);
+    for client in &clients {
+        let owed = client.script.owed;
+        tally.content += usize::from(client.completed > 0);
+        tally.owed += usize::from(owed.answer);
+        tally.unanswered += usize::from(client.is_unanswered());
+        tally.turned_away += if owed.place { client.turned_away } else { 0 };
+        if let Some(share) = client.share(tally.seconds) {
+            tally.starved += usize::from(share < owed.share_min);
+            tally.least_share = Some(tally.least_share.map_or(share, |least| least.min(share)));
+        }
+    }
     Ok(tally)
 }
 
@@ -204,6 +258,16 @@ fn wait(clients: &[Client], now: Instant) -> Result<Vec<usize>> {
 }
 
 impl Client {
+    fn is_unanswered(&self) -> bool {
+        self.script.owed.answer && self.completed == 0
+    }
+
+    /// The part that came of what its pace allowed, of one that still reads.
+    fn share(&self, seconds: f64) -> Option<f64> {
+        let rate = self.script.read.per_s.filter(|_| self.completed == 0)?;
+        Some(self.came as f64 / (rate as f64 * seconds))
+    }
+
     /// Connects when it is time to.
     fn come(&mut self, address: &Address, now: Instant, tally: &mut Tally) {
         let Place::Away(until) = self.place else { return };
@@ -294,8 +358,9 @@ impl Client {
         let again = Place::Away(Instant::now() + COMES_AGAIN);
         if talk.answer.is_whole() {
             let status = talk.answer.status();
-            if !(200..300).contains(&status) {
+            if !self.script.is_served_by(status) {
                 *tally.refused.entry(status).or_default() += 1;
+                self.turned_away += 1;
                 return again;
             }
             tally.completed += 1;
@@ -313,6 +378,7 @@ impl Client {
             return Place::Talking(talk);
         }
         tally.broken += 1;
+        self.turned_away += 1;
         again
     }
 }

@@ -1,345 +1,258 @@
-//! The kinds of crowds: who comes, how many, what they do, and what must hold while they are there.
+//! The kinds of crowds: who comes, how many, for how long, and what must hold while they are there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::cell::Limits;
-use super::client::{bare_head, head_of};
-use super::crowd::{Pace, Script};
-use super::sigv4::presigned;
-use super::stock::{DOCUMENTS, LONG_KEYS, MULTIPARTS, Stock, doomed_key, in_xml, unique};
+use super::crowd::{Owed, Script};
+use super::forms::{honest_forms, slow_forms};
+use super::scripts::{
+    ANSWERS, KB, Largest, MIB, anonymous, big_parts, big_uploads, completions, deletes, downloads,
+    honest_uploads, listers, slow_readers, slow_uploads, stopped_documents,
+};
+use super::stock::{COMPLETIONS, DOCUMENTS, MULTIPARTS, Stock};
 use crate::stage::Mode;
 
 /// What others keep a good client waiting on a machine with other work: more than this is the
 /// server's doing.
 const NOISY_WAIT: Duration = Duration::from_secs(2);
+/// A document waits for the turns of those before it, each of which has a thousand entries; less
+/// than this is not a turn that is held at the pace of a client.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(2);
+const DOCUMENT_NOISY_WAIT: Duration = Duration::from_secs(10);
 const HALF: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
+/// How long a crowd may take for the answers that are owed to it.
+const PATIENCE_QUICK: Duration = Duration::from_secs(60);
+const PATIENCE_FULL: Duration = Duration::from_secs(600);
 /// Far above the plan: what is taken beyond that is seen, and not killed.
 pub(super) const ROOMY: Limits =
     Limits { memory_bytes: 2 << 30, descriptors: 2_048, half_a_cpu: false };
-const SLOW: u64 = 1 << 10;
-const KB: u64 = 1_000;
-const MIB: u64 = 1 << 20;
 
-/// What a crowd must not do to others, and what it must get itself.
+/// What a crowd must not do to others.
 #[derive(Clone, Copy)]
 pub(super) struct Judged {
     /// The longest wait of a good client that is promised.
     pub(super) wait: Duration,
-    pub(super) is_wait_judged: bool,
     pub(super) is_peak_judged: bool,
-    /// Each client of the crowd gets its answer.
-    pub(super) all_complete: bool,
-    /// No client of the crowd is refused, and none is broken off.
-    pub(super) none_turned_away: bool,
-    /// Each client that reads gets this part of what its pace allows.
-    pub(super) share_min: Option<f64>,
 }
 
 impl Judged {
     const fn new(wait: Duration) -> Self {
-        Self {
-            wait,
-            is_wait_judged: true,
-            is_peak_judged: true,
-            all_complete: false,
-            none_turned_away: false,
-            share_min: None,
-        }
+        Self { wait, is_peak_judged: true }
     }
 
     /// What the wait is judged by.
     pub(super) fn wait_max(&self, mode: Mode) -> Duration {
         if mode == Mode::Full { self.wait } else { self.wait.max(NOISY_WAIT) }
     }
+
+    /// The same for one whose requests are documents.
+    pub(super) fn asking_wait_max(&self, mode: Mode) -> Duration {
+        if mode == Mode::Full { DOCUMENT_WAIT } else { DOCUMENT_NOISY_WAIT }
+    }
 }
+
+/// When a crowd is asked for that was not asked for by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    /// Several kinds in one, where there is little time.
+    Quick,
+    Full,
+}
+
+type Scripts = Box<dyn Fn(usize, Mode, &Stock) -> Result<Vec<Script>>>;
 
 pub(super) struct Crowd {
     pub(super) name: &'static str,
     /// In quick and in full mode.
     clients: (usize, usize),
-    /// The longest that it stays.
+    /// How long it stays, for those of it to whom no answer is owed.
     seconds: (u64, u64),
-    /// Where there is time, or when it is asked for by name.
-    pub(super) full_only: bool,
+    when: When,
     pub(super) limits: Limits,
     pub(super) judged: Judged,
-    scripts: fn(usize, Mode, &Stock) -> Result<Vec<Script>>,
+    scripts: Scripts,
 }
 
 impl Crowd {
-    pub(super) fn scripts(&self, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
-        (self.scripts)(
-            if mode == Mode::Full { self.clients.1 } else { self.clients.0 },
-            mode,
-            stock,
-        )
+    /// Of its default kind: it comes always, and a good client waits half a second at most.
+    fn new(
+        name: &'static str,
+        clients: (usize, usize),
+        seconds: (u64, u64),
+        scripts: impl Fn(usize, Mode, &Stock) -> Result<Vec<Script>> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            clients,
+            seconds,
+            when: When::Always,
+            limits: ROOMY,
+            judged: Judged::new(HALF),
+            scripts: Box::new(scripts),
+        }
     }
 
-    pub(super) fn time(&self, mode: Mode) -> Duration {
-        Duration::from_secs(if mode == Mode::Full { self.seconds.1 } else { self.seconds.0 })
+    /// Several kinds in one.
+    fn quick(self) -> Self {
+        Self { when: When::Quick, ..self }
+    }
+
+    fn full(self) -> Self {
+        Self { when: When::Full, ..self }
+    }
+
+    fn wait(self, wait: Duration) -> Self {
+        Self { judged: Judged { wait, ..self.judged }, ..self }
+    }
+
+    pub(super) fn is_of(&self, mode: Mode) -> bool {
+        match self.when {
+            When::Always => true,
+            When::Quick => mode != Mode::Full,
+            When::Full => mode == Mode::Full,
+        }
+    }
+
+    pub(super) fn scripts(&self, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
+        let clients = if mode == Mode::Full { self.clients.1 } else { self.clients.0 };
+        (self.scripts)(clients, mode, stock)
+    }
+
+    /// How long it stays, and how long it waits for what is owed to it.
+    pub(super) fn times(&self, mode: Mode) -> (Duration, Duration) {
+        let seconds = Duration::from_secs;
+        match mode {
+            Mode::Full => (seconds(self.seconds.1), PATIENCE_FULL),
+            _ => (seconds(self.seconds.0), PATIENCE_QUICK),
+        }
     }
 }
 
 /// All of them, in the order in which they run.
 pub(super) fn all() -> Vec<Crowd> {
-    let calm = Judged::new(HALF);
-    let served = Judged { all_complete: true, none_turned_away: true, ..calm };
+    const READERS: (usize, usize) = (400, 1_000);
+    let mut all = vec![Crowd::new("slow-readers", READERS, (6, 20), |count, _, stock| {
+        slow_readers(count, &ANSWERS, stock)
+    })];
+    // Each alone, too, because in a mixed crowd some wait for a turn and hold others back.
+    all.extend(ANSWERS.map(|answer: Largest| {
+        let scripts = move |count, _, stock: &Stock| slow_readers(count, &[answer], stock);
+        Crowd::new(answer.crowd(), READERS, (6, 20), scripts).full()
+    }));
+    all.extend([
+        Crowd::new("listers", (64, 64), (6, 20), |count, _, stock| listers(count, stock)),
+        Crowd::new("slow-lines", (450, 450), (6, 20), slow_lines).quick(),
+        Crowd::new("honest-lines", (150, 450), (6, 20), honest_lines).quick(),
+        Crowd::new("slow-uploads", (500, 500), (6, 35), |count, _, _| slow_uploads(count, 0))
+            .full(),
+        Crowd::new("slow-after-9k", (500, 500), (6, 35), |count, _, _| slow_uploads(count, 9 * KB))
+            .full(),
+        Crowd::new("slow-forms", (200, 400), (6, 35), |count, _, _| slow_forms(count)).full(),
+        Crowd::new("honest-uploads", (100, 500), (6, 6), |count, _, _| honest_uploads(count))
+            .full(),
+        Crowd::new("honest-forms", (100, 400), (6, 6), |count, _, _| honest_forms(count)).full(),
+        Crowd::new("downloads", (60, 200), (8, 50), |count, _, stock| Ok(downloads(count, stock)))
+            .full(),
+        Crowd::new("anonymous", (500, 500), (6, 35), |count, _, stock| Ok(anonymous(count, stock)))
+            .full(),
+        Crowd::new("big-bodies", (16, 64), (1, 1), big_bodies).wait(SECOND).quick(),
+        Crowd::new("big-uploads", (16, 64), (1, 1), |count, mode, _| {
+            big_uploads(count, big_bytes(mode))
+        })
+        .wait(SECOND)
+        .full(),
+        Crowd::new("multipart", (16, MULTIPARTS), (1, 1), |count, mode, stock| {
+            big_parts(count, big_bytes(mode), stock)
+        })
+        .wait(SECOND)
+        .full(),
+        Crowd::new("documents", (100, 100), (6, 20), documents).quick(),
+        Crowd::new("deletes", (DOCUMENTS, DOCUMENTS), (1, 1), |count, _, _| deletes(count)).full(),
+        Crowd::new("completions", (COMPLETIONS, COMPLETIONS), (1, 1), completions).full(),
+        Crowd::new("stopped-documents", (100, 100), (6, 35), stopped_documents).full(),
+        small("small-96", 96),
+        small("small-128", 128).full(),
+        small("small-256", 256).full(),
+    ]);
+    all
+}
+
+/// Everything, in little memory, with few descriptors and a part of a CPU.
+fn small(name: &'static str, mib: u64) -> Crowd {
     // The kernel judges the peak there: what is beyond it is killed. `VmHWM` counts pages of the
     // program, too, which another group may pay for.
-    let crammed = Judged { is_peak_judged: false, ..Judged::new(NOISY_WAIT) };
-    let crowd = |name, clients, seconds, judged, scripts| Crowd {
-        name,
-        clients,
-        seconds,
-        full_only: false,
-        limits: ROOMY,
-        judged,
-        scripts,
-    };
-    let readers = |name, scripts| Crowd {
-        full_only: true,
-        ..crowd(name, (400, 1_000), (6, 20), calm, scripts)
-    };
-    let small = |name, mib: u64| Crowd {
-        full_only: true,
-        limits: Limits { memory_bytes: mib << 20, descriptors: 64, half_a_cpu: true },
-        ..crowd(name, (200, 400), (8, 30), crammed, everything)
-    };
-    vec![
-        crowd("slow-readers", (400, 1_000), (6, 20), calm, |count, _, _| {
-            slow_readers(count, &ANSWERS)
-        }),
-        // Alone, because others that wait for a turn hold these back in a mixed crowd.
-        crowd("slow-html", (400, 1_000), (6, 20), calm, |count, _, _| {
-            slow_readers(count, &[Largest::Html])
-        }),
-        readers("slow-json", |count, _, _| slow_readers(count, &[Largest::Json])),
-        readers("slow-limits", |count, _, _| slow_readers(count, &[Largest::Limits])),
-        readers("slow-s3", |count, _, _| slow_readers(count, &[Largest::S3])),
-        readers("slow-zip", |count, _, _| slow_readers(count, &[Largest::Zip])),
-        readers("slow-tar", |count, _, _| slow_readers(count, &[Largest::Tar])),
-        crowd("listers", (64, 64), (6, 20), calm, |count, _, _| {
-            let script = |index: usize| {
-                Ok(Script { again: true, ..ANSWERS[index % ANSWERS.len()].script()? })
-            };
-            (0..count).map(script).collect()
-        }),
-        crowd(
-            "slow-uploads",
-            (500, 500),
-            (6, 35),
-            Judged { none_turned_away: true, ..calm },
-            |count, _, _| slow_uploads(count, 0),
-        ),
-        crowd(
-            "slow-after-9k",
-            (500, 500),
-            (6, 35),
-            Judged { none_turned_away: true, ..calm },
-            |count, _, _| slow_uploads(count, 9 * KB),
-        ),
-        crowd("honest-uploads", (100, 500), (60, 180), served, |count, _, _| {
-            let script = |index| {
-                let pace = Pace::of(80 * KB);
-                Ok(Script {
-                    send: pace,
-                    ..upload(&format!("honest-{index}"), MIB, unique(MIB as usize)?)
-                })
-            };
-            (0..count).map(script).collect()
-        }),
-        crowd(
-            "downloads",
-            (60, 200),
-            (8, 50),
-            Judged { share_min: Some(0.25), none_turned_away: true, ..calm },
-            |count, _, stock| {
-                let script = Script {
-                    read: Pace::of(100 * KB),
-                    expected: Some(Arc::clone(&stock.object)),
-                    ..get(head_of("GET", "/_/files/storm/download", 0, ""))
-                };
-                Ok(vec![script; count])
-            },
-        ),
-        crowd(
-            "anonymous",
-            (500, 500),
-            (6, 35),
-            Judged { none_turned_away: true, ..calm },
-            |count, _, stock| {
-                let script = Script {
-                    read: Pace::of(SLOW),
-                    expected: Some(Arc::clone(&stock.object)),
-                    ..get(bare_head("GET", "/open/public", 0, ""))
-                };
-                Ok(vec![script; count])
-            },
-        ),
-        crowd(
-            "big-uploads",
-            (16, 64),
-            (90, 600),
-            Judged { wait: SECOND, ..served },
-            |count, mode, _| {
-                let filler = unique(MIB as usize)?;
-                let script = |index| {
-                    Ok(upload(&format!("big-{index}"), big_bytes(mode), Arc::clone(&filler)))
-                };
-                (0..count).map(script).collect()
-            },
-        ),
-        crowd(
-            "multipart",
-            (16, MULTIPARTS),
-            (90, 600),
-            Judged { wait: SECOND, ..served },
-            |count, mode, stock| {
-                let filler = unique(MIB as usize)?;
-                stock
-                    .multiparts
-                    .iter()
-                    .take(count)
-                    .map(|to| part(to, big_bytes(mode), &filler))
-                    .collect()
-            },
-        ),
-        crowd("deletes", (DOCUMENTS, DOCUMENTS), (60, 60), served, |count, _, _| {
-            (0..count).map(document).collect()
-        }),
-        crowd("stopped-documents", (100, 100), (6, 35), calm, |count, _, _| {
-            let whole = document(0)?;
-            Ok(vec![Script { stops_after: Some(whole.body_bytes / 2), ..whole }; count])
-        }),
-        small("small-96", 96),
-        small("small-128", 128),
-        small("small-256", 256),
-    ]
-}
-
-/// The routes with the largest answers.
-#[derive(Clone, Copy)]
-enum Largest {
-    Html,
-    Json,
-    Limits,
-    S3,
-    Zip,
-    Tar,
-}
-
-const ANSWERS: [Largest; 6] =
-    [Largest::Html, Largest::Json, Largest::Limits, Largest::S3, Largest::Zip, Largest::Tar];
-
-impl Largest {
-    fn script(self) -> Result<Script> {
-        let html = "Accept: text/html\r\n";
-        let head = match self {
-            Self::Html => head_of("GET", "/_/files/long/deep/", 0, html),
-            Self::Json => head_of("GET", "/_/files/long/deep/?format=json", 0, ""),
-            Self::Limits => head_of("GET", "/_/limits", 0, html),
-            Self::S3 => {
-                let query = format!("list-type=2&max-keys={LONG_KEYS}&prefix=deep%2F");
-                bare_head("GET", &presigned("GET", "/long", &query, &[])?, 0, "")
-            }
-            Self::Zip => head_of("GET", "/_/files/long/few/?archive=zip", 0, ""),
-            Self::Tar => head_of("GET", "/_/files/long/deep/?archive=tar", 0, ""),
-        };
-        Ok(get(head))
-    }
-}
-
-fn get(head: String) -> Script {
-    Script {
-        head,
-        filler: Arc::from([0]),
-        body_bytes: 0,
-        stops_after: None,
-        send: Pace::FULL,
-        read: Pace::FULL,
-        expected: None,
-        again: false,
-    }
-}
-
-fn upload(name: &str, bytes: u64, filler: Arc<[u8]>) -> Script {
-    let head = head_of("PUT", &format!("/_/files/storm/{name}"), bytes, "");
-    Script { filler, body_bytes: bytes, ..get(head) }
+    let judged = Judged { is_peak_judged: false, ..Judged::new(NOISY_WAIT) };
+    let limits = Limits { memory_bytes: mib << 20, descriptors: 64, half_a_cpu: true };
+    Crowd { limits, judged, ..Crowd::new(name, (160, 400), (8, 30), everything) }
 }
 
 fn big_bytes(mode: Mode) -> u64 {
     if mode == Mode::Full { 128 * MIB } else { 32 * MIB }
 }
 
-/// The first part of a multipart upload that has been begun.
-fn part((path, id): &(String, String), bytes: u64, filler: &Arc<[u8]>) -> Result<Script> {
-    let target = presigned("PUT", path, &format!("partNumber=1&uploadId={id}"), &[])?;
-    let head = bare_head("PUT", &target, bytes, "");
-    Ok(Script { filler: Arc::clone(filler), body_bytes: bytes, ..get(head) })
-}
-
-fn slow_readers(count: usize, answers: &[Largest]) -> Result<Vec<Script>> {
-    let script = |index: usize| {
-        Ok(Script { read: Pace::of(SLOW), ..answers[index % answers.len()].script()? })
-    };
-    (0..count).map(script).collect()
-}
-
-fn slow_uploads(count: usize, at_once: u64) -> Result<Vec<Script>> {
-    let filler = unique(MIB as usize)?;
-    let script = |index| Script {
-        send: Pace { at_once, per_s: Some(KB) },
-        ..upload(&format!("slow-{index}"), 64 * MIB, Arc::clone(&filler))
-    };
-    Ok((0..count).map(script).collect())
-}
-
-/// A document that deletes as many keys as one may name, some of them of objects that are there.
-fn document(index: usize) -> Result<Script> {
-    let object = |at| format!("<Object><Key>{}</Key></Object>", in_xml(&doomed_key(index, at)));
-    let objects: String = (0..LONG_KEYS).map(object).collect();
-    let body =
-        format!("<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{objects}</Delete>");
-    let target = presigned("POST", "/long", "delete=", &[])?;
-    let head = bare_head("POST", &target, body.len() as u64, "");
-    let bytes = body.len() as u64;
-    Ok(Script { filler: body.into_bytes().into(), body_bytes: bytes, ..get(head) })
-}
-
-/// A part of each kind.
-fn everything(count: usize, _: Mode, stock: &Stock) -> Result<Vec<Script>> {
+fn slow_lines(count: usize, _: Mode, stock: &Stock) -> Result<Vec<Script>> {
     let part = count / 4;
-    let mut scripts = slow_readers(part, &ANSWERS)?;
+    let mut scripts = slow_uploads(part, 0)?;
+    scripts.extend(slow_uploads(part, 9 * KB)?);
+    scripts.extend(slow_forms(part)?);
+    scripts.extend(anonymous(part, stock));
+    Ok(scripts)
+}
+
+fn honest_lines(count: usize, _: Mode, stock: &Stock) -> Result<Vec<Script>> {
+    let part = count / 3;
+    let mut scripts = honest_uploads(part)?;
+    scripts.extend(honest_forms(part)?);
+    scripts.extend(downloads(part, stock));
+    Ok(scripts)
+}
+
+fn big_bodies(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
+    let mut scripts = big_uploads(count / 2, big_bytes(mode))?;
+    scripts.extend(big_parts(count / 2, big_bytes(mode), stock)?);
+    Ok(scripts)
+}
+
+fn documents(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
+    let mut scripts = stopped_documents(count, mode, stock)?;
+    scripts.extend(deletes(DOCUMENTS)?);
+    scripts.extend(completions(COMPLETIONS, mode, stock)?);
+    Ok(scripts)
+}
+
+/// A part of each kind. Nothing is owed to it: it is far more than fits into a small cell.
+fn everything(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
+    let part = count / 8;
+    let mut scripts = slow_readers(2 * part, &ANSWERS, stock)?;
     scripts.extend(slow_uploads(part, 0)?);
     scripts.extend(slow_uploads(part, 9 * KB)?);
-    let download = Script {
-        read: Pace::of(100 * KB),
-        expected: Some(Arc::clone(&stock.object)),
-        ..get(head_of("GET", "/_/files/storm/download", 0, ""))
-    };
-    scripts.extend(vec![download; part / 2]);
-    scripts.extend(
-        (0..16.min(part))
-            .map(|at| Ok(Script { again: true, ..ANSWERS[at % 6].script()? }))
-            .collect::<Result<Vec<_>>>()?,
-    );
-    scripts.push(document(0)?);
-    scripts.push(upload("big", 32 * MIB, unique(MIB as usize)?));
+    scripts.extend(slow_forms(part)?);
+    scripts.extend(downloads(part, stock));
+    scripts.extend(anonymous(part, stock));
+    scripts.extend(stopped_documents(part, mode, stock)?);
+    scripts.extend(listers(ANSWERS.len(), stock)?);
+    scripts.extend(deletes(1)?);
+    scripts.extend(completions(1, mode, stock)?);
+    scripts.extend(big_uploads(1, 32 * MIB)?);
+    scripts.extend(big_parts(1, 32 * MIB, stock)?);
+    scripts.iter_mut().for_each(|script| script.owed = Owed::NOTHING);
     Ok(scripts)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn crowds_have_names_of_their_own_and_stay_longer_in_full_mode() {
         let all = all();
-        let names: std::collections::BTreeSet<_> = all.iter().map(|crowd| crowd.name).collect();
+        let names: BTreeSet<_> = all.iter().map(|crowd| crowd.name).collect();
         assert_eq!(names.len(), all.len());
         for crowd in &all {
             assert!(crowd.clients.0 > 0 && crowd.clients.0 <= crowd.clients.1, "{}", crowd.name);
@@ -348,9 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_about_as_large_as_one_may_be() {
-        let bytes = document(DOCUMENTS - 1).expect("a document").body_bytes;
-        assert!((7 * MIB / 4..2 * MIB).contains(&bytes), "{bytes} bytes");
+    fn quick_crowds_stay_for_less_than_a_minute_together() {
+        let quick = all().into_iter().filter(|crowd| crowd.is_of(Mode::Quick));
+        assert!(quick.map(|crowd| crowd.seconds.0).sum::<u64>() < 60);
     }
 
     #[test]

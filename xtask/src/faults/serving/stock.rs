@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::client::{Address, Healthy, bare_head, head_of};
+use super::scripts::doomed;
 use super::sigv4::presigned;
+use crate::stage::Mode;
 
 /// The most that a page has.
 pub(super) const LONG_KEYS: usize = 1_000;
@@ -15,10 +17,8 @@ pub(super) const LONG_KEYS: usize = 1_000;
 const LONG_KEY_BYTES: usize = 1_000;
 /// A document with the most keys that it may have is about as large as it may be: 2 MiB.
 const DOOMED_KEY_BYTES: usize = 650;
-/// Documents that delete, and the objects that each of them finds. It asks for many more, which
-/// costs a tenth of the time to prepare.
+/// Documents that delete.
 pub(super) const DOCUMENTS: usize = 16;
-const DOOMED_EACH: usize = 100;
 /// Files of a folder that fits into a zip: the server's list for one has 128 KiB.
 const FEW: usize = 100;
 const FEW_REPEATED: usize = 8;
@@ -26,16 +26,58 @@ const FEW_REPEATED: usize = 8;
 const ESCAPED: &str = "<&\">'";
 const OBJECT_BYTES: usize = 4 << 20;
 const HANDS: usize = 8;
+/// The longest name of a bucket.
+const BUCKET_NAME_BYTES: usize = 63;
 
 /// Multipart uploads that have been begun.
 pub(super) const MULTIPARTS: usize = 64;
+/// Uploads that can be completed: each has a part of the least size, and a last one.
+pub(super) const COMPLETIONS: usize = 16;
+const PART_BYTES_MIN: usize = 5 << 20;
+/// Where the upload is that has the most parts.
+pub(super) const PARTS_PATH: &str = "/long/parts";
+/// What each of those has.
+const SMALL_PART: &[u8] = b"a part";
+
+/// Objects that each document which deletes finds, of all that it asks for.
+fn doomed_each(mode: Mode) -> usize {
+    if mode == Mode::Full { LONG_KEYS } else { LONG_KEYS / 10 }
+}
+
+/// Buckets, as many as a list may have.
+fn buckets(mode: Mode) -> usize {
+    if mode == Mode::Full { 10_000 } else { 1_000 }
+}
+
+/// Parts of the upload that has the most, as many as one may have.
+pub(super) fn parts_max(mode: Mode) -> usize {
+    if mode == Mode::Full { 10_000 } else { 1_000 }
+}
 
 /// What the crowds have to know of the store.
 pub(super) struct Stock {
     /// The bytes of the objects that are downloaded.
     pub(super) object: Arc<[u8]>,
-    /// Path and id of each multipart upload.
-    pub(super) multiparts: Vec<(String, String)>,
+    pub(super) multiparts: Vec<Multipart>,
+    pub(super) complete: Vec<Complete>,
+    /// The id of the upload that has the most parts, and the tag of each of those.
+    pub(super) many_parts: String,
+    pub(super) small_part_tag: String,
+    /// A document that deletes as many keys as one may name, none of them there.
+    pub(super) absent: Arc<[u8]>,
+}
+
+/// An upload under way.
+pub(super) struct Multipart {
+    pub(super) path: String,
+    pub(super) id: String,
+}
+
+/// One that has its parts.
+pub(super) struct Complete {
+    pub(super) upload: Multipart,
+    /// Of its parts, in order.
+    pub(super) tags: Vec<String>,
 }
 
 /// Bytes that no other object shares.
@@ -61,19 +103,16 @@ fn filled(mut key: String, bytes: usize) -> String {
 }
 
 /// Fills the store: bucket `storm` for what clients do, `long` with long keys below `deep/`, `few/`
-/// and `doomed/`, `open` for everybody.
-pub(super) fn fill(address: &Address) -> Result<Stock> {
-    let put = |client: &mut Healthy<'_>, target: &str, body: &[u8]| {
-        let (status, _) = client.ask(&head_of("PUT", target, body.len() as u64, ""), body)?;
-        if status == 201 { Ok(()) } else { bail!("PUT {target:.80} was answered with {status}") }
-    };
-    let mut stock = Stock { object: unique(OBJECT_BYTES)?, multiparts: Vec::new() };
+/// and `doomed/`, with uploads below `begun/` and one with many parts, `open` for everybody, and
+/// many more.
+pub(super) fn fill(address: &Address, mode: Mode) -> Result<Stock> {
     let mut client = Healthy::new(address, 0);
     for bucket in ["storm", "long", "open"] {
         put(&mut client, &format!("/_/files/{bucket}/"), &[])?;
     }
+    let object = unique(OBJECT_BYTES)?;
     for target in ["/_/files/storm/download", "/_/files/open/public"] {
-        put(&mut client, target, &stock.object)?;
+        put(&mut client, target, &object)?;
     }
     let target = presigned("PUT", "/open", "acl=", &[("x-amz-acl", "public-read")])?;
     let (status, _) =
@@ -81,24 +120,63 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
     if status != 200 {
         bail!("the bucket `open` could not be made public: status {status}");
     }
-    for index in 0..MULTIPARTS {
-        let path = format!("/storm/multipart-{index}");
-        let id = begin_multipart(&mut client, &path)?;
-        stock.multiparts.push((path, id));
-    }
-    let doomed = (0..DOCUMENTS)
-        .flat_map(|document| (0..DOOMED_EACH).map(move |at| doomed_key(document, at)));
+    let multiparts = (0..MULTIPARTS)
+        .map(|index| begin_multipart(&mut client, format!("/storm/multipart-{index}")))
+        .collect::<Result<_>>()?;
+    let complete = (0..COMPLETIONS)
+        .map(|index| completable(&mut client, format!("/storm/complete-{index}")))
+        .collect::<Result<_>>()?;
+    let many_parts = begin_multipart(&mut client, PARTS_PATH.to_owned())?;
+    let small_part_tag = put_part(&mut client, &many_parts, 1, SMALL_PART)?;
+
+    let there = (0..DOCUMENTS)
+        .flat_map(|document| (0..doomed_each(mode)).map(move |at| doomed_key(document, at)));
     let few = (0..FEW).map(|index| filled(format!("few/{index:05}-"), LONG_KEY_BYTES));
-    let keys: &Vec<String> = &(0..LONG_KEYS).map(long_key).chain(few).chain(doomed).collect();
-    let filled: Vec<Result<()>> = scope(|scope| {
+    let keys: Vec<String> = (0..LONG_KEYS).map(long_key).chain(few).chain(there).collect();
+    in_hands(address, keys.len(), |client, index| {
+        let key = &keys[index];
+        let target = format!("/_/files/long/{}", in_target(key));
+        put(client, &target, key.repeat(FEW_REPEATED).as_bytes())
+    })?;
+    in_hands(address, LONG_KEYS, |client, index| {
+        let key = filled(format!("begun/{index:05}-"), LONG_KEY_BYTES);
+        begin_multipart(client, format!("/long/{}", in_target(&key))).map(drop)
+    })?;
+    in_hands(address, buckets(mode), |client, index| {
+        let name = format!("{index:05}-{}", "of-many-buckets-".repeat(4));
+        put(client, &format!("/_/files/{}/", &name[..BUCKET_NAME_BYTES]), &[])
+    })?;
+    in_hands(address, parts_max(mode) - 1, |client, index| {
+        put_part(client, &many_parts, index + 2, SMALL_PART).map(drop)
+    })?;
+    Ok(Stock {
+        object,
+        multiparts,
+        complete,
+        many_parts: many_parts.id,
+        small_part_tag,
+        absent: doomed(DOCUMENTS),
+    })
+}
+
+fn put(client: &mut Healthy<'_>, target: &str, body: &[u8]) -> Result<()> {
+    let (status, _) = client.ask(&head_of("PUT", target, body.len() as u64, ""), body)?;
+    if status == 201 { Ok(()) } else { bail!("PUT {target:.80} was answered with {status}") }
+}
+
+/// Does something so many times, with several clients.
+fn in_hands(
+    address: &Address,
+    count: usize,
+    work: impl Fn(&mut Healthy<'_>, usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let work = &work;
+    let done: Vec<Result<()>> = scope(|scope| {
         let hands: Vec<_> = (0..HANDS)
             .map(|hand| {
                 scope.spawn(move || {
                     let mut client = Healthy::new(address, hand);
-                    keys.iter().skip(hand).step_by(HANDS).try_for_each(|key| {
-                        let target = format!("/_/files/long/{}", in_target(key));
-                        put(&mut client, &target, key.repeat(FEW_REPEATED).as_bytes())
-                    })
+                    (hand..count).step_by(HANDS).try_for_each(|index| work(&mut client, index))
                 })
             })
             .collect();
@@ -107,18 +185,38 @@ pub(super) fn fill(address: &Address) -> Result<Stock> {
             .map(|hand| hand.join().expect("a thread of ours does not panic"))
             .collect()
     });
-    filled.into_iter().collect::<Result<()>>()?;
-    Ok(stock)
+    done.into_iter().collect()
 }
 
-fn begin_multipart(client: &mut Healthy<'_>, path: &str) -> Result<String> {
-    let target = presigned("POST", path, "uploads=", &[])?;
+/// An upload that only has to be completed. All of them have the same bytes.
+fn completable(client: &mut Healthy<'_>, path: String) -> Result<Complete> {
+    let upload = begin_multipart(client, path)?;
+    let first = put_part(client, &upload, 1, &vec![b'x'; PART_BYTES_MIN])?;
+    let last = put_part(client, &upload, 2, SMALL_PART)?;
+    Ok(Complete { upload, tags: vec![first, last] })
+}
+
+/// The tag of the part.
+fn put_part(
+    client: &mut Healthy<'_>,
+    upload: &Multipart,
+    number: usize,
+    body: &[u8],
+) -> Result<String> {
+    let query = format!("partNumber={number}&uploadId={}", upload.id);
+    let target = presigned("PUT", &upload.path, &query, &[])?;
+    let (status, _) = client.ask(&bare_head("PUT", &target, body.len() as u64, ""), body)?;
+    client.etag().with_context(|| format!("a part was answered with {status}"))
+}
+
+fn begin_multipart(client: &mut Healthy<'_>, path: String) -> Result<Multipart> {
+    let target = presigned("POST", &path, "uploads=", &[])?;
     let (status, body) = client.ask(&bare_head("POST", &target, 0, ""), &[])?;
     let text = String::from_utf8_lossy(&body);
     let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
     let (id, _) =
         id.with_context(|| format!("a multipart upload was answered with {status}: {text}"))?;
-    Ok(id.to_owned())
+    Ok(Multipart { path, id: id.to_owned() })
 }
 
 /// The key as it is written in a target.

@@ -4,6 +4,8 @@ use std::thread::scope;
 use super::*;
 
 const TIME: Duration = Duration::from_secs(30);
+/// Before a client that was turned away comes again.
+const SHORT: Duration = Duration::from_millis(500);
 
 fn script(head: &str) -> Script {
     Script {
@@ -15,12 +17,23 @@ fn script(head: &str) -> Script {
         read: Pace::FULL,
         expected: None,
         again: false,
+        status: None,
+        owed: Owed::NOTHING,
     }
 }
 
 /// What a server that does `serve` to each of so many connections, one after another, makes of the
 /// clients.
 fn driven(
+    scripts: &[Script],
+    connections: usize,
+    serve: fn(&mut TcpStream) -> io::Result<()>,
+) -> Tally {
+    driven_for(TIME, scripts, connections, serve)
+}
+
+fn driven_for(
+    most: Duration,
     scripts: &[Script],
     connections: usize,
     serve: fn(&mut TcpStream) -> io::Result<()>,
@@ -34,7 +47,7 @@ fn driven(
                 serve(&mut socket).expect("served");
             }
         });
-        drive(&address, scripts.to_vec(), TIME).expect("driven")
+        drive(&address, scripts.to_vec(), most, most).expect("driven")
     })
 }
 
@@ -94,4 +107,30 @@ fn a_pace_allows_what_was_given_at_once_and_so_much_a_second() {
     // A client of 1 KB/s does one call a second.
     assert_eq!(Pace::of(1_000).least(), 1_000);
     assert_eq!(Pace::of(80_000).least(), 8_000);
+}
+
+#[test]
+fn what_is_owed_and_not_given_is_counted() {
+    let script = Script { body_bytes: 8, owed: Owed::ANSWER, ..script("head") };
+    let other = Script { owed: Owed::NOTHING, ..script.clone() };
+    let bad = Script { status: Some(400), ..script.clone() };
+    let tally = driven_for(SHORT, &[script, other, bad], 3, |socket| {
+        take(socket)?;
+        socket.write_all(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")
+    });
+    assert_eq!((tally.owed, tally.unanswered, tally.turned_away), (2, 1, 1));
+    assert_eq!((tally.content, tally.refusals()), (1, 2));
+}
+
+#[test]
+fn who_gets_less_of_his_pace_than_is_owed_is_counted() {
+    let owed = |share_min| Owed { share_min, ..Owed::PLACE };
+    let read = Pace::of(1_000_000);
+    let script = Script { body_bytes: 8, read, owed: owed(0.01), ..script("head") };
+    let content = Script { owed: owed(0.0), ..script.clone() };
+    let tally = driven_for(SHORT, &[script, content], 2, |socket| {
+        take(socket)?;
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+    });
+    assert_eq!(tally.starved, 1);
 }
