@@ -220,7 +220,7 @@ mod checker {
 
 #[cfg(not(any(model_loom, model_shuttle)))]
 mod checker {
-    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::sync::mpsc::{RecvTimeoutError, sync_channel};
     use std::time::Duration;
 
     use super::Scope;
@@ -235,7 +235,7 @@ mod checker {
         scope: Scope,
         scenario: impl Fn() + Send + Sync + 'static,
     ) -> bool {
-        let (ended, end) = channel();
+        let (ended, end) = sync_channel(1);
         let runs = scope.stress_runs;
         let runner = std::thread::spawn(move || {
             for _ in 0..runs {

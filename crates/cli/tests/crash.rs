@@ -139,7 +139,7 @@ fn killed_at_its_end_a_put_is_all_or_nothing() {
                 seen.insert(round, of);
             }
             code => {
-                assert!(code == Some(4) && seen.is_empty(), "round {round}: {code:?} {}", ran.err)
+                assert!(code == Some(4) && seen.is_empty(), "round {round}: {code:?} {}", ran.err);
             }
         }
     }

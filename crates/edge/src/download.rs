@@ -140,7 +140,7 @@ impl Found {
             flight: PlainArc::default(),
         };
         if body.whole.is_none() && !body.range.is_empty() {
-            let is_small = body.len() <= SMALL_PIECE_BYTES as u64;
+            let is_small = body.bytes_left() <= SMALL_PIECE_BYTES as u64;
             let size = if is_small { Size::Small } else { Size::Large };
             let turn = edge.reads.enter(&body.share, size).await?;
             body.begin_turn(turn, reader);
@@ -153,7 +153,7 @@ impl Found {
 
 impl ObjectBody {
     /// Bytes left to send.
-    pub fn len(&self) -> u64 {
+    pub fn bytes_left(&self) -> u64 {
         self.range.end - self.range.start
     }
 
@@ -350,7 +350,7 @@ impl Body for ObjectBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.len())
+        SizeHint::with_exact(self.bytes_left())
     }
 }
 

@@ -183,7 +183,7 @@ mod tests {
                 0 => semaphore.resize((state >> 40) as usize % 9),
                 1..=4 => held.extend(semaphore.try_take()),
                 _ if !held.is_empty() => {
-                    drop(held.swap_remove((state >> 40) as usize % held.len()))
+                    drop(held.swap_remove((state >> 40) as usize % held.len()));
                 }
                 _ => {}
             }

@@ -73,7 +73,7 @@ fn files_that_never_had_a_name() {
     match rustix::fs::openat(CWD, folder.path(), flags, Mode::RUSR) {
         Ok(unnamed) => check(&unnamed, Kind::TmpFile),
         Err(errno) => {
-            common::skipped(&format!("O_TMPFILE in {}: {errno}", folder.path().display()))
+            common::skipped(&format!("O_TMPFILE in {}: {errno}", folder.path().display()));
         }
     }
 }

@@ -61,7 +61,7 @@ fn bucket() -> BucketName {
 }
 
 fn key(number: usize) -> Key {
-    Key::new(&number.to_string()).unwrap()
+    Key::new(number.to_string()).unwrap()
 }
 
 /// Two chunks that no other object has.

@@ -87,10 +87,9 @@ pub(crate) fn names_within(
     store: &Store,
     bucket: &BucketName,
     prefix: &str,
-    from: Bound<String>,
+    from: Bound<&str>,
     bytes_max: usize,
 ) -> Result<NamePage> {
-    let from = from.as_ref().map(String::as_str);
     let found = store.list(bucket, prefix, from, ARCHIVE_ROWS)?;
     let is_last = found.len() < ARCHIVE_ROWS;
     let (count, mut bytes) = (found.len(), 0);

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_column() {
-        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+        for (at, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, at);
         }
     }

@@ -61,7 +61,10 @@ impl Checker {
                 "enum" => assert!(wanted.as_array().unwrap().contains(value), "{name}: {value}"),
                 "const" => assert_eq!(wanted, value, "{name}"),
                 "minimum" => {
-                    assert!(value.is_null() || value.as_f64() >= wanted.as_f64(), "{name}: {value}")
+                    assert!(
+                        value.is_null() || value.as_f64() >= wanted.as_f64(),
+                        "{name}: {value}"
+                    );
                 }
                 "maximum" => assert!(value.as_f64() <= wanted.as_f64(), "{name}: {value}"),
                 "required" => {

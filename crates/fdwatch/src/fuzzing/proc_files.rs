@@ -241,7 +241,7 @@ fn mount_text(path: &[u8], file_system: &[u8], optional_fields: u8) -> Vec<u8> {
     for &byte in path {
         match byte {
             b' ' | b'\t' | b'\n' | b'\\' => {
-                text.extend_from_slice(format!("\\{byte:03o}").as_bytes())
+                text.extend_from_slice(format!("\\{byte:03o}").as_bytes());
             }
             byte => text.push(byte),
         }

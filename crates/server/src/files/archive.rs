@@ -191,7 +191,7 @@ impl Packing {
                 Ok(self.format.begin(&name, &object)?)
             }
             Step::File { body, .. } if !body.is_end_stream() => {
-                let next = body.len().min(PIECE_BYTES);
+                let next = body.bytes_left().min(PIECE_BYTES);
                 room_for(&self.flight, next).await;
                 let Some(frame) = body.frame().await else { return Ok(Bytes::new()) };
                 let bytes = frame?.into_data().unwrap_or_default();

@@ -159,7 +159,7 @@ mod tests {
                 assert_eq!(found, expected, "{query}");
             }
             (Err(refused), Err(why)) => {
-                assert!(refused.to_string().contains(why), "{query}: {refused}")
+                assert!(refused.to_string().contains(why), "{query}: {refused}");
             }
             (found, _) => {
                 panic!(

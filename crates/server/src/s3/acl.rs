@@ -79,7 +79,7 @@ impl Canned {
                     has_owner = true;
                 }
                 (Some(Type::GROUP), None, Some(EVERYBODY), Some(Permission::READ)) => {
-                    has_everybody = true
+                    has_everybody = true;
                 }
                 _ => return Err(unsupported("the list has a grant that cannot be given here")),
             }

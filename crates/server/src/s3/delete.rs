@@ -57,7 +57,7 @@ impl Api {
             match outcome {
                 Ok(()) if quiet => {}
                 Ok(()) => {
-                    deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() })
+                    deleted.push(DeletedObject { key, version_id, ..DeletedObject::default() });
                 }
                 Err(refused) => failed.push(Error {
                     code: Some(refused.code().as_str().to_owned()),

@@ -37,8 +37,6 @@ struct Incoming {
     notes: PlainArc<Notes>,
 }
 
-/// Says where a body goes when its checksums are known.
-
 impl Incoming {
     fn of<T>(
         request: &S3Request<T>,

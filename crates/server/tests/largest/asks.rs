@@ -218,7 +218,7 @@ fn form() -> Ask {
     };
     let mut body = field("key", "\u{fc}\"<&'");
     (0..90).for_each(|number| {
-        body.push_str(&field(&format!("x-amz-meta-{number}"), &"v".repeat(100)))
+        body.push_str(&field(&format!("x-amz-meta-{number}"), &"v".repeat(100)));
     });
     body.push_str(&field("policy", &"e30g".repeat(2000)));
     body.push_str("--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n");

@@ -219,7 +219,7 @@ impl Damage {
                 Bytes::Set(byte) => place[0] = *byte,
                 Bytes::Flip(bits) => place[0] ^= bits,
                 Bytes::Zeros(count) => {
-                    place.iter_mut().take((*count).into()).for_each(|byte| *byte = 0)
+                    place.iter_mut().take((*count).into()).for_each(|byte| *byte = 0);
                 }
                 Bytes::Number(number) => {
                     place.iter_mut().zip(number.to_be_bytes()).for_each(|(old, new)| *old = new);

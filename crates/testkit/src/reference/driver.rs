@@ -143,7 +143,7 @@ impl<'a> Driver<'a> {
     fn step(&mut self, op: &Op) {
         match op {
             Op::Put { place, body, when, manner, kind } => {
-                self.put(*place, *body, *when, *manner, *kind)
+                self.put(*place, *body, *when, *manner, *kind);
             }
             Op::PutMany { puts, manner, failing } => self.put_many(puts, *manner, *failing),
             Op::Get(place) => self.get(*place, None),

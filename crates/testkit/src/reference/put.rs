@@ -116,7 +116,7 @@ impl Driver<'_> {
                 }
             }
             Err(error) => {
-                results.extend(puts.iter().map(|_| Err(PutFailure::Store(error.clone()))))
+                results.extend(puts.iter().map(|_| Err(PutFailure::Store(error.clone()))));
             }
         }
         for (at, result) in results.into_iter().enumerate() {

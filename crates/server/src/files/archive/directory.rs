@@ -19,7 +19,7 @@ const WINDOW_BYTES: usize = 4 << 10;
 /// What the numbers of an entry take: three of at most ten bytes, and the fixed ones.
 const NUMBERS_BYTES_MAX: u64 = 40;
 /// What is reserved at a time.
-const ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What is kept of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -98,9 +98,10 @@ impl Walk {
         let Some(from) = self.from.clone() else { return Ok(()) };
         let (bucket, prefix) = (self.bucket.clone(), self.prefix.clone());
         let _turn = engine.edge.archives.enter(&self.share, Size::Small).await?;
-        let page = engine
-            .edge
-            .call(move |store: &Store| names_within(store, &bucket, &prefix, from, bytes_max));
+        let page = engine.edge.call(move |store: &Store| {
+            let from = from.as_ref().map(String::as_str);
+            names_within(store, &bucket, &prefix, from, bytes_max)
+        });
         let NamePage { names, next } = page.await?;
         (self.page, self.from) = (names, next.map(Bound::Excluded));
         Ok(())
