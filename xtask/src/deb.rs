@@ -95,9 +95,7 @@ fn pack(package: &Package, tool: &Path, context: &Context, log: &Log) -> Result<
     }
     let debug_root = unpacked(&debug_file, &format!("{name}-dbgsym"))?;
     let elf = |file: &Path| -> Result<Elf> {
-        let mut readelf = Command::new("readelf");
-        readelf.args(["--wide", "--notes", "--sections"]).arg(file).env("LC_ALL", "C");
-        Ok(Elf::parse(&step("looking into", readelf)?))
+        Ok(Elf::parse(&step("looking into", debug_info::readelf(file))?))
     };
     let program = elf(&root.join("usr/bin").join(name))?;
     let debug = elf(&program.debug_path(&debug_root))?;

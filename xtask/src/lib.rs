@@ -1,8 +1,8 @@
 //! Developer commands of drystone: `cargo xtask verify` and its companions.
 //!
-//! Entry points: [`verify`] runs the stages that [`stages`] lists, and [`stage`] says what a stage
-//! is; [`process`] is the only module that starts a child, always with a wall-clock limit. Nothing
-//! here is shipped. What is public is for `bench/`, which measures.
+//! Entry points: `verify.rs` runs the stages that `stages.rs` lists, and [`stage`] says what a
+//! stage is; [`process`] is the only module that starts a child, always with a wall-clock limit.
+//! Nothing here is shipped. What is public is for `bench/`, which measures.
 
 mod cargo_stages;
 pub mod clients;
@@ -11,6 +11,7 @@ mod demo;
 mod deny;
 mod faults;
 mod fuzz;
+mod libtest;
 mod models;
 pub mod process;
 mod python;

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use crate::cargo_stages::judged;
+use crate::libtest::{TestCounts, announced, failed_test, is_concluded, said_by};
 use crate::process::{Finished, Log};
 use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Outcome, minutes};
@@ -202,113 +203,29 @@ fn concluded(sum: Outcome) -> Outcome {
     }
 }
 
-/// The sums of libtest's lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TestCounts {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
-    pub(crate) ignored: u64,
-}
-
-impl TestCounts {
-    pub(crate) fn parse(output: &str) -> Self {
-        output.lines().filter_map(Self::parse_line).fold(Self::default(), |sum, one| Self {
-            passed: sum.passed + one.passed,
-            failed: sum.failed + one.failed,
-            ignored: sum.ignored + one.ignored,
-        })
-    }
-
-    fn parse_line(line: &str) -> Option<Self> {
-        // Not a prefix: with --nocapture a test may have left its own text on the line.
-        let (_, rest) = line.split_once("test result: ")?;
-        let (_, counts) = rest.split_once(". ")?;
-        let number = |unit: &str| {
-            let field = counts.split(';').map(str::trim).find(|field| field.ends_with(unit))?;
-            field.split(' ').next()?.parse().ok()
-        };
-        Some(Self {
-            passed: number(" passed")?,
-            failed: number(" failed")?,
-            ignored: number(" ignored")?,
-        })
-    }
-}
-
 /// Names the tests that failed, and keeps what each of them said.
 fn name_failures(name: &str, output: &str, outcome: &mut Outcome) {
     let failing: Vec<&str> = output.lines().filter_map(failed_test).collect();
     if !failing.is_empty() {
         outcome.notes.push(format!("failed: {}", failing.join(", ")));
         let room = FAILURES_SHOWN_MAX.saturating_sub(outcome.failures.len());
-        let said =
-            failing.iter().take(room).map(|test| format!("{name}: {}", said_by(test, output)));
+        let said = failing
+            .iter()
+            .take(room)
+            .map(|test| format!("{name}: {}", said_by(test, output, FAILURE_LINES_MAX)));
         outcome.failures.extend(said);
     }
-}
-
-/// The name in `test NAME ... FAILED`.
-fn failed_test(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
-}
-
-/// What libtest prints of the failed test `name`: the first lines below `---- NAME stdout ----`.
-fn said_by(name: &str, output: &str) -> String {
-    let head = format!("---- {name} stdout ----");
-    let said = output.lines().skip_while(|line| *line != head).skip(1);
-    let said = said.take_while(|line| !line.starts_with("---- ") && *line != "failures:");
-    let said = said.filter(|line| !line.is_empty()).take(FAILURE_LINES_MAX);
-    std::iter::once(name).chain(said).collect::<Vec<_>>().join("\n    ")
-}
-
-/// Whether libtest has come to its end.
-fn is_concluded(output: &str) -> bool {
-    output.lines().any(|line| TestCounts::parse_line(line).is_some())
-}
-
-/// The sum of libtest's `running N tests`.
-fn announced(output: &str) -> u64 {
-    let counts = output.lines().filter_map(|line| {
-        line.strip_prefix("running ")?.split_once(" test")?.0.parse::<u64>().ok()
-    });
-    counts.sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::libtest::tests::OUTPUT;
     use crate::process::Ending;
     use crate::stage::Verdict;
 
-    const OUTPUT: &str = "\
-running 3 tests
-test a_wall_stands ... ok
-test a_stone_fits ... FAILED
-
-failures:
-
----- a_stone_fits stdout ----
-thread 'a_stone_fits' panicked at walls.rs:7:
-too large
-
----- another stdout ----
-failures:
-    a_stone_fits
-left over by a test test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 4 filtered out
-test result: gibberish
-running 2 tests
-test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
-";
-
     fn finished(ending: Ending, output: &str) -> Finished {
         Finished { ending, elapsed: Duration::ZERO, output: output.to_owned() }
-    }
-
-    #[test]
-    fn test_results_are_summed() {
-        assert_eq!(TestCounts::parse(OUTPUT), TestCounts { passed: 3, failed: 1, ignored: 1 });
-        assert_eq!(TestCounts::parse("nothing here"), TestCounts::default());
-        assert_eq!(announced(OUTPUT), 5);
     }
 
     #[test]

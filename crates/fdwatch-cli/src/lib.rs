@@ -6,12 +6,12 @@
 //! code.unwrap_or_else(|| fdwatch_cli::execute(std::env::args_os()));
 //! ```
 //!
-//! What is counted and judged is in the library [`fdwatch`]; here it is drawn ([`report`]), shown
-//! while it happens, and asked for by arguments ([`cli`]). [`run`] starts a command, stays beside
+//! What is counted and judged is in the library [`fdwatch`]; here it is drawn (`report.rs`), shown
+//! while it happens, and asked for by arguments (`cli.rs`). `run.rs` starts a command, stays beside
 //! it, and says which call stacks opened what it leaks.
 //!
 //! # Invariants
-//! - Never starts a thread, but for the one of [`run::Attached`].
+//! - Never starts a thread, but for the one that traces what it is attached to (`run/attached.rs`).
 //! - Traces, stops and signals no process but the one that it has started or was told to attach to.
 
 mod cli;

@@ -1,8 +1,9 @@
 //! Whether a packed program is stripped, and whether its debug information was packed beside it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// What `readelf --notes --sections` says of a file.
+/// What [`readelf`] says of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Elf {
     /// In hexadecimal digits.
@@ -11,11 +12,21 @@ pub(super) struct Elf {
     sections: Vec<String>,
 }
 
+/// What debuggers need, by far the most of an unstripped program.
+const STRIPPED: [&str; 3] = [".debug_info", ".debug_line", ".symtab"];
+
+/// To be run; its output is for [`Elf::parse`].
+pub(super) fn readelf(file: &Path) -> Command {
+    let mut command = Command::new("readelf");
+    command.args(["--wide", "--notes", "--sections"]).arg(file).env("LC_ALL", "C");
+    command
+}
+
 impl Elf {
     pub(super) fn parse(said: &str) -> Self {
         let mut elf = Self::default();
         for line in said.lines().map(str::trim) {
-            if let Some(id) = line.strip_prefix("Build ID: ") {
+            if let Some((_, id)) = line.split_once("Build ID: ") {
                 elf.build_id = id.to_owned();
             }
             // `[29] .debug_line       PROGBITS        …`, and `[ 1] .interp …`.
@@ -44,10 +55,8 @@ impl Elf {
 /// [`debug_path`](Elf::debug_path).
 pub(super) fn wrong_in(program: &Elf, debug: &Elf) -> Vec<String> {
     let mut wrong = Vec::new();
-    for section in &program.sections {
-        if section.starts_with(".debug_") || section == ".symtab" {
-            wrong.push(format!("the packed program is not stripped: it has {section}"));
-        }
+    for section in STRIPPED.iter().filter(|section| program.has(section)) {
+        wrong.push(format!("the packed program is not stripped: it has {section}"));
     }
     if program.build_id.len() < 8 {
         wrong.push("the packed program has no build id".to_owned());
@@ -58,10 +67,8 @@ pub(super) fn wrong_in(program: &Elf, debug: &Elf) -> Vec<String> {
     if debug.build_id != program.build_id {
         wrong.push(format!("debug information of {}, not {}", debug.build_id, program.build_id));
     }
-    for section in [".debug_line", ".symtab"] {
-        if !debug.has(section) {
-            wrong.push(format!("the debug information has no {section}"));
-        }
+    for section in STRIPPED.iter().filter(|section| !debug.has(section)) {
+        wrong.push(format!("the debug information has no {section}"));
     }
     wrong
 }
@@ -78,13 +85,12 @@ Section Headers:
   [ 1] .interp           PROGBITS        0000000000000350 000350 00001c 00   A  0   0  1
   [28] .gnu_debuglink    PROGBITS        0000000000000000 0e2420 000034 00      0   0  4
 Displaying notes found in: .note.gnu.build-id
-  GNU                  0x00000014	NT_GNU_BUILD_ID (unique build ID bitstring)
-    Build ID: 24b76b98bf0d81807512e2b1463b6bfa15447143
+  GNU  0x00000014 NT_GNU_BUILD_ID (unique build ID bitstring)	    Build ID: 24b76b98bf0d81807512e2b1463b6bfa15447143
 ";
 
     fn debug() -> String {
-        let lines = "  [29] .debug_line       PROGBITS 0\n  [30] .symtab           SYMTAB   0\n";
-        format!("{lines}{PROGRAM}")
+        let sections = STRIPPED.map(|section| format!("  [29] {section}       PROGBITS 0\n"));
+        sections.concat() + PROGRAM
     }
 
     #[test]
@@ -96,6 +102,30 @@ Displaying notes found in: .note.gnu.build-id
         assert_eq!(elf.debug_path(Path::new("/r")), Path::new(path));
     }
 
+    /// This very program, split as `cargo-deb` splits what it packs.
+    #[test]
+    fn a_real_program_is_looked_into() {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let path = |name: &str| folder.path().join(name);
+        let own = std::env::current_exe().expect("this program");
+        let run = |mut command: Command| {
+            let done = command.output().expect("binutils are here, since we were linked");
+            assert!(done.status.success(), "{command:?}: {done:?}");
+            String::from_utf8_lossy(&done.stdout).into_owned()
+        };
+        let mut keep = Command::new("objcopy");
+        keep.arg("--only-keep-debug").arg(&own).arg(path("a.debug"));
+        let mut strip = Command::new("strip");
+        strip.args(["--strip-unneeded", "-o"]).arg(path("a")).arg(&own);
+        let mut link = Command::new("objcopy");
+        link.args(["--add-gnu-debuglink=a.debug", "a"]).current_dir(folder.path());
+        [keep, strip, link].into_iter().for_each(|step| drop(run(step)));
+        let elf = |file: &Path| Elf::parse(&run(readelf(file)));
+        assert_eq!(wrong_in(&elf(&path("a")), &elf(&path("a.debug"))), [""; 0]);
+        let unstripped = wrong_in(&elf(&own), &elf(&path("a.debug")));
+        assert!(unstripped[0].contains("not stripped"), "{unstripped:?}");
+    }
+
     #[test]
     fn a_stripped_program_has_its_debug_information_beside_it() {
         let (program, debug) = (Elf::parse(PROGRAM), debug());
@@ -103,9 +133,8 @@ Displaying notes found in: .note.gnu.build-id
         let wrong = |program: &str, debug: &str| {
             wrong_in(&Elf::parse(program), &Elf::parse(debug)).join("; ")
         };
-        let unstripped = "the packed program is not stripped: it has .debug_line; the packed \
-             program is not stripped: it has .symtab";
-        assert_eq!(wrong(&debug, &debug), unstripped);
+        let unstripped = wrong(&debug, &debug);
+        assert_eq!(unstripped.matches("not stripped: it has .").count(), 3, "{unstripped}");
         let unlinked = "the packed program does not name its debug information";
         assert_eq!(wrong(&PROGRAM.replace(".gnu_debuglink", ".data"), &debug), unlinked);
         let other = wrong(PROGRAM, &debug.replace("24b7", "25b7"));

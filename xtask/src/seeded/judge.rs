@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::mutant::Mutant;
+use crate::libtest::TestCounts;
 use crate::models::scenario;
 use crate::process::{Ending, Finished};
-use crate::suites::TestCounts;
 
 /// The `expect` of a bug that shows as a hang.
 const EXPECT_TIMEOUT: &str = "timeout";
