@@ -150,7 +150,7 @@ pub(super) fn too_small(
         (true, _) => remedies.push(format!("--memory {needed}")),
         (false, _) if source == PHYSICAL_MEMORY_SOURCE => {}
         (false, true) => {
-            remedies.push(format!("raise the memory limit of the group ({source}) to {needed}"))
+            remedies.push(format!("raise the memory limit of the group ({source}) to {needed}"));
         }
         (false, false) => remedies.push(format!(
             "--memory {needed} and raise the memory limit of the group ({source}) to {needed}"
