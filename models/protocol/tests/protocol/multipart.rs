@@ -144,7 +144,7 @@ fn a_copy_survives_its_source() {
                 "a copy is not what it was made of"
             ),
             Err(StoreError::NotFound { .. }) => {
-                assert_eq!(rig.get("b"), None, "a refused copy is visible")
+                assert_eq!(rig.get("b"), None, "a refused copy is visible");
             }
             Err(error) => panic!("another failure: {error}"),
         }

@@ -304,7 +304,7 @@ fn what_workers_read_ahead_arrives_in_order() {
         let readers = [(); 2].map(|()| {
             let rig = rig.clone();
             start(move || {
-                assert!(rig.get("a").as_deref() == Some(&BYTES[..]), "wrong bytes were read")
+                assert!(rig.get("a").as_deref() == Some(&BYTES[..]), "wrong bytes were read");
             })
         });
         readers.into_iter().for_each(finish);
