@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn after_a_prefix_comes_the_next_character() {
         let check = |prefix: &str, expected: Option<&str>| {
-            assert_eq!(after_prefix(prefix).as_deref(), expected)
+            assert_eq!(after_prefix(prefix).as_deref(), expected);
         };
         check("", None);
         check("a/", Some("a0"));
