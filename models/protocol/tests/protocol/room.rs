@@ -145,28 +145,29 @@ fn two_that_are_alone_take_turns() {
     });
 }
 
-/// Each of two that have waited for room stays until the other one has got in, too.
+/// One makes room and two wait for it. Each stays until all three have got in.
 #[test]
 fn all_that_waited_for_room_get_in() {
+    fn append(room: &Room, inside: &(Mutex<usize>, Condvar)) {
+        let leave = room.enter(|| ());
+        let (count, another) = inside;
+        let mut count = count.lock();
+        *count += 1;
+        another.notify_all();
+        while *count < 3 {
+            count = another.wait(count);
+        }
+        drop(leave);
+    }
     check(Scope::PAIR, || {
-        let (room, seen) = (PlainArc::new(Room::default()), PlainArc::new(Seen::default()));
-        room.note_full();
+        let room = PlainArc::new(Room::default());
         let inside = PlainArc::new((Mutex::new(0), Condvar::new()));
-        let appends = [(); 2].map(|()| {
+        room.note_full();
+        let others = [(); 2].map(|()| {
             let (room, inside) = (PlainArc::clone(&room), PlainArc::clone(&inside));
-            start(move || {
-                let leave = room.enter(|| ());
-                let (count, another) = &*inside;
-                let mut count = count.lock();
-                *count += 1;
-                another.notify_all();
-                while *count < 2 {
-                    count = another.wait(count);
-                }
-                drop(leave);
-            })
+            start(move || append(&room, &inside))
         });
-        room.alone(|| seen.make(&Mutex::new(())));
-        appends.into_iter().for_each(finish);
+        append(&room, &inside);
+        others.into_iter().for_each(finish);
     });
 }
