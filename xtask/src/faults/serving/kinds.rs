@@ -17,10 +17,10 @@ use crate::stage::Mode;
 /// What others keep a good client waiting on a machine with other work: more than this is the
 /// server's doing.
 const NOISY_WAIT: Duration = Duration::from_secs(2);
-/// A document waits for the turns of those before it, each of which has a thousand entries; less
-/// than this is not a turn that is held at the pace of a client.
+/// A document waits for the turns of those before it, each of which has a thousand entries. The
+/// shortest crowd of documents that stop stays longer: a turn that is held for its client is seen.
 const DOCUMENT_WAIT: Duration = Duration::from_secs(2);
-const DOCUMENT_NOISY_WAIT: Duration = Duration::from_secs(10);
+const DOCUMENT_NOISY_WAIT: Duration = Duration::from_secs(5);
 const HALF: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 /// How long a crowd may take for the answers that are owed to it.
