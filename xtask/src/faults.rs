@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// Run one case of the sweep and show its trace
     #[arg(long, value_name = "STEP:CALL:FAULT:N")]
     case: Option<Case>,
-    /// Of the part `serving`, run this crowd and nothing else; may be repeated, an unknown name lists
-    /// them all
+    /// Of the part `serving`, run this crowd and nothing else; may be repeated, an unknown name
+    /// lists them all
     #[arg(long = "crowd", value_name = "NAME", conflicts_with = "case")]
     crowds: Vec<String>,
     /// Test this binary instead of building one

@@ -49,7 +49,8 @@ impl Edge {
         if bytes.len() as u64 > self.spool.slot_bytes() {
             return Kept::body(bytes, PlainArc::new(turn));
         }
-        // The job has the turn, too: if the client goes away, the bytes are in memory until it ends.
+        // The job has the turn, too: if the client goes away, the bytes are in memory until the
+        // job ends.
         let turn = PlainArc::new(turn);
         let moved = {
             let (bytes, turn) = (bytes.clone(), PlainArc::clone(&turn));

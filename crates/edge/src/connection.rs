@@ -93,8 +93,9 @@ impl Connection {
         loop {
             tokio::select! {
                 () = self.close.notified() => {
-                    // A request may have begun between the choice and its arrival here, or the last bytes of a response wait for
-                    // a slow client: hyper has let go of the response by then.
+                    // A request may have begun between the choice and its arrival here, or the
+                    // last bytes of a response wait for a slow client: hyper has let go of the
+                    // response by then.
                     let state = self.state.lock();
                     if state.active == 0 && state.write_blocked.is_none() {
                         return "idle for longest while others wait";
