@@ -13,15 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::deadlines::SharedDeadlines;
-use crate::eviction::{EvictionOrder, Listed};
+use crate::eviction::{EvictionOrder, Listed, UNREAD_MIN};
 use crate::read_size::{Wide, Width};
 
 /// How often all that is looked after.
 const TICK: Duration = Duration::from_secs(1);
-/// A client that has read nothing for so long, although there is something, may lose its connection
-/// to others. The kernel says that there is room again only when a third of a buffer has gone,
-/// which may be a MiB: one that reads slowly needs time for that.
-const STALLED_MIN: Duration = Duration::from_secs(15);
 
 /// What is known of one connection; shared by its socket, its requests and its watch.
 pub struct Connection {
@@ -36,8 +32,8 @@ struct State {
     active: usize,
     /// There has been a request.
     is_known: bool,
-    /// Among those who may be closed for others: while there is no request and nothing left to
-    /// send, or when the client does not read.
+    /// Among those that may be closed for others: while there is no request and nothing left to
+    /// send, and while the client does not read.
     listed: Option<Listed>,
     /// When it became idle, or was opened.
     idle_since: Instant,
@@ -49,8 +45,8 @@ struct State {
 }
 
 impl State {
-    fn is_stalled(&self) -> bool {
-        self.write_blocked.is_some_and(|since| since.elapsed() >= STALLED_MIN)
+    fn is_unread(&self) -> bool {
+        self.write_blocked.is_some_and(|since| since.elapsed() >= UNREAD_MIN)
     }
 }
 
@@ -100,7 +96,7 @@ impl Connection {
                     if state.active == 0 && state.write_blocked.is_none() {
                         return "idle for longest while others wait";
                     }
-                    if state.is_stalled() {
+                    if state.is_unread() {
                         return "the client does not read while others wait";
                     }
                 }
@@ -137,7 +133,7 @@ impl Connection {
         if written.is_pending() {
             if state.write_blocked.is_none() {
                 state.write_blocked = Some(Instant::now());
-                state.listed = None;
+                state.listed = Some(self.eviction.unread.add(&self.close));
                 state.width.stay();
             }
         } else if state.write_blocked.take().is_some() {
@@ -149,10 +145,7 @@ impl Connection {
 
     fn overdue(&self) -> Option<&'static str> {
         let deadlines = self.deadlines.get();
-        let mut state = self.state.lock();
-        if state.is_stalled() && state.listed.is_none() {
-            state.listed = Some(self.eviction.stalled.add(&self.close));
-        }
+        let state = self.state.lock();
         if state.write_blocked.is_some_and(|since| since.elapsed() > deadlines.unread) {
             return Some("the client does not read");
         }

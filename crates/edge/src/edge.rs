@@ -121,6 +121,13 @@ fn reads(store: &Store) -> usize {
     usage.buffers.ceiling.saturating_sub(2 * usage.ingests.ceiling).max(1)
 }
 
+/// Requests that may wait for their turn with a document. One takes a processor for up to a fifth
+/// of a second, and while it waits, its connection cannot be asked to make way. If as many waited as
+/// there are connections, the clients that are served would be the only ones to lose theirs.
+fn documents_waiting(connections: usize) -> usize {
+    connections / 4
+}
+
 impl Edge {
     /// In front of this store.
     ///
@@ -150,7 +157,12 @@ impl Edge {
             calls: gate("requests at a time", calls),
             callers: WorkerPool::new("drystone-call", config.calls, calls)?,
             carriers: WorkerPool::new("drystone-carry", transfers, jobs)?,
-            documents: gate("documents at a time", config.documents),
+            documents: Gate::new(
+                "documents at a time",
+                config.documents,
+                documents_waiting(connections),
+                patience,
+            ),
             spool: Spool::new(&config.spool, config.spool_slot_bytes),
             archives: gate("archives at a time", config.archives),
             held: Held::default(),
@@ -211,7 +223,8 @@ impl Edge {
         let (waiting, patience) = (transfers * WAITING_PER_PLACE, deadlines.turn);
         self.transfers.set_queue(waiting, patience);
         self.forms.set_queue(FORMS_WAITING * self.form_places(transfers), self.form_patience);
-        for gate in [&self.reads, &self.calls, &self.documents, &self.archives, self.lanes.gate()] {
+        self.documents.set_queue(documents_waiting(connections), patience);
+        for gate in [&self.reads, &self.calls, &self.archives, self.lanes.gate()] {
             gate.set_queue(connections, patience);
         }
         // Idle connections above their ceiling.

@@ -1,9 +1,9 @@
-//! Who has to leave when all connections are taken and somebody knocks.
+//! Which connection is closed when all are taken and another client connects.
 //!
-//! One is closed in favour of the new one: that which has been idle for longest, that of an upload
-//! whose client sends next to nothing, or one whose client has not shown yet what it wants. A
-//! thousand idle clients, or slow ones, cannot lock the others out, nor take the places of those
-//! that are served.
+//! It is the one that has been idle for longest, that of an upload whose client sends next to
+//! nothing, one whose client has not shown yet what it wants, or one whose client does not read. A
+//! thousand idle clients, or slow ones, cannot lock the others out, nor take the connections of
+//! those that are served.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,8 +19,14 @@ pub const FRESH_MIN: Duration = Duration::from_millis(100);
 /// So long an upload is given for its first bytes, and a handshake for its end: both need round
 /// trips.
 pub const BEGUN_MIN: Duration = Duration::from_millis(500);
+/// A client that has read nothing for so long, although there is something, may lose its connection
+/// to others. The kernel says that there is room again only when a good part of a buffer has gone,
+/// so a client with a slow line looks like one that does not read. While there are connections for
+/// all, neither loses its own; when there are not, the one that has read nothing for longest makes
+/// way, and not one that is served.
+pub const UNREAD_MIN: Duration = Duration::from_millis(500);
 
-/// Everybody who may be asked to leave when all places are taken and somebody knocks.
+/// The connections and uploads that may be asked to leave, by the reason.
 #[derive(Default)]
 pub struct EvictionOrder {
     /// Connections between two requests.
@@ -32,25 +38,27 @@ pub struct EvictionOrder {
     pub begun: PlainArc<EvictionList>,
     /// Uploads whose clients send next to nothing.
     pub slow: PlainArc<EvictionList>,
-    /// Connections whose clients have not read for long what waits for them.
-    pub stalled: PlainArc<EvictionList>,
+    /// Connections whose clients do not read what waits for them.
+    pub unread: PlainArc<EvictionList>,
 }
 
 impl EvictionOrder {
-    /// Asks somebody to leave for one who waits since then; `false` when nobody can be asked yet.
+    /// Asks one connection to leave for a client that waits since then; `false` when none can be
+    /// asked yet.
     ///
-    /// Who has been served and has just become idle, as busy clients are between two requests, is
-    /// asked last: not before all who were there and had shown nothing when the wait began have
-    /// done so or left.
+    /// A connection that has been served and has just become idle, as those of busy clients are
+    /// between two requests, is asked last: not before all that were there when the wait began, and
+    /// had shown nothing or read nothing, have done so or left.
     pub fn make_room(&self, since: Instant) -> bool {
         let is_decided = |list: &EvictionList| !list.has_one_since(since);
         self.idle.evict(IDLE_MIN)
             || self.slow.evict(Duration::ZERO)
             || self.fresh.evict(FRESH_MIN)
             || self.begun.evict(BEGUN_MIN)
-            || self.stalled.evict(Duration::ZERO)
+            || self.unread.evict(UNREAD_MIN)
             || (is_decided(&self.fresh)
                 && is_decided(&self.begun)
+                && is_decided(&self.unread)
                 && self.idle.evict(Duration::ZERO))
     }
 
@@ -60,8 +68,8 @@ impl EvictionOrder {
     }
 }
 
-/// Those who may be asked to leave in favour of others, whoever has been among them for longest
-/// first.
+/// Connections or uploads that may be asked to leave in favour of others, for one reason; first the
+/// one for which it has held for longest.
 #[derive(Default)]
 pub struct EvictionList {
     state: Mutex<EvictionListState>,

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::deadlines::Deadlines;
-use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN};
+use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN, UNREAD_MIN};
 use crate::read_size::Wide;
 
 fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
@@ -114,23 +114,25 @@ async fn what_is_taken_and_not_passed_on_is_left_to_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_read_for_long_makes_way_with_its_request() {
+async fn one_that_does_not_read_makes_way_with_its_request_before_one_that_is_served() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let (mut client, socket) = tokio::io::duplex(8);
-    let connection = open(&eviction);
+    let (connection, served) = (open(&eviction), open(&eviction));
     let mut socket = Watched::new(socket, PlainArc::clone(&connection));
     let _active = connection.begin();
-    let stall = async |socket: &mut Watched<_>| {
+    drop(served.begin());
+    let since = Instant::now();
+    let stall = async |socket: &mut Watched<_>, time: Duration| {
         let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
-        let unread = STALLED_MIN + 2 * TICK;
-        let both =
-            async { tokio::join!(tokio::time::timeout(unread, &mut send), connection.watch()) };
-        assert!(tokio::time::timeout(unread, both).await.is_err(), "nobody wants it");
+        let both = async { tokio::join!(tokio::time::timeout(time, &mut send), connection.watch()) };
+        assert!(tokio::time::timeout(time, both).await.is_err(), "nobody wants it");
     };
-    stall(&mut socket).await;
+    stall(&mut socket, UNREAD_MIN / 2).await;
+    assert!(!eviction.make_room(since), "neither has shown what it is, or both are served");
     client.read_exact(&mut [0; 8]).await.unwrap();
     socket.write_all(b"x").await.unwrap();
-    assert!(!eviction.make_room(Instant::now()), "it has read");
-    stall(&mut socket).await;
-    assert!(eviction.make_room(Instant::now()) && is_asked(&connection).await);
+    stall(&mut socket, UNREAD_MIN / 2).await;
+    assert!(eviction.make_room(since) && is_asked(&served).await, "the other one reads");
+    stall(&mut socket, UNREAD_MIN).await;
+    assert!(eviction.make_room(since) && is_asked(&connection).await);
 }
