@@ -61,16 +61,16 @@ async fn among_busy_clients_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_has_something_left_to_send_is_nobody_to_ask() {
+async fn one_that_has_something_left_to_send_is_not_idle() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let (mut client, socket) = tokio::io::duplex(8);
     let connection = open(&eviction);
     let mut socket = Watched::new(socket, PlainArc::clone(&connection));
     // As with hyper: the response is gone before its last bytes.
     drop(connection.begin());
-    let sent = tokio::time::timeout(IDLE_MIN, socket.write_all(&[b'x'; 64])).await;
+    let sent = tokio::time::timeout(UNREAD_MIN / 4, socket.write_all(&[b'x'; 64])).await;
     assert!(sent.is_err(), "the client does not read");
-    tokio::time::advance(IDLE_MIN).await;
+    tokio::time::advance(UNREAD_MIN / 4).await;
     assert!(!eviction.make_room(Instant::now()) && !eviction.close_idle());
     client.read_exact(&mut [0; 8]).await.unwrap();
     socket.write_all(b"x").await.unwrap();
@@ -106,7 +106,7 @@ async fn what_is_taken_and_not_passed_on_is_left_to_send() {
     let mut socket = Watched::new(Keeps(true), PlainArc::clone(&connection));
     drop(connection.begin());
     socket.write_all(b"the end of a response").await.unwrap();
-    assert!(tokio::time::timeout(IDLE_MIN, socket.flush()).await.is_err());
+    assert!(tokio::time::timeout(UNREAD_MIN / 2, socket.flush()).await.is_err());
     assert!(!eviction.make_room(Instant::now()) && !eviction.close_idle());
     socket.socket.0 = false;
     socket.flush().await.unwrap();
@@ -124,7 +124,8 @@ async fn one_that_does_not_read_makes_way_with_its_request_before_one_that_is_se
     let since = Instant::now();
     let stall = async |socket: &mut Watched<_>, time: Duration| {
         let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
-        let both = async { tokio::join!(tokio::time::timeout(time, &mut send), connection.watch()) };
+        let both =
+            async { tokio::join!(tokio::time::timeout(time, &mut send), connection.watch()) };
         assert!(tokio::time::timeout(time, both).await.is_err(), "nobody wants it");
     };
     stall(&mut socket, UNREAD_MIN / 2).await;
