@@ -4,7 +4,8 @@
 //! Small requests go first: they are over soon, and so many of them can never add up to a long wait
 //! for the others, who have one turn in eight for certain. Among equals keys take turns, and among
 //! those with one key addresses. So a client with a thousand requests waits for itself, not the
-//! others for it.
+//! others for it. When the queue is full, a request is queued in place of the last one of the
+//! longest line, if its own is shorter.
 //!
 //! The number can be changed while turns are taken. Raising it lets more through at once. Lowering
 //! it disturbs no turn that is under way, and lets none through before there are fewer than the new
@@ -143,7 +144,7 @@ impl Gate {
                 drop(state);
                 return Ok(self.turn());
             }
-            if state.waiting >= state.waiting_max {
+            if state.waiting >= state.waiting_max && !state.make_room_for(share, size) {
                 state.usage.refused += 1;
                 return Err(Busy(self.what));
             }
@@ -159,8 +160,7 @@ impl Gate {
         let _waiting = Waiting { shared: &self.shared, share, size, number };
         match tokio::time::timeout(patience, told).await {
             Ok(Ok(turn)) => Ok(turn),
-            // The gate drops nobody that waits; so the second is a deadline, too, seen from its
-            // other side.
+            // Its patience has run out, or it has made room for a request with a shorter line.
             Err(_) | Ok(Err(_)) => {
                 self.shared.state.lock().usage.refused += 1;
                 Err(Busy(self.what))
@@ -235,6 +235,14 @@ impl State {
     fn take(&mut self) {
         self.taken += 1;
         self.usage.high_water = self.usage.high_water.max(self.taken);
+    }
+
+    /// Refuses the last one of the longest line for a newcomer with a shorter one. The one that is
+    /// refused hears of it because its sender is dropped.
+    fn make_room_for(&mut self, share: &Share, size: Size) -> bool {
+        let refused = self.line(size).make_room_for(share);
+        self.waiting -= usize::from(refused.is_some());
+        refused.is_some()
     }
 
     /// Who comes up next.

@@ -39,6 +39,19 @@ impl<K: PartialEq, Q: Default> Round<K, Q> {
         &mut self.lines[at].1
     }
 
+    fn get(&self, key: &K) -> Option<&Q> {
+        self.lines.iter().find(|(other, _)| other == key).map(|(_, line)| line)
+    }
+
+    fn len_of(&self, key: &K, len: impl Fn(&Q) -> usize) -> usize {
+        self.get(key).map_or(0, len)
+    }
+
+    /// The longest line, and how long it is.
+    fn longest(&self, len: impl Fn(&Q) -> usize) -> Option<(&K, usize)> {
+        self.lines.iter().map(|(key, line)| (key, len(line))).max_by_key(|(_, len)| *len)
+    }
+
     /// Takes from the line whose turn it is, which then comes after all others, or leaves when it
     /// is empty.
     fn take<T>(
@@ -99,6 +112,34 @@ impl<T> Turns<T> {
         self.keys.take(of_key, |line| line.lines.is_empty())
     }
 
+    /// Makes room for one more of this share: takes the last of the longest line, if that is longer
+    /// than its own. Keys are compared first, and then the addresses of one key.
+    pub(crate) fn make_room_for(&mut self, share: &Share) -> Option<T> {
+        let of_key = |line: &Addresses<T>| line.lines.iter().map(|(_, line)| line.len()).sum();
+        let own = self.keys.len_of(&share.key, of_key);
+        let (key, longest) = self.keys.longest(of_key)?;
+        if longest > own {
+            let (key, address) =
+                (key.clone(), self.keys.get(key)?.longest(VecDeque::len)?.0.clone());
+            return self.take_last(&Share { key, address });
+        }
+        let addresses = self.keys.get(&share.key)?;
+        let own = addresses.len_of(&share.line(), VecDeque::len);
+        let (address, longest) = addresses.longest(VecDeque::len)?;
+        if longest <= own {
+            return None;
+        }
+        let last_of = Share { key: share.key.clone(), address: *address };
+        self.take_last(&last_of)
+    }
+
+    fn take_last(&mut self, share: &Share) -> Option<T> {
+        let in_line = |line: &mut VecDeque<T>| line.pop_back();
+        let of_key =
+            |line: &mut Addresses<T>| line.take_from(&share.line(), in_line, VecDeque::is_empty);
+        self.keys.take_from(&share.key, of_key, |line| line.lines.is_empty())
+    }
+
     /// Takes one out of the middle.
     pub(crate) fn remove(&mut self, share: &Share, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let in_line = |line: &mut VecDeque<T>| line.remove(line.iter().position(is_it)?);
@@ -129,6 +170,10 @@ mod tests {
         for (number, (key, last)) in waiters.iter().enumerate() {
             turns.push(&share(key, *last), number);
         }
+        order_of(&mut turns)
+    }
+
+    fn order_of(turns: &mut Turns<usize>) -> String {
         std::iter::from_fn(|| turns.pop()).map(|number| number.to_string()).collect()
     }
 
@@ -142,6 +187,21 @@ mod tests {
     #[test]
     fn those_without_a_key_are_one() {
         assert_eq!(order(&[("", 1), ("", 2), ("", 3), ("a", 9), ("a", 9)]), "03142");
+    }
+
+    #[test]
+    fn the_longest_line_makes_room_for_a_shorter_one() {
+        let mut turns = Turns::default();
+        for (number, (key, last)) in
+            [("a", 1), ("a", 1), ("a", 2), ("b", 1), ("b", 1)].into_iter().enumerate()
+        {
+            turns.push(&share(key, last), number);
+        }
+        assert_eq!(turns.make_room_for(&share("a", 1)), None, "its own line is the longest");
+        assert_eq!(turns.make_room_for(&share("a", 3)), Some(1), "the longest of its key");
+        assert_eq!(turns.make_room_for(&share("b", 2)), Some(4), "keys are equal, addresses not");
+        assert_eq!(turns.make_room_for(&share("c", 1)), Some(2), "that of another key");
+        assert_eq!(order_of(&mut turns), "03");
     }
 
     #[test]

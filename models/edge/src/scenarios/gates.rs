@@ -98,6 +98,31 @@ pub async fn raising_lets_one_through_that_waits() {
     expect_free(&gate, 2);
 }
 
+/// The queue is full of one key's requests, and another key asks, while the turn is given back and
+/// one of those that wait gives up.
+pub async fn a_full_queue_makes_room_for_a_shorter_line() {
+    let gate = PlainArc::new(Gate::new("turns", 1, 2, PATIENCE));
+    let held = gate.try_enter().expect("the gate is free");
+    let first = visit(&gate, "a", Size::Large);
+    let cue = PlainArc::new(Notify::new());
+    let second = spawn({
+        let (gate, cue) = (PlainArc::clone(&gate), PlainArc::clone(&cue));
+        async move { unless(&cue, gate.enter(&share("a"), Size::Large)).await.map(|turn| turn.is_ok()) }
+    });
+    while gate.usage().waiting < 2 {
+        yield_now().await;
+    }
+    let other = visit(&gate, "b", Size::Large);
+    let leaving = spawn(async move { drop(held) });
+    cue.notify_one();
+    let [first, other] = [first, other].map(|visit| async { visit.await.expect("no panic") });
+    assert!(other.await, "one with a shorter line was refused");
+    let (first, second) = (first.await, second.await.expect("no panic"));
+    assert!(first || second != Some(false), "two were refused for one");
+    leaving.await.expect("no panic");
+    expect_free(&gate, 1);
+}
+
 /// The number of turns goes down and up again while some come, wait and leave.
 pub async fn a_gate_that_is_changed_has_the_last_number_of_turns() {
     let gate = gate(2);

@@ -32,6 +32,7 @@ scenarios! {
         one_that_gives_up_takes_no_turn_with_it
         one_that_loses_patience_takes_no_turn_with_it
         raising_lets_one_through_that_waits
+        a_full_queue_makes_room_for_a_shorter_line
         a_gate_that_is_changed_has_the_last_number_of_turns
         turns_go_round_and_small_ones_come_first;
     PLACES flights:
