@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 
 use crate::edge::Edge;
@@ -95,12 +95,9 @@ impl Receiving<'_> {
         mut self,
         body: &mut (impl Body<Data = Bytes> + Unpin),
     ) -> Result<Place, Refused> {
-        let silence_max = self.edge.deadlines.get().body;
         let mut len = 0;
         loop {
-            let frame =
-                tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| Refused::Late)?;
-            let Some(frame) = frame else { return Ok(self.place) };
+            let Some(frame) = self.next(body).await? else { return Ok(self.place) };
             let frame = frame.map_err(|_| Refused::Broken)?;
             let bytes = frame.into_data().map_err(|_| Refused::Trailers)?;
             len += bytes.len();
@@ -109,6 +106,17 @@ impl Receiving<'_> {
             }
             self.place = self.keep(bytes).await?;
         }
+    }
+
+    /// The next piece, or the end. While the client is waited for, its connection may be asked to
+    /// make way.
+    async fn next<B: Body<Data = Bytes> + Unpin>(
+        &self,
+        body: &mut B,
+    ) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Refused> {
+        let silence_max = self.edge.deadlines.get().body;
+        let next = tokio::time::timeout(silence_max, body.frame());
+        self.edge.admission.eviction.hurry(next).await?.map_err(|_| Refused::Late)
     }
 
     async fn keep(&mut self, bytes: Bytes) -> Result<Place, Refused> {

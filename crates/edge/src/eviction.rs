@@ -8,9 +8,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use drystone_sync::{Mutex, PlainArc};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::fault::Fault;
 
 /// A connection that has been idle for less is likely to be used again at once.
 pub const IDLE_MIN: Duration = Duration::from_secs(1);
@@ -19,6 +23,9 @@ pub const FRESH_MIN: Duration = Duration::from_millis(100);
 /// So long an upload is given for its first bytes, and a handshake for its end: both need round
 /// trips.
 pub const BEGUN_MIN: Duration = Duration::from_millis(500);
+/// So long a client waits before a connection that is served makes way for it: other connections
+/// end meanwhile, or show that they are slow.
+pub const SERVED_MIN: Duration = Duration::from_millis(400);
 /// A client that has read nothing for so long, although there is something, may lose its connection
 /// to others. The kernel says that there is room again only when a good part of a buffer has gone,
 /// so a client with a slow line looks like one that does not read. While there are connections for
@@ -34,7 +41,8 @@ pub struct EvictionOrder {
     /// Those that nobody knows yet, before their first request; and those whose last request is
     /// answered and still read.
     pub fresh: PlainArc<EvictionList>,
-    /// Uploads of which hardly anything has come, and handshakes.
+    /// Uploads of which hardly anything has come, handshakes, and documents and forms whose next
+    /// piece is waited for.
     pub begun: PlainArc<EvictionList>,
     /// Uploads whose clients send next to nothing.
     pub slow: PlainArc<EvictionList>,
@@ -56,10 +64,45 @@ impl EvictionOrder {
             || self.fresh.evict(FRESH_MIN)
             || self.begun.evict(BEGUN_MIN)
             || self.unread.evict(UNREAD_MIN)
-            || (is_decided(&self.fresh)
+            || (since.elapsed() >= SERVED_MIN
+                && is_decided(&self.fresh)
                 && is_decided(&self.begun)
                 && is_decided(&self.unread)
                 && self.idle.evict(Duration::ZERO))
+    }
+
+    /// Waits for a client, whose connection may be asked to make way when that takes long.
+    ///
+    /// # Errors
+    /// [`Fault::MadeWay`] when it has been.
+    pub async fn hurry<T>(&self, wait: impl Future<Output = T>) -> Result<T, Fault> {
+        let leave = PlainArc::new(Notify::new());
+        let listed = self.begun.add(&leave);
+        let came = tokio::select! {
+            came = wait => came,
+            () = leave.notified() => return Err(Fault::MadeWay),
+        };
+        // The choice may have been made in the moment in which it came.
+        if listed.withdraw() { Ok(came) } else { Err(Fault::MadeWay) }
+    }
+
+    /// A body that is received while its client is waited for like this.
+    pub fn hurried(
+        self: &PlainArc<Self>,
+        body: impl Stream<Item = Result<Bytes, Fault>> + Send + Unpin + 'static,
+    ) -> BoxStream<'static, Result<Bytes, Fault>> {
+        let order = PlainArc::clone(self);
+        let next = move |body: Option<_>| {
+            let order = PlainArc::clone(&order);
+            async move {
+                let mut body = body?;
+                match order.hurry(StreamExt::next(&mut body)).await {
+                    Ok(next) => next.map(|piece| (piece, Some(body))),
+                    Err(fault) => Some((Err(fault), None)),
+                }
+            }
+        };
+        stream::unfold(Some(body), next).boxed()
     }
 
     /// Asks a connection to leave that has no request, however short it has been there.

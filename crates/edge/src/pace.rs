@@ -1,7 +1,7 @@
 //! How fast a client sends its body, and what follows from it.
 //!
 //! An upload that comes slowly holds its connection and nothing else, so it may take its time. It
-//! may be asked to leave when somebody else wants its connection; and one that is silent for too
+//! may be asked to leave when another client wants its connection; and one that is silent for too
 //! long is ended.
 
 use std::time::Duration;
@@ -21,9 +21,9 @@ pub const FIRST_BYTES: usize = 8 << 10;
 /// A client that takes longer for them is slow.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// Over this window the rate of an upload is judged from then on.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
-/// A client that sends less than this in a window is slow: 64 KiB/s.
-const RATE_WINDOW_BYTES: u64 = 5 * (64 << 10);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+/// A client that sends less than this in a window is slow: 32 KiB/s.
+const RATE_WINDOW_BYTES: u64 = 32 << 10;
 
 /// What came of waiting for a client.
 pub(crate) enum Next {

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::deadlines::Deadlines;
-use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN, UNREAD_MIN};
+use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN, SERVED_MIN, UNREAD_MIN};
 use crate::read_size::Wide;
 
 fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
@@ -37,7 +37,7 @@ async fn who_leaves_first() {
     tokio::time::advance(BEGUN_MIN).await;
     assert!(room() && !begun.withdraw());
     let since = Instant::now();
-    tokio::time::advance(Duration::from_millis(1)).await;
+    tokio::time::advance(SERVED_MIN).await;
     let new = open(&eviction);
     assert!(!room());
     assert!(eviction.make_room(since) && is_asked(&served).await, "not for those that came later");
@@ -50,7 +50,9 @@ async fn who_leaves_first() {
 #[tokio::test(start_paused = true)]
 async fn among_busy_clients_nobody_waits() {
     let eviction = PlainArc::new(EvictionOrder::default());
-    let room = || eviction.make_room(Instant::now());
+    let since = Instant::now();
+    tokio::time::advance(SERVED_MIN).await;
+    let room = || eviction.make_room(since);
     let (first, second) = (open(&eviction), open(&eviction));
     drop((first.begin(), second.begin()));
     let active = second.begin();
@@ -110,6 +112,7 @@ async fn what_is_taken_and_not_passed_on_is_left_to_send() {
     assert!(!eviction.make_room(Instant::now()) && !eviction.close_idle());
     socket.socket.0 = false;
     socket.flush().await.unwrap();
+    tokio::time::advance(IDLE_MIN).await;
     assert!(eviction.make_room(Instant::now()) && is_asked(&connection).await);
 }
 

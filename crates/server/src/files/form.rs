@@ -74,7 +74,8 @@ impl Files {
         Conditions::read(&head.headers)?.of_no_object()?;
         let writer = Writer::new(who, Right::Write, &bucket);
         let kind = single(&head.headers, &CONTENT_TYPE)?.unwrap_or_default();
-        let mut form = Form::new(kind, body_stream(body), self.engine.edge.deadlines.get().body)?;
+        let body = self.engine.edge.admission.eviction.hurried(body_stream(body));
+        let mut form = Form::new(kind, body, self.engine.edge.deadlines.get().body)?;
         {
             let bucket = bucket.clone();
             self.engine

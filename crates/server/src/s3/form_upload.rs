@@ -62,6 +62,7 @@ impl Api {
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
+        let body = self.engine.edge.admission.eviction.hurried(body);
         // Until it is known who has signed, there may not be many of them; and its fields take as
         // much memory as any transfer.
         // Which key has signed it is not known yet.

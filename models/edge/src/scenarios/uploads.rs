@@ -15,7 +15,7 @@ use crate::task::{spawn, yield_now};
 use crate::time::{Duration, advance};
 
 /// Over this window the server judges whether an upload is slow.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// In this time a client must have sent enough to be given a place.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
 /// As long as a pause.
