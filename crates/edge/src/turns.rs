@@ -119,8 +119,7 @@ impl<T> Turns<T> {
         let own = self.keys.len_of(&share.key, of_key);
         let (key, longest) = self.keys.longest(of_key)?;
         if longest > own {
-            let (key, address) =
-                (key.clone(), self.keys.get(key)?.longest(VecDeque::len)?.0.clone());
+            let (key, address) = (key.clone(), *self.keys.get(key)?.longest(VecDeque::len)?.0);
             return self.take_last(&Share { key, address });
         }
         let addresses = self.keys.get(&share.key)?;
