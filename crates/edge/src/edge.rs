@@ -122,8 +122,8 @@ fn reads(store: &Store) -> usize {
 }
 
 /// Requests that may wait for their turn with a document. One takes a processor for up to a fifth
-/// of a second, and while it waits, its connection cannot be asked to make way. If as many waited as
-/// there are connections, the clients that are served would be the only ones to lose theirs.
+/// of a second, and while it waits, its connection cannot be asked to make way. If as many waited
+/// as there are connections, the clients that are served would be the only ones to lose theirs.
 fn documents_waiting(connections: usize) -> usize {
     connections / 4
 }
