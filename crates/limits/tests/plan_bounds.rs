@@ -299,7 +299,7 @@ fn a_server_gives_up_connections_before_buffers() {
     let few = serving(256 * MIB, 256, 512).unwrap();
     check_sums(&few);
     assert_eq!((few.connections, few.buffers), (128, 12));
-    let tight = serving(128 * MIB, 1024, 512).unwrap();
+    let tight = serving(130 * MIB, 1024, 512).unwrap();
     check_sums(&tight);
     assert!(
         tight.connections < 512 && tight.buffers >= 6 && tight.ingests == tight.buffers / 3,

@@ -131,9 +131,11 @@ pub const ARCHIVES: u64 = 2;
 pub const ARCHIVE_BYTES: u64 = 256 * KIB;
 /// Of the runtime's own: one extends the leases of uploads, one reads the configuration again.
 pub const THREADS_HEARTBEAT_AND_RELOAD: u64 = 2;
-/// Requests without a body, and health checks, find a thread when every transfer is busy; and each
-/// document that is in memory has one.
-pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = 6 + DOCUMENTS;
+/// For short calls of the store: requests without a body, and health checks, find a thread when
+/// every transfer is busy.
+pub const THREADS_CALLS: u64 = 6;
+/// And each document that is in memory has one.
+pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = THREADS_CALLS + DOCUMENTS;
 
 /// Standard input, output and error.
 pub const DESCRIPTORS_STANDARD: u64 = 3;

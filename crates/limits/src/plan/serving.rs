@@ -68,7 +68,7 @@ impl Serving {
             row("forms whose fields are read", self.forms(), FORM_BYTES),
             row("documents and lists in memory", DOCUMENTS, DOCUMENT_BYTES),
             row("archives that look up their files", ARCHIVES, ARCHIVE_BYTES),
-            row("rows that are looked up", THREADS_BLOCKING_BEYOND_TRANSFERS, CALL_BYTES),
+            row("rows that are looked up", THREADS_CALLS, CALL_BYTES),
         ];
         spends.extend(
             self.tls.then(|| row("TLS of connections", self.connections, TLS_CONNECTION_BYTES)),
