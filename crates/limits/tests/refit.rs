@@ -75,7 +75,7 @@ fn what_does_not_fit_is_refused_with_the_setting_and_the_most_that_fits() {
     check_refused(&plan, Some(64), Some(33), "transfers", "half of connections = 64");
     let tight = running(176 * MIB, 65_536);
     check_refused(&tight, Some(16_384), None, "connections", "176 MiB of memory (--memory");
-    check_refused(&tight, Some(500), Some(200), "transfers", "176 MiB of memory (--memory");
+    check_refused(&tight, Some(300), Some(150), "transfers", "176 MiB of memory (--memory");
 }
 
 /// The last byte and the last descriptor may be used, with TLS and without.
@@ -128,7 +128,7 @@ fn what_is_not_asked_for_is_as_much_as_fits() {
     assert_eq!((few.connections, few.transfers), (20, 10), "transfers follow the connections down");
     assert_eq!(few.with_serving(None, None), Ok(roomy), "and up");
     let tight = running(176 * MIB, 65_536);
-    let most = check_refused(&tight, Some(500), Some(512), "transfers", "memory");
-    let fitted = tight.with_serving(Some(500), None).unwrap();
+    let most = check_refused(&tight, Some(300), Some(150), "transfers", "memory");
+    let fitted = tight.with_serving(Some(300), None).unwrap();
     assert_eq!(fitted.transfers as u64, most.min(40));
 }
