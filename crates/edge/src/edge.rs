@@ -125,7 +125,7 @@ fn reads(store: &Store) -> usize {
 /// of a second, and while it waits, its connection cannot be asked to make way. If as many waited
 /// as there are connections, the clients that are served would be the only ones to lose theirs.
 fn documents_waiting(connections: usize) -> usize {
-    connections / 2
+    connections / 4
 }
 
 impl Edge {

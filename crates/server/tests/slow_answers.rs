@@ -60,7 +60,8 @@ fn ask(server: &Running, request: &str) -> TcpStream {
 
 #[test]
 fn slow_readers_of_a_list_hold_no_turn_and_get_all_of_it() {
-    let server = Running::start(ServerConfig { connections: 64, ..config() });
+    // A quarter of them may wait for their lists.
+    let server = Running::start(ServerConfig { connections: 5 * CLIENTS, ..config() });
     with_long_names(&server);
     let key = Some((ACCESS, SECRET));
     let request = common::head(key, "GET", "/_/files/files/", &[("Accept", "text/html")], None);
