@@ -145,6 +145,8 @@ impl SegmentFile {
     /// Writes at `offset`, which is at most the length.
     pub(super) fn write(&mut self, offset: u64, part: &[u8]) {
         let from = offset as usize;
+        // A worker that goes on after the power was lost writes behind what was lost.
+        self.bytes.resize(self.bytes.len().max(from), 0);
         let kept = self.bytes.len().min(from + part.len());
         self.dirty_from(from);
         self.bytes[from..kept].copy_from_slice(&part[..kept - from]);
