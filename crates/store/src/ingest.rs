@@ -25,7 +25,7 @@ use crate::{PendingPut, Result, StoreError, Stored, Target, UploadSession, Writi
 /// enough that cutting begins early and finds the bytes in the cache.
 pub(crate) const SEND_BYTES: usize = 1 << 20;
 /// Messages after which a batch is passed on, for very small files.
-const SEND_MESSAGES_MAX: usize = bound(128, 2);
+const SEND_MESSAGES_MAX: usize = bound(128, 4);
 /// Batches between the reading side and the cutter.
 const QUEUE_BATCHES: usize = 2;
 
