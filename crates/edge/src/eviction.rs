@@ -24,8 +24,9 @@ pub const FRESH_MIN: Duration = Duration::from_millis(100);
 /// trips.
 pub const BEGUN_MIN: Duration = Duration::from_millis(500);
 /// So long a client waits before a connection that is served makes way for it: other connections
-/// end meanwhile, or show that they are slow.
-pub const SERVED_MIN: Duration = Duration::from_millis(400);
+/// end meanwhile, or show that they are slow. The client of that connection loses more than this:
+/// when it comes back it stands behind all that wait.
+pub const SERVED_MIN: Duration = Duration::from_millis(900);
 /// A client that has read nothing for so long, although there is something, may lose its connection
 /// to others. The kernel says that there is room again only when a good part of a buffer has gone,
 /// so a client with a slow line looks like one that does not read. While there are connections for

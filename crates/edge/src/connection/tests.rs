@@ -36,6 +36,7 @@ async fn who_leaves_first() {
     );
     tokio::time::advance(BEGUN_MIN).await;
     assert!(room() && !begun.withdraw());
+    drop(served.begin());
     let since = Instant::now();
     tokio::time::advance(SERVED_MIN).await;
     let new = open(&eviction);
@@ -125,6 +126,7 @@ async fn one_that_does_not_read_makes_way_with_its_request_before_one_that_is_se
     let _active = connection.begin();
     drop(served.begin());
     let since = Instant::now();
+    tokio::time::advance(SERVED_MIN - UNREAD_MIN).await;
     let stall = async |socket: &mut Watched<_>, time: Duration| {
         let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
         let both =

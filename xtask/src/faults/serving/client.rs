@@ -53,6 +53,8 @@ pub(super) fn prepare(address: &Address) -> Result<()> {
 #[derive(Default)]
 pub(super) struct Timings {
     seconds: Vec<f64>,
+    /// The request that took the longest: its method, and when it was begun.
+    longest: Option<(f64, String, Instant)>,
     /// Requests that the server did not serve.
     pub(super) refused: usize,
     /// Times a kept connection was closed between two requests, and opened again.
@@ -62,8 +64,32 @@ pub(super) struct Timings {
 impl Timings {
     pub(super) fn add(&mut self, other: Self) {
         self.seconds.extend(other.seconds);
+        self.keep_longest(other.longest);
         self.refused += other.refused;
         self.reopened += other.reopened;
+    }
+
+    /// A request that took from `begun` until now.
+    fn note(&mut self, head: &str, begun: Instant) {
+        let seconds = begun.elapsed().as_secs_f64();
+        self.seconds.push(seconds);
+        let method = head.split(' ').next().unwrap_or_default();
+        self.keep_longest(Some((seconds, method.to_owned(), begun)));
+    }
+
+    fn keep_longest(&mut self, other: Option<(f64, String, Instant)>) {
+        let seconds = |longest: &Option<(f64, String, Instant)>| longest.as_ref().map(|it| it.0);
+        if seconds(&other) > seconds(&self.longest) {
+            self.longest = other;
+        }
+    }
+
+    /// Which request took the longest, and how long after `start` it was begun.
+    pub(super) fn longest(&self, start: Instant) -> String {
+        self.longest.as_ref().map_or_else(String::new, |(seconds, method, begun)| {
+            let after = begun.saturating_duration_since(start).as_secs_f64();
+            format!("{method} begun after {after:.1} s took {seconds:.2} s")
+        })
     }
 
     #[cfg(test)]
@@ -186,7 +212,7 @@ impl<'a> Healthy<'a> {
     pub(super) fn counted(&mut self, head: &str, body: &[u8], expected: u16) -> Option<Vec<u8>> {
         let begun = Instant::now();
         let answer = self.ask(head, body);
-        self.timings.seconds.push(begun.elapsed().as_secs_f64());
+        self.timings.note(head, begun);
         match answer {
             Ok((status, bytes)) if status == expected => Some(bytes),
             _ => {
@@ -199,7 +225,7 @@ impl<'a> Healthy<'a> {
     fn timed(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let begun = Instant::now();
         let answer = self.ask(head, body)?;
-        self.timings.seconds.push(begun.elapsed().as_secs_f64());
+        self.timings.note(head, begun);
         Ok(answer)
     }
 

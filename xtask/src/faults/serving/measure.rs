@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rustix::process::Pid;
@@ -33,6 +33,8 @@ pub(super) struct Row {
     name: &'static str,
     judged: Judged,
     tally: Tally,
+    /// When the crowd came.
+    begun: Instant,
     /// What clients saw that put, get and ask about small objects.
     good: Timings,
     /// What one saw whose requests and answers are documents.
@@ -66,6 +68,7 @@ pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock)
             sleep(CONNECTED);
             crowd::drive(&cell.address, scripts, stays, patience)
         };
+        let begun = Instant::now();
         let (tally, [good, asking]) = good_beside(&cell.address, drive)?;
         // The crowd has gone. What is freed late is freed by requests, too.
         let peak_bytes = peak_bytes(cell.pid)?;
@@ -74,6 +77,7 @@ pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock)
             name: crowd.name,
             judged: crowd.judged,
             tally,
+            begun,
             good,
             asking,
             calm_peak_bytes,
@@ -148,7 +152,7 @@ impl Row {
     pub(super) fn note(&self) -> String {
         format!(
             "{}: {}; memory of the server: {:.0} MiB in calm, {:.0} MiB with the crowd; of its own {:.0} MiB before, at most {:.0}, \
-             {:.0} after; control group at most {} MiB with page cache; {} descriptors; {} reconnected",
+             {:.0} after; control group at most {} MiB with page cache; {} descriptors; {} reconnected; good: {}; asking: {}",
             self.name,
             self.tally,
             mib(self.calm_peak_bytes),
@@ -160,6 +164,8 @@ impl Row {
                 .map_or_else(|| "?".to_owned(), |bytes| format!("{:.0}", mib(bytes))),
             self.descriptors,
             self.good.reopened + self.asking.reopened,
+            self.good.longest(self.begun),
+            self.asking.longest(self.begun),
         )
     }
 
@@ -237,6 +243,7 @@ mod tests {
             name: "test",
             judged: kinds::all()[0].judged,
             tally: Tally { clients: 2, content: 2, owed: 2, ..Tally::default() },
+            begun: Instant::now(),
             good: good(),
             asking: good(),
             plan_bytes: 256 << 20,
