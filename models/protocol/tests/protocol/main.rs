@@ -8,6 +8,8 @@ mod room;
 #[cfg(not(model_loom))]
 mod damage;
 #[cfg(not(model_loom))]
+mod doubt;
+#[cfg(not(model_loom))]
 mod moving;
 #[cfg(not(model_loom))]
 mod multipart;
