@@ -22,7 +22,7 @@ fn a_bucket_that_another_process_makes_meanwhile_is_not_new() {
     let mut other = Connection::open(folder.path().join("records.db")).unwrap();
     let locked = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
 
-    let records = store.records.clone();
+    let records = store.records;
     let bucket = NewBucket::named(BucketName::new("walls").unwrap());
     let makes = thread::spawn(move || records.create_bucket(&bucket));
     thread::sleep(LOOKS);
