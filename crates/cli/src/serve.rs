@@ -64,7 +64,10 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     // such files.
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.context("cannot make the file in which bytes wait for slow clients")?;
-    let config = ServerConfig::new(plan.clone(), serving.deadlines, spool);
+    let config = ServerConfig {
+        give_back: malloc::give_back,
+        ..ServerConfig::new(plan.clone(), serving.deadlines, spool)
+    };
     let threads = plan.workers;
     let store = open::open_planned(&settings, &folder, plan.clone())?.store;
     // New, or made by `init`: so that the first upload has somewhere to go.

@@ -39,7 +39,10 @@ impl Admission {
     /// leave meanwhile. The connection keeps it until it is closed.
     pub async fn admit(&self) -> Permit {
         let permit = match self.permits.try_take() {
-            Some(permit) => permit,
+            Some(permit) => {
+                self.eviction.note_room();
+                permit
+            }
             None => self.make_room().await,
         };
         self.admitted.fetch_add(1, Ordering::Relaxed);
@@ -49,11 +52,16 @@ impl Admission {
     async fn make_room(&self) -> Permit {
         self.permits.note_wait();
         let since = Instant::now();
+        let mut is_any_asked = false;
         loop {
             // One for this client, and all that are too many since the ceiling was lowered.
             let asked = self.ask(1 + self.permits.surplus(), || self.eviction.make_room(since));
+            is_any_asked |= asked > 0;
             let patience = if asked > 0 { RETRY } else { LOOK_AGAIN };
             if let Ok(permit) = tokio::time::timeout(patience, self.permits.take()).await {
+                if !is_any_asked {
+                    self.eviction.note_room();
+                }
                 return permit;
             }
         }

@@ -59,6 +59,9 @@ pub struct EdgeConfig {
     pub spool_slot_bytes: u64,
     /// How long is waited for what.
     pub deadlines: Deadlines,
+    /// Gives free memory back to the system. Called when nothing has been under way for a moment,
+    /// on a thread for calls.
+    pub give_back: fn(),
 }
 
 /// The ceilings that can be changed while the edge runs.
@@ -105,6 +108,7 @@ pub struct Edge {
     /// What holds now.
     pub deadlines: PlainArc<SharedDeadlines>,
     pub(crate) held: Held,
+    pub(crate) give_back: fn(),
     form_patience: Duration,
     transfers_per_form: usize,
     /// Where calls run. Not the runtime's threads: it wakes one of those for every call, here the
@@ -166,6 +170,7 @@ impl Edge {
             spool: Spool::new(&config.spool, config.spool_slot_bytes),
             archives: gate("archives at a time", config.archives),
             held: Held::default(),
+            give_back: config.give_back,
             form_patience: config.form_patience,
             transfers_per_form: config.transfers_per_form,
             reads: gate("downloads at a time", reads(&store)),

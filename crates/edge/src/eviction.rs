@@ -23,10 +23,12 @@ pub const FRESH_MIN: Duration = Duration::from_millis(100);
 /// So long an upload is given for its first bytes, and a handshake for its end: both need round
 /// trips.
 pub const BEGUN_MIN: Duration = Duration::from_millis(500);
-/// So long a client waits before a connection that is served makes way for it: other connections
-/// end meanwhile, or show that they are slow. The client of that connection loses more than this:
-/// when it comes back it stands behind all that wait.
-pub const SERVED_MIN: Duration = Duration::from_millis(900);
+/// A connection that is served makes way when for so long no other one has ended or could be asked:
+/// then all of them are busy, and their clients take turns. Not sooner, because its client loses
+/// more than the connection: when it comes back it stands behind all that wait.
+pub const SERVED_MIN: Duration = Duration::from_secs(3);
+/// So long each client waits then.
+pub const SERVED_NEXT_MIN: Duration = Duration::from_millis(500);
 /// A client that has read nothing for so long, although there is something, may lose its connection
 /// to others. The kernel says that there is room again only when a good part of a buffer has gone,
 /// so a client with a slow line looks like one that does not read. While there are connections for
@@ -49,6 +51,8 @@ pub struct EvictionOrder {
     pub slow: PlainArc<EvictionList>,
     /// Connections whose clients do not read what waits for them.
     pub unread: PlainArc<EvictionList>,
+    /// Since when all connections are busy ones. A leaf.
+    all_busy_since: Mutex<Option<Instant>>,
 }
 
 impl EvictionOrder {
@@ -59,17 +63,28 @@ impl EvictionOrder {
     /// between two requests, is asked last: not before all that were there when the wait began, and
     /// had shown nothing or read nothing, have done so or left.
     pub fn make_room(&self, since: Instant) -> bool {
-        let is_decided = |list: &EvictionList| !list.has_one_since(since);
-        self.idle.evict(IDLE_MIN)
+        let is_other_asked = self.idle.evict(IDLE_MIN)
             || self.slow.evict(Duration::ZERO)
             || self.fresh.evict(FRESH_MIN)
             || self.begun.evict(BEGUN_MIN)
-            || self.unread.evict(UNREAD_MIN)
-            || (since.elapsed() >= SERVED_MIN
-                && is_decided(&self.fresh)
-                && is_decided(&self.begun)
-                && is_decided(&self.unread)
-                && self.idle.evict(Duration::ZERO))
+            || self.unread.evict(UNREAD_MIN);
+        if is_other_asked {
+            self.note_room();
+            return true;
+        }
+        let all_busy_since = *self.all_busy_since.lock().get_or_insert_with(Instant::now);
+        let is_decided = |list: &EvictionList| !list.has_one_since(since);
+        all_busy_since.elapsed() >= SERVED_MIN
+            && since.elapsed() >= SERVED_NEXT_MIN
+            && is_decided(&self.fresh)
+            && is_decided(&self.begun)
+            && is_decided(&self.unread)
+            && self.idle.evict(Duration::ZERO)
+    }
+
+    /// A client got a connection for which no busy one had to make way.
+    pub fn note_room(&self) {
+        *self.all_busy_since.lock() = None;
     }
 
     /// Waits for a client, whose connection may be asked to make way when that takes long.

@@ -14,7 +14,7 @@ use crate::lanes::BEAT;
 const SWEEP: Duration = Duration::from_millis(250);
 /// The same when other downloads wait for a turn.
 const SWEEP_WHEN_WANTED: Duration = Duration::from_millis(20);
-/// Looks at buffers of which none is in use, after which their memory goes back to the system:
+/// Looks at which nothing with much memory is under way, after which that goes back to the system:
 /// about a second and a half.
 const TRIM_AFTER_LOOKS: u32 = 6;
 
@@ -28,7 +28,8 @@ impl Edge {
             tokio::select! {
                 () = tokio::time::sleep(SWEEP) => {
                     self.sweep(PATIENCE);
-                    let is_idle = self.store.usage().buffers.now == 0;
+                    let is_idle = self.store.usage().buffers.now == 0
+                        && self.documents.usage().now == 0;
                     idle_looks = if is_idle { idle_looks.saturating_add(1) } else { 0 };
                     self.clean(idle_looks == TRIM_AFTER_LOOKS).await;
                 }
@@ -57,8 +58,12 @@ impl Edge {
     /// Gives back what requests have left. What fails is tried again with the next look.
     async fn clean(&self, trims: bool) {
         if trims {
-            let store = self.store.clone();
-            let _ = self.run(move || store.trim()).await;
+            let (store, give_back) = (self.store.clone(), self.give_back);
+            let trim = move || {
+                store.trim();
+                give_back();
+            };
+            let _ = self.run(trim).await;
         }
         if self.spool.is_dirty() {
             let spool = PlainArc::clone(&self.spool);

@@ -41,6 +41,7 @@ impl Engine {
             spool: PlainArc::clone(&config.spool),
             spool_slot_bytes: config.plan.spool_slot_bytes,
             deadlines: config.deadlines,
+            give_back: config.give_back,
         };
         Ok(Self {
             edge: PlainArc::new(Edge::new(store, &edge)?),

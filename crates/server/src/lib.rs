@@ -59,6 +59,9 @@ pub struct ServerConfig {
     pub deadlines: Deadlines,
     /// Where the numbers come from, for whoever asks the server.
     pub plan: Plan,
+    /// Gives free memory back to the system, when the server has had nothing to do for a moment.
+    /// Does nothing if not set: it is the allocator's matter, which the binary chooses.
+    pub give_back: fn(),
 }
 
 impl ServerConfig {
@@ -74,6 +77,7 @@ impl ServerConfig {
             spool: PlainArc::new(spool),
             deadlines,
             plan,
+            give_back: || {},
         }
     }
 }

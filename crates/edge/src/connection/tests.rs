@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::deadlines::Deadlines;
-use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN, SERVED_MIN, UNREAD_MIN};
+use crate::eviction::{BEGUN_MIN, FRESH_MIN, IDLE_MIN, SERVED_MIN, SERVED_NEXT_MIN, UNREAD_MIN};
 use crate::read_size::Wide;
 
 fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
@@ -14,6 +14,15 @@ fn open(eviction: &PlainArc<EvictionOrder>) -> PlainArc<Connection> {
 
 async fn is_asked(connection: &Connection) -> bool {
     tokio::time::timeout(Duration::from_millis(1), connection.watch()).await.is_ok()
+}
+
+/// It is served for so long, and is never idle for as long as others may be.
+async fn keep_busy(connections: &[&PlainArc<Connection>], time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        tokio::time::advance(IDLE_MIN / 2).await;
+        connections.iter().for_each(|connection| drop(connection.begin()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,9 +45,9 @@ async fn who_leaves_first() {
     );
     tokio::time::advance(BEGUN_MIN).await;
     assert!(room() && !begun.withdraw());
-    drop(served.begin());
     let since = Instant::now();
-    tokio::time::advance(SERVED_MIN).await;
+    assert!(!room(), "others may end, or show that they are slow");
+    keep_busy(&[&served], SERVED_MIN).await;
     let new = open(&eviction);
     assert!(!room());
     assert!(eviction.make_room(since) && is_asked(&served).await, "not for those that came later");
@@ -52,15 +61,35 @@ async fn who_leaves_first() {
 async fn among_busy_clients_nobody_waits() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let since = Instant::now();
-    tokio::time::advance(SERVED_MIN).await;
     let room = || eviction.make_room(since);
     let (first, second) = (open(&eviction), open(&eviction));
-    drop((first.begin(), second.begin()));
+    keep_busy(&[&first, &second], IDLE_MIN).await;
+    assert!(!room(), "only from now on it is known that all are busy");
+    keep_busy(&[&first, &second], SERVED_MIN).await;
     let active = second.begin();
     assert!(room() && is_asked(&first).await);
     assert!(!room(), "the other one has a request");
     drop(active);
-    assert!(room() && is_asked(&second).await);
+    let next = Instant::now();
+    assert!(!eviction.make_room(next), "each client waits for a moment");
+    tokio::time::advance(SERVED_NEXT_MIN).await;
+    assert!(eviction.make_room(next) && is_asked(&second).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_one_stays_when_there_has_been_room() {
+    let eviction = PlainArc::new(EvictionOrder::default());
+    let since = Instant::now();
+    let busy = open(&eviction);
+    drop(busy.begin());
+    assert!(!eviction.make_room(since));
+    keep_busy(&[&busy], SERVED_MIN / 2).await;
+    eviction.note_room();
+    assert!(!eviction.make_room(since));
+    keep_busy(&[&busy], SERVED_MIN / 2).await;
+    assert!(!eviction.make_room(since), "another connection ended meanwhile");
+    keep_busy(&[&busy], SERVED_MIN / 2).await;
+    assert!(eviction.make_room(since) && is_asked(&busy).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +155,8 @@ async fn one_that_does_not_read_makes_way_with_its_request_before_one_that_is_se
     let _active = connection.begin();
     drop(served.begin());
     let since = Instant::now();
-    tokio::time::advance(SERVED_MIN - UNREAD_MIN).await;
+    assert!(!eviction.make_room(since));
+    keep_busy(&[&served], SERVED_MIN - UNREAD_MIN).await;
     let stall = async |socket: &mut Watched<_>, time: Duration| {
         let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
         let both =

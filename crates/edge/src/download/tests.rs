@@ -53,6 +53,7 @@ fn edge(folder: &LocalFolder, buffers: usize) -> (PlainArc<Edge>, Vec<u8>) {
         spool: PlainArc::new(tempfile::tempfile().unwrap()),
         spool_slot_bytes: 4 << 20,
         deadlines: Deadlines::default(),
+        give_back: || {},
     };
     (PlainArc::new(Edge::new(store, &config).unwrap()), bytes)
 }

@@ -132,6 +132,7 @@ impl Rig {
             spool_slot_bytes: SLOT_BYTES,
             // No scenario moves the clock that far while a request waits for its turn.
             deadlines: Deadlines { turn: Duration::from_secs(3600), ..Deadlines::default() },
+            give_back: || {},
         };
         let edge = Edge::new(store.clone(), &config).expect("threads are to be had");
         Self { edge: PlainArc::new(edge), store, memory }
