@@ -26,7 +26,7 @@ pub const BEGUN_MIN: Duration = Duration::from_millis(500);
 /// A connection that is served makes way when for so long no other one has ended or could be asked:
 /// then all of them are busy, and their clients take turns. Not sooner, because its client loses
 /// more than the connection: when it comes back it stands behind all that wait.
-pub const SERVED_MIN: Duration = Duration::from_secs(3);
+pub const SERVED_MIN: Duration = Duration::from_secs(10);
 /// So long each client waits then.
 pub const SERVED_NEXT_MIN: Duration = Duration::from_millis(500);
 /// A client that has read nothing for so long, although there is something, may lose its connection

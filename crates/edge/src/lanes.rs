@@ -44,7 +44,7 @@ pub(crate) struct Place {
     turn: Turn,
 }
 
-/// A lane in use. Goes back when dropped.
+/// A lane in use. Goes back when dropped, which blocks.
 pub(crate) struct Lane {
     lanes: PlainArc<Lanes>,
     kept: Option<Kept>,
@@ -179,7 +179,10 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(kept) = self.kept.take() {
+        if let Some(mut kept) = self.kept.take() {
+            // Of an upload that broke off, too: a lane that is idle may be so for long, and others
+            // want the buffer. An ingest that cannot pass on what it has is not used again.
+            let _ = kept.ingest.rest();
             self.lanes.idle.lock().push(kept);
         }
     }
@@ -262,6 +265,21 @@ mod tests {
         drop(lane);
         lanes.beat();
         assert!(alive(&lanes) == 0 && lanes.idle.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_lane_is_idle_without_a_buffer_when_its_upload_breaks_off() {
+        let (_folder, _bucket, lanes) = lanes();
+        let lanes = PlainArc::new(lanes);
+        let mut lane = lanes.try_enter().unwrap().open().unwrap();
+        lane.ingest().begin(None).push(&[7; 5000]).unwrap();
+        drop(lane);
+        // Its cutter has to come to the end of the upload.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while lanes.store.usage().buffers.now > 0 {
+            assert!(Instant::now() < deadline, "a lane that is idle holds a buffer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     #[test]

@@ -138,6 +138,18 @@ impl Rig {
         Self { edge: PlainArc::new(edge), store, memory }
     }
 
+    /// With no upload under way, a lane holds none: others may want them.
+    pub(super) async fn expect_buffers_back(&self) {
+        // The cutter has to come to the end of what broke off.
+        for _ in 0..MOMENTS_MAX {
+            if self.store.usage().buffers.now == 0 {
+                return;
+            }
+            yield_now().await;
+        }
+        panic!("a lane that is idle holds a buffer");
+    }
+
     pub(super) fn is_stored(&self, name: &str) -> bool {
         match self.store.get(&bucket(), &key(name), None) {
             Ok(_) => true,

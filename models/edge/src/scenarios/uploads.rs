@@ -82,6 +82,7 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
         Err(error) => panic!("an upload failed for another reason: {error}"),
         Ok(_) => panic!("a failed upload was acknowledged"),
     }
+    rig.expect_buffers_back().await;
     expect_a_place_and_a_lane(&rig).await;
     assert!(!rig.is_stored("failed"), "an upload that failed is there");
     rig.finish();
