@@ -14,9 +14,11 @@ use crate::lanes::BEAT;
 const SWEEP: Duration = Duration::from_millis(250);
 /// The same when other downloads wait for a turn.
 const SWEEP_WHEN_WANTED: Duration = Duration::from_millis(20);
-/// Looks at which nothing with much memory is under way, after which that goes back to the system:
-/// about a second and a half.
-const TRIM_AFTER_LOOKS: u32 = 6;
+/// Looks at which no buffer is in use, after which memory goes back to the system: about a second.
+const TRIM_AFTER_LOOKS: u32 = 4;
+/// And so often from then on, about each ten seconds: lists and documents need no buffer, and leave
+/// memory behind, too.
+const TRIM_EVERY_LOOKS: u32 = 40;
 
 impl Edge {
     /// Keeps sessions alive, takes turns from downloads that do not use theirs, and gives memory
@@ -28,10 +30,9 @@ impl Edge {
             tokio::select! {
                 () = tokio::time::sleep(SWEEP) => {
                     self.sweep(PATIENCE);
-                    let is_idle = self.store.usage().buffers.now == 0
-                        && self.documents.usage().now == 0;
+                    let is_idle = self.store.usage().buffers.now == 0;
                     idle_looks = if is_idle { idle_looks.saturating_add(1) } else { 0 };
-                    self.clean(idle_looks == TRIM_AFTER_LOOKS).await;
+                    self.clean(idle_looks % TRIM_EVERY_LOOKS == TRIM_AFTER_LOOKS).await;
                 }
                 () = self.reads.wanted() => {
                     while self.reads.is_wanted() || self.has_no_buffer() {
