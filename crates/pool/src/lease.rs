@@ -67,9 +67,9 @@ impl Drop for Memory {
     }
 }
 
-// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from; the raw pointer is not
-// shared with anyone but the views of this module, whose ranges are disjoint or read-only (see the
-// module's invariant).
+// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from. Only the views of this
+// module share the raw pointer, and their ranges are disjoint or read-only (see the module's
+// invariant).
 unsafe impl Send for Memory {}
 // SAFETY: as above; `Memory` itself offers no access to its bytes.
 unsafe impl Sync for Memory {}
