@@ -1,9 +1,9 @@
 //! `cargo peers`: drystone beside other people's programs on the same bytes, taking turns.
 //!
-//! [`store`] measures the commands beside cp, borg and restic, [`serve`] the server beside nginx
-//! and others. In both a round runs everything once, a figure is the median of the rounds, and a
-//! ratio is taken within a round before its median is: what slows the whole machine down slows
-//! both.
+//! [`store`] measures the commands beside cp, borg and restic. [`serve`] measures the server beside
+//! nginx and others. In both, a round runs everything once, and a figure is the median of the
+//! rounds. A ratio is taken within each round, before its median: what slows the whole machine down
+//! in a round slows both sides of the ratio.
 
 mod noise;
 mod serve;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Writes a file of so many bytes; another seed gives other bytes throughout, of which none
+/// Writes a file of so many bytes. Another seed gives other bytes throughout, so that nothing
 /// deduplicates.
 pub(super) fn write(path: &Path, bytes: u64, seed: u64) -> Result<()> {
     let mut file = File::create(path).with_context(|| format!("create {}", path.display()))?;
@@ -28,7 +28,8 @@ struct Noise(u64);
 
 impl Noise {
     fn new(seed: u64) -> Self {
-        // Far apart for neighbouring seeds, and never zero, which would stay zero.
+        // Neighbouring seeds give states that are far apart. The state is never zero, because zero
+        // would stay zero.
         Self((0x2545_F491_4F6C_DD1D ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)) | 1)
     }
 

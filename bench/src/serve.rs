@@ -1,9 +1,9 @@
 //! `cargo peers serve`: the server beside nginx and other file servers, on loopback.
 //!
-//! In each round every contestant does every part once, on a server that was started for it in an
-//! empty folder, while the others do not run. What it answers is compared before the answer is
-//! timed: a wrong one is a failure and no figure. Servers and folders are guards, so nothing is
-//! left of them, also after a failure or Ctrl-C.
+//! In each round every contestant does every part once. Its server is started for that in an empty
+//! folder, and the others do not run. The bench compares what a server answers before it times that
+//! answer: a wrong answer is a failure, and gives no figure. Servers and folders are guards, so
+//! nothing is left of them, also after a failure or Ctrl-C.
 
 mod client;
 mod contestant;
@@ -74,9 +74,9 @@ struct Report {
     size_bytes: u64,
     rounds: u16,
     small_seconds: u64,
-    /// With their versions.
+    /// The contestants, with their versions.
     contestants: BTreeMap<String, String>,
-    /// With the way to install them.
+    /// What was skipped, with the way to install it.
     skipped: BTreeMap<String, String>,
     rows: Vec<Row>,
     notes: Vec<String>,
@@ -138,8 +138,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// With the tools of the target folder in front, and at the end those for administrators, which a
-/// user's path may not name.
+/// The search path: first the tools of the target folder, last the folders of tools for
+/// administrators, which a user's path may not name.
 fn search_path(context: &Context) -> OsString {
     let mut path = context.target.join("tools/bin").into_os_string();
     path.push(":");
@@ -154,7 +154,7 @@ fn has_wrk(search_path: &OsString) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// `64M`; sixteen clients share it, so it is a multiple of 16 MiB.
+/// A size such as `64M`. Sixteen clients share it, so it is a multiple of 16 MiB.
 fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|sign: char| !sign.is_ascii_digit());
     let shift = match &text[digits.len()..] {
@@ -173,7 +173,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// The folder of everything that is made here; gone when it is dropped.
+/// The folder of everything that is made here. It is removed when this is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -227,10 +227,10 @@ impl<'a> Bench<'a> {
         for index in 0..CLIENTS {
             let file = bench.path(&format!("c{}", index + 1));
             noise::write(&file, args.size / CLIENTS as u64, 3 + index as u64)?;
-            let sha256 = bench.client(Login::Nobody).sha256_of_file(&file)?;
+            let sha256 = bench.client(Login::Anonymous).sha256_of_file(&file)?;
             bench.clients_sha256.push(sha256);
         }
-        bench.large_sha256 = bench.client(Login::Nobody).sha256_of_file(&bench.path("large"))?;
+        bench.large_sha256 = bench.client(Login::Anonymous).sha256_of_file(&bench.path("large"))?;
         fs::create_dir(bench.path("small")).context("create a folder for small files")?;
         for index in 0..client::SMALL_OBJECTS {
             let file = bench.path(&format!("small/s{index:03}"));
@@ -308,7 +308,7 @@ impl<'a> Bench<'a> {
         let folder = Scratch::new(self.path("server"))?;
         let server = Running::start(self.context, contestant, &folder.0)?;
         let kind = contestant.kind;
-        let login = if kind.is_drystone() { Login::Basic } else { Login::Nobody };
+        let login = if kind.is_drystone() { Login::Basic } else { Login::Anonymous };
         let turn =
             Turn { bench: self, server: &server, client: self.client(login), folder: &folder.0 };
         if kind.is_drystone() {
@@ -328,7 +328,8 @@ impl<'a> Bench<'a> {
 }
 
 impl Part {
-    /// nginx is what S3 is compared with, too.
+    /// Whether this contestant takes part. nginx takes part in the S3 part too, because S3 is
+    /// compared with it.
     fn fits(self, kind: Kind) -> bool {
         match self {
             Self::Signed => kind.s3().is_some() || kind == Kind::Nginx,

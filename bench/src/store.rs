@@ -1,8 +1,8 @@
 //! `cargo peers`: the commands `put` and `get` beside cp, borg and restic on the same bytes,
 //! taking turns.
 //!
-//! Each round runs every command once, in fresh repositories; a rate is the median of the rounds,
-//! and a ratio is taken within a round before its median is.
+//! Each round runs every command once, in fresh repositories. A rate is the median of the rounds. A
+//! ratio is taken within each round, before its median.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub(super) struct Args {
     scratch: PathBuf,
 }
 
-/// A command to measure: what comes before it is not timed.
+/// A command to measure. Its preparation is not timed.
 struct Job {
     name: &'static str,
     prepare: String,
@@ -125,7 +125,7 @@ fn rounds(jobs: &[Job], rounds: usize, base: &Path) -> Result<Vec<(&'static str,
         jobs.iter().map(|job| (job.name, Vec::new())).collect();
     for round in 0..=rounds {
         for (job, (_, seconds)) in jobs.iter().zip(&mut times) {
-            // What earlier commands left dirty would be written back at the expense of this one.
+            // Pages that earlier commands left dirty would be written back while this one runs.
             shell(base, &format!("{}; sync -f .", job.prepare))?;
             let begun = Instant::now();
             shell(base, &job.timed)?;

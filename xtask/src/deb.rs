@@ -1,13 +1,14 @@
-//! `cargo xtask deb`: the Debian packages, with pages and completions written by the binary that is
-//! in each.
+//! `cargo xtask deb`: the Debian packages. The binary that is in a package has written its pages
+//! and completions.
 //!
-//! What goes where is in `crates/cli/Cargo.toml` and `crates/fdwatch-cli/Cargo.toml`. A package
-//! is looked through before it is shown: its files and their permissions are what [`contents`]
-//! says, and nothing but what lies below folders named there; unpacked, its program answers, its
-//! pages can be shown and its completions read, by what this machine has for that.
+//! `crates/cli/Cargo.toml` and `crates/fdwatch-cli/Cargo.toml` say which file goes where. A package
+//! is checked before it is shown. Its files and their permissions must be those of [`contents`],
+//! and all of them must be below the folders named there. Then it is unpacked: its program must
+//! answer, and its pages and completions must work, as far as this machine has programs to try
+//! them.
 //!
-//! The packed program is stripped. Its debug information is in a package of its own beside it, from
-//! which a debugger and a profiler take it by the build id ([`debug_info`]).
+//! The packed program is stripped. Its debug information is in a package of its own beside it.
+//! Debuggers and profilers find it by the build id ([`debug_info`]).
 
 mod contents;
 mod debug_info;
@@ -81,6 +82,7 @@ fn pack(package: &Package, tool: &Path, context: &Context, log: &Log) -> Result<
     refuse(&debug_file, &contents::wrong_in_debug(&list(&debug_file)?))?;
     let unpacked = |file: &Path, name: &str| -> Result<PathBuf> {
         let root = folder.join(name);
+        // Files of an earlier run would hide that this package lacks them.
         if root.exists() {
             fs::remove_dir_all(&root).with_context(|| format!("empty {}", root.display()))?;
         }
@@ -98,6 +100,7 @@ fn pack(package: &Package, tool: &Path, context: &Context, log: &Log) -> Result<
         Ok(Elf::parse(&step("looking into", debug_info::readelf(file))?))
     };
     let program = elf(&root.join("usr/bin").join(name))?;
+    // By the path that debuggers make of the build id: so this also tests that they find the file.
     let debug = elf(&program.debug_path(&debug_root))?;
     refuse(&file, &debug_info::wrong_in(&program, &debug))?;
     for file in [debug_file, file] {
@@ -111,11 +114,11 @@ fn refuse(file: &Path, wrong: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Pages and completions, from the binary itself.
+/// The binary writes its own pages and completions.
 fn generate(name: &str, release: &Path, log: &Log) -> Result<()> {
     let program = release.join(name);
     let folder = release.join("deb").join(name);
-    // Pages of commands that are no more must not be packed.
+    // Pages of commands that no longer exist must not be packed.
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
     }
@@ -148,7 +151,7 @@ fn generate(name: &str, release: &Path, log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// As Debian wants manual pages; without a time in them, so that the same pages give the same
+/// Compressed as Debian wants manual pages, without a time, so that the same pages give the same
 /// bytes.
 fn compress(folder: &Path) -> Result<()> {
     let mut gzip = Command::new("gzip");

@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     call(&["plan".as_ref()])?;
     call(&["init".as_ref()])?;
     call(&["put".as_ref(), folder.as_os_str()])?;
+    // Once more, because the second time shows what deduplication saves.
     call(&["put".as_ref(), folder.as_os_str()])?;
     call(&["stat".as_ref()])?;
     call(&["get".as_ref(), name.as_ref(), restored.as_os_str()])?;

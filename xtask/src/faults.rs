@@ -2,9 +2,9 @@
 //! descriptors and little memory.
 //!
 //! Each part is a module with a function `run`. A part that this machine cannot run is *skipped*
-//! with the reason; a fault that was never injected is a failure, because then nothing was tested.
-//! What a part makes is gone when it ends, also after a failure or Ctrl-C: mounts, control groups
-//! and folders are guards, and [`crate::process`] leaves no child.
+//! with the reason. A fault that was never injected is a failure, because then nothing was tested.
+//! When a part ends, everything that it made is removed, also after a failure or Ctrl-C: mounts,
+//! control groups and folders are guards, and [`crate::process`] leaves no child.
 
 mod case;
 mod cgroup;
@@ -106,7 +106,7 @@ impl Part {
     }
 }
 
-/// What every part is given.
+/// What each part is given.
 struct Setup<'a> {
     context: &'a Context,
     binary: PathBuf,
@@ -129,7 +129,7 @@ impl Setup<'_> {
         self.context.target.join("verify/faults")
     }
 
-    /// What a command that repeats a case needs as well.
+    /// The flag that a command which repeats a case needs as well.
     fn full_flag(&self) -> &'static str {
         if self.context.mode == Mode::Full { " --full" } else { "" }
     }
@@ -142,7 +142,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
         if let Some(parent) = self.0.parent() {
-            // Refused while another run is using it.
+            // This fails while another run uses the folder.
             let _ = std::fs::remove_dir(parent);
         }
     }
@@ -185,7 +185,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What of the parts is asked for.
+/// Which cases of the parts are asked for.
 #[derive(Default)]
 struct Asked {
     seed: Option<u64>,
@@ -221,7 +221,7 @@ fn run_parts(
         };
         let outcome = match outcome.verdict {
             Verdict::Ok => outcome,
-            // What a part has counted before it failed is no success.
+            // Cases that a part counted before it failed are not counted as passed.
             _ => Outcome { passed: 0, ..outcome },
         };
         let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
@@ -232,7 +232,7 @@ fn run_parts(
     Ok(rows)
 }
 
-/// Quick: the profile for a short build. Full: what ships.
+/// In quick mode the profile that builds fast; in full mode the one that ships.
 fn built(context: &Context, log: &Log) -> Result<PathBuf> {
     let profile = if context.mode == Mode::Full { "release" } else { "fast" };
     let command =
@@ -261,7 +261,8 @@ impl Row {
     }
 }
 
-/// The stage's outcome: each part that ran is one test passed, or as many failed as it found.
+/// The outcome of the stage. A part that ran well is one passed test; a part that found faults is
+/// as many failed tests as it found.
 fn combined(rows: &[Row]) -> Outcome {
     let did = |row: &&Row| !matches!(row.outcome.verdict, Verdict::Skipped(_));
     let counted: Vec<_> = rows.iter().filter(did).map(|row| row.outcome.counted.as_str()).collect();
@@ -291,7 +292,7 @@ fn combined(rows: &[Row]) -> Outcome {
     outcome
 }
 
-/// Something that this machine does not have: the part is skipped.
+/// This machine lacks something, so the part is skipped.
 #[derive(Debug)]
 struct Missing(String);
 
@@ -315,7 +316,7 @@ fn need_root(why: &str) -> Result<()> {
     }
 }
 
-/// Also where tools for administrators are, which a user's path may not name.
+/// The search path with the folders of tools for administrators, which a user's path may not name.
 fn search_path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

@@ -18,7 +18,7 @@ use crate::tools::{CARGO_FUZZ, has_nightly};
 
 const SMOKE_SECONDS_QUICK: u64 = 6;
 const SMOKE_SECONDS_FULL: u64 = 60;
-/// Targets that are checked at a time: a fuzzer keeps one core busy, CI has two.
+/// Targets that are checked at a time: a fuzzer keeps one core busy, and CI has two.
 const WIDTH: usize = 2;
 /// How much of a failing target's log is shown.
 const TAIL_LINES: usize = 40;
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     minutes: u64,
 }
 
-/// Whether this checkout has fuzz targets at all.
+/// Whether this checkout has fuzz targets.
 pub(crate) fn has_targets(context: &Context) -> bool {
     context.root.join("fuzz/Cargo.toml").is_file()
 }
@@ -151,8 +151,8 @@ impl<'a> Fuzzer<'a> {
     /// Replays the committed inputs, then fuzzes for a few seconds: inputs replayed, executions and
     /// seconds, or what failed.
     fn check(&self, target: &str) -> Result<Result<(usize, u64, u64), String>> {
-        // Of its own: two targets write at the same time, and a failure is looked for in what one
-        // has written.
+        // Each target has a log of its own: two targets write at the same time, and the failing
+        // input is found in what its target has written.
         let log = Log::create(&self.log_folder(), target)?;
         let fuzzer = Fuzzer { context: self.context, log: &log };
         fuzzer.replay_and_smoke(target)
@@ -255,7 +255,7 @@ impl<'a> Fuzzer<'a> {
         self.context.target.join("verify/fuzz")
     }
 
-    /// cargo finds its subcommand `fuzz` through PATH only.
+    /// cargo finds its subcommand `fuzz` only through PATH.
     fn tools(&self) -> PathBuf {
         self.context.target.join("tools/bin")
     }
@@ -289,8 +289,8 @@ fn runs(output: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix("Done ")?.split(' ').next()?.parse().ok())
 }
 
-/// libFuzzer names an input by the SHA-1 of its bytes; a file with any other name was put there by
-/// a person.
+/// libFuzzer names an input by the SHA-1 of its bytes. A person has put a file with any other name
+/// there.
 fn is_generated(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,8 +1,8 @@
 //! Developer commands of drystone: `cargo xtask verify` and its companions.
 //!
 //! Entry points: `verify.rs` runs the stages that `stages.rs` lists, and [`stage`] says what a
-//! stage is; [`process`] is the only module that starts a child, always with a wall-clock limit.
-//! Nothing here is shipped. What is public is for `bench/`, which measures.
+//! stage is. [`process`] is the only module that starts a child, always with a wall-clock limit.
+//! Nothing here is shipped. The public items are for `bench/`.
 
 mod cargo_stages;
 pub mod clients;
@@ -64,7 +64,7 @@ enum Command {
     Setup,
 }
 
-/// Runs the command of the arguments of this process.
+/// Runs the command that the arguments of this process name.
 pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,

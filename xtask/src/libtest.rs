@@ -1,6 +1,6 @@
-//! What libtest prints: how tests went, which failed, and what those said.
+//! What libtest prints: how many tests passed, which ones failed, and what those printed.
 
-/// The sums of libtest's lines.
+/// The sums of the result lines of libtest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TestCounts {
     pub(crate) passed: u64,
@@ -47,7 +47,7 @@ pub(crate) fn said_by(name: &str, output: &str, lines_max: usize) -> String {
     std::iter::once(name).chain(said).collect::<Vec<_>>().join("\n    ")
 }
 
-/// Whether libtest has come to its end.
+/// Whether libtest has printed its result.
 pub(crate) fn is_concluded(output: &str) -> bool {
     output.lines().any(|line| TestCounts::parse_line(line).is_some())
 }

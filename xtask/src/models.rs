@@ -1,8 +1,8 @@
 //! The loom and shuttle stages: the scenarios of `models` under a model checker.
 //!
-//! A scenario tells what it did in one line, `model: NAME loom SCHEDULES schedules`. A stage that
-//! explored nothing is a failure: green must mean that something was searched. One whose time was
-//! over before its schedules says so, and counts as skipped as well.
+//! A scenario reports in one line, `model: NAME loom SCHEDULES schedules`. A stage that explored
+//! nothing is a failure: green must mean that something was searched. A scenario whose time was
+//! over before its schedules reports that too, and also counts as skipped.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,8 @@ use crate::process::Finished;
 use crate::stage::{Context, Mode, Outcome, Verdict, minutes};
 use crate::suites;
 
-/// What runs a scenario; each has a target directory of its own, and all but stress a cfg.
+/// The checkers that run a scenario. Each has a target directory of its own, and all but stress
+/// need a cfg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Checker {
@@ -23,15 +24,14 @@ pub(crate) enum Checker {
     Stress,
 }
 
-/// A test binary with scenarios. What the package of one depends on is all that a build of it
-/// compiles.
+/// A test binary with scenarios. A build of it compiles only what its package depends on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Binary {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
     /// A file for each subject, which is the first part of the names of its scenarios.
     pub(crate) folder: &'static str,
-    /// Who must have explored something in it.
+    /// The checkers that must have explored something in it.
     checkers: &'static [Checker],
 }
 
@@ -73,8 +73,8 @@ impl Checker {
         }
     }
 
-    /// `cargo test --release` under this checker, in the workspace at `root`; of all scenarios or
-    /// those of one `binary`. The stages and their scratch copies have one target directory,
+    /// `cargo test --release` under this checker, in the workspace at `root`: all scenarios, or
+    /// those of one `binary`. The stages and their scratch copies share one target directory,
     /// because the dependencies are the same.
     pub(crate) fn cargo_test(
         self,
@@ -93,12 +93,12 @@ impl Checker {
             }
         }
         command.current_dir(root).env("CARGO_TARGET_DIR", context.target.join(self.name()));
-        // What cargo builds incrementally it names differently: that keeps what seeded bugs leave
-        // from being taken for the checkout's.
+        // cargo gives incremental builds other names. So the builds of the seeded bugs are not
+        // taken for those of the checkout.
         command.env("CARGO_INCREMENTAL", "0");
         command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", self.rustflags());
-        // Optimised, but without the slow last steps: seeded bugs rebuild it again and again. What
-        // a panic says has its place without debug information.
+        // Optimised, but without the slow last steps, because seeded bugs rebuild it again and
+        // again. A panic's message names its place also without debug information.
         let profile = [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "2"), ("DEBUG", "0")];
         command.envs(profile.map(|(name, value)| (format!("CARGO_PROFILE_RELEASE_{name}"), value)));
         self.set_scope(context, &mut command);
@@ -108,7 +108,7 @@ impl Checker {
     /// How much a scenario explores.
     fn set_scope(self, context: &Context, command: &mut Command) {
         command.env("DRYSTONE_VERIFY", context.mode.name());
-        // With one of these a scenario explores a part of it only.
+        // With one of these variables, a scenario explores only a part of its schedules.
         for name in ["DRYSTONE_SCHEDULE", "LOOM_CHECKPOINT_FILE"] {
             command.env_remove(name);
         }
@@ -145,8 +145,8 @@ fn stage(context: &Context, checker: Checker) -> Result<Outcome> {
     Ok(models_outcome(sum, &explored, checker))
 }
 
-/// The sum with what was explored. A binary that has explored nothing is a failure, whatever its
-/// tests say.
+/// The sum with what was explored. A binary that has explored nothing is a failure, also when its
+/// tests pass.
 fn models_outcome(mut sum: Outcome, ran: &[(&str, &Finished)], checker: Checker) -> Outcome {
     let explored_by = |binary: &str| {
         let of_binary = ran.iter().filter(move |(target, _)| *target == binary);
@@ -187,8 +187,8 @@ pub(crate) struct Scenario<'a> {
 }
 
 pub(crate) fn scenario(line: &str) -> Option<Scenario<'_>> {
-    // Not a prefix: with one test thread libtest writes `test NAME ... ` before it on the same
-    // line.
+    // The report may not be at the begin of the line: with one test thread libtest writes `test
+    // NAME ... ` before it.
     let (_, rest) = line.split_once("model: ")?;
     let mut words = rest.split_whitespace();
     let (name, checker, schedules) = (words.next()?, words.next()?, words.next()?.parse().ok()?);

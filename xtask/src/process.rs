@@ -1,9 +1,9 @@
 //! Runs one child process: output into a log file, a wall-clock limit, and no survivor.
 //!
-//! Every child leads a process group of its own. When it ends, runs out of time, fills its log or
-//! the user interrupts, the whole group is killed, so a test that leaves a grandchild behind cannot
-//! outlive its stage. There is no thread here: the child writes straight into the log and the
-//! parent looks at it now and then.
+//! Every child leads a process group of its own. When the child ends, runs out of time or fills its
+//! log, or the user interrupts, the whole group is killed. So a test that leaves a grandchild
+//! behind cannot outlive its stage. There is no thread here: the child writes straight into the log
+//! and the parent looks at it now and then.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,12 +21,12 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 const LOG_BYTES_MAX: u64 = 64 << 20;
 const TAIL_BYTES_MAX: u64 = 64 << 10;
 const POLL: Duration = Duration::from_millis(20);
-/// A child is looked at after a short time, then ever less often: thousands of children that take
-/// milliseconds are run.
+/// The parent looks at a child after a short time, then less and less often: there are thousands of
+/// children that take milliseconds.
 const POLL_MIN: Duration = Duration::from_millis(1);
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
-/// Where lines for the reader go: `--json` keeps stdout for the report.
+/// Where lines for the reader go. With `--json`, stdout is kept for the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Talk {
     /// Standard output.
@@ -36,7 +36,7 @@ pub enum Talk {
 }
 
 impl Talk {
-    /// Prints one line. A reader that has gone away is no reason to stop checking.
+    /// Prints one line. When the reader has gone away, checking goes on.
     pub fn line(self, text: impl std::fmt::Display) {
         let _ = match self {
             Self::Stdout => writeln!(std::io::stdout(), "{text}"),
@@ -59,12 +59,12 @@ impl Log {
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The path of the log.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// For a child to write into.
+    /// Opens the log for a child, which writes into it.
     pub fn open(&self) -> Result<File> {
         OpenOptions::new()
             .append(true)
@@ -111,7 +111,7 @@ pub enum Ending {
 
 /// A child that has ended.
 pub struct Finished {
-    /// How.
+    /// How it ended.
     pub ending: Ending,
     /// How long it ran.
     pub elapsed: Duration,
@@ -155,9 +155,9 @@ impl Runner {
         Ok(Self { talk, interrupted })
     }
 
-    /// Whether Ctrl-C has come since.
+    /// Whether Ctrl-C has come since this was made.
     pub fn interrupted(&self) -> bool {
-        // Relaxed: a flag that is only ever set; nothing else is published through it.
+        // Relaxed: a flag that is only ever set. No other data is published through it.
         self.interrupted.load(Ordering::Relaxed)
     }
 
@@ -220,7 +220,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Without standard input; where its output goes is for the caller to say.
+    /// Starts it without standard input. The caller decides where its output goes.
     pub fn start(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::null()).process_group(0);
         let child = command.spawn().with_context(|| format!("start `{}`", shown(&command)))?;
@@ -232,8 +232,8 @@ impl Group {
         self.child.id()
     }
 
-    /// Looks without reaping: while the leader is a zombie its group id cannot be given to anyone
-    /// else.
+    /// Looks without reaping. While the leader is a zombie, its id cannot be given to another
+    /// process.
     pub fn leader_ended(&self) -> Result<bool> {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended =
@@ -242,7 +242,7 @@ impl Group {
     }
 
     fn end(&mut self) -> Result<ExitStatus> {
-        // The group may be empty but for the leader's zombie: killing it then is without effect.
+        // The group may hold only the leader's zombie. Then the signal has no effect.
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         self.child.wait().context("reap a child")
     }
@@ -250,7 +250,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // After `end` the id may belong to someone else; `leader_ended` then says ECHILD.
+        // After `end` the id may belong to another process. `leader_ended` then fails with ECHILD.
         if self.leader_ended().is_ok() {
             let _ = self.end();
         }
@@ -328,7 +328,7 @@ mod tests {
         }
     }
 
-    /// A zombie that nobody reaps (a container without an init) counts as ended.
+    /// A zombie that is never reaped (in a container without an init) counts as ended.
     fn is_running(pid: Pid) -> bool {
         if rustix::process::test_kill_process(pid).is_err() {
             return false;

@@ -14,7 +14,7 @@ use crate::process::Log;
 use crate::stage::{Context, Mode, Outcome, Verdict, minutes};
 use crate::venv::Venv;
 
-/// Each is pinned, so that two machines build and test the same.
+/// Pinned, so that two machines build and test the same.
 const REQUIREMENTS: [&str; 3] = ["maturin==1.16.0", "pytest==9.1.1", "pytest-xdist==3.8.0"];
 const PACKAGE: &str = "crates/fdwatch-python";
 
@@ -50,7 +50,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     test(context, &log, &venv, &wheel)
 }
 
-/// Installs what the package is built and tested with, and says where it stands.
+/// Installs what the package is built and tested with. Returns a line about it.
 pub(crate) fn ensure(context: &Context, log: &Log) -> String {
     match prepared(context, log) {
         Ok(venv) => format!("{}: {}", REQUIREMENTS.join(", "), venv.home.display()),
@@ -67,7 +67,7 @@ fn prepared(context: &Context, log: &Log) -> Result<Venv> {
 
 fn build(context: &Context, log: &Log, venv: &Venv) -> Result<PathBuf> {
     let folder = context.target.join("wheels");
-    // The wheel of another version must not be taken for this one.
+    // A wheel of another version must not be taken for this one.
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
     }
@@ -77,7 +77,7 @@ fn build(context: &Context, log: &Log, venv: &Venv) -> Result<PathBuf> {
     maturin.args(["build", "--locked", "--profile", profile, "--out"]).arg(&folder);
     let done = context.runner.run(maturin, log, minutes(20))?;
     ensure!(done.succeeded(), "the wheel is not built: see {}", log.path().display());
-    // Ours are the versions of the workspace.
+    // The versions of fdwatch and of this program are both that of the workspace.
     let expected = concat!("fdwatch-", env!("CARGO_PKG_VERSION"), "-cp39-abi3-");
     let made = std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
     let paths: Vec<PathBuf> = made
@@ -103,7 +103,7 @@ fn test(context: &Context, log: &Log, venv: &Venv, wheel: &Path) -> Result<Outco
     Ok(if done.succeeded() && outcome.passed == 0 { outcome.fail("no test ran") } else { outcome })
 }
 
-/// The sums of pytest's last line, and what it says of those that were skipped or failed.
+/// The sums of pytest's last line, and what it printed about the skipped and failed tests.
 fn tested(output: &str) -> Outcome {
     // `2 failed, 40 passed, 1 skipped in 3.21s`
     let sums = output.lines().rev().find(|line| is_sum(line));
@@ -118,7 +118,7 @@ fn tested(output: &str) -> Outcome {
         (count("passed"), count("failed") + count("error"), count("skipped"));
     let mut outcome = Outcome::ok(format!("{} tests", passed + failed));
     (outcome.passed, outcome.failed, outcome.skipped) = (passed, failed, skipped);
-    // A failed test may have shown the output of another pytest.
+    // A failed test may have printed the output of another pytest.
     let summary = output.rfind("short test summary info").map_or(output, |at| &output[at..]);
     let told = |start: &'static str| summary.lines().filter(move |line| line.starts_with(start));
     outcome.notes.extend(told("SKIPPED ").map(|line| line.replacen("SKIPPED", "skipped:", 1)));

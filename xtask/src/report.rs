@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::process::cut;
 use crate::stage::{Mode, Outcome, Verdict};
 
-/// Longer reasons are cut in the table; the log and the JSON have them whole.
+/// The table cuts longer reasons. The log and the JSON have them in full.
 const REASON_CHARS_MAX: usize = 60;
 
 #[derive(Serialize)]
@@ -72,8 +72,8 @@ impl Report {
         self.green = self.is_green();
     }
 
-    /// Nothing failed; when strict, nothing was left out either. A run without any stage is not
-    /// green.
+    /// Whether nothing failed and, when strict, nothing was left out. A run without any stage is
+    /// not green.
     pub(crate) fn is_green(&self) -> bool {
         !self.stages.is_empty() && self.failed == 0 && !(self.strict && self.skipped > 0)
     }

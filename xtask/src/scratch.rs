@@ -1,4 +1,5 @@
-//! A scratch copy of the workspace's sources, kept at one path so that dependencies stay built.
+//! A scratch copy of the workspace's sources. It is kept at one path, so that dependencies stay
+//! built.
 //!
 //! Only files whose bytes differ are written, so each written file has a fresh modification time
 //! and cargo rebuilds exactly the crates that changed since the copy was last built.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// What a build of the models reads.
+/// The sources that a build of the models reads.
 const SOURCES: [&str; 7] =
     ["Cargo.toml", "Cargo.lock", ".cargo", "bench", "crates", "models", "xtask"];
 
@@ -32,7 +33,7 @@ fn read_into(root: &Path, relative: &Path, sources: &mut Sources) -> Result<()> 
     Ok(())
 }
 
-/// Every file at or below `path`, without build directories; sorted. Nothing when there is no such
+/// Every file at or below `path`, without build directories; sorted. Empty when there is no such
 /// path.
 pub(crate) fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -53,7 +54,7 @@ pub(crate) fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Makes the directory hold exactly `sources`, and says whether anything had to change for that.
+/// Makes the directory hold exactly `sources`. Returns whether anything had to change.
 pub(crate) fn write_sources(directory: &Path, sources: &Sources) -> Result<bool> {
     let mut is_changed = false;
     for file in files_below(directory)? {

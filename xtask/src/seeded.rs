@@ -29,7 +29,7 @@ use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Mode, Outcome, minutes};
 
 const TAIL_LINES: usize = 25;
-/// Where shuttle looks for the seed of its schedules.
+/// The variable from which shuttle takes the seed of its schedules.
 const SEED: &str = "SHUTTLE_RANDOM_SEED";
 
 pub(crate) fn stage(context: &Context) -> Result<Outcome> {
@@ -37,7 +37,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     if mutants.is_empty() {
         return Ok(Outcome::failed("no seeded bug in models/seeded: nothing was checked"));
     }
-    // Bugs of one crate come one after another: what it depends on stays built.
+    // Bugs of one crate come one after another, so that the crate's dependencies stay built.
     mutants.sort_by(|a, b| a.file.cmp(&b.file));
     let sources = read_sources(&context.root)?;
     let (tried, left_out): (Vec<_>, Vec<_>) =
@@ -95,8 +95,8 @@ impl Tally {
 
 enum Build {
     Fresh,
-    /// The copy changed and cargo did not compile the scenarios anew. Of no concern to the control:
-    /// what changed since the last verification may be a crate that they do not use.
+    /// The copy changed and cargo did not compile the scenarios anew. For the control that is no
+    /// error: what changed since the last verification may be a crate that they do not use.
     Stale,
 }
 
@@ -144,7 +144,7 @@ impl<'a> Workshop<'a> {
         Ok(())
     }
 
-    /// The unedited copy, all of it or one binary: its scenarios must all exist and pass.
+    /// Runs the unedited copy, all of it or one binary. All its scenarios must exist and pass.
     fn control(
         &self,
         name: &str,
@@ -155,7 +155,7 @@ impl<'a> Workshop<'a> {
         let log = self.log(&format!("{name}-{}", self.checker.name()))?;
         let verdict = match self.build(self.pristine, binary, &log)? {
             Err(reason) => Err(reason),
-            // A look only: exploring them is what the stages of the checkers are for.
+            // A short run only: the stages of the checkers explore the scenarios.
             Ok(Build::Fresh | Build::Stale) => {
                 let mut command = self.cargo(binary);
                 command.env("DRYSTONE_VERIFY", "control");
@@ -213,7 +213,7 @@ impl<'a> Workshop<'a> {
         Ok(judge(mutant, &done))
     }
 
-    /// Makes the copy hold `sources` and builds it, or one of its binaries, or says why that
+    /// Makes the copy hold `sources`, and builds it or one of its binaries. Or returns why that
     /// failed.
     fn build(
         &self,
@@ -243,8 +243,8 @@ impl<'a> Workshop<'a> {
         log: &Log,
         limit: Duration,
     ) -> Result<Finished> {
-        // The same schedules for the same sources: whether a bug is found must not be a matter of
-        // luck when a change is judged. The full run draws others each time.
+        // The same schedules for the same sources: when a change is judged, it must not depend on
+        // luck whether a bug is found. The full run draws new schedules each time.
         if self.context.mode == Mode::Quick && std::env::var_os(SEED).is_none() {
             command.env(SEED, "1");
         }
@@ -252,9 +252,9 @@ impl<'a> Workshop<'a> {
         self.context.runner.run(command, log, limit)
     }
 
-    /// The models of the copy, all or one binary: compiling that of a bug's scenario is most of
-    /// what the bug costs. Built incrementally, so that an edit of one line costs seconds; the
-    /// price is paid once, by the first control.
+    /// Builds the models of the copy, all or one binary: most of the cost of a bug is to compile
+    /// the binary of its scenario. Built incrementally, so that an edit of one line costs seconds.
+    /// The first control pays for that once.
     fn cargo(&self, binary: Option<&Binary>) -> Command {
         let mut command = self.checker.cargo_test(self.context, &self.source, binary);
         command.env("CARGO_INCREMENTAL", "1");
@@ -278,13 +278,13 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// The test binary of `MODULE::NAME`: that with a file `MODULE.rs`.
+/// The test binary of `MODULE::NAME`: the one that has a file `MODULE.rs`.
 fn binary_of(scenario: &str, sources: &Sources) -> Option<&'static Binary> {
     let file = format!("{}.rs", scenario.split_once("::")?.0);
     BINARIES.iter().find(|binary| sources.contains_key(&Path::new(binary.folder).join(&file)))
 }
 
-/// By what cargo says when it begins.
+/// Whether cargo said that it compiles the binary.
 fn is_compiled(binary: &Binary, output: &str) -> bool {
     output.contains(&format!("Compiling {} ", binary.package))
 }

@@ -18,8 +18,8 @@ pub(crate) fn side_by_side<I: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..width.min(items.len()) {
             scope.spawn(|| {
-                // Relaxed: the counter hands out numbers; what the jobs leave is published by the
-                // end of the scope.
+                // Relaxed: the counter only hands out numbers. The end of the scope publishes the
+                // results of the jobs.
                 while let Some((item, result)) = {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     items.get(at).zip(results.get(at))
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn as_many_jobs_run_at_a_time_as_were_asked_for() {
-        // Ends only if both are inside at the same time.
+        // This ends only if both jobs are inside at the same time.
         let both = Barrier::new(2);
         side_by_side(&[1, 2], 2, |_| both.wait().is_leader());
         let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -1,5 +1,5 @@
-//! What a stage of `cargo xtask verify` is: what it is given, and what it says. The list of stages
-//! is `stages.rs`.
+//! What a stage of `cargo xtask verify` is, what it is given and what it returns. `stages.rs` has
+//! the list of stages.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::process::{Log, Runner, Talk};
 /// One stage of the verification.
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
-    /// What it does, for the live line.
+    /// What it does, for the line that is printed while it runs.
     pub(crate) about: &'static str,
-    /// Whether this checkout has anything for the stage; a stage asked for by name runs
-    /// regardless.
+    /// Whether this checkout has anything for the stage. A stage that is asked for by name runs in
+    /// any case.
     pub(crate) listed: fn(&Context) -> bool,
     pub(crate) run: fn(&Context) -> Result<Outcome>,
 }
@@ -43,9 +43,9 @@ impl Mode {
 
 /// What every stage is given.
 pub struct Context {
-    /// Of the workspace.
+    /// The root of the workspace.
     pub root: PathBuf,
-    /// `target/`, or wherever the caller's `CARGO_TARGET_DIR` points.
+    /// `target/`, or the folder that the caller's `CARGO_TARGET_DIR` names.
     pub target: PathBuf,
     pub(crate) mode: Mode,
     /// Where lines for the reader go.
@@ -57,7 +57,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Of the workspace that this process was started in.
+    /// The context of the workspace that this process was started in.
     ///
     /// # Errors
     /// When it was started elsewhere, or Ctrl-C cannot be watched for.
@@ -87,8 +87,8 @@ impl Context {
         command
     }
 
-    /// `command` without what the outer `cargo run` says about xtask itself, and what would have
-    /// libtest run them otherwise.
+    /// `command` without the variables that the outer `cargo run` sets for xtask itself, and
+    /// without those that change how libtest runs tests.
     pub(crate) fn of_workspace(&self, mut command: Command) -> Command {
         command.env("CARGO_TERM_COLOR", "never");
         command.env("CARGO_TARGET_DIR", &self.target).env_remove("LD_LIBRARY_PATH");
@@ -129,23 +129,23 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-/// What a stage has to say for itself.
+/// The result of a stage.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Outcome {
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
-    /// What it counted, with the unit: `41 files`, `7 scenarios, 81230 schedules`.
+    /// What the stage counted, with the unit: `41 files`, `7 scenarios, 81230 schedules`.
     pub(crate) counted: String,
-    /// Tests and scenarios, the terms of the last line's sums.
+    /// Passed tests and scenarios. The last line sums them up.
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
     /// Lines for the reader and the report.
     pub(crate) notes: Vec<String>,
-    /// Lines that were printed as they happened: only for the report.
+    /// Lines that were printed when they happened. They are only for the report.
     pub(crate) details: Vec<String>,
-    /// What the failed tests said, repeated after the closing table: of a long run often only the
-    /// end is kept.
+    /// What the failed tests printed. It is repeated after the closing table, because of a long run
+    /// often only the end is kept.
     pub(crate) failures: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
-//! Test binaries: cargo builds them and says where they are, and they run a few at a time.
+//! Test binaries: cargo builds them and says where they are. Here they run a few at a time.
 //!
-//! `cargo test` runs one binary after another; a part of the machine idles while tests wait for
-//! clients, deadlines and disks, and at the end of each binary. What could make a run green that
-//! has not tested everything is an error here: a binary that is not understood, or one that ends
-//! without saying how its tests went.
+//! `cargo test` runs one binary after another. So a part of the machine idles while tests wait for
+//! clients, deadlines and disks, and at the end of each binary. A run that has not tested
+//! everything must not be green. So these are errors here: a binary that is not understood, and a
+//! binary that ends without saying how its tests went.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::process::{Finished, Log};
 use crate::side_by_side::side_by_side;
 use crate::stage::{Context, Outcome, minutes};
 
-/// How many failed tests are repeated after the table, and how much of each.
+/// How many failed tests are repeated after the table, and how many lines of each.
 const FAILURES_SHOWN_MAX: usize = 10;
 const FAILURE_LINES_MAX: usize = 20;
 
@@ -28,14 +28,14 @@ const FAILURE_LINES_MAX: usize = 20;
 pub(crate) struct Suite {
     /// `PACKAGE-KIND-TARGET`, by the folder of the package.
     pub(crate) name: String,
-    /// Of the target alone.
+    /// The name of the target alone.
     pub(crate) target: String,
     program: PathBuf,
-    /// That of its package: where cargo would start it.
+    /// The folder of its package, in which cargo would start it.
     folder: PathBuf,
 }
 
-/// A line of cargo's about something that it has built.
+/// A line in which cargo reports something that it has built.
 #[derive(Deserialize)]
 struct Artifact {
     manifest_path: PathBuf,
@@ -55,7 +55,7 @@ struct Profile {
     test: bool,
 }
 
-/// The binaries of one stage, and where they write: each into a log of its own, below
+/// The binaries of one stage, and the stage's name: each binary writes a log of its own below
 /// `verify/STAGE`.
 pub(crate) struct Suites<'a> {
     context: &'a Context,
@@ -63,16 +63,16 @@ pub(crate) struct Suites<'a> {
     pub(crate) all: Vec<Suite>,
 }
 
-/// Builds the tests of a `cargo test` command, and lists them by name; or says how that failed.
+/// Builds the tests of a `cargo test` command, and lists them by name. Or returns how that failed.
 pub(crate) fn build<'a>(
     context: &'a Context,
     stage: &'static str,
     mut command: Command,
 ) -> Result<std::result::Result<Suites<'a>, Outcome>> {
-    // Logs of binaries that are no more would be taken for this run's.
+    // Logs of binaries that no longer exist would be taken for logs of this run.
     let _ = std::fs::remove_dir_all(folder(context, stage));
     command.args(["--no-run", "--message-format=json-render-diagnostics"]);
-    // A bar would share lines with the messages.
+    // A progress bar would be on the same lines as the messages.
     command.env("CARGO_TERM_PROGRESS_WHEN", "never");
     let built = context.runner.run(
         command,
@@ -92,8 +92,8 @@ fn folder(context: &Context, stage: &str) -> PathBuf {
 }
 
 impl Suites<'_> {
-    /// Runs each of `jobs`, `width` at a time, in a command that `prepare` makes of it, and sums up
-    /// how their tests went. With what they have printed.
+    /// Runs each of `jobs`, `width` at a time, in a command that `prepare` makes of it. Sums up how
+    /// their tests went. Returns what they have printed as well.
     pub(crate) fn run<J: Sync>(
         &self,
         jobs: &[(String, J)],
@@ -112,7 +112,7 @@ impl Suites<'_> {
         for ((name, _), done) in jobs.iter().zip(&ran) {
             add(&mut sum, name, done);
         }
-        // Of all the logs, what a failure is about.
+        // The stage's own log repeats, from all the logs, what the failures are about.
         self.context.log(self.stage)?.write(&sum.failures.join("\n"))?;
         Ok((concluded(sum), ran))
     }
@@ -153,7 +153,7 @@ fn parse(output: &str, root: &Path) -> Result<Vec<Suite>> {
 }
 
 impl Suite {
-    /// Starts it as cargo would, but for the variables that tell of its package.
+    /// Starts it as cargo would, without the variables that describe its package.
     pub(crate) fn command(&self, context: &Context) -> Command {
         let mut command = context.of_workspace(Command::new(&self.program));
         command.current_dir(&self.folder);
@@ -161,7 +161,7 @@ impl Suite {
     }
 }
 
-/// For a reader who waits: `NAME  7 passed (1.2 s)`.
+/// A line for a reader who waits: `NAME  7 passed (1.2 s)`.
 fn line(name: &str, done: &Finished) -> String {
     let TestCounts { passed, failed, ignored } = TestCounts::parse(&done.output);
     let counts = [(passed, "passed"), (failed, "FAILED"), (ignored, "ignored")];
@@ -170,7 +170,7 @@ fn line(name: &str, done: &Finished) -> String {
     format!("{name:40} {} ({:.1} s)", counts.join(", "), done.elapsed.as_secs_f64())
 }
 
-/// Adds to `sum` what a binary, or cargo itself, says of its tests.
+/// Adds to `sum` what a binary, or cargo itself, printed about its tests.
 fn add(sum: &mut Outcome, name: &str, done: &Finished) {
     let counts = TestCounts::parse(&done.output);
     sum.passed += counts.passed;
@@ -185,7 +185,7 @@ fn add(sum: &mut Outcome, name: &str, done: &Finished) {
     let Some(how) = done.reason().or_else(unsaid) else { return };
     name_failures(name, &done.output, sum);
     if counts.failed == 0 {
-        // It ended before its tests had.
+        // The binary ended before its tests had ended.
         sum.failed += 1;
         let lines: Vec<&str> = done.output.lines().collect();
         let end = lines[lines.len().saturating_sub(FAILURE_LINES_MAX)..].join("\n    ");

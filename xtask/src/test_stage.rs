@@ -9,7 +9,8 @@ use crate::suites;
 
 /// Binaries that run at a time.
 const WIDTH: usize = 2;
-/// The longest begin first: begun last, each would keep one core for itself at the end.
+/// The binaries that take longest are started first. Started last, each would keep one core busy at
+/// the end while the other idles.
 const LONGEST_FIRST: [&str; 2] = ["sequences", "s3_clients"];
 
 pub(crate) fn stage(context: &Context) -> Result<Outcome> {
@@ -18,8 +19,8 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
             Ok(suites) => suites,
             Err(failed) => return Ok(failed),
         };
-    // A test that finds what it needs missing cannot say so through libtest, which hides what
-    // passing tests print.
+    // A test that finds that its tools are missing cannot report it through libtest, which hides
+    // the output of passing tests. So it writes into this file.
     let skipped = context.target.join("verify/skipped-tests.txt");
     std::fs::write(&skipped, "").context("empty the list of skipped tests")?;
     let mut jobs: Vec<_> =
@@ -44,7 +45,7 @@ pub(crate) fn stage(context: &Context) -> Result<Outcome> {
     Ok(without_skipped(sum, &skipped))
 }
 
-/// Counts the tests that did nothing, one on each line of `skipped`, as such.
+/// Counts the tests that did nothing as skipped. Each has a line in `skipped`.
 fn without_skipped(mut outcome: Outcome, skipped: &str) -> Outcome {
     let lines: Vec<&str> = skipped.lines().collect();
     outcome.passed = outcome.passed.saturating_sub(lines.len() as u64);

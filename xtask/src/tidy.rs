@@ -1,8 +1,8 @@
 //! The rules of this repository that neither rustc nor clippy knows.
 //!
-//! [`source`] turns Rust text into tokens and comments, so that a rule never trips over a string or
-//! a doc example; [`rules`] judges one Rust file, [`width`] its lines, [`circles`] the modules of a
-//! crate, [`dependencies`] the manifests, [`docs`] the pages and their links.
+//! [`source`] turns Rust text into tokens and comments. So a rule does not take a string or a doc
+//! example for code. [`rules`] judges one Rust file, [`width`] its lines, [`circles`] the modules
+//! of a crate, [`dependencies`] the manifests, [`docs`] the pages and their links.
 
 mod circles;
 mod dependencies;
@@ -21,14 +21,14 @@ use anyhow::{Context as _, Result};
 use crate::scratch::files_below;
 use crate::stage::{Context, Outcome};
 
-/// Where Rust files are looked for.
+/// The folders in which Rust files are looked for.
 const RUST_ROOTS: [&str; 5] = ["bench", "crates", "models", "xtask", "fuzz"];
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Finding {
     file: PathBuf,
-    /// From 1; 0 when the whole file is meant.
+    /// From 1; 0 means the whole file.
     line: usize,
     message: String,
 }
@@ -52,7 +52,7 @@ impl fmt::Display for Finding {
 struct Tidied {
     files: usize,
     findings: Vec<Finding>,
-    /// Worth a look, not a failure.
+    /// Findings that are worth a look, but are not failures.
     reports: Vec<Finding>,
 }
 

@@ -1,4 +1,5 @@
-//! The pinned tools: looked for under `target/tools`, installed there when missing.
+//! The pinned tools. They are looked for under `target/tools`, and installed there when they are
+//! missing.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -9,8 +10,7 @@ use crate::process::Log;
 use crate::stage::{Context, minutes};
 use crate::{clients, python};
 
-/// A tool that cargo installs. All are pinned so that two machines check, and build, the same
-/// thing.
+/// A tool that cargo installs. All are pinned, so that two machines check, and build, the same.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
@@ -26,13 +26,13 @@ impl Tool {
         context.target.join("tools/bin").join(self.name)
     }
 
-    /// Whether exactly the pinned version is there.
+    /// Whether exactly the pinned version is installed.
     pub(crate) fn is_installed(&self, context: &Context) -> bool {
         let output = Command::new(self.path(context)).arg("--version").output();
         output.is_ok_and(|output| is_version(&String::from_utf8_lossy(&output.stdout), self))
     }
 
-    /// Installs the tool unless it is there. About a minute and a half on two cores.
+    /// Installs the tool if it is missing. That takes about a minute and a half on two cores.
     pub(crate) fn ensure(&self, context: &Context, log: &Log) -> Result<PathBuf> {
         if self.is_installed(context) {
             return Ok(self.path(context));
@@ -59,8 +59,8 @@ impl Tool {
             context.cargo(["install", self.name, "--version", self.version, "--locked", "--force"]);
         command.arg("--root").arg(context.target.join("tools"));
         command.env("CARGO_TARGET_DIR", context.target.join("tools/build")).env_remove("RUSTFLAGS");
-        // These tools wait for files and the network: building them fast matters, running them fast
-        // does not.
+        // These tools wait for files and for the network. So it matters that they build fast, not
+        // that they run fast.
         command.env("CARGO_PROFILE_RELEASE_LTO", "off");
         command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
         command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
@@ -99,14 +99,14 @@ pub(crate) fn setup(context: &Context) -> Result<ExitCode> {
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether strace can be run. Its version is the distribution's: Debian's is as pinned as the
-/// machine is.
+/// Whether strace can be run. Its version is that of the distribution, so it is as fixed as the
+/// machine's distribution.
 pub(crate) fn has_strace() -> bool {
     Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether rustup has a nightly toolchain. Asked of rustup, because `cargo +nightly` may start
-/// installing one.
+/// Whether rustup has a nightly toolchain. Rustup is asked, because `cargo +nightly` may start to
+/// install one.
 pub(crate) fn has_nightly() -> bool {
     let output = Command::new("rustup").args(["toolchain", "list"]).output();
     output.is_ok_and(|output| {

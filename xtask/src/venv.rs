@@ -18,16 +18,15 @@ impl Venv {
         Self { home: context.target.join("tools").join(name) }
     }
 
-    /// A program of it.
+    /// The path of a program in it.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.home.join("bin").join(name)
     }
 
-    /// Makes it unless it is there. `sees_system`: also what the machine's Python has is found in
-    /// it.
+    /// Makes it if it does not exist. With `sees_system`, the packages of the machine's Python are
+    /// also found in it.
     pub(crate) fn create(&self, context: &Context, log: &Log, sees_system: bool) -> Result<()> {
-        // One that was made by a Python that is no longer there has a pip, too, but not one that
-        // runs.
+        // If the Python that made it is gone, there is a pip, but it does not run.
         let probe = Command::new(self.program("python")).args(["-m", "pip", "--version"]).output();
         if probe.is_ok_and(|probe| probe.status.success()) {
             return Ok(());
@@ -44,7 +43,8 @@ impl Venv {
         )
     }
 
-    /// Installs, with these arguments to pip. What is there already is not asked for again.
+    /// Installs packages with these arguments to pip. Packages that are installed already are not
+    /// fetched again.
     pub(crate) fn install(&self, context: &Context, log: &Log, arguments: &[&str]) -> Result<()> {
         let mut pip = Command::new(self.program("python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])

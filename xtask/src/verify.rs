@@ -11,7 +11,7 @@ use crate::report::{Report, Row};
 use crate::stage::{Context, Mode, Outcome, Stage, Verdict};
 use crate::stages::STAGES;
 
-/// How much of a failed stage's log is shown.
+/// How many lines of a failed stage's log are shown.
 const TAIL_LINES: usize = 60;
 
 #[derive(clap::Args)]

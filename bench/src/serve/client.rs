@@ -1,7 +1,7 @@
-//! What asks the servers: curl for large bodies, wrk for small ones.
+//! The clients: curl sends and reads large bodies, wrk small ones.
 //!
-//! The seconds are those that curl, wrk and `date` count, not those until the runner has noticed
-//! that they ended.
+//! Times are those that curl, wrk and `date` measure. They do not include the time until the runner
+//! notices that the client has ended.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,10 +13,10 @@ use xtask::stage::{Context, minutes};
 use super::CLIENTS;
 use super::contestant::{BASIC, USER};
 
-/// Objects that gets take turns among.
+/// How many objects the gets take turns among.
 pub(super) const SMALL_OBJECTS: usize = 512;
 pub(super) const SMALL_BYTES: usize = 4096;
-/// A put of which every server has done many more when the time is over.
+/// The object of one put. Every server has done many more puts when the time is over.
 const PROBE_KEY: &str = "t1-20";
 const UP: &str =
     "for n in $(seq \"$count\"); do curl \"$@\" -o /dev/null -T \"$folder/c$n\" \"$url$n\" & done";
@@ -25,7 +25,7 @@ const WROTE: &str = "\\ndone %{http_code} %{time_total} %{size_upload} %{size_do
 
 const SIGNED: [&str; 4] = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", USER];
 
-/// One transfer, or many at a time as a whole.
+/// One transfer, or many at a time taken as one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Timed {
     pub(super) seconds: f64,
@@ -38,10 +38,10 @@ pub(super) enum Way {
     Down,
 }
 
-/// How a request says who sends it.
+/// Who sends a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Login {
-    Nobody,
+    Anonymous,
     Basic,
 }
 
@@ -76,7 +76,7 @@ impl Client<'_> {
         one(&self.output(signed(file, sha256, url))?, Way::Up)
     }
 
-    /// Whether an S3 PUT is refused whose body is not the one that was signed.
+    /// Whether the server refuses an S3 PUT whose body is not the one that was signed.
     pub(super) fn is_verified(&self, file: &Path, url: &str) -> Result<bool> {
         let done =
             self.context.runner.run(signed(file, &"0".repeat(64), url), self.log, minutes(1))?;
@@ -84,8 +84,8 @@ impl Client<'_> {
         Ok(!done.succeeded() && code.is_some_and(|code| (400..500).contains(&code)))
     }
 
-    /// All clients at once: their files are `c1`, `c2`, … in the folder, and the same below the
-    /// address.
+    /// All clients at once. Their files are `c1`, `c2`, … in the folder, and have the same names
+    /// below the address.
     pub(super) fn at_once(&self, way: Way, folder: &Path, url: &str) -> Result<Timed> {
         let each = if way == Way::Up { UP } else { DOWN };
         let script = format!(
@@ -102,7 +102,7 @@ impl Client<'_> {
         Ok(Timed { seconds: elapsed(&output)?, bytes })
     }
 
-    /// The SHA-256 of what a download gives.
+    /// The SHA-256 of the bytes that a download gives.
     pub(super) fn sha256(&self, url: &str) -> Result<String> {
         let mut command = Command::new("sh");
         command
@@ -116,12 +116,12 @@ impl Client<'_> {
     pub(super) fn sha256_signed(&self, url: &str) -> Result<String> {
         let mut command = Command::new("sh");
         command.args(["-c", "curl \"$@\" | sha256sum", "sh", "-sS", "--fail"]).args(SIGNED);
-        // S3 wants the header from everybody; this curl sends it only where it is told to.
+        // S3 requires this header of every client. This version of curl does not send it by itself.
         command.args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]);
         digest(&self.output_of(command.arg(url))?)
     }
 
-    /// Puts the objects that [`Self::small`] gets; they lie in the folder.
+    /// Puts the objects that [`Self::small`] gets. Their files are in the folder.
     pub(super) fn upload_small(&self, folder: &Path, url: &str) -> Result<()> {
         let mut command = Command::new("curl");
         command.args(self.curl()).arg("-T").arg(format!("s[000-{}]", SMALL_OBJECTS - 1)).arg(url);
@@ -164,7 +164,7 @@ impl Client<'_> {
         requests_per_second(&self.output(command)?)
     }
 
-    /// Whether a put of [`Self::small`] can be had, with its own bytes.
+    /// Whether the object of a put by [`Self::small`] can be read, with its own bytes.
     pub(super) fn small_is_there(
         &self,
         small: &Small<'_>,
@@ -188,7 +188,7 @@ impl Client<'_> {
         digest(&self.output_of(command.arg("--").arg(file))?)
     }
 
-    /// What was written before must not be written back at the expense of what is measured next.
+    /// Bytes that were written before must not be written back while the next measurement runs.
     pub(super) fn write_back(&self, folder: &Path) -> Result<()> {
         let mut command = Command::new("sync");
         self.output_of(command.arg("-f").arg(folder))?;
@@ -218,7 +218,7 @@ impl Client<'_> {
 impl Login {
     fn curl(self) -> &'static [&'static str] {
         match self {
-            Self::Nobody => &[],
+            Self::Anonymous => &[],
             Self::Basic => &["--user", USER],
         }
     }
@@ -274,7 +274,7 @@ fn one(output: &str, way: Way) -> Result<Timed> {
     Ok(Timed { seconds, bytes })
 }
 
-/// The bytes of so many transfers; an error if one is missing or was refused.
+/// The bytes of so many transfers. An error if a transfer is missing or was refused.
 fn all(output: &str, count: usize, way: Way) -> Result<u64> {
     let transfers = transfers(output)?;
     ensure!(transfers.len() == count, "{} of {count} transfers ended", transfers.len());
@@ -284,7 +284,7 @@ fn all(output: &str, count: usize, way: Way) -> Result<u64> {
     Ok(transfers.iter().map(|transfer| transfer.bytes(way)).sum())
 }
 
-/// Between the two times that `date` has written.
+/// The seconds between the two times that `date` has written.
 fn elapsed(output: &str) -> Result<f64> {
     let times: Vec<(u64, u64)> = output
         .lines()
@@ -294,12 +294,13 @@ fn elapsed(output: &str) -> Result<f64> {
     let [(seconds, nanos), (later_seconds, later_nanos)] = times[..] else {
         bail!("not two times but {times:?}")
     };
-    // Apart, because a double cannot hold the nanoseconds of a whole clock.
+    // Seconds and nanoseconds are subtracted apart, because a double cannot hold the nanoseconds of
+    // a whole clock.
     Ok((later_seconds as f64 - seconds as f64) + (later_nanos as f64 - nanos as f64) / 1e9)
 }
 
 fn digest(output: &str) -> Result<String> {
-    // The shell knows only how the last command of a pipe ended.
+    // The shell gives only the exit code of the last command of a pipe.
     if let Some(line) = output.lines().find(|line| line.starts_with("curl: (")) {
         bail!("{line}");
     }
@@ -309,7 +310,8 @@ fn digest(output: &str) -> Result<String> {
     digests.next().map(str::to_owned).context("sha256sum has said nothing")
 }
 
-/// Of what wrk prints. Refused requests and broken connections are no work done.
+/// The rate that wrk prints. An error if requests were refused or connections broke: they did no
+/// work.
 fn requests_per_second(output: &str) -> Result<f64> {
     for wrong in ["Non-2xx or 3xx responses:", "Socket errors:"] {
         if let Some(line) = output.lines().find(|line| line.trim_start().starts_with(wrong)) {

@@ -1,7 +1,8 @@
 //! The servers that take turns, and how each is started.
 //!
-//! All run with their own defaults, but for what keeps them quiet and inside their folder. Only
-//! drystone asks for a key on plain HTTP; the others let everybody in, which is to their advantage.
+//! All run with their own defaults, apart from options that keep them quiet and inside their
+//! folder. Only drystone asks for a key on plain HTTP. The others check no key, which is to their
+//! advantage.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +17,7 @@ const SECRET: &str = "bench-secret-bench-secret-bench-secret-1";
 pub(super) const USER: &str = "AAAAAAAAAAAAAAAAAAAA:bench-secret-bench-secret-bench-secret-1";
 pub(super) const BASIC: &str =
     "QUFBQUFBQUFBQUFBQUFBQUFBQUE6YmVuY2gtc2VjcmV0LWJlbmNoLXNlY3JldC1iZW5jaC1zZWNyZXQtMQ==";
-/// S3 wants three letters at least.
+/// S3 wants a name of at least three letters.
 pub(super) const BUCKET: &str = "bench";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ const ALL: [Kind; 8] = [
     Kind::S3sFs,
 ];
 
-/// Where a server works, with nothing of the user's environment.
+/// The place where a server works, without anything of the user's environment.
 pub(super) struct Site {
     pub(super) port: u16,
     /// Empty when the server is started, removed after it.
@@ -49,7 +50,7 @@ pub(super) struct Site {
     pub(super) search_path: OsString,
 }
 
-/// A server that is there.
+/// A server that is installed.
 #[derive(Clone, Debug)]
 pub(super) struct Contestant {
     pub(super) kind: Kind,
@@ -58,7 +59,7 @@ pub(super) struct Contestant {
     program: OsString,
 }
 
-/// Those that are there, and for each that is not its name and how it is installed.
+/// The servers that are installed, and for each of the others its name and how to install it.
 pub(super) fn find(
     drystone: &Path,
     search_path: &OsString,
@@ -80,7 +81,7 @@ pub(super) fn find(
 fn probe(program: &OsString, kind: Kind, search_path: &OsString) -> Option<String> {
     let (needs, what): (&[&str], _) = match kind {
         Kind::Nginx => (&["-V"], "http_dav_module"),
-        // Older ones do not know the protocol and show the help of `serve` instead.
+        // Older versions do not know the protocol, and show the help of `serve` instead.
         Kind::RcloneS3 => (&["serve", "s3", "--help"], "--auth-key"),
         _ => (&["--help"], ""),
     };
@@ -98,10 +99,9 @@ fn probe(program: &OsString, kind: Kind, search_path: &OsString) -> Option<Strin
     Some(line.unwrap_or("of an unknown version").to_owned())
 }
 
-/// Of standard output and error; nothing where the program is missing or fails.
+/// What a program writes to standard output and error; `None` where it is missing or fails.
 fn output(program: &OsString, args: &[&str], search_path: &OsString) -> Option<String> {
-    // By way of a shell: the program is looked for in the path that the child is given, not in
-    // ours.
+    // Through a shell: the program is looked for in the path that the child is given, not in ours.
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(program).args(args).env("PATH", search_path);
     let done = command.stdin(Stdio::null()).output().ok()?;
@@ -150,7 +150,7 @@ impl Kind {
         }
     }
 
-    /// Where plain PUT and GET find the bucket.
+    /// The address of the bucket for plain PUT and GET.
     pub(super) fn plain(self) -> Option<String> {
         match self {
             Self::Drystone { .. } => Some(format!("/_/files/{BUCKET}/")),
@@ -161,7 +161,7 @@ impl Kind {
         }
     }
 
-    /// Where S3 finds the bucket.
+    /// The address of the bucket for S3.
     pub(super) fn s3(self) -> Option<String> {
         match self {
             Self::Drystone { .. } | Self::RcloneS3 | Self::S3sFs => Some(format!("/{BUCKET}/")),
@@ -176,7 +176,7 @@ impl Contestant {
         Self { kind, version: version.to_owned(), program: kind.program().into() }
     }
 
-    /// Makes what the server needs in its folder; the bucket of all but drystone is a folder.
+    /// Makes what the server needs in its folder. For all but drystone the bucket is a folder.
     pub(super) fn command(&self, site: &Site) -> Result<Command> {
         let port = site.port.to_string();
         let address = format!("127.0.0.1:{port}");
@@ -197,7 +197,7 @@ impl Contestant {
                     .arg(&root)
                     .args(["--sync", sync, "serve", "--listen", &address]);
                 command.env("DRYSTONE_ACCESS_KEY", ACCESS).env("DRYSTONE_SECRET_KEY", SECRET);
-                // Like the others, no line for each request.
+                // Like the others, it does not log each request.
                 command.env("DRYSTONE_LOG", "warn");
             }
             Kind::Nginx => {
@@ -227,7 +227,7 @@ impl Contestant {
                 command.arg(&root);
             }
             Kind::Copyparty => {
-                // Everybody may do everything, in the folder that is its root.
+                // Every client may do everything in the folder that is its root.
                 let mut volume = root.into_os_string();
                 volume.push("::A");
                 command.args(["-q", "-i", "127.0.0.1", "-p", &port, "-v"]).arg(volume);
@@ -241,8 +241,8 @@ impl Contestant {
     }
 }
 
-/// A static file server with DAV uploads and as many workers as there are cores; its temporary
-/// files lie on the disk of its root, so that an upload ends with a rename.
+/// A static file server with DAV uploads and one worker for each core. Its temporary files are on
+/// the disk of its root, so that an upload ends with a rename.
 fn nginx_conf(folder: &Path, address: &str, is_root: bool) -> String {
     let folder = folder.display();
     let user = if is_root { "user root;\n" } else { "" };

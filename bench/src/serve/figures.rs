@@ -9,10 +9,10 @@ use super::contestant::{Contestant, Kind};
 use super::usage::Usage;
 use crate::median;
 
-/// What the server may hold, under all of this.
+/// How much memory the server may use during all of this.
 const RESIDENT_BYTES_MAX: u64 = 256 << 20;
 
-/// In the order of the table.
+/// What is measured, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Measure {
@@ -25,7 +25,7 @@ pub(super) enum Measure {
     SmallGet,
 }
 
-/// What drystone should reach.
+/// The result that drystone should reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Goal {
     OfNginx(f64),
@@ -72,7 +72,7 @@ impl Measure {
     }
 }
 
-/// Of one measure of one contestant in one round.
+/// One measure of one contestant in one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
     /// Megabytes or requests a second.
@@ -80,7 +80,7 @@ pub(super) struct Sample {
     pub(super) usage: Usage,
 }
 
-/// By measure, contestant and round.
+/// The samples, by measure, contestant and round.
 #[derive(Default)]
 pub(super) struct Figures(BTreeMap<(Measure, usize), BTreeMap<usize, Sample>>);
 
@@ -99,7 +99,7 @@ pub(super) struct Row {
     goal_rate: Option<f64>,
     is_reached: Option<bool>,
     server_cpu_seconds: f64,
-    /// The highest of the rounds.
+    /// The highest value of all rounds.
     server_resident_bytes: u64,
 }
 
@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_its_round() {
-        // The medians are 200 and 200, the machine was slow in turns; within the rounds it is 0.5,
-        // 0.5 and 4.
+        // The medians are 200 and 200, because the machine was slow in turns. The ratios within the
+        // rounds are 0.5, 0.5 and 4.
         let rows =
             rows(Measure::PlainGet, NEVER, &[(400.0, 200.0), (200.0, 100.0), (100.0, 400.0)]);
         let [nginx, ours] = rows.as_slice() else { panic!("two rows") };

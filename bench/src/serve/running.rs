@@ -65,7 +65,8 @@ impl Running {
     }
 }
 
-/// Free a moment ago; if somebody else takes it now, the server ends and says so.
+/// A port that was free a moment ago. If another program takes it meanwhile, the server ends and
+/// says so.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     Ok(listener.local_addr().context("find a free port")?.port())

@@ -1,4 +1,4 @@
-//! What is done with a server that was just started, and timed.
+//! What is done with a server that was just started, and how it is timed.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ impl Turn<'_> {
     pub(super) fn plain(&self, url: &str) -> Result<Vec<(Measure, Sample)>> {
         let up = self.plain_upload(url)?;
         let large = format!("{url}large");
-        // Not timed: the first reading of what was written a moment ago, and the comparison.
+        // Not timed: the first read of the bytes that were just written, and the comparison.
         self.compare(&large, &self.bench.large_sha256)?;
         let down = self.transfer(|| self.client.download(&large))?;
         Ok(vec![(Measure::PlainPut, up), (Measure::PlainGet, down)])
@@ -93,7 +93,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Of everything that is to be sent.
+    /// Times the transfer of everything that is to be sent.
     fn transfer(&self, work: impl FnOnce() -> Result<Timed>) -> Result<Sample> {
         let size = self.bench.args.size;
         self.watched(|| {
@@ -106,7 +106,7 @@ impl Turn<'_> {
         })
     }
 
-    /// The rate that the work tells, and what the server has used for it.
+    /// The rate that the work returns, and what the server used meanwhile.
     fn watched(&self, work: impl FnOnce() -> Result<f64>) -> Result<Sample> {
         self.client.write_back(self.folder)?;
         usage::forget_high_water(self.server.id())?;

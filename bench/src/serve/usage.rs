@@ -1,4 +1,4 @@
-//! What the processes of a group have used: CPU time, and memory at its highest.
+//! What the processes of a group have used: CPU time, and the most memory.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Usage {
     pub(super) cpu_seconds: f64,
-    /// The sum over the processes: what they share counts in each.
+    /// The sum over the processes. Memory that they share counts in each of them.
     pub(super) resident_bytes: u64,
 }
 
@@ -18,7 +18,7 @@ impl Usage {
         ensure!(!members.is_empty(), "the server has ended");
         for (pid, ticks) in members {
             usage.cpu_seconds += ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-            // Gone since it was listed, or a zombie: it has no memory.
+            // The process has ended since it was listed, or is a zombie: it has no memory.
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             usage.resident_bytes += high_water_bytes(&status).unwrap_or(0);
         }
@@ -26,8 +26,8 @@ impl Usage {
     }
 }
 
-/// From now on the high water is that of what follows. Refused by kernels without the file: then it
-/// is that of the server's life.
+/// Starts the high-water mark anew. A kernel without the file refuses that; then the mark is that
+/// of the server's whole life.
 pub(super) fn forget_high_water(group: u32) -> Result<()> {
     for (pid, _) in members(group)? {
         let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
@@ -35,7 +35,7 @@ pub(super) fn forget_high_water(group: u32) -> Result<()> {
     Ok(())
 }
 
-/// Process id and ticks of CPU time of each.
+/// The process id and the ticks of CPU time of each process.
 fn members(group: u32) -> Result<Vec<(u32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("read /proc")? {
@@ -52,7 +52,8 @@ fn members(group: u32) -> Result<Vec<(u32, u64)>> {
     Ok(found)
 }
 
-/// Of a line of `/proc/PID/stat`; the command in it may have spaces and brackets of its own.
+/// The group and the ticks of a line of `/proc/PID/stat`. The command's name in it may have spaces
+/// and brackets.
 fn group_and_ticks(stat: &str) -> Option<(u32, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();

@@ -7,7 +7,7 @@ use crate::{Chunking, Cut, Cutter};
 /// How much is read at a time beyond the largest chunk, in bytes.
 const READ_BYTES: usize = 256 << 10;
 
-/// Cuts a reader. Holds one buffer of the largest chunk plus 256 KiB, whatever the stream's length.
+/// Cuts a reader. Holds one buffer of the largest chunk plus 256 KiB, however long the stream is.
 ///
 /// ```
 /// use drystone_chunker::{ChunkId, Chunking, Chunks};
@@ -37,8 +37,8 @@ impl<R: Read> Chunks<R> {
         Self::with_read_bytes(reader, chunking, READ_BYTES)
     }
 
-    /// The same with a buffer of the largest chunk plus `read_bytes`, which may be 0: less memory,
-    /// and more calls of `read`. Where it cuts does not depend on it.
+    /// The same with a buffer of the largest chunk plus `read_bytes`, which may be 0. A smaller
+    /// buffer takes less memory and calls `read` more often. The cuts do not depend on it.
     pub fn with_read_bytes(reader: R, chunking: Chunking, read_bytes: usize) -> Self {
         let buffer = vec![0; chunking.chunk_bytes_max() + read_bytes].into_boxed_slice();
         Self { reader, cutter: Cutter::new(chunking), buffer, start: 0, end: 0, ended: false }
@@ -95,7 +95,7 @@ mod tests {
         lens
     }
 
-    /// Gives a few bytes at a time, and fails before every third time.
+    /// Gives a few bytes at a time, and fails before every third read.
     struct Fails<'a> {
         bytes: &'a [u8],
         calls: usize,
@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn a_buffer_of_any_size_cuts_alike() {
-        // Not periodic in any chunk size, and several times the buffer, so that it is moved to the
-        // front again and again.
+        // Not periodic in any chunk size, and several times as long as the buffer: the rest of the
+        // buffer is moved to its front again and again.
         let bytes: Vec<u8> = (0..20_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
         for chunking in [Chunking::Fixed(7), Chunking::FastCdc { min: 64, avg: 256, max: 1000 }] {
             let expected = lens(&bytes, chunking, READ_BYTES);

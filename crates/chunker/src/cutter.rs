@@ -7,10 +7,10 @@
 //! trusted; then the chunk is scanned from its start. The test
 //! `a_resumed_scan_cuts_like_a_whole_one` holds this against the plain function.
 //!
-//! For the same reason three places can be scanned at a time, each after a warm-up of its own. One
-//! scan waits for its own sum at each byte; three fill the time. The cuts are those of the
-//! `fastcdc` crate, which `cuts_equal_those_of_the_published_crate` and the fuzz target `chunker`
-//! hold it to.
+//! For the same reason three places can be scanned at a time, each after a warm-up of its own. A
+//! single scan has to wait for its own sum at each byte; three scans fill that time. The cuts are
+//! those of the `fastcdc` crate. The test `cuts_equal_those_of_the_published_crate` and the fuzz
+//! target `chunker` check that.
 
 use std::ops::ControlFlow;
 
@@ -21,8 +21,9 @@ use crate::Chunking;
 /// Bytes after which the gear hash has forgotten what came before.
 const GEAR_WINDOW: usize = 64;
 
-/// How far each of the three scans goes before the next place is theirs. Longer ones look at more
-/// for nothing when there is a cut. A fuzzer's inputs are small, and should get here all the same.
+/// How many bytes each of the three scans covers before all three move on. Longer scans look at
+/// more bytes in vain when there is a cut. A fuzzer's inputs are small, and must reach this code,
+/// too.
 const LANE_BYTES: usize = if cfg!(fuzzing) { 128 } else { 1024 };
 const _: () = assert!(LANE_BYTES >= GEAR_WINDOW && LANE_BYTES.is_multiple_of(2));
 
@@ -31,15 +32,15 @@ const _: () = assert!(LANE_BYTES >= GEAR_WINDOW && LANE_BYTES.is_multiple_of(2))
 pub enum Cut {
     /// The chunk is the first so many bytes of the window.
     At(usize),
-    /// The chunk is longer than the window; its first so many bytes hold no cut and need not be
-    /// looked at again.
+    /// The chunk is longer than the window. Its first `scanned` bytes hold no cut and need not be
+    /// scanned again.
     None {
         /// To be passed as `scanned` with the longer window.
         scanned: usize,
     },
 }
 
-/// Cuts by one [`Chunking`]. Pure: no state from one call to the next.
+/// Cuts by one [`Chunking`]. Pure: it keeps no state from one call to the next.
 #[derive(Clone)]
 pub struct Cutter {
     chunking: Chunking,
@@ -132,8 +133,8 @@ impl Gear {
         window.len()
     }
 
-    /// Where the hash, which was `hash` before the first byte, first has no bit of `mask`; if
-    /// nowhere, what it is after the last byte.
+    /// Where the hash first has no bit of `mask`. `hash` is its value before the first byte. If
+    /// there is no such place, the answer is its value after the last byte.
     fn hit(&self, bytes: &[u8], mut hash: u64, mask: u64) -> ControlFlow<usize, u64> {
         let mut at = 0;
         for lanes in bytes.as_chunks::<{ 3 * LANE_BYTES }>().0 {
@@ -157,10 +158,10 @@ impl Gear {
         ControlFlow::Continue(hash)
     }
 
-    /// The hash after three lanes without a hit. Nothing if there is one, in any of them.
+    /// The hash after three lanes without a hit; `None` if one of the lanes has a hit.
     //
-    // Not inlined, and of a size that the type says: only then are there no checks inside and
-    // enough registers for all three.
+    // Not inlined, and the type gives the size of the lanes. Only then does the compiler leave out
+    // the bounds checks, and have enough registers for all three.
     #[inline(never)]
     fn passes(&self, lanes: &[u8; 3 * LANE_BYTES], hash: u64, mask: u64) -> Option<u64> {
         let tables = self.tables();
@@ -173,7 +174,7 @@ impl Gear {
             warm_up.iter().fold(0, |hash, pair| tables.odd(tables.even(hash, *pair), *pair))
         };
         let (mut x, mut y, mut z) = (hash, after(first), after(second));
-        // By number: zipped iterators are more to carry along.
+        // By index: zipped iterators need more registers.
         for at in 0..LANE_BYTES / 2 {
             let (a, b, c) = (first[at], second[at], third[at]);
             (x, y, z) = (tables.even(x, a), tables.even(y, b), tables.even(z, c));
@@ -200,8 +201,8 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// The hash after the first byte of a pair, one bit further than it should be: one shift for
-    /// two bytes.
+    /// The hash after the first byte of a pair. It is shifted one bit further than the definition
+    /// says, so that two bytes need only one shift.
     #[inline(always)]
     fn even(self, hash: u64, pair: [u8; 2]) -> u64 {
         (hash << 2).wrapping_add(self.shifted[usize::from(pair[0])])
@@ -218,7 +219,8 @@ impl Tables<'_> {
 mod tests {
     use super::*;
 
-    /// Bytes of a 64-bit xorshift generator; the same for ever, because golden tests hang on them.
+    /// Bytes of a 64-bit xorshift generator. They never change, because golden tests depend on
+    /// them.
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let mut bytes = Vec::with_capacity(len + 8);

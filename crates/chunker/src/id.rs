@@ -35,7 +35,7 @@ impl FromStr for ChunkId {
     type Err = ParseChunkIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseChunkIdError> {
-        // One name has one spelling: `from_hex` would take capitals, too.
+        // A name has only one spelling; `from_hex` alone would take capitals, too.
         if text.bytes().any(|digit| digit.is_ascii_uppercase()) {
             return Err(ParseChunkIdError);
         }

@@ -36,7 +36,8 @@ pub enum Chunking {
 pub enum ParamsError {
     /// Not one of the textual forms.
     #[error(
-        "`{0}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example cdc:256KiB,1MiB,4MiB"
+        "`{0}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example \
+         cdc:256KiB,1MiB,4MiB"
     )]
     Syntax(String),
     /// A size outside what the cutter supports.
@@ -175,7 +176,8 @@ mod tests {
         check("cdc:63,256,512", Err("minimum chunk size 63 is outside 64..=4194304 bytes"));
         let hint = |t: &str| {
             format!(
-                "`{t}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example cdc:256KiB,1MiB,4MiB"
+                "`{t}` is not a chunking: write fixed:SIZE or cdc:MIN,AVG,MAX, for example \
+                 cdc:256KiB,1MiB,4MiB"
             )
         };
         for bad in [

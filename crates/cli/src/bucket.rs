@@ -60,7 +60,7 @@ fn remove(store: &Store, name: &BucketName, output: &Output) -> Outcome {
     say(output, name, None, "removed")
 }
 
-/// What became of a bucket: its state, or `None` when it is gone.
+/// Tells what became of a bucket: its state, or `None` when it was removed.
 fn say(output: &Output, name: &BucketName, public: Option<bool>, what: &str) -> Outcome {
     if output.json {
         output.report(
@@ -83,7 +83,7 @@ fn list(store: &Store, output: &Output) -> Outcome {
         bucket: &'a str,
         public: bool,
         created: String,
-        /// As S3 clients were told to make it in; null is the first one.
+        /// The region that the S3 client named when it made the bucket; null is the default region.
         region: Option<&'a str>,
     }
     let mut out = io::BufWriter::new(output::stdout()?);

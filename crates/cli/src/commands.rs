@@ -26,7 +26,7 @@ pub(crate) fn init(settings: &Settings, args: &InitArgs, output: &Output) -> Out
     let folder = settings.store()?;
     open::check_folder(folder)?;
     let chunking = args.chunk.or(settings.chunk).unwrap_or_default();
-    // Refuses now rather than at the first put what this machine could never open.
+    // A chunking that this machine could never open is refused now, and not at the first put.
     open::plan(settings, chunking)?;
     LocalStore::init(folder, chunking)?;
     if output.json {
@@ -70,7 +70,8 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
             let page = open.store.buckets(after.as_ref(), PAGE)?;
             for bucket in page.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if output.json {
-                    let row = serde_json::json!({ "bucket": bucket.name.as_str(), "public": bucket.public });
+                    let name = bucket.name.as_str();
+                    let row = serde_json::json!({ "bucket": name, "public": bucket.public });
                     writeln!(out, "{row}")?;
                 } else {
                     writeln!(out, "{}", bucket.name)?;
@@ -93,8 +94,8 @@ pub(crate) fn ls(settings: &Settings, args: &LsArgs, output: &Output) -> Outcome
         let page = open.store.list(&bucket, &args.prefix, from, want)?;
         for object in &page {
             if output.json {
-                // Into the buffer's errors, not the serializer's: those do not say where they come
-                // from.
+                // As an I/O error that keeps its cause: the serializer's own error does not say
+                // where it comes from.
                 serde_json::to_writer(&mut out, &Listed::new(object)).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else if args.long {
@@ -163,8 +164,8 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
     let open = open(settings)?;
     let Some(name) = &args.name else {
         if args.bucket.bucket.is_some() {
-            // Only to say so if there is none: the totals are those of the whole store, for buckets
-            // share their chunks.
+            // Only reports a bucket that does not exist. The totals are those of the whole store,
+            // because buckets share their chunks.
             open.store.list(&settings.bucket(&args.bucket)?, "", Bound::Unbounded, 1)?;
         }
         let totals = open.store.totals()?;
@@ -211,7 +212,7 @@ pub(crate) fn stat(settings: &Settings, args: &StatArgs, output: &Output) -> Out
 pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Outcome {
     let chunking = match (&settings.store, args.chunk) {
         (_, Some(chunking)) => chunking,
-        // A store that is yet to be made will be cut by the default.
+        // A store that does not exist yet will be cut by the default.
         (Some(folder), None) => {
             open::check_folder(folder)?;
             match LocalStore::chunking(folder) {
@@ -247,7 +248,7 @@ pub(crate) fn plan(settings: &Settings, args: &PlanArgs, output: &Output) -> Out
     Ok(Exit::Success)
 }
 
-/// A plan, and what is in use of it before anything has been done.
+/// A plan, and how much of it is in use before any work is done.
 #[derive(Serialize)]
 struct Planned<'a> {
     #[serde(flatten)]

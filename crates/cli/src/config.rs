@@ -1,12 +1,12 @@
 //! The configuration file of the `drystone` command.
 //!
-//! A library of its own inside the command's package, for one reason: `fuzz/` links it. It is pure:
-//! text in, a checked [`Config`] or a [`ConfigError`] out; which file that is, and what flags say
-//! instead, is `settings.rs`.
+//! It is a library inside the command's package for one reason: `fuzz/` links it. It is pure: text
+//! in, a checked [`Config`] or a [`ConfigError`] out. `settings.rs` knows which file the text comes
+//! from, and which flags override it.
 //!
 //! Invariants:
 //! - a value of type [`Config`] can be used: names, sizes and counts are within their limits;
-//! - an error names the line, and the key unless the text is no TOML.
+//! - an error names the line, and also the key, except when the text is not TOML.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -51,17 +51,17 @@ pub struct Config {
     pub connections: Option<u16>,
     /// `transfers`: bodies that are sent or received at a time.
     pub transfers: Option<u16>,
-    /// `head_seconds`: how long a server waits for a request's head.
+    /// `head_seconds`: how long a server waits for the head of a request.
     pub head_seconds: Option<u16>,
-    /// `idle_seconds`: for the next request on a connection.
+    /// `idle_seconds`: how long it waits for the next request on a connection.
     pub idle_seconds: Option<u16>,
-    /// `body_seconds`: for the next byte of a body.
+    /// `body_seconds`: how long it waits for the next byte of a body.
     pub body_seconds: Option<u16>,
-    /// `unread_seconds`: for a client to read on.
+    /// `unread_seconds`: how long it waits until a client reads on.
     pub unread_seconds: Option<u16>,
-    /// `turn_seconds`: for a place, before a request is refused.
+    /// `turn_seconds`: how long a request waits for its turn before it is refused.
     pub turn_seconds: Option<u16>,
-    /// `drain_seconds`: for requests to end after the first signal to stop.
+    /// `drain_seconds`: how long requests may go on after the first signal to stop.
     pub drain_seconds: Option<u16>,
 }
 
@@ -89,13 +89,13 @@ const KEYS: [&str; 15] = [
 pub struct ConfigError {
     /// From 1.
     pub line: usize,
-    /// The setting; `None` when the text is no TOML.
+    /// The setting; `None` when the text is not TOML.
     pub key: Option<String>,
     /// What is wrong with it.
     pub message: String,
 }
 
-/// A key that is none of ours is shown up to so many characters.
+/// An unknown key is shown up to so many characters.
 const SHOWN_CHARS_MAX: usize = 40;
 
 /// `line 3: workers: must be between 1 and 64`
@@ -113,8 +113,8 @@ impl Config {
     /// Reads a configuration file's text.
     ///
     /// # Errors
-    /// When it is not TOML, has a key that is none of ours, or a value that cannot be used. The
-    /// first in the order of the keys is given.
+    /// When it is not TOML, has an unknown key, or a value that cannot be used. Of several errors,
+    /// the first one in the order of the keys is given.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let table = DeTable::parse(text).map_err(|error| ConfigError {
             line: line_of(text, error.span().map_or(0, |span| span.start)),
@@ -223,10 +223,11 @@ mod tests {
 
     #[test]
     fn every_setting_is_read() {
-        let text = "# walls\nstore = \"/srv/wall\"\nmemory = '1 GiB'\nworkers = 0x10\nsync = \"never\"\n\
-            bucket = \"stones\"\nchunk = \"cdc:256KiB,1MiB,4MiB\"\nlisten = \"[::1]:80\"\nconnections = 16\n\
-            transfers = 8\nhead_seconds = 1\nidle_seconds = 2\nbody_seconds = 3\nunread_seconds = 4\n\
-            turn_seconds = 5\ndrain_seconds = 3600\n";
+        let text = "# walls\nstore = \"/srv/wall\"\nmemory = '1 GiB'\nworkers = 0x10\n\
+                    sync = \"never\"\nbucket = \"stones\"\nchunk = \"cdc:256KiB,1MiB,4MiB\"\n\
+                    listen = \"[::1]:80\"\nconnections = 16\ntransfers = 8\nhead_seconds = 1\n\
+                    idle_seconds = 2\nbody_seconds = 3\nunread_seconds = 4\nturn_seconds = 5\n\
+                    drain_seconds = 3600\n";
         let expected = Config {
             store: Some("/srv/wall".into()),
             memory: Some(1 << 30),
@@ -254,8 +255,9 @@ mod tests {
     fn an_error_names_the_line_and_the_key() {
         check_refused(
             "\nstoer = 1",
-            "line 2: stoer: unknown field `stoer`; there are store, memory, workers, sync, bucket, chunk, listen, connections, \
-             transfers, head_seconds, idle_seconds, body_seconds, unread_seconds, turn_seconds, drain_seconds",
+            "line 2: stoer: unknown field `stoer`; there are store, memory, workers, sync, \
+             bucket, chunk, listen, connections, transfers, head_seconds, idle_seconds, \
+             body_seconds, unread_seconds, turn_seconds, drain_seconds",
         );
         check_refused("store = 1", "line 1: store: a text in quotes is expected, not an integer");
         check_refused("[store]\nx = 1", "line 1: store: a text in quotes is expected, not a table");
@@ -281,7 +283,8 @@ mod tests {
         check_refused("sync = \"sometimes\"", "line 1: sync: must be \"commit\" or \"never\"");
         check_refused(
             "memory = \"18446744073709551616\"",
-            "line 1: memory: \"18446744073709551616\" is too large: the largest size is 18446744073709551615 bytes",
+            "line 1: memory: \"18446744073709551616\" is too large: the largest size is \
+             18446744073709551615 bytes",
         );
         check_refused(
             "chunk = \"fixed:0\"",

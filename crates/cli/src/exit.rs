@@ -34,7 +34,8 @@ pub(crate) struct Usage(pub(crate) String);
 
 /// Where a store's folder should be is something else; exit code 4.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not a drystone store but a file; a store is a folder: give --store the folder, or a new name for `init`", .0.display())]
+#[error("{} is not a drystone store but a file; a store is a folder: give --store the folder, or \
+         a new name for `init`", .0.display())]
 pub(crate) struct NotAFolder(pub(crate) PathBuf);
 
 /// SIGINT or SIGTERM; exit code 130.
@@ -51,7 +52,8 @@ impl Exit {
             if let Some(error) = cause.downcast_ref::<OpenError>() {
                 return Self::of_open(error);
             }
-            // It is transparent: what it holds is not a cause of its own.
+            // This variant is transparent: the error inside it is not a cause of its own in the
+            // chain.
             if let Some(RestoreError::Store(error)) = cause.downcast_ref() {
                 return Self::of_store(error);
             }
@@ -77,7 +79,7 @@ impl Exit {
     fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::Success,
-            // The disk behind standard output is full, not the store's.
+            // The full disk is the one behind standard output, not the store's.
             _ if error.get_ref().is_some_and(|inner| inner.is::<Unwritten>()) => Self::Failed,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
             _ => Self::Failed,

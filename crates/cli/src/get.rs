@@ -20,7 +20,8 @@ use crate::settings::Settings;
 
 /// Objects listed at a time.
 const PAGE_OBJECTS: usize = 512;
-/// Objects handed to a restoring thread at a time; small files are not worth a hand-over each.
+/// Objects that a restoring thread gets at a time: for small files, one hand-over each would cost
+/// too much.
 const BATCH_OBJECTS: usize = 16;
 /// A batch ends early when its objects have this many bytes, so that the last one does not leave a
 /// thread idle.
@@ -49,7 +50,7 @@ pub(crate) fn run(settings: &Settings, args: &GetArgs, output: &Output) -> Outco
 #[derive(Default, Serialize)]
 struct Summary {
     objects: u64,
-    /// Beside the objects that are files.
+    /// Folders that were restored, beside the objects that are files.
     folders: u64,
     bytes: u64,
     failed: u64,
@@ -74,7 +75,7 @@ struct Get<'a> {
     worst: Exit,
 }
 
-/// What came of one object.
+/// The outcome of one object.
 type Restored = (ObjectRow, Result<u64, RestoreError>);
 
 impl Get<'_> {
@@ -98,11 +99,11 @@ impl Get<'_> {
             }
         };
         let restored = self.names(&args.names, &destination);
-        // New folders without a single file are kept only if no file failed.
+        // New folders that hold no file are kept only if no file failed.
         if self.summary.objects == 0 && (self.summary.failed > 0 || self.summary.folders == 0) {
             made.remove_empty();
         } else {
-            // Also when some files could not be restored.
+            // Folders get their modes and times also when some files could not be restored.
             destination.finish(|path, error| self.note_failure(path, error));
         }
         restored
@@ -125,7 +126,7 @@ impl Get<'_> {
         Ok(())
     }
 
-    /// The object of exactly this name; a name that ends with `/` is a folder's.
+    /// The object with exactly this name. A name that ends with `/` names a folder.
     fn object(&self, name: &str) -> anyhow::Result<Option<ObjectRow>> {
         if name.ends_with('/') {
             return Ok(None);
@@ -207,7 +208,7 @@ impl Get<'_> {
     fn note_failure(&mut self, name: &str, error: RestoreError) {
         self.summary.failed += 1;
         let error = anyhow::Error::new(error);
-        // The exit code says the worst that happened, where it has a number of its own.
+        // The exit code tells the worst failure, if that failure has a code of its own.
         if let worse @ (Exit::Damaged | Exit::DiskFull) = Exit::of(&error) {
             self.worst = worse;
         }
@@ -241,7 +242,7 @@ impl Get<'_> {
     }
 }
 
-/// What is known of a folder: the meta data of the empty object under its key.
+/// The meta data of a folder: those of the empty object under its key.
 fn folder_meta(
     store: &Store,
     bucket: &BucketName,

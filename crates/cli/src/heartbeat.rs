@@ -24,8 +24,8 @@ impl Heartbeat {
             .name("drystone-heartbeat".into())
             .spawn(move || {
                 while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                    // An expired session is reported by the commit that it refuses; a busy database
-                    // may be free next time.
+                    // Failures are passed over: if the session has expired, the commit is refused
+                    // and reports it. A busy database may be free next time.
                     let _ = session.extend();
                 }
             })

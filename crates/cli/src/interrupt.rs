@@ -12,15 +12,16 @@ use signal_hook::iterator::Signals;
 use crate::exit::{Exit, Interrupted};
 use crate::output::Output;
 
-/// Time to notice the first signal. A read that blocks (standard input, a hung file system) would
-/// never notice it.
+/// How long the work may take to notice the first signal. A read that blocks (standard input, a
+/// hung file system) would never notice it.
 const GRACE: Duration = Duration::from_secs(2);
 const STOPPING: &str = "drystone: stopping within two seconds; a second signal stops at once";
 
-/// Set by a signal, asked by the loops that do the work.
+/// Set by a signal, and read by the loops that do the work.
 #[derive(Clone)]
 pub(crate) struct Interrupt {
-    /// Release when a signal came, acquire where it is asked; nothing else is passed with it.
+    /// Stored with release when a signal comes, loaded with acquire by the loops. No other data is
+    /// passed with it.
     flag: Arc<AtomicBool>,
 }
 
@@ -37,8 +38,8 @@ impl Interrupt {
                     if seen.swap(true, Ordering::Release) {
                         quit();
                     }
-                    // The store is crash-safe, so ending in the middle costs nothing that was
-                    // acknowledged.
+                    // The store is crash-safe: when the process ends in the middle, nothing is lost
+                    // that was acknowledged.
                     let patience = std::thread::Builder::new().spawn(|| {
                         std::thread::sleep(GRACE);
                         quit();
@@ -47,8 +48,8 @@ impl Interrupt {
                         quit();
                     }
                     if !quiet {
-                        // Not here: whoever reads what is said may have stopped reading, and a
-                        // second signal must be seen.
+                        // On a thread of its own: standard error may be a pipe that is no longer
+                        // read, and this thread must still see a second signal.
                         let _ = std::thread::Builder::new()
                             .spawn(|| writeln!(io::stderr(), "{STOPPING}"));
                     }
@@ -58,7 +59,7 @@ impl Interrupt {
         Ok(Self { flag })
     }
 
-    /// No signal ever comes.
+    /// An interrupt that no signal ever sets.
     #[cfg(test)]
     pub(crate) fn never() -> Self {
         Self { flag: Arc::default() }

@@ -1,4 +1,4 @@
-//! `key`: who may do what.
+//! `key`: makes, lists and revokes the keys of clients.
 
 use std::io;
 
@@ -17,8 +17,8 @@ use crate::weak_key::weakness;
 const PAGE: usize = 256;
 const ACCESS_CHARS: usize = 20;
 const SECRET_CHARS: usize = 40;
-/// Clients put it into headers, addresses and configuration files; none of these needs quoting
-/// there.
+/// Clients put keys into headers, addresses and configuration files. None of these letters has to
+/// be quoted there.
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 pub(crate) fn run(settings: &Settings, command: &KeyCommand, output: &Output) -> Outcome {
@@ -65,8 +65,8 @@ fn create(store: &Store, args: &KeyCreateArgs, output: &Output) -> Outcome {
         Some((access, secret)) => {
             if weakness(access, secret).is_some() {
                 output.note(
-                    "the secret can be guessed: a server that others can reach does not start with it, \
-                     unless --allow-weak-keys is given",
+                    "the secret can be guessed: a server that others can reach does not start \
+                     with it, unless --allow-weak-keys is given",
                 );
             }
             let secret = Secret(secret.to_owned());
@@ -78,7 +78,8 @@ fn create(store: &Store, args: &KeyCreateArgs, output: &Output) -> Outcome {
     Ok(Exit::Success)
 }
 
-/// The pair that flags and variables give, if they do. Half of a pair is refused.
+/// The pair that flags and variables give; `None` when they give neither half. A single half is
+/// refused.
 pub(crate) fn pair<'a>(
     access: Option<&'a str>,
     secret: Option<&'a SecretArg>,
@@ -92,8 +93,8 @@ pub(crate) fn pair<'a>(
         (access, _) => {
             let given = if access.is_some() { "access key" } else { "secret" };
             Err(Usage(format!(
-                "only the {given} is given: DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY (or --access-key and \
-                 --secret-key) go together, so give both or neither"
+                "only the {given} is given: DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY (or \
+                 --access-key and --secret-key) go together, so give both or neither"
             ))
             .into())
         }
@@ -105,7 +106,7 @@ pub(crate) fn everything() -> Vec<Grant> {
     vec![Grant { bucket: None, read: true, write: true, list: true, admin: true }]
 }
 
-/// Makes a key whose halves nobody can guess.
+/// Makes a key whose two halves cannot be guessed.
 pub(crate) fn generate(name: &str, grants: Vec<Grant>) -> anyhow::Result<NewKey> {
     let access = random(ACCESS_CHARS)?;
     Ok(NewKey { access, secret: Secret(random(SECRET_CHARS)?), name: name.into(), grants })
@@ -118,7 +119,7 @@ fn random(chars: usize) -> anyhow::Result<String> {
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
-/// What every client can use as a key.
+/// Refuses a pair that some client could not use as a key.
 fn check(access: &str, secret: &str) -> anyhow::Result<()> {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     if !(3..=128).contains(&access.len()) || !plain(access) || access.contains([':', '/', ',', '='])
@@ -134,12 +135,13 @@ fn check(access: &str, secret: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keeps the pair from the environment, if it is new, with every right.
+/// Keeps the pair from the environment with every right, if it is new.
 pub(crate) fn keep(store: &Store, access: &str, secret: &str) -> anyhow::Result<()> {
     match store.key(access)? {
         Some(found) if found.key.secret.0 == secret => Ok(()),
         Some(_) => Err(Usage(format!(
-            "the key `{access}` exists with another secret; revoke it first: `drystone key revoke {access}`"
+            "the key `{access}` exists with another secret; revoke it first: `drystone key revoke \
+             {access}`"
         ))
         .into()),
         None => {
@@ -154,14 +156,13 @@ pub(crate) fn keep(store: &Store, access: &str, secret: &str) -> anyhow::Result<
     }
 }
 
-/// Keeps a new key and shows it. A key that could not be shown is taken back: its secret is not
-/// known to the user, and a key that is of no use is still a way in. A reader that has left is a
-/// failure here.
+/// Keeps a new key and shows it. A key that could not be shown is revoked: the user does not know
+/// its secret, and it would still open the store. So a reader that has left is a failure here.
 pub(crate) fn keep_and_show(store: &Store, key: &NewKey, output: &Output) -> anyhow::Result<()> {
     match store.put_key(key) {
         Err(StoreError::KeyExists(access)) => anyhow::bail!(
-            "access key `{access}` exists already: `drystone key revoke {access}` takes it back; without \
-             DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY a random one is made"
+            "access key `{access}` exists already: `drystone key revoke {access}` takes it back; \
+             without DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY a random one is made"
         ),
         put => put?,
     }
@@ -176,7 +177,7 @@ pub(crate) fn keep_and_show(store: &Store, key: &NewKey, output: &Output) -> any
     }
 }
 
-/// Shows a new key, secret included; the only time that anything does.
+/// Shows a new key with its secret. Nothing else ever shows a secret.
 fn show(key: &NewKey, output: &Output) -> io::Result<()> {
     let token = bearer_token(&key.access, &key.secret.0);
     if output.json {

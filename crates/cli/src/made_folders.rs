@@ -1,8 +1,9 @@
-//! The folders that a restore has made, with what they are to get when everything in them is there:
-//! a folder that may not be written to could not be filled, and filling one changes its time.
+//! The folders that a restore has made, each with the mode and time that it gets at the end. It
+//! cannot get them earlier: a folder that may not be written to could not be filled, and filling a
+//! folder changes its time.
 //!
-//! Their number has no bound, so only the newest notes are in memory, and the older ones in a file
-//! without a name. The notes come back newest first: a folder before the one that holds it.
+//! Their number has no bound. So only the newest notes are in memory, and the older ones are in a
+//! file without a name. The notes come back newest first: a folder comes before its parent.
 
 use std::fs::File;
 use std::io;
@@ -11,21 +12,21 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
-/// Bytes of notes in memory. Two blocks of them, while one is brought back.
+/// Bytes of notes in memory. There are two blocks of this size while one is read back.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 /// Behind each note: the length of its path, its time, its mode.
 const TAIL_BYTES: usize = 4 + 8 + 4;
 /// Stands for a mode that is not known.
 const NO_MODE: u32 = u32::MAX;
 
-/// What a folder is to get.
+/// What a folder gets at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Made {
     /// Below the destination.
     pub(crate) path: String,
     /// Nanoseconds since 1970.
     pub(crate) modified_ns: i64,
-    /// `None`: it keeps the one that it was made with.
+    /// `None`: the folder keeps the mode that it was made with.
     pub(crate) mode: Option<u32>,
 }
 
@@ -48,7 +49,8 @@ impl MadeFolders {
         Self { block: Vec::new(), block_bytes_max, spilled: None, spilled_bytes: 0 }
     }
 
-    /// Notes a folder. `open` gives a file for what does not fit into memory; it is called once.
+    /// Notes a folder. `open` makes the file for notes that do not fit into memory. It is called
+    /// once.
     pub(crate) fn push(
         &mut self,
         made: &Made,
@@ -120,13 +122,13 @@ fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("the slice was cut to this length")
 }
 
-/// A file that has no name, on the disk of `folder`; `name` is what it is called for a moment where
-/// a file must have one.
+/// A file without a name, on the disk of `folder`. Some file systems cannot make one. There the
+/// file is called `name` for a moment.
 pub(crate) fn nameless(folder: impl std::os::fd::AsFd, name: &str) -> io::Result<File> {
     let mode = Mode::from_raw_mode(0o600);
     match openat(&folder, ".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, mode) {
         Ok(file) => return Ok(file.into()),
-        // Not every file system can.
+        // This file system cannot make a file without a name.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
         Err(errno) => return Err(errno.into()),
     }
@@ -158,7 +160,7 @@ mod tests {
                     tempfile::tempfile()
                 };
                 folders.push(&made(number), open).unwrap();
-                // Some are taken again in between.
+                // Some notes are taken back in between.
                 if number % 7 == 6 {
                     assert_eq!(folders.pop().unwrap(), Some(made(number)));
                     folders.push(&made(number), tempfile::tempfile).unwrap();

@@ -40,11 +40,11 @@ use crate::settings::Settings;
 static ALLOCATOR: counting_alloc::Counting = counting_alloc::Counting;
 
 fn main() -> ExitCode {
-    // `fdwatch run` starts commands by way of this binary.
+    // `fdwatch run` starts commands through this binary.
     if let Some(code) = fdwatch_cli::exec_stage() {
         return code;
     }
-    // Its command line is its own, `--json` and `--help` included.
+    // The command line of `fdwatch` is its own, with its own `--json` and `--help`.
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == args::FDWATCH) {
         return fdwatch_cli::execute(std::iter::once(args::FDWATCH.into()).chain(arguments));

@@ -1,20 +1,21 @@
-//! What the C library's allocator keeps: bounded, and enough that a server does not fault in each
-//! buffer anew.
+//! Bounds what the C library's allocator keeps. It keeps enough that a server does not take a page
+//! fault for each page of each buffer again.
 //!
-//! Read buffers of wide connections are 128 KiB, which glibc by default maps and unmaps each time:
-//! of an upload of 1 GiB, 95,000 page faults and a fifth of the server's CPU time. And it makes up
-//! to eight arenas for each CPU that it sees, whatever the cgroup grants.
+//! Read buffers of wide connections are 128 KiB. By default glibc maps and unmaps such a buffer
+//! each time: an upload of 1 GiB then costs 95,000 page faults and a fifth of the server's CPU
+//! time. And glibc makes up to eight arenas for each CPU that it sees, also where the cgroup grants
+//! fewer CPUs.
 #![allow(unsafe_code, reason = "mallopt and malloc_trim have no safe wrapper")]
 
 use drystone_limits::constants::{ALLOCATOR_ARENAS, ALLOCATOR_KEEPS_BYTES, WIDE_CONNECTION_BYTES};
 
-/// To be called before there are other threads: arenas are made with them. Does nothing where the C
-/// library is another one.
+/// To be called before other threads are started, because glibc makes arenas for them. Does nothing
+/// with another C library.
 pub(crate) fn bound() {
     #[cfg(target_env = "gnu")]
     for (option, value) in [
         (libc::M_ARENA_MAX, ALLOCATOR_ARENAS),
-        // Setting one of these keeps glibc from moving both.
+        // Setting one of these stops glibc from adjusting both by itself.
         (libc::M_MMAP_THRESHOLD, WIDE_CONNECTION_BYTES),
         (libc::M_TRIM_THRESHOLD, ALLOCATOR_KEEPS_BYTES),
     ] {

@@ -1,4 +1,4 @@
-//! A folder that a command makes for its results, and takes away again when there are none.
+//! A folder that a command makes for its results, and removes again when there are none.
 
 use std::fs;
 use std::io;
@@ -32,11 +32,11 @@ impl NewFolder {
         }
     }
 
-    /// Takes away what was made, as far as nothing but empty folders is in it. A folder that was
-    /// there before stays as it is.
+    /// Removes the folders that were made, as far as they hold only empty folders. A folder that
+    /// was there before stays as it is.
     pub(crate) fn remove_empty(&self) {
         let Some(top) = &self.top else { return };
-        // A folder is seen to be empty only once those below it are gone, so each pass takes one
+        // A folder is empty only after the folders in it are removed, so each pass removes one
         // level.
         let mut removed = true;
         while std::mem::take(&mut removed) {
@@ -49,7 +49,7 @@ impl NewFolder {
             }
         }
         for made in self.folder.ancestors() {
-            // What could not even be made does not keep what is above it.
+            // A folder that could not even be made does not keep its parent.
             let gone = fs::remove_dir(made).is_ok() || !made.exists();
             if !gone || made == top {
                 return;

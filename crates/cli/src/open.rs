@@ -20,7 +20,7 @@ pub(crate) struct Open {
     pub(crate) plan: Plan,
 }
 
-/// What may be used by a store that is cut by `chunking`.
+/// The plan of a store that is cut by `chunking`.
 pub(crate) fn plan(settings: &Settings, chunking: Chunking) -> anyhow::Result<Plan> {
     plan_with(settings, chunking, None, false)
 }
@@ -41,7 +41,7 @@ fn plan_with(
     serving: Option<&Serving>,
     tls: bool,
 ) -> anyhow::Result<Plan> {
-    // A refusal leaves the soft limit, which the plan then obeys.
+    // If the limit cannot be raised, the soft limit stays, and the plan obeys it.
     let _ = raise_nofile();
     let mut ask = Ask::new(chunking.chunk_bytes_max() as u64, chunking.to_string());
     ask.memory_bytes = settings.memory;
@@ -52,8 +52,8 @@ fn plan_with(
     Ok(Plan::new(&ask, &Budget::detect())?)
 }
 
-/// Refuses what can be no store's folder, in words that fit better than that there is no store in
-/// it.
+/// Refuses a path that cannot be the folder of a store. The message fits better than "there is no
+/// store in it".
 pub(crate) fn check_folder(folder: &Path) -> Result<(), NotAFolder> {
     if folder.exists() && !folder.is_dir() { Err(NotAFolder(folder.to_owned())) } else { Ok(()) }
 }
@@ -94,12 +94,13 @@ pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> an
     Ok(Open { store, plan })
 }
 
-/// To be heard whatever the settings are: what was in the store may have been read, and whoever
-/// shared it on purpose has to know.
+/// Printed also with `--quiet`. Other users may have read what is in the store, and a user who
+/// shared it on purpose has to know that they no longer can.
 fn tell_of_others(folder: &Path) {
     let folder = folder.display();
     let told = format!(
-        "drystone: {folder}: other users could read this store; now only its owner can. Share it by `drystone serve` and keys"
+        "drystone: {folder}: other users could read this store; now only its owner can. Share it \
+         by `drystone serve` and keys"
     );
     let _ = writeln!(io::stderr(), "{told}");
 }

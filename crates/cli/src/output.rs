@@ -1,4 +1,4 @@
-//! Data on standard output, talk on standard error.
+//! Results go to standard output, messages to standard error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +9,7 @@ use crate::args::Global;
 use crate::exit::{Exit, Outcome};
 use crate::streams;
 
-/// How this run talks.
+/// How this run reports results and errors.
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
@@ -20,7 +20,7 @@ impl Output {
         Self { json: global.json, quiet: global.quiet }
     }
 
-    /// Before the command line is understood.
+    /// The output until the command line is understood.
     pub(crate) fn plain() -> Self {
         Self { json: false, quiet: false }
     }
@@ -37,8 +37,8 @@ impl Output {
         stdout()?.write_all(&line)
     }
 
-    /// The same for a command whose work matters more than what it says of it: a reader that left
-    /// does not end it.
+    /// The same for a command whose work matters more than its report: it goes on when the reader
+    /// of standard output has left.
     pub(crate) fn report(&self, value: &impl Serialize) -> io::Result<()> {
         match self.json(value) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -86,7 +86,7 @@ impl Output {
     }
 }
 
-/// Standard output did not take what it was given; exit code 1, or 0 when its reader has left.
+/// Standard output did not accept what was written; exit code 1, or 0 when its reader has left.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output: {0}")]
 pub(crate) struct Unwritten(io::Error);
@@ -97,9 +97,9 @@ impl Unwritten {
     }
 }
 
-/// Standard output without a buffer; what fails is an [`Unwritten`]. The standard library's own
-/// takes a write to a descriptor that is not open for writing for a success, and drops what fails
-/// at the end of the process.
+/// Standard output without a buffer. A write that fails is an [`Unwritten`]. The standard library's
+/// own output is not used: it takes a write to a descriptor that is not open for writing for a
+/// success, and drops errors at the end of the process.
 pub(crate) struct Stdout(());
 
 /// # Errors
@@ -108,7 +108,7 @@ pub(crate) fn stdout() -> io::Result<Stdout> {
     if streams::is_stdout_closed() {
         let closed = io::Error::new(
             io::ErrorKind::NotConnected,
-            "it is closed; `>/dev/null` is the place for what nobody needs",
+            "it is closed; `>/dev/null` is the place for what is not needed",
         );
         return Err(Unwritten::wrapped(closed));
     }
@@ -120,8 +120,8 @@ pub(crate) fn print(text: impl Display) -> io::Result<()> {
     stdout()?.write_all(text.to_string().as_bytes())
 }
 
-/// What clap has to say instead of a command line: help and the version, which are data, or what is
-/// wrong.
+/// Prints what clap answers instead of a command line: help and the version, which are data, or an
+/// error message.
 pub(crate) fn tell(told: &clap::Error) -> Outcome {
     let text = told.render();
     if told.use_stderr() {

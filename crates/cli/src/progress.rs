@@ -11,7 +11,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A bar for `total` bytes (`None`: unknown); hidden where it makes no sense.
+    /// A bar for `total` bytes (`None`: unknown). Hidden where a bar makes no sense.
     pub(crate) fn new(output: &Output, total: Option<u64>) -> Self {
         if !output.shows_progress() {
             return Self { bar: ProgressBar::hidden() };

@@ -21,12 +21,12 @@ use rustix::io::Errno;
 use crate::interrupt::Interrupt;
 use crate::made_folders::{Made, MadeFolders, nameless};
 
-/// Permission bits that a file or folder gets back. Not set-user-id and the like: a store is no
-/// place to get privileges from.
+/// Permission bits that a file or folder gets back. The set-user-id bit and the like are left out:
+/// restoring a file must not give privileges.
 const MODE_MASK: u32 = 0o777;
 const MODE_DEFAULT: u32 = 0o666;
-/// Of a folder until it is full, and for ever where no mode is known: what was put into it may have
-/// been private.
+/// The mode of a folder until it is full. A folder keeps it where no mode is known, because what
+/// was put into it may have been private.
 const MODE_FOLDER: u32 = 0o700;
 /// Names tried for a temporary file. A killed `get` leaves one file for each of its threads, and a
 /// later process may have the same id.
@@ -35,7 +35,7 @@ const TEMPORARY_NAMES_MAX: u32 = 1000;
 /// waiting.
 const WRITE_BYTES_MAX: usize = 8 << 20;
 
-/// Nothing outside the destination, whatever the links in it say.
+/// Opens nothing outside the destination, also not through a link in it.
 const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
@@ -47,7 +47,8 @@ pub(crate) enum RestoreError {
     #[error("its key cannot be a path below a folder")]
     Path,
     #[error(
-        "its key ends with `/`, as only an empty folder's can, but it holds bytes; `drystone cat` writes them"
+        "its key ends with `/`, as only an empty folder's can, but it holds bytes; `drystone cat` \
+         writes them"
     )]
     FolderWithBytes,
     #[error(transparent)]
@@ -70,14 +71,14 @@ pub(crate) struct Destination {
     force: bool,
     interrupt: Interrupt,
     umask: u32,
-    /// Relaxed: it only has to give different numbers.
+    /// Relaxed: the counter only has to give different numbers.
     temporary: AtomicU64,
-    /// A leaf but for the store's: held while folders are made and looked up, so that notes are in
-    /// the order of the folders.
+    /// A leaf, except that the store's locks may be taken under it. Held while folders are made and
+    /// looked up, so that the notes are in the order of the folders.
     made: Mutex<MadeFolders>,
 }
 
-/// What is known of the folder at a path below the destination.
+/// Looks up the folder at a path below the destination.
 pub(crate) type Known<'a> = &'a dyn Fn(&str) -> Result<Option<ObjectMeta>, StoreError>;
 
 impl Destination {
@@ -85,7 +86,7 @@ impl Destination {
     pub(crate) fn open(folder: &Path, force: bool, interrupt: Interrupt) -> io::Result<Self> {
         let root =
             open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        // The only way to read the mask is to set it; no other thread runs that makes files.
+        // A process can read its mask only by setting it. No other thread makes files at this time.
         let umask = rustix::process::umask(Mode::empty());
         rustix::process::umask(umask);
         Ok(Self {
@@ -98,13 +99,13 @@ impl Destination {
         })
     }
 
-    /// For one thread. `known` is asked for each folder that has to be made.
+    /// A restorer for one thread. It calls `known` for each folder that has to be made.
     pub(crate) fn restorer<'a>(&'a self, known: Known<'a>) -> Restorer<'a> {
         Restorer { destination: self, known, last: None }
     }
 
-    /// Gives the folders that were made their modes and times. `failed` is told of each that cannot
-    /// have them.
+    /// Gives the folders that were made their modes and times. Calls `failed` for each folder that
+    /// cannot have them.
     pub(crate) fn finish(&self, mut failed: impl FnMut(&str, RestoreError)) {
         let mut made = self.made.lock();
         loop {
@@ -162,8 +163,8 @@ impl Destination {
         written
     }
 
-    /// A new file under a name that nobody has; what a killed `get` left is left alone, for it may
-    /// be another machine's.
+    /// A new file under a name that is free. A file that a killed `get` left stays, because it may
+    /// belong to a `get` of another machine.
     fn temporary(&self, folder: &OwnedFd, mode: u32) -> Result<(String, File), RestoreError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -215,7 +216,7 @@ impl Destination {
 
     fn make(&self, path: &str, known: Known<'_>) -> Result<(), RestoreError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // Held to the end, so that no other thread notes a folder before the one that holds it.
+        // Held to the end, so that no other thread notes a folder before its parent.
         let mut made = self.made.lock();
         let mut parent =
             openat(&self.root, ".", flags, Mode::empty()).map_err(failed("open the folder"))?;
@@ -232,13 +233,13 @@ impl Destination {
             }
             parent = openat2(&parent, segment, flags, Mode::empty(), BENEATH)
                 .map_err(failed("open the folder"))?;
-            // The slash.
+            // Past the slash.
             end += 1;
         }
         Ok(())
     }
 
-    /// Notes what a new folder is to get when it is full.
+    /// Notes the mode and time that a new folder gets when it is full.
     fn note(
         &self,
         made: &mut MadeFolders,
@@ -252,9 +253,10 @@ impl Destination {
     }
 }
 
-/// Restores one object after the other, and keeps the folder of the last one open: the next is
-/// mostly in the same. Three descriptors at a time: that folder (or, while one is made, it and its
-/// parent) and the file. A fourth for all threads together, once very many folders have been made.
+/// Restores one object after the other. It keeps the folder of the last one open, because the next
+/// object is mostly in the same folder. It holds three descriptors at a time: that folder (or,
+/// while a folder is made, it and its parent) and the file. All threads together hold one more,
+/// once very many folders have been made.
 pub(crate) struct Restorer<'a> {
     destination: &'a Destination,
     known: Known<'a>,
@@ -276,7 +278,7 @@ impl Restorer<'_> {
     }
 
     fn folder(&mut self, path: &str) -> Result<&OwnedFd, RestoreError> {
-        // The old one is closed before another is opened.
+        // The old folder is closed before another one is opened.
         let kept = self.last.take().filter(|(open, _)| open == path);
         let last = match kept {
             Some(kept) => kept,
@@ -300,7 +302,7 @@ pub(crate) fn single(
     let name = path.file_name().and_then(|name| name.to_str()).ok_or(RestoreError::Path)?;
     let destination = Destination::open(folder, force, interrupt)
         .map_err(|source| RestoreError::Io { what: "open the destination's folder", source })?;
-    // Its folder is there.
+    // The folder exists, so no folder is made and `known` has nothing to answer.
     destination.restorer(&|_| Ok(None)).object(name, reader)
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,19 +27,18 @@ use crate::settings::Settings;
 use crate::tls::Tls;
 use crate::weak_key;
 
-/// The filter of the log. It has no flag.
+/// The filter of the log. It is a variable only; there is no flag for it.
 const LOG_VARIABLE: &str = "DRYSTONE_LOG";
-/// How long calls of the disk may take to return once everybody is gone.
+/// How long calls of the disk may take to return after the last client has left.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// The same after a second signal.
 const CLOSE_MAX_AT_ONCE: Duration = Duration::from_secs(1);
-/// Threads of the runtime's own on which something may block. Requests have threads of the
-/// server's.
+/// Blocking threads of the runtime itself. Requests use threads of the server.
 const BLOCKING_THREADS_MAX: usize = THREADS_HEARTBEAT_AND_RELOAD as usize;
 
 pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Outcome {
     malloc::bound();
-    // Before anything is made or shown.
+    // Read before anything is made or shown.
     let tls = Tls::read(args)?;
     let filter = log_filter()?;
     let pair = key::pair(args.access_key.as_deref(), args.secret_key.as_ref())?;
@@ -57,11 +57,11 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     let chunking = LocalStore::chunking(&folder)?;
     let plan = open::plan_serving(&settings, chunking, &serving, tls.is_some())?;
     if !output.quiet && !output.json {
-        // For the journal: what it will never pass.
+        // So the journal has the ceilings that this server never passes.
         plan.lines().iter().for_each(|line| output.note(line));
     }
-    // Where the store is, there is a disk; a store that is only read has the system's place for
-    // such files.
+    // The store's folder has a disk with room. If nothing can be written there, the spool is in the
+    // system's folder for temporary files.
     let spool = tempfile::tempfile_in(&folder).or_else(|_| tempfile::tempfile());
     let spool = spool.context("cannot make the file in which bytes wait for slow clients")?;
     let config = ServerConfig {
@@ -70,7 +70,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     };
     let threads = plan.workers;
     let store = open::open_planned(&settings, &folder, plan.clone())?.store;
-    // New, or made by `init`: so that the first upload has somewhere to go.
+    // A store that is new, or was made by `init`, gets a bucket, so that the first upload has
+    // somewhere to go.
     if store.buckets(None, 1)?.is_empty() {
         let bucket =
             BucketName::new(crate::settings::BUCKET_DEFAULT).context("the first bucket's name")?;
@@ -84,8 +85,8 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
     if weak_key::is_reachable(listen) && tls.is_none() {
         tracing::warn!(
             address = %listen,
-            "without TLS keys can be read on the way (Basic, bearer tokens): use --tls-cert and --tls-key, or a proxy \
-             that speaks TLS"
+            "without TLS keys can be read on the way (Basic, bearer tokens): use --tls-cert and \
+             --tls-key, or a proxy that speaks TLS"
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -100,7 +101,7 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         let acceptor = tls.as_ref().map(Tls::acceptor).transpose()?;
         let server = Server::bind(listen, store.clone(), config, acceptor).await;
         let server = server.with_context(|| format!("cannot listen on {listen}"))?;
-        // Not before it is certain that there will be a server to use it with.
+        // Shown only when it is certain that there will be a server to use the key with.
         if let FirstKey::New(new) = &key {
             key::keep_and_show(&store, new, output)?;
         }
@@ -109,14 +110,14 @@ pub(crate) fn run(settings: &Settings, args: &ServeArgs, output: &Output) -> Out
         let close_max = serve(server, limits, tls, scheme, output).await?;
         anyhow::Ok(close(closing, store, close_max).await)
     });
-    // Whatever still blocks would block here, too.
+    // Does not wait: a thread that still blocks would block this one, too.
     runtime.shutdown_background();
     exit
 }
 
-/// Ends what is left, if the disk lets it. Where a call of it hangs, nobody can end the thread that
-/// makes it but the end of the process, which is as safe as any: what was acknowledged is on the
-/// disk.
+/// Ends what is left, if the disk allows it. When a call of the disk hangs, only the end of the
+/// process can end the thread that made the call. That is as safe as any end: what was acknowledged
+/// is on the disk.
 async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
     let watched = closing.clone();
     let closed = tokio::task::spawn_blocking(move || {
@@ -125,7 +126,7 @@ async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
     });
     match tokio::time::timeout(close_max, closed).await {
         Ok(Ok(())) => return Exit::Success,
-        Ok(Err(died)) => std::panic::resume_unwind(died.into_panic()),
+        Ok(Err(died)) => resume_unwind(died.into_panic()),
         Err(_) => {}
     }
     let UnderWay { transfers, uploads, calls } = watched.under_way();
@@ -137,12 +138,12 @@ async fn close(closing: Closing, store: Store, close_max: Duration) -> Exit {
         waited_s,
         "stopped while calls of the disk do not return; what they belong to is given up"
     );
-    // Its last owner would wait for the same threads.
+    // Dropping the last owner would wait for the same threads.
     std::mem::forget(watched);
     Exit::DiskHangs
 }
 
-/// The first start makes the store; a folder with something else in it is left alone.
+/// The first start makes the store. A folder that holds something else is left alone.
 fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
@@ -157,15 +158,15 @@ fn make_if_new(settings: &Settings, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether somebody can use the server.
+/// Whether there is a key with which a client can use the server.
 enum FirstKey {
     /// There is a key already.
     Kept,
-    /// Nobody has one: this will be it, and it will be shown once.
+    /// There was none. This key is made now, and shown once.
     New(NewKey),
 }
 
-/// Sees to it that there is a key: the one from the environment, one that exists, or a new one.
+/// Makes sure that there is a key: the one from the environment, one that exists, or a new one.
 fn first_key(
     store: &Store,
     pair: Option<(&str, &str)>,
@@ -181,14 +182,15 @@ fn first_key(
     if weak_key::is_reachable(listen) {
         return Err(Usage(format!(
             "{listen} can be reached from elsewhere, and there is no key yet: make one first with \
-             `drystone --store … key create --name me --admin`, or set DRYSTONE_ACCESS_KEY and DRYSTONE_SECRET_KEY"
+             `drystone --store … key create --name me --admin`, or set DRYSTONE_ACCESS_KEY and \
+             DRYSTONE_SECRET_KEY"
         ))
         .into());
     }
     Ok(FirstKey::New(key::generate("first start", key::everything())?))
 }
 
-/// What the log says: a text that is not understood is refused, rather than taken for the default.
+/// The filter of the log. A text that is not understood is refused, and not taken for the default.
 fn log_filter() -> Result<EnvFilter, Usage> {
     let text = std::env::var_os(LOG_VARIABLE).filter(|text| !text.is_empty());
     let text = text.unwrap_or_else(|| "warn,drystone=info".into());
@@ -197,24 +199,24 @@ fn log_filter() -> Result<EnvFilter, Usage> {
     };
     let text = text.to_str().ok_or_else(|| refused("it is not UTF-8".into()))?;
     let filter = EnvFilter::builder().parse(text).map_err(|error| refused(error.to_string()))?;
-    // Whatever somebody wants to see: it shows whole requests, and in them signatures that are good
+    // Added to every filter: this target would log whole requests, with signatures that stay valid
     // for a while.
     Ok(filter.add_directive("s3s=off".parse().expect("a target and a level are a directive")))
 }
 
 fn log(format: LogFormat, filter: EnvFilter) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A line that cannot be written is lost. Telling so on standard error, which is where it cannot
-    // be written, would be a panic.
+    // A line that cannot be written is lost. Otherwise the log would report that on standard error,
+    // which is where it cannot write, and panic.
     let log = log.log_internal_errors(false);
-    // A second subscriber cannot be: this is the only place that sets one.
+    // Fails only if there is a subscriber already, and only this function sets one.
     let _ = match format {
         LogFormat::Json => log.json().flatten_event(true).try_init(),
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
 }
 
-/// Serves until a signal, and says how long is to be waited for the disk then.
+/// Serves until a signal. Returns how long to wait for the disk after that.
 async fn serve(
     server: Server,
     limits: Reload,
@@ -248,19 +250,19 @@ async fn serve(
                 _ = hangup.recv() => {}
             }
             if has_terminal && !std::io::stderr().is_terminal() {
-                // A terminal that was closed, not somebody who wants a reload.
+                // The terminal was closed. This signal does not ask for a reload.
                 break;
             }
             notify(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-            // A few lines; but whoever waits for a disk that hangs must still hear that it should
-            // stop.
+            // The files are small, but their disk may hang. So another thread reads them, and this
+            // task still notices a signal to stop.
             let read_again = tokio::task::spawn_blocking(move || {
                 files.0.iter().for_each(Tls::reload);
                 files.1.run();
                 files
             });
             files = tokio::select! {
-                read = read_again => read.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic())),
+                read = read_again => read.unwrap_or_else(|died| resume_unwind(died.into_panic())),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             };
@@ -269,7 +271,7 @@ async fn serve(
         notify("STOPPING=1");
         tracing::info!("stopping: no more connections, requests under way may end");
         stop.send_replace(true);
-        // Who signals twice means it.
+        // After a second signal, the server does not wait for the requests under way.
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     tokio::select! {

@@ -1,5 +1,5 @@
-//! What a server is asked to be: from flags, variables and the configuration file, and while it
-//! runs from the file again.
+//! The settings of a server: from flags, variables and the configuration file, and again from the
+//! file while the server runs.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 const PORT_DEFAULT: u16 = 7080;
 
-/// Where a server listens, unless somebody says otherwise: where nobody else can reach it.
+/// Where a server listens. By default that is loopback, which other machines cannot reach.
 pub(crate) fn listen(args: &ServeArgs, file: &Config) -> SocketAddr {
     args.listen.or(file.listen).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)))
 }
@@ -26,7 +26,7 @@ pub(crate) fn listen(args: &ServeArgs, file: &Config) -> SocketAddr {
 /// What can change while a server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Serving {
-    /// `None` is the default, or as many as fit.
+    /// `None`: the default, or as many as fit.
     pub(crate) connections: Option<u64>,
     pub(crate) transfers: Option<u64>,
     pub(crate) deadlines: Deadlines,
@@ -52,8 +52,8 @@ impl Serving {
         }
     }
 
-    /// The plan of a server that runs, with these ceilings. What is asked for as before stays as it
-    /// is, also where the start could not give all of it.
+    /// The plan of the running server, with these ceilings. A ceiling that is asked for as before
+    /// stays as it is, also where the start could not give all of it.
     fn refit(&self, before: &Self, plan: &Plan) -> anyhow::Result<Plan> {
         if (self.connections, self.transfers) == (before.connections, before.transfers) {
             return Ok(plan.clone());
@@ -65,8 +65,8 @@ impl Serving {
             return Ok(plan.with_serving(connections, same.or(self.transfers))?);
         }
         let fitted = plan.with_serving(connections, None)?;
-        // They follow the connections; more of these are not bought with fewer transfers unless
-        // somebody says so.
+        // Transfers follow the connections. But more connections do not cost transfers, unless the
+        // settings ask for that.
         let least = same.map(|same| same.min(fitted.connections as u64 / 2));
         match least.filter(|least| (fitted.transfers as u64) < *least) {
             Some(least) => Ok(plan.with_serving(connections, Some(least))?),
@@ -80,9 +80,9 @@ pub(crate) struct Reload {
     controls: Controls,
     args: ServingArgs,
     chunking: Chunking,
-    /// What flags and variables say, which a file does not change.
+    /// Settings that flags and variables give. The file does not change them.
     overridden: Vec<&'static str>,
-    /// With the file as it holds now: a setting that needs a restart is still the one from the
+    /// With the file that is in force. A setting that needs a restart is still the one from the
     /// start.
     running: Settings,
     plan: Plan,
@@ -111,7 +111,8 @@ impl Reload {
         Self { controls, args: args.serving, chunking, overridden, running, plan }
     }
 
-    /// All of what the file says or nothing; the log says which. Blocks for the file.
+    /// Applies everything that the file says or nothing. The log tells which. Blocks while the file
+    /// is read.
     pub(crate) fn run(&mut self) {
         if let Err(error) = self.try_run() {
             let error = format!("{error:#}");
@@ -124,6 +125,8 @@ impl Reload {
         let before = Serving::resolve(&self.args, &self.running.file);
         let after = Serving::resolve(&self.args, &file);
         let plan = after.refit(&before, &self.plan)?;
+        // A file with which the server could not start again is refused now. Otherwise the failure
+        // would show at the next restart, perhaps long after the edit.
         let restarted = self.running.with_file(file.clone());
         open::plan_serving(&restarted, self.chunking, &after, self.plan.tls)
             .context("a restart with this file would fail")?;
@@ -154,7 +157,7 @@ impl Reload {
             }
         }
         tracing::info!(applied, "reload done");
-        // What waits for a restart is said again with every reload, until there was one.
+        // A change that waits for a restart is logged with every reload until the restart.
         let kept = self.running.file.clone();
         let Config { store, memory, workers, sync, listen, .. } = kept;
         self.running =
@@ -163,7 +166,7 @@ impl Reload {
         Ok(())
     }
 
-    /// What of the file was taken when the server started.
+    /// The changes that a running server cannot make.
     fn needs_restart(&self, file: &Config) -> Vec<Change> {
         let old = &self.running.file;
         let size = |bytes: Option<u64>| bytes.map(format_bytes);
@@ -177,7 +180,8 @@ impl Reload {
             Change::of("workers", old.workers, file.workers),
             Change::of("sync", policy(old.sync), policy(file.sync)),
             Change::of("listen", old.listen, file.listen),
-            // Overridden ones only: what holds is compared with the plan.
+            // Only overridden ones: a ceiling that is in force is compared with the plan, in
+            // `changes`.
             Change::of("connections", old.connections, file.connections)
                 .filter(|_| self.is_said("connections")),
             Change::of("transfers", old.transfers, file.transfers)
@@ -194,7 +198,7 @@ impl Reload {
         self.overridden.contains(&setting)
     }
 
-    /// What really becomes different.
+    /// The changes that are made now.
     fn changes(&self, before: &Serving, after: &Serving, plan: &Plan) -> Vec<Change> {
         let (old, new) = (&before.deadlines, &after.deadlines);
         let number = |setting, from: usize, to: usize| Change::of(setting, Some(from), Some(to));
@@ -215,7 +219,7 @@ impl Reload {
     }
 }
 
-/// One setting that is not what it was.
+/// One setting whose value has changed.
 struct Change {
     setting: &'static str,
     from: String,

@@ -13,7 +13,7 @@ use crate::exit::Usage;
 use crate::home;
 
 pub(crate) const BUCKET_DEFAULT: &str = "default";
-/// A settings file has a dozen lines.
+/// A settings file has about a dozen lines.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a command runs with, before the plan.
@@ -25,14 +25,14 @@ pub(crate) struct Settings {
     pub(crate) sync: SyncPolicy,
     pub(crate) chunk: Option<Chunking>,
     bucket: Option<BucketName>,
-    /// What the file said.
+    /// What the file says.
     pub(crate) file: Config,
-    /// What was said by flags and variables, which a file does not change.
+    /// What flags and variables say. A file does not change that.
     pub(crate) flags: Flags,
     pub(crate) source: Source,
 }
 
-/// The part of the command line and the environment that a file has, too.
+/// The part of the command line and the environment that a file can also set.
 #[derive(Clone, Debug)]
 pub(crate) struct Flags {
     pub(crate) store: Option<PathBuf>,
@@ -46,7 +46,7 @@ pub(crate) struct Flags {
 pub(crate) struct Source {
     /// `None` when there is no home to look in.
     path: Option<PathBuf>,
-    /// It was named, so it must be there.
+    /// The user named the file, so it must exist.
     asked_for: bool,
 }
 
@@ -99,7 +99,9 @@ impl Settings {
 
     pub(crate) fn store(&self) -> anyhow::Result<&PathBuf> {
         self.store.as_ref().ok_or_else(|| {
-            Usage("no store given: use --store DIR, set DRYSTONE_STORE, or write `store = \"DIR\"` into the configuration file".into()).into()
+            let told = "no store given: use --store DIR, set DRYSTONE_STORE, or write \
+                        `store = \"DIR\"` into the configuration file";
+            Usage(told.into()).into()
         })
     }
 }
@@ -112,11 +114,13 @@ impl Source {
         }
     }
 
-    /// Reads the file as it is now. Nothing, where there need be none.
+    /// Reads the file as it is now. Gives an empty configuration if there is no file and the user
+    /// named none.
     pub(crate) fn read(&self) -> anyhow::Result<Config> {
         let Some(path) = &self.path else { return Ok(Config::default()) };
         let mut text = String::new();
-        // Not more than that, whatever its length is said to be: a device has none and no end.
+        // Reads at most this much, and does not trust the file's length: a device has no length and
+        // no end.
         let read = std::fs::File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
         match read {

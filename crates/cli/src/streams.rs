@@ -23,11 +23,11 @@ static CLOSED: AtomicU8 = AtomicU8::new(0);
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = note_closed;
 
-/// Uses nothing of the standard library but an atomic, for that library has not begun yet.
+/// Uses only an atomic of the standard library, because that library is not initialised yet.
 extern "C" fn note_closed() {
     for descriptor in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: the call takes two integers and changes nothing; of a closed descriptor it says
-        // that it is one.
+        // SAFETY: the call takes two integers and changes nothing; for a closed descriptor it
+        // returns an error.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
             CLOSED.fetch_or(1 << descriptor, Ordering::Relaxed);
         }
@@ -39,7 +39,7 @@ pub(crate) fn is_stdin_closed() -> bool {
     is_closed(libc::STDIN_FILENO)
 }
 
-/// Whether standard output was.
+/// Whether standard output was closed when the process began.
 pub(crate) fn is_stdout_closed() -> bool {
     is_closed(libc::STDOUT_FILENO)
 }

@@ -1,6 +1,7 @@
 //! The certificate of a server, which can be exchanged while it runs.
 //!
-//! What is exchanged is what the next handshake shows: connections that are there keep theirs.
+//! An exchange takes effect with the next handshake. Connections that are open keep their
+//! certificate.
 
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use crate::args::ServeArgs;
 use crate::exit::Usage;
 
-/// The files of the certificate and its key, and what they held when they were last of use.
+/// The files of the certificate and its key, and the last usable pair that they held.
 pub(crate) struct Tls {
     cert: PathBuf,
     key: PathBuf,
@@ -28,7 +29,7 @@ pub(crate) struct Tls {
 /// What is shown to clients.
 #[derive(Debug)]
 struct Shown {
-    /// A leaf, held for a copy of the pointer.
+    /// A leaf, held while the pointer is copied.
     pair: Mutex<PlainArc<CertifiedKey>>,
 }
 
@@ -39,10 +40,10 @@ impl ResolvesServerCert for Shown {
 }
 
 impl Tls {
-    /// What the flags say; `None` without TLS.
+    /// Reads the certificate that the flags name; `None` without TLS.
     ///
     /// # Errors
-    /// When there is one flag without the other, or the files cannot be used.
+    /// When only one of the two flags is given, or the files cannot be used.
     pub(crate) fn read(args: &ServeArgs) -> anyhow::Result<Option<Self>> {
         let (cert, key) = match (&args.tls_cert, &args.tls_key) {
             (Some(cert), Some(key)) => (cert.clone(), key.clone()),
@@ -67,8 +68,8 @@ impl Tls {
         Ok(TlsAcceptor::from(PlainArc::new(config)))
     }
 
-    /// Reads both files again. What cannot be used leaves the pair that is there; the log says
-    /// which. Blocks for the files.
+    /// Reads both files again. If they cannot be used, the server keeps the pair that it has. The
+    /// log tells which pair it uses. Blocks while the files are read.
     pub(crate) fn reload(&self) {
         let cert = self.cert.display().to_string();
         match pair(&self.cert, &self.key, &self.provider) {

@@ -1,4 +1,4 @@
-//! Variables of the environment that begin like a setting and are none: most of them are misspelt.
+//! Variables of the environment that begin like a setting but name none. Most of them are misspelt.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,17 +9,18 @@ use crate::args::Cli;
 use crate::output::Output;
 
 const PREFIX: &str = "DRYSTONE_";
-/// Read without a flag of that name.
+/// Variables that are read without a flag of that name.
 const WITHOUT_A_FLAG: [&str; 1] = ["DRYSTONE_LOG"];
 /// Kubernetes gives such variables to every container beside a service that is called `drystone`.
 const OF_KUBERNETES: [&str; 2] = ["DRYSTONE_PORT", "DRYSTONE_SERVICE_"];
 
-/// Names them on standard error. They do not end the command: they may be meant for another
-/// version, or for another program.
+/// Warns of such variables on standard error. They do not end the command: they may be meant for
+/// another version, or for another program.
 pub(crate) fn warn_of_unknown(output: &Output) {
     for name in unknown(std::env::vars_os().map(|(name, _)| name)) {
         output.note(format_args!(
-            "drystone: there is no setting `{}`; `drystone help` and `drystone help serve` list the variables",
+            "drystone: there is no setting `{}`; `drystone help` and `drystone help serve` list \
+             the variables",
             name.escape_debug()
         ));
     }
@@ -32,7 +33,7 @@ fn unknown(names: impl Iterator<Item = OsString>) -> Vec<String> {
         (name.starts_with(PREFIX) && !is_foreign).then_some(name)
     });
     let mut names: Vec<String> = names.collect();
-    // Most environments have none, and then there is nothing to be compared.
+    // Most environments have no such variable. Then the list of settings is not needed.
     if !names.is_empty() {
         let mut known: BTreeSet<OsString> = WITHOUT_A_FLAG.map(OsString::from).into();
         collect(&Cli::command(), &mut known);

@@ -1,8 +1,8 @@
 //! Walks a folder with few descriptors and constant memory, however wide or deep it is.
 //!
-//! Each level of the way down is one open folder, up to a ceiling; past it the uppermost open one
-//! is closed and, on the way back, opened again at the position where it was left. Nothing is
-//! sorted and no list of names is kept.
+//! Each level of the way down is one open folder, up to a ceiling. Past the ceiling the uppermost
+//! open folder is closed. On the way back it is opened again at the position where it was left.
+//! Nothing is sorted and no list of names is kept.
 
 use std::ffi::{CStr, OsStr};
 use std::io;
@@ -14,9 +14,9 @@ use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 /// Folders deeper than this are refused: a path has at most 4096 bytes.
 const DEPTH_MAX: usize = 2048;
 
-/// What the walk came upon.
+/// What the walk has found.
 pub(crate) enum Found {
-    /// A regular file, by the folder's word; it may be something else by the time it is opened.
+    /// A regular file, as its folder lists it. It may be something else when it is opened.
     File(PathBuf),
     /// A folder that was read to its end, after everything in it.
     Folder(FoundFolder),
@@ -45,7 +45,7 @@ pub(crate) struct Walk {
     open_max: usize,
     /// The path of the lowest level, below the root.
     below: PathBuf,
-    /// A folder that is passed over: device and inode.
+    /// The folder that the walk passes over: device and inode.
     skip: Option<(u64, u64)>,
 }
 
@@ -89,8 +89,8 @@ impl Walk {
         walk
     }
 
-    /// Passes over `folder`, wherever it is met: a store inside the tree that is put into it would
-    /// grow while it is read.
+    /// Passes over `folder` wherever the walk meets it. A store inside the tree that is put into it
+    /// would grow while it is read.
     pub(crate) fn skipping(mut self, folder: &Path) -> Self {
         self.skip = rustix::fs::stat(folder).ok().map(|stat| (stat.st_dev, stat.st_ino));
         self
@@ -100,7 +100,7 @@ impl Walk {
         self.root.join(&self.below)
     }
 
-    /// Makes sure that the lowest level is open; `false` when it is the one to be passed over.
+    /// Opens the lowest level, if it is closed. `false` when it is the folder to be passed over.
     fn open_lowest(&mut self) -> io::Result<bool> {
         if self.levels.last().is_none_or(|level| level.dir.is_some()) {
             return Ok(true);

@@ -1,5 +1,5 @@
-//! Secrets that can be guessed. On loopback they are the user's own affair. A server that others
-//! can reach does not start while there is one, unless a flag allows it.
+//! Secrets that can be guessed. On loopback they harm only the user. A server that others can reach
+//! does not start while there is such a secret, unless a flag allows it.
 
 use std::net::SocketAddr;
 
@@ -11,11 +11,12 @@ use crate::exit::Usage;
 const PAGE: usize = 256;
 /// As long as a random text of about 80 bits.
 const CHARS_MIN: usize = 16;
-/// Different characters.
+/// How many different characters a secret must have.
 const DIFFERENT_MIN: usize = 8;
-/// Letters and digits that have to be left when all well-known words are taken out.
+/// How many letters and digits must be left when all well-known words are taken out.
 const LEFT_MIN: usize = 8;
-/// What secrets that are tried first are made of; longer ones before those that they begin with.
+/// Words that guessed secrets are made of. A longer word stands before the words that it begins
+/// with.
 const WELL_KNOWN: [&str; 30] = [
     "wjalrxutnfemi/k7mdeng/bpxrficyexamplekey",
     "administrator",
@@ -49,7 +50,7 @@ const WELL_KNOWN: [&str; 30] = [
     "root",
 ];
 
-/// Whether others than this machine can reach the address.
+/// Whether other machines can reach the address.
 pub(crate) fn is_reachable(listen: SocketAddr) -> bool {
     !listen.ip().to_canonical().is_loopback()
 }
@@ -58,9 +59,9 @@ pub(crate) fn is_reachable(listen: SocketAddr) -> bool {
 pub(crate) fn check(access: &str, secret: &str, listen: SocketAddr) -> Result<(), Usage> {
     let Some(why) = weakness(access, secret) else { return Ok(()) };
     Err(Usage(format!(
-        "{listen} can be reached from elsewhere, and the secret of the key `{}` can be guessed: {why}. Use another \
-         (`drystone key create --name me --admin` makes a pair, `drystone key revoke {}` takes this one back), or \
-         --allow-weak-keys",
+        "{listen} can be reached from elsewhere, and the secret of the key `{}` can be guessed: \
+         {why}. Use another (`drystone key create --name me --admin` makes a pair, `drystone key \
+         revoke {}` takes this one back), or --allow-weak-keys",
         access.escape_debug(),
         access.escape_debug()
     )))
@@ -81,7 +82,7 @@ pub(crate) fn check_all(store: &Store, listen: SocketAddr) -> anyhow::Result<()>
     }
 }
 
-/// Why the secret of a pair can be guessed, if so.
+/// Why the secret of a pair can be guessed; `None` if it cannot.
 pub(crate) fn weakness(access: &str, secret: &str) -> Option<&'static str> {
     if secret.len() < CHARS_MIN {
         return Some("it has fewer than 16 characters");

@@ -1,4 +1,4 @@
-//! What is said when it is held wrongly: at once, once, and with what to do.
+//! What the binary says when it is used wrongly: at once, once, and with the command to try next.
 
 mod support;
 
@@ -125,7 +125,7 @@ fn a_variable_that_is_empty_counts_as_unset() {
         sandbox.drystone(args!["plan"]).env("DRYSTONE_CHUNK", "").env("DRYSTONE_WORKERS", ""),
     );
     assert_eq!(plan.code, Some(0), "{}", plan.err);
-    // One that is set counts, also where the flag has no value.
+    // A variable that is set counts, also for a flag that takes no value.
     for (value, json) in
         [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false)]
     {

@@ -1,4 +1,4 @@
-//! What cannot be stored is named, and the rest is stored.
+//! A source that cannot be stored is named in a message, and the others are stored.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::{Ran, Sandbox, args, is_root, spawn, tree};
 fn a_file_that_cannot_be_read_is_named_and_the_others_are_stored() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("good"), "good").unwrap();
-    // It opens, is a regular file by its word, and fails when it is read, for root as well.
+    // Its folder lists it as a regular file, and it can be opened. Reading it fails, also for root.
     let put = sandbox.fails(3, args!["--json", "put", "/proc/self/mem", "good", "missing"]);
     put.says(&["mem: cannot read it: ", "missing: cannot read it: No such file or directory"]);
     assert_eq!((put.summary("objects"), put.summary("failed")), (1, 2));
@@ -55,7 +55,7 @@ fn a_name_that_is_not_utf8_is_named_and_the_others_are_stored() {
     fs::write(sandbox.path("s/good"), "good").unwrap();
     fs::write(sandbox.path("s").join(OsStr::from_bytes(b"\xc3\x28")), "x").unwrap();
     let put = sandbox.fails(3, args!["--json", "put", "s"]);
-    // The folder as such is none that can be stored, and so is what is in it.
+    // The folder itself cannot be stored, and neither can the files in it.
     put.says(&[
         "s/odd\u{fffd}: its name is not UTF-8",
         "s/odd\u{fffd}/below: its name is not UTF-8",
@@ -194,7 +194,7 @@ fn settings_come_from_a_file_and_wrong_ones_are_named() {
     assert_eq!(sandbox.ok(args!["--json", "plan"]).json()[0]["workers"], 1);
     assert_eq!(sandbox.ok(args!["--json", "--workers", "2", "plan"]).json()[0]["workers"], 2);
     sandbox.fails(1, args!["--config", "nowhere.toml", "ls"]).says(&["cannot read nowhere.toml"]);
-    // It has no length and no end.
+    // A device that has no length and no end.
     sandbox.fails(2, args!["--config", "/dev/zero", "ls"]).says(&["is not a settings file"]);
 }
 
@@ -231,7 +231,8 @@ fn a_reader_of_acknowledgements_that_leaves_does_not_stop_the_work() {
 #[test]
 fn a_store_in_the_folder_that_is_put_is_passed_over() {
     let sandbox = Sandbox::chunked("fixed:1000");
-    // Fixed chunks of a segment never match those in it, so each round would double the store.
+    // The fixed chunks of a segment are never equal to those in it. So each round would double the
+    // store.
     sandbox.put_bytes("s", &Noise::new(1).bytes(1 << 20));
     fs::write(sandbox.path("f"), "x").unwrap();
     let put = sandbox.ok(args!["--json", "put", "."]);
@@ -239,8 +240,8 @@ fn a_store_in_the_folder_that_is_put_is_passed_over() {
     assert_eq!(put.summary("skipped"), 1);
     let put = sandbox.ok(args!["--json", "put", "store"]);
     assert_eq!((put.summary("objects"), put.summary("skipped")), (0, 1));
-    // Named so that it is not recognised, it still ends: a file is read up to the length that it
-    // had.
+    // A folder inside the store is not recognised as the store. The put still ends: a file is read
+    // up to the length that it had when it was opened.
     let put = sandbox.run(args!["--json", "put", "store/segments"]);
     assert!(matches!(put.code, Some(0 | 3)), "{}", put.err);
     assert!(put.summary("bytes") < 3 << 20);

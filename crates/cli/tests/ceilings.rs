@@ -27,7 +27,7 @@ fn thirty_two_descriptors_are_enough_for_thousands_of_files() {
     let plan = &limited(args!["--json", "plan"]).json()[0];
     assert_eq!(plan["descriptors_ceiling"], 32);
     assert!(plan["descriptors_total"].as_u64().unwrap() <= 32);
-    // Three at least: those that everything is started with.
+    // At least three: every process starts with its standard streams.
     let open = plan["descriptors_open"].as_u64().unwrap();
     assert!((3..=32).contains(&open), "{open}");
     let told = limited(args!["plan"]);

@@ -1,5 +1,5 @@
-//! Killed at any moment, the store opens, holds all that was acknowledged and no half object, and
-//! takes the put again.
+//! A command is killed at any moment. Then the store opens, holds all that was acknowledged and no
+//! half object, and takes the same put again.
 
 mod support;
 
@@ -20,11 +20,11 @@ fn acknowledged(lines: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn kill(mut child: Child) {
-    child.kill().expect("a child that nobody waited for");
+    child.kill().expect("a child that has not been waited for");
     child.wait().expect("its end");
 }
 
-/// All that is visible below `name` is whole, and all that was acknowledged is visible.
+/// Every object that can be seen below `name` is whole, and every acknowledged one can be seen.
 #[track_caller]
 fn whole(sandbox: &Sandbox, name: &str, source: &Path, acknowledged: &[String], moment: &str) {
     let expected = tree::read(source);
@@ -38,7 +38,7 @@ fn whole(sandbox: &Sandbox, name: &str, source: &Path, acknowledged: &[String], 
     }
     let into = sandbox.get(name);
     let found = tree::read(&into.path().join(name));
-    // A folder of which only the mode has come is an empty one.
+    // When only the mode of a folder has come, it looks like an empty one.
     let found: Vec<_> =
         found.iter().filter(|(_, entry)| matches!(entry, Entry::File { .. })).collect();
     assert_eq!(found.len(), visible.iter().filter(|key| !key.ends_with('/')).count(), "{moment}");
@@ -78,7 +78,7 @@ fn a_killed_put_of_a_folder_keeps_what_it_acknowledged() {
         killed_in_the_middle += u32::from(keys.len() < 301);
         let moment = format!("round {round}, {} acknowledged", keys.len());
         whole(&sandbox, &name, &source, &keys, &moment);
-        // Every third is left as it is, for later rounds to find.
+        // Every third round leaves the store as it is, so that later rounds find it so.
         if round % 3 != 0 {
             sandbox.ok(args!["put", source]);
             let into = sandbox.get(&name);
@@ -93,7 +93,7 @@ fn a_killed_put_of_a_folder_keeps_what_it_acknowledged() {
 }
 
 fn segment_bytes(sandbox: &Sandbox) -> u64 {
-    // A file may go between the listing and here.
+    // A file may be removed between the listing and this call.
     sandbox.segments().iter().map(|path| path.metadata().map_or(0, |meta| meta.len())).sum()
 }
 
@@ -135,7 +135,7 @@ fn killed_at_its_end_a_put_is_all_or_nothing() {
             Some(0) => {
                 let of = (0..=round)
                     .find(|of| ran.out == Noise::new(*of).bytes(2000 * (*of as usize + 1)));
-                assert!(of.is_some(), "round {round}: {} bytes that nobody put", ran.out.len());
+                assert!(of.is_some(), "round {round}: {} bytes that were never put", ran.out.len());
                 seen.insert(round, of);
             }
             code => {

@@ -75,7 +75,7 @@ fn a_truncated_segment_does_not_stop_new_puts() {
     }
     let fresh = Noise::new(1).bytes(300_000);
     let ran = sandbox.feed(args!["put", "-", "--name", "fresh"], &fresh);
-    // Refusing is as good as going on, as long as it is said and nothing is acknowledged that
+    // The command may refuse or go on. But it must report the damage, and acknowledge nothing that
     // cannot be read.
     match ran.code {
         Some(0) => assert!(sandbox.cat("fresh") == fresh),
@@ -160,8 +160,8 @@ fn missing_records_are_named() {
     assert!(!sandbox.store().join("records.db").exists());
 }
 
-/// Every command answers with exit code 5 and a name, or, where it did not come upon the damage,
-/// rightly.
+/// Every command answers with exit code 5 and a name. A command that did not meet the damage may
+/// also answer rightly.
 #[track_caller]
 fn damaged_records(damage: impl Fn(&Path), always: bool) {
     let sandbox = three_objects();
@@ -192,7 +192,7 @@ fn damaged_records(damage: impl Fn(&Path), always: bool) {
             assert!(matches!(ran.code, Some(0 | 4)), "{command:?}: {:?}: {}", ran.code, ran.err);
         }
     }
-    assert!(found, "nobody noticed");
+    assert!(found, "the damage was not noticed");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn contradicting_records(sql: &str, whole: bool) {
     let bytes = Noise::new(1).bytes(100_000);
     sandbox.put_bytes("s/o", &bytes);
     let db = rusqlite::Connection::open(sandbox.store().join("records.db")).expect("the records");
-    // Damage asks no leave.
+    // Real damage does not keep to the rules of the schema.
     db.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")
         .expect("settings");
     assert!(db.execute(sql, []).expect("a change") > 0, "{sql}");
@@ -287,14 +287,15 @@ fn records_that_contradict_themselves_give_no_wrong_bytes() {
     contradicting_records("UPDATE objects SET modified_ns = 'yesterday'", true);
 }
 
-/// Every chunk is what its name says, and together they are not what was stored.
+/// Every chunk is the one that its name says, but together they are not the bytes that were stored.
 #[test]
 fn other_chunks_than_those_stored_are_noticed() {
     for sql in [
         "UPDATE objects SET size = 50000",
         "UPDATE objects SET size = 99950",
         "UPDATE objects SET size = 0",
-        "UPDATE manifest_chunks SET chunk = (SELECT chunk FROM manifest_chunks WHERE offset = 1000) WHERE offset = 60000",
+        "UPDATE manifest_chunks SET chunk = (SELECT chunk FROM manifest_chunks WHERE offset = \
+         1000) WHERE offset = 60000",
     ] {
         let sandbox = Sandbox::chunked("fixed:1000");
         sandbox.put_bytes("s/o", &Noise::new(1).bytes(100_000));

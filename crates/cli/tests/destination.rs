@@ -28,7 +28,7 @@ fn a_get_that_restores_nothing_leaves_no_new_folder() {
             );
         }
     }
-    // A tree of which only the folders are whole is none either.
+    // A tree of which only the folders could be restored counts as not restored.
     tree::file(&sandbox.path("t/in/f"), 1, 10);
     fs::write(sandbox.path("t/in/f"), &bytes).unwrap();
     sandbox.ok(args!["put", "t"]);

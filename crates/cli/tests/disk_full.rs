@@ -1,4 +1,5 @@
-//! A full disk is said to be one, takes nothing with it, and is no end.
+//! A full disk is reported as full. It costs no object that was stored, and the store goes on when
+//! there is room again.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -87,7 +88,7 @@ fn a_large_put_of_many_chunks_that_does_not_fit_locks_nothing() {
     for round in 0..2 {
         let large = Noise::new(2 + round).bytes(60 << 20);
         assert_eq!(sandbox.feed(args!["put", "-", "--name", "large"], &large).code, Some(7));
-        // Nothing has to be freed by hand.
+        // The user has not freed any space by hand.
         sandbox.put_bytes("tiny", b"abc");
         sandbox.ok(args!["rm", "tiny"]);
     }
@@ -110,8 +111,8 @@ fn deletes_work_beside_what_a_killed_put_has_left() {
     put_small_ones(&sandbox);
     let mut put = sandbox.drystone(args!["put", "-", "--name", "large"]);
     let mut put = put.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    // Beyond the pipe and the buffers: what went in before has been written, and is in the records
-    // in part.
+    // More than the pipe and the buffers hold. So the first bytes of it have been written, and are
+    // partly in the records.
     put.stdin.as_mut().unwrap().write_all(&Noise::new(3).bytes(30 << 20)).unwrap();
     put.kill().unwrap();
     put.wait().unwrap();
@@ -128,7 +129,7 @@ fn deletes_work_when_no_file_can_be_made() {
     };
     store_on(&sandbox);
     put_small_ones(&sandbox);
-    // It has its name already when there is none left.
+    // This file has its name before the last name is used up.
     std::fs::write(sandbox.path("disk/filler"), "").unwrap();
     disk.use_up_names();
     check_deletes(&sandbox, &["a", "b"], "many");
@@ -160,7 +161,7 @@ fn a_put_says_that_the_disk_is_full_and_loses_nothing() {
         sandbox.fails(4, args!["stat", "large"]);
         assert!(sandbox.cat("early") == early);
     }
-    // Nothing had to be freed by hand: what the failed puts wrote is cut off by the next.
+    // The user has not freed any space by hand: the next put cuts off what the failed ones wrote.
     let small = Noise::new(9).bytes(2 << 20);
     sandbox.put_bytes("small", &small);
     assert!(sandbox.cat("small") == small && sandbox.cat("early") == early);
@@ -190,8 +191,8 @@ fn a_server_says_that_the_disk_is_full_and_goes_on() {
     let put = |server: &Served, name: &str, bytes: &[u8]| {
         let mut socket = server.connect();
         let head = format!(
-            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\
-             Content-Length: {}\r\n\r\n",
+            "PUT /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: {basic}\r\nContent-Length: {}\r\n\r\n",
             bytes.len()
         );
         // It answers before it has read everything, and may close.
@@ -204,7 +205,7 @@ fn a_server_says_that_the_disk_is_full_and_goes_on() {
     assert!(put(&server, "early", &early).starts_with("HTTP/1.1 201"));
     for round in 0..3 {
         let said = put(&server, "large", &Noise::new(2 + round).bytes(40 << 20));
-        // Its end may be lost where the client still sends as the server closes.
+        // The last part of the answer may be lost if the client still sends when the server closes.
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 507"), "{said}");
         server.log_until(|line| line["path"] == "/_/files/default/large" && line["status"] == 507);
         assert!(server.get("/_/files/default/large", Some(basic)).starts_with("HTTP/1.1 404"));
@@ -212,7 +213,8 @@ fn a_server_says_that_the_disk_is_full_and_goes_on() {
     let was_read = |server: &Served| {
         let mut socket = server.connect();
         let head = format!(
-            "GET /_/files/default/early HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\r\n"
+            "GET /_/files/default/early HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: {basic}\r\n\r\n"
         );
         socket.write_all(head.as_bytes()).unwrap();
         let mut said = Vec::new();
@@ -221,17 +223,18 @@ fn a_server_says_that_the_disk_is_full_and_goes_on() {
     };
     assert!(was_read(&server));
     assert!(server.get("/_/health/ready", None).starts_with("HTTP/1.1 200"));
-    // What the failed puts wrote is cut off by the next.
+    // The next put cuts off what the failed ones wrote.
     let said = put(&server, "small", &Noise::new(9).bytes(2 << 20));
     assert!(said.starts_with("HTTP/1.1 201"), "{said}");
     assert!(was_read(&server));
-    // A log that has grown, and not a byte left.
+    // Now the log has grown, and not one byte is left.
     (0..200).for_each(|number| drop(put(&server, &format!("small-{number}"), &[0, 1])));
     disk.fill();
     let delete = |server: &Served, name: &str| {
         let mut socket = server.connect();
         let head = format!(
-            "DELETE /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {basic}\r\n\r\n"
+            "DELETE /_/files/default/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: {basic}\r\n\r\n"
         );
         socket.write_all(head.as_bytes()).unwrap();
         let mut said = String::new();

@@ -54,7 +54,7 @@ fn source(sandbox: &Sandbox) -> std::path::PathBuf {
     source
 }
 
-/// The binary as somebody who may not do everything, also where root runs the tests.
+/// The binary without root's privileges, also where root runs the tests.
 fn without_privileges(sandbox: &Sandbox, args: &[&std::ffi::OsStr]) -> Ran {
     let mut command = sandbox.clean("setpriv");
     let bounds = if is_root() { "-dac_override,-dac_read_search,-fowner" } else { "+all" };
@@ -68,7 +68,7 @@ fn a_folder_keeps_its_mode_and_its_time() {
     let source = source(&sandbox);
     let expected = tree::folders(&source);
     assert_eq!(without_privileges(&sandbox, args!["put", "s"]).code, Some(0));
-    // A folder that may not be written to is filled all the same, because its mode comes last.
+    // A folder without write permission is filled all the same, because it gets its mode last.
     let get = without_privileges(&sandbox, args!["--json", "get", "s", "into"]);
     assert_eq!(get.code, Some(0), "{}", get.err);
     assert_eq!((get.summary("objects"), get.summary("folders")), (4, 8));
@@ -86,7 +86,7 @@ fn a_part_of_a_tree_has_its_modes_too() {
         let restored = into.path().join(Path::new(below).file_name().unwrap());
         assert_eq!(tree::folders(&restored), tree::folders(&source.join(below)), "{name}");
     }
-    // Nothing is known of what a prefix names.
+    // The store knows nothing of the folder that a prefix names.
     let into = sandbox.get("p");
     assert_eq!(mode(&into.path().join("p")), 0o700);
     assert_eq!(mode(&into.path().join("p/s")), 0o750);
@@ -110,7 +110,7 @@ fn a_folder_of_which_nothing_is_known_is_open_to_its_owner_only() {
     for key in ["s/a/b/f", "s/g"] {
         sandbox.put_bytes(key, b"from a client that knows no folders");
     }
-    // It says that there is a folder, and nothing of its mode.
+    // This object says that there is a folder, but not which mode it has.
     sandbox.put_bytes("s/empty/", b"");
     let into = sandbox.get("s");
     for name in ["s", "s/a", "s/a/b", "s/empty"] {
@@ -162,7 +162,7 @@ fn folders_get_their_modes_also_where_a_file_could_not_be_restored() {
 fn more_folders_than_are_kept_in_memory_come_back() {
     let sandbox = Sandbox::new();
     let source = sandbox.path("s");
-    // Notes of their paths take several times what is kept.
+    // The notes of their paths take several times the memory that is kept for notes.
     let long = "l".repeat(200);
     for number in 0..600 {
         let folder = source.join(format!("{:02}/{long}{number}/inner", number % 30));

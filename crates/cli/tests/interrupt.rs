@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::{Ran, Sandbox, args, assert_nothing_temporary_below, files_below, spawn, tree};
 
 fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).expect("a child that nobody waited for");
+    kill_process(Pid::from_child(child), signal).expect("a child that has not been waited for");
 }
 
 #[test]

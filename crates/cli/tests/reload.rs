@@ -16,7 +16,7 @@ use served::Served;
 
 const KEY: [(&str, &str); 2] =
     [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
-/// The same, as a header has it.
+/// The same pair, as a header carries it.
 const BASIC: &str = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
 const OBJECT: &str = "/_/files/default/object";
 
@@ -32,8 +32,8 @@ impl Configured {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, file).unwrap();
-        // Not as many as there are CPUs: they have buffers, and what is left for clients is looked
-        // at here.
+        // A fixed number, not that of the CPUs: workers have buffers, and this test looks at the
+        // memory that is left for clients.
         let args = [&["--config", path.to_str().unwrap(), "--workers", "2"], args].concat();
         let server = Served::start(&folder.path().join("store"), &args, &KEY);
         Self { server, file: path, _folder: folder }
@@ -74,7 +74,7 @@ impl Configured {
         rows.find(|row| row["setting"] == setting).unwrap()["seconds"].as_f64().unwrap()
     }
 
-    /// Waits until a number of a resource is this.
+    /// Waits until a row of the usage has this number.
     fn wait_for(&self, resource: &str, what: &str, number: u64) {
         for _ in 0..3000 {
             if self.resource(resource)[what] == number {
@@ -167,7 +167,7 @@ fn what_can_change_changes_and_what_cannot_is_named() {
     let log = server.reload(changed);
     assert_eq!(log.iter().filter(|line| line.get("setting").is_some()).count(), 1, "{log:?}");
     assert!(said(&log, "memory").is_some());
-    // Without a line the default holds again.
+    // When the line is gone, the default is in force again.
     let log = server.reload("memory = \"256MiB\"\n");
     assert_eq!(said(&log, "idle_seconds"), Some(("reloaded", "9", "75")), "{log:?}");
     assert_eq!(said(&log, "memory"), None, "{log:?}");
@@ -225,7 +225,7 @@ fn one_ceiling_is_not_raised_at_the_cost_of_the_other() {
         assert!(error.starts_with(&format!("{setting} = ")), "{file}: {log:?}");
         assert_eq!(server.limits()["spends"], before, "{file}");
     }
-    // Fewer connections have fewer transfers, and give room to more of them.
+    // With fewer connections there are fewer transfers, and room for more of them.
     let log = server.reload("memory = \"256MiB\"\nconnections = 40\n");
     assert_eq!(said(&log, "transfers"), Some(("reloaded", "40", "20")), "{log:?}");
     let log = server.reload("memory = \"256MiB\"\nconnections = 128\ntransfers = 50\n");
@@ -245,7 +245,7 @@ fn a_flag_stays_stronger_than_the_file() {
 #[test]
 fn those_under_way_end_when_a_ceiling_is_lowered_below_them() {
     let server = Configured::start("transfers = 12\n", &[]);
-    // More than the sockets of both ends take in, so that whoever does not read is not done.
+    // More than the sockets of both ends hold. So a client that does not read keeps its transfer.
     let bytes: Vec<u8> = (0..4 << 20_u32).flat_map(u32::to_le_bytes).collect();
     server.put(&bytes);
     let mut downloads: Vec<_> = (0..12).map(|_| server.begin()).collect();
@@ -253,7 +253,7 @@ fn those_under_way_end_when_a_ceiling_is_lowered_below_them() {
     server.reload("transfers = 8\n");
     let large = server.resource("large_answers");
     assert_eq!((&large["now"], &large["ceiling"]), (&12.into(), &8.into()), "{large}");
-    // One more goes on in small pieces.
+    // One more client is still served, in small pieces.
     finish(server.begin(), &bytes);
     for left in [11, 10, 9, 8] {
         finish(downloads.pop().unwrap(), &bytes);
@@ -268,7 +268,7 @@ fn those_under_way_end_when_a_ceiling_is_lowered_below_them() {
 fn idle_connections_go_when_their_ceiling_is_lowered() {
     let server = Configured::start("connections = 64\n", &[]);
     let idle: Vec<_> = (0..40).map(|_| server.server.connect()).collect();
-    // The one that asks is counted, too.
+    // The connection that asks is counted, too.
     server.wait_for("connections", "now", 41);
     server.reload("connections = 16\n");
     for _ in 0..3 {
@@ -308,7 +308,7 @@ fn there_are_no_more_threads_than_planned_whatever_the_transfers_are() {
     server.reload("transfers = 8\n");
     let planned = server.limits()["process"]["threads_planned"].as_u64().unwrap();
     assert_eq!(planned, more - 12);
-    // Those that are too many end once they have nothing to do.
+    // Surplus threads end when they have nothing to do.
     for _ in 0..3000 {
         if server.limits()["process"]["threads"].as_u64().unwrap() <= planned {
             return;
@@ -318,12 +318,12 @@ fn there_are_no_more_threads_than_planned_whatever_the_transfers_are() {
     panic!("more threads than planned stay: {}", server.limits()["process"]);
 }
 
-/// The room for more connections is what fewer transfers leave, and that is not there before those
-/// under way have ended.
+/// Room for more connections comes from having fewer transfers. It is not there before the
+/// transfers under way have ended.
 #[test]
 fn a_ceiling_is_not_raised_into_the_room_of_those_under_way() {
     let server = Configured::start("memory = \"256MiB\"\nconnections = 100\ntransfers = 50\n", &[]);
-    // More than the sockets of both ends take in, so that whoever does not read is not done.
+    // More than the sockets of both ends hold. So a client that does not read keeps its transfer.
     let bytes: Vec<u8> = (0..2 << 20_u32).flat_map(u32::to_le_bytes).collect();
     server.put(&bytes);
     let downloads: Vec<_> = (0..50).map(|_| server.begin()).collect();
@@ -338,7 +338,7 @@ fn a_ceiling_is_not_raised_into_the_room_of_those_under_way() {
         assert_eq!(server.limits()[unchanged], before[unchanged]);
     }
     assert_eq!(server.resource("transfers")["ceiling"], 50);
-    // Lowering alone disturbs nobody.
+    // Lowering a ceiling disturbs no client.
     let log = server.reload("memory = \"256MiB\"\nconnections = 100\ntransfers = 8\n");
     assert_eq!(said(&log, "transfers"), Some(("reloaded", "50", "8")), "{log:?}");
     assert!(message(server.reload(other).last().unwrap()).starts_with("reload refused"));

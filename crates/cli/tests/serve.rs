@@ -158,8 +158,8 @@ fn a_key_is_shown_only_by_a_server_that_listens() {
     assert!(server.said.iter().any(|line| line.starts_with("secret key")), "{:?}", server.said);
 }
 
-/// Another program holds the records for longer than the server waits: a call of it takes for ever,
-/// as one to a dead disk does.
+/// Another program holds the records for longer than the server waits. So a call of the server
+/// takes for ever, like a call to a dead disk.
 #[test]
 fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
     let folder = tempfile::tempdir().unwrap();
@@ -174,7 +174,8 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
     let mut socket = server.connect();
     let basic = "Basic YWxpY2U6Zmlyc3Qtc2VjcmV0";
     let head = format!(
-        "PUT /_/files/default/large HTTP/1.1\r\nHost: x\r\nAuthorization: {basic}\r\nContent-Length: 1000000\r\n\r\n"
+        "PUT /_/files/default/large HTTP/1.1\r\nHost: x\r\nAuthorization: {basic}\r\n\
+         Content-Length: 1000000\r\n\r\n"
     );
     socket.write_all(&[head.as_bytes(), &[7; 200_000]].concat()).unwrap();
     let limits = || server.get("/_/limits?format=json", Some(basic));
@@ -199,7 +200,7 @@ fn a_call_that_hangs_in_the_disk_does_not_keep_a_stop() {
     drop(records);
 }
 
-/// An allocator that maps and unmaps each of them costs a page fault every 4 KiB.
+/// An allocator that maps and unmaps each buffer costs a page fault every 4 KiB.
 #[cfg(target_env = "gnu")]
 #[test]
 fn buffers_of_uploads_are_used_again() {
@@ -235,8 +236,8 @@ fn buffers_of_uploads_are_used_again() {
         upload("large");
         faults() - before
     };
-    // The least: a thread that works for the first time, or memory that the system took back, is
-    // not what is asked for.
+    // The least of several: a thread that works for the first time, or memory that the system took
+    // back, adds faults that do not belong to this.
     let faulted = (0..5).map(|_| faulted()).min().unwrap();
     assert!(faulted < 16_384 / 8, "{faulted} page faults for 16,384 pages");
 }

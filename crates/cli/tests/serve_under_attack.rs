@@ -13,7 +13,7 @@ use served::Served;
 
 const KEY: [(&str, &str); 2] =
     [("DRYSTONE_ACCESS_KEY", "alice"), ("DRYSTONE_SECRET_KEY", "first-secret")];
-/// The same, as a header has it.
+/// The same pair, as a header carries it.
 const BASIC: &str = "YWxpY2U6Zmlyc3Qtc2VjcmV0";
 const OBJECT: &str = "/_/files/default/object";
 
@@ -35,9 +35,9 @@ fn put(server: &Served, path: &str, body: &[u8]) -> String {
     say(server, &head, body)
 }
 
-/// From now on the server can open nothing; the limit that it had.
+/// Stops the server from opening anything. Returns the limit that it had.
 fn no_more_descriptors(server: &Served) -> Rlimit {
-    // The server has raised its own to that.
+    // The server has raised its own limit to this one.
     let maximum = getrlimit(Resource::Nofile).maximum;
     prlimit(Some(server.pid()), Resource::Nofile, Rlimit { current: Some(3), maximum }).unwrap()
 }
@@ -80,21 +80,28 @@ fn what_is_secret_is_not_in_the_log() {
     for (head, status) in [
         (format!("GET /_/files/ HTTP/1.1\r\nAuthorization: Basic {BASIC}\r\n"), "200"),
         (format!("GET /_/files/ HTTP/1.1\r\nAuthorization: Basic {BASIC}x\r\n"), "401"),
-        ("GET /_/files/ HTTP/1.1\r\nAuthorization: Bearer alice.bearer-of-news\r\n".to_owned(), "401"),
         (
-            "GET /default/object?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=alice%2F20300101%2Fus-east-1%2Fs3%2Faws4_request\
-             &X-Amz-Date=20300101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=5167e0f0dead HTTP/1.1\r\n"
+            "GET /_/files/ HTTP/1.1\r\nAuthorization: Bearer alice.bearer-of-news\r\n".to_owned(),
+            "401",
+        ),
+        (
+            "GET /default/object?X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=alice%2F20300101%2Fus-east-1%2Fs3%2Faws4_request\
+             &X-Amz-Date=20300101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host\
+             &X-Amz-Signature=5167e0f0dead HTTP/1.1\r\n"
                 .to_owned(),
             "40",
         ),
         (
-            "GET /default/object HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=alice/20300101/us-east-1/s3/aws4_request,\
-             SignedHeaders=host;x-amz-date,Signature=0ddba115ecre7\r\nX-Amz-Date: 20300101T000000Z\r\n"
+            "GET /default/object HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=alice/20300101/us-east-1/s3/aws4_request,\
+             SignedHeaders=host;x-amz-date,Signature=0ddba115ecre7\r\n\
+             X-Amz-Date: 20300101T000000Z\r\n"
                 .to_owned(),
             "40",
         ),
         ("GET /_/files/?token=query-token-77 HTTP/1.1\r\n".to_owned(), "401"),
-        // A head that is refused before it is understood.
+        // A head that is refused before it is parsed.
         (format!("GET /_/files/ HTTP/1.1\r\nAuthorization: Basic {BASIC}\r\nbroken\r\n"), "400"),
     ] {
         let answer = say(&server, &head, b"");
@@ -117,11 +124,12 @@ fn a_server_without_a_descriptor_left_waits_for_one() {
     let bytes: Vec<u8> = (0..1 << 20_u32).flat_map(u32::to_le_bytes).collect();
     assert!(put(&server, OBJECT, &bytes).starts_with("HTTP/1.1 201"));
     let before = no_more_descriptors(&server);
-    // More than the server accepts by itself wait in the kernel's queue.
+    // The server cannot accept these now, so they wait in the kernel's queue.
     let waiting: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
     for mut socket in &waiting {
         let head = format!(
-            "GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {BASIC}\r\n\r\n"
+            "GET {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: Basic {BASIC}\r\n\r\n"
         );
         socket.write_all(head.as_bytes()).unwrap();
     }
@@ -145,11 +153,13 @@ fn an_upload_that_gets_no_descriptor_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::start(&folder.path().join("store"), &[], &KEY);
     assert!(put(&server, "/_/files/default/before", b"before").starts_with("HTTP/1.1 201"));
-    // The connection is there, and half of the body; whatever is still to be opened cannot be.
+    // The connection and half of the body have come. Nothing that the server still has to open can
+    // be opened.
     let bytes: Vec<u8> = (0..1 << 20_u32).flat_map(u32::to_be_bytes).collect();
     let mut socket = server.connect();
     let head = format!(
-        "PUT {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {BASIC}\r\nContent-Length: {}\r\n\r\n",
+        "PUT {OBJECT} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {BASIC}\r\n\
+         Content-Length: {}\r\n\r\n",
         bytes.len()
     );
     socket.write_all(head.as_bytes()).unwrap();
@@ -158,7 +168,7 @@ fn an_upload_that_gets_no_descriptor_fails_alone() {
     let _ = socket.write_all(&bytes);
     let mut said = String::new();
     let _ = socket.read_to_string(&mut said);
-    // A worker that has its segment open already needs none.
+    // A worker that has its segment open already needs no descriptor.
     assert!(
         ["HTTP/1.1 201", "HTTP/1.1 500"].iter().any(|status| said.starts_with(status)),
         "{said}"

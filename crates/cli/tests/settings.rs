@@ -33,7 +33,7 @@ fn a_tilde_is_the_home_folder_in_flags_variables_and_the_file() {
     fs::write(sandbox.path("home/c.toml"), "store = \"~/other\"\n").unwrap();
     let ran = at_home(&sandbox, &["--config=~/c.toml", "init"], &[]);
     assert_eq!((ran.code, store("other").exists()), (Some(0), true), "{}", ran.err);
-    // Read where they are said to be: what is wrong with them is that they are empty.
+    // The files are read at the right place: the error is only that they are empty.
     for name in ["cert", "key"] {
         fs::write(sandbox.path("home").join(name), "").unwrap();
     }
@@ -113,7 +113,7 @@ fn a_key_comes_from_both_variables_or_from_none() {
     );
     let neither = create(&[("DRYSTONE_ACCESS_KEY", ""), ("DRYSTONE_SECRET_KEY", "")], &[]);
     assert_eq!(neither.json()[0]["access_key"].as_str().map(str::len), Some(20), "{}", neither.err);
-    // It is taken: what is wrong is said, and what to do.
+    // The name is taken. The message says so, and what to do.
     let again = create(&[access, secret], &[]);
     assert_eq!(again.code, Some(1), "{}", again.err);
     again.says(&["`alice` exists already", "drystone key revoke alice", "a random one"]);

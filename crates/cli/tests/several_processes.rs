@@ -24,7 +24,7 @@ fn overlapping_puts_and_gets_all_succeed() {
         .collect();
     let expected = tree::read(&early);
     let mut gets = 0;
-    // At least two rounds of readers, and more for as long as somebody writes.
+    // At least two rounds of readers, and more as long as a put is running.
     while gets < 2 || puts.iter_mut().any(|put| put.try_wait().unwrap().is_none()) {
         let into: Vec<_> =
             (0..2).map(|_| tempfile::tempdir_in(sandbox.path("")).unwrap()).collect();

@@ -39,7 +39,7 @@ fn descriptors_stay_level_and_below_the_plan() {
     command.arg(format!("--fail-over={planned}")).arg(format!("--json={}", seen.display()));
     command.args(["--", DRYSTONE, "serve", "--listen", "127.0.0.1:0"]).arg(&store);
     command.env("DRYSTONE_ACCESS_KEY", "alice").env("DRYSTONE_SECRET_KEY", "first-secret");
-    // A line for each request would be waiting for somebody to read it.
+    // A line for each request would fill the pipe, and the server would wait until it is read.
     command.env("DRYSTONE_LOG", "warn");
     let mut server = Served::listening(&mut command);
 
@@ -66,7 +66,7 @@ fn descriptors_stay_level_and_below_the_plan() {
     );
     assert!(rounds.iter().all(|rounds| *rounds > 0), "{rounds:?}");
     assert!(seen.len() >= COUNTS_MIN, "only {} counts", seen.len());
-    // Ten seconds are not enough to be certain of.
+    // Ten seconds are too short to be certain of the trend.
     let expected: &[&str] = if seconds.is_some() { &["steady"] } else { &["steady", "warming"] };
     assert!(code == Some(0) && expected.contains(&verdict), "{code:?}, {verdict}: {process}");
     assert!(most <= planned, "{most} descriptors at most, {planned} planned");
@@ -105,8 +105,8 @@ impl Client {
     fn ask(&mut self, method: &str, name: &str, body_bytes: usize) {
         let path = format!("/_/files/default/{name}");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {BASIC}\r\n\
-             Content-Length: {body_bytes}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: Basic {BASIC}\r\nContent-Length: {body_bytes}\r\n\r\n"
         );
         self.0.write_all(head.as_bytes()).unwrap();
     }

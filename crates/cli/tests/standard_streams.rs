@@ -47,7 +47,7 @@ fn an_empty_standard_input_replaces_nothing() {
     let json = sandbox.feed(args!["--json", "put", "-", "--name", "new"], b"");
     assert_eq!((json.code, json.summary("objects"), json.summary("failed")), (Some(1), 0, 1));
     assert_eq!(sandbox.ok(args!["ls"]).text(), "db.sql\n");
-    // A closed one is no empty one, whatever is allowed.
+    // A closed standard input is not an empty one: `--allow-empty` does not allow it.
     let closed = redirected(&sandbox, "<&-", &[put, args!["--allow-empty"]].concat());
     assert_eq!(closed.code, Some(1), "{}", closed.err);
     assert_eq!(sandbox.cat("db.sql"), b"a good dump");
@@ -82,7 +82,7 @@ fn memory_up_to_its_end(bytes: u64) -> File {
 fn an_input_that_fails_replaces_nothing() {
     let sandbox = Sandbox::new();
     sandbox.put_bytes("k", b"old");
-    // At once, and after more than what is read before it is decided that there is something.
+    // At once, and after more bytes than are read before it is decided that the input is not empty.
     for bytes in [0, 100_000] {
         let mut command = sandbox.drystone(args!["put", "-", "--name", "k"]);
         let ran = Ran::of(command.stdin(memory_up_to_its_end(bytes)));
@@ -133,7 +133,7 @@ fn output_that_cannot_be_written_is_an_error_of_every_command() {
             let _ = fs::remove_dir_all(&folder);
         }
     }
-    // There is nothing to be written, and nowhere to write it to.
+    // Nothing has to be written, and there is no place to write it to.
     sandbox.put_bytes("empty", b"");
     for command in [args!["cat", "empty"], args!["ls", "nothing"], args!["key", "list"]] {
         assert_eq!(redirected(&sandbox, ">&-", command).code, Some(1), "{command:?}");
@@ -202,7 +202,7 @@ fn a_key_that_could_not_be_shown_is_not_kept() {
             ran.says(&["the key was not made, because it could not be shown"]);
             assert_eq!(keys(&sandbox.store()), "", "{redirection}");
         }
-        // A reader that has left has not seen it either.
+        // When the reader has left, the user has not seen the key either.
         let mut child = spawn(
             sandbox.drystone(args![json, "key", "create", "--name", "me"]).stdin(Stdio::null()),
         );

@@ -1,5 +1,5 @@
-//! The files of a store: other users cannot look into them, and what is no file is damage and keeps
-//! no command waiting.
+//! The files of a store. Other users cannot look into them. Where something else is in a file's
+//! place, that is damage and no command waits for it.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -39,7 +39,8 @@ fn check_closed(sandbox: &Sandbox) {
 fn other_users_cannot_look_into_a_store_whatever_the_mask() {
     for umask in ["000", "022", "077"] {
         let sandbox = Sandbox::bare();
-        let script = "umask $0 && \"$1\" --store \"$2\" init && echo stone | \"$1\" --store \"$2\" put - --name a";
+        let script = "umask $0 && \"$1\" --store \"$2\" init && echo stone | \"$1\" --store \
+                      \"$2\" put - --name a";
         let mut shell = sandbox.clean("sh");
         shell.args(["-c", script, umask, env!("CARGO_BIN_EXE_drystone")]).arg(sandbox.store());
         let ran = support::Ran::of(&mut shell);
@@ -109,7 +110,7 @@ fn what_is_no_file_is_damage_and_keeps_nothing_waiting() {
         let says = [what, "no regular file"];
         in_place_of(&segment, put, || {
             sandbox.fails(5, args!["cat", "a"]).says(&["object `a` is damaged"]).says(&says);
-            // What is new goes elsewhere.
+            // A new object goes into another segment.
             sandbox.put_bytes("b", what.as_bytes());
         });
         for name in ["drystone.toml", "records.db"] {
@@ -119,7 +120,7 @@ fn what_is_no_file_is_damage_and_keeps_nothing_waiting() {
         }
     }
     assert_eq!(sandbox.cat("a").len(), 300_000);
-    // A log that is no file: SQLite would take the pipe for it.
+    // Something else in place of the log: SQLite would take a pipe for the log.
     let log = sandbox.store().join("records.db-wal");
     pipe(&log);
     sandbox.fails(5, args!["ls"]).says(&["records.db-wal", "a named pipe"]);

@@ -118,12 +118,12 @@ fn a_certificate_is_exchanged_while_the_server_runs() {
     fs::write(&secure.key, SECOND[1]).unwrap();
     assert_eq!(secure.reload().0, "certificate read again");
     secure.check_shows(second, first);
-    // Who is connected already stays so.
+    // A client that is connected already stays connected.
     ask(&mut before);
 }
 
-/// Their handshakes may take 10 s. A connection that waited for that would come after all of them,
-/// and nothing would be said of one that is broken off.
+/// Each of these handshakes may take 10 s. A connection that waited for that would be served only
+/// after all of them had taken too long. Then the log would report none of them as broken off.
 #[test]
 fn those_that_never_shake_hands_make_way() {
     let debug = [("DRYSTONE_LOG", "warn,drystone=debug,drystone_server=debug")];
@@ -178,12 +178,12 @@ fn a_pair_that_is_of_no_use_leaves_the_one_from_before() {
 fn a_server_that_waits_for_its_certificate_stops_when_it_is_told_to() {
     let mut secure = Secure::start();
     fs::remove_file(&secure.cert).unwrap();
-    // Like a disk that hangs: whoever reads it waits for what never comes.
+    // Like a disk that hangs: a process that reads this pipe waits for ever.
     mkfifoat(CWD, &secure.cert, Mode::RUSR | Mode::WUSR).unwrap();
     secure.server.signal(Signal::HUP);
     let begun = Instant::now();
     let _silent = loop {
-        // It can be opened as soon as the server has.
+        // The pipe can be opened for writing once the server has opened it.
         match fs::OpenOptions::new()
             .write(true)
             .custom_flags(OFlags::NONBLOCK.bits() as i32)

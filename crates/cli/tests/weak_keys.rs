@@ -1,4 +1,4 @@
-//! A server that others can reach does not begin with a secret that can be guessed.
+//! A server that others can reach does not start with a secret that can be guessed.
 
 #![allow(clippy::unwrap_used, reason = "a test says by panicking what went wrong")]
 
@@ -64,7 +64,7 @@ fn a_weak_key_of_the_store_is_found_among_strong_ones() {
     let ran = Ran::of_server(&mut sandbox.drystone(serve));
     assert_eq!(ran.code, Some(2), "{}", ran.err);
     ran.says(&["the key `zoe`", "drystone key revoke zoe"]);
-    // A strong pair beside it makes it no better.
+    // A strong pair beside the weak one does not help.
     let ran = Ran::of_server(sandbox.drystone(serve).envs(pair("alice", STRONG)));
     assert_eq!(ran.code, Some(2), "{}", ran.err);
     ran.says(&["the key `zoe`"]);
@@ -93,13 +93,13 @@ fn a_strong_pair_is_served_and_a_network_without_tls_is_warned_of() {
         Served::listening(&mut command)
     };
     serve(&listen, &pair("alice", STRONG)).log_until(is_warning);
-    // On loopback it is the user's own affair, and there is nothing to be warned of.
+    // On loopback a weak secret harms only the user, so there is no warning.
     let mut loopback = serve(&["--listen", "127.0.0.1:0"], &pair("bob", "first-secret"));
     loopback.signal(rustix::process::Signal::TERM);
     assert_eq!(loopback.ends_in(served::PATIENCE), Some(0));
     let said: Vec<_> = loopback.rest_of_log();
     assert!(!said.iter().any(|line| line.contains("without TLS")), "{said:?}");
-    // Weak keys are there now, and meant.
+    // Weak keys exist now, and the flag allows them.
     let mut weak = std::process::Command::new(DRYSTONE);
     assert_eq!(
         Ran::of_server(weak.args(["serve", "--listen", "0.0.0.0:0"]).arg(&store)).code,

@@ -33,7 +33,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Reads the ceilings of this process. Blocking: a handful of small files below `/proc` and
+    /// Reads the ceilings of this process. Blocking: it reads a few small files below `/proc` and
     /// `/sys`.
     pub fn detect() -> Self {
         Probe::system().budget()

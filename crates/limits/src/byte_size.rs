@@ -23,7 +23,8 @@ pub enum ByteSizeError {
     },
     /// A unit that is none of ours.
     #[error(
-        "unknown unit \"{unit}\" in \"{text}\"; use B, KiB, MiB, GiB, TiB (powers of 1024) or kB, MB, GB, TB"
+        "unknown unit \"{unit}\" in \"{text}\"; use B, KiB, MiB, GiB, TiB (powers of 1024) or kB, \
+         MB, GB, TB"
     )]
     UnknownUnit {
         /// What was written.

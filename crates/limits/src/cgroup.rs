@@ -5,14 +5,15 @@
 //! - `/proc/self/cgroup` names the path, as seen from the root of the cgroup namespace.
 //! - `/proc/self/mountinfo` says which part of the hierarchy is mounted where. In a container the
 //!   mount's root is often a sub-path; then the files lie at mount point + (path − root).
-//! - When the path is not below the mount's root (a namespace gives `/../..`, or the mount comes
-//!   from another namespace) the names in between are unknown. Then the mount point itself is read:
-//!   it is an ancestor, or the container's own group. At worst the ceiling is lower than need be.
+//! - When the path is not below the mount's root, the names in between are unknown. This happens
+//!   when a namespace gives `/../..`, or when the mount comes from another namespace. Then the
+//!   mount point itself is read: it is an ancestor, or the container's own group. At worst the
+//!   ceiling is lower than necessary.
 //! - Version 1 and 2 are both looked at and the lower limit wins, which also covers a hybrid
 //!   set-up.
 //!
-//! Not read: `memory.high` and swap. The first slows a process down and does not kill it; the
-//! second is not ours to use.
+//! Not read: `memory.high`, because it slows a process down and does not kill it; and swap, because
+//! a process should not plan to use it.
 
 use crate::parse::{self, CgroupMount, CgroupVersion};
 use crate::{Limit, Probe};
@@ -79,9 +80,9 @@ fn v2_limit(probe: &Probe, mount_point: &str, names: &[&str]) -> Option<Limit> {
     leaf_to_root(mount_point, names).filter_map(at_level).min_by_key(|limit| limit.value)
 }
 
-/// `hierarchical_memory_limit` already is the minimum over the ancestors that count (with
-/// `use_hierarchy` off, none do), so the walk ends at the first group that has it; below that, the
-/// groups' own limits are taken.
+/// `hierarchical_memory_limit` already is the minimum over the ancestors that count. With
+/// `use_hierarchy` off, no ancestor counts. So the walk ends at the first group that has it. Below
+/// that group, the groups' own limits are taken.
 fn v1_limit(probe: &Probe, mount_point: &str, names: &[&str]) -> Option<Limit> {
     let mut lowest: Option<Limit> = None;
     let mut take = |bytes: Option<u64>, source: String| {

@@ -70,8 +70,8 @@ pub struct Plan {
     pub buffers: usize,
     /// Size of one buffer: headroom, then the data part.
     pub buffer_bytes: u64,
-    /// The front of each buffer, where the unfinished tail of the one before is moved to: the
-    /// largest chunk.
+    /// The front of each buffer: the unfinished tail of the buffer before it is moved here. As
+    /// large as the largest chunk.
     pub headroom_bytes: u64,
     /// Reading database connections.
     pub readers: usize,
@@ -95,8 +95,8 @@ pub struct Plan {
     pub transfers: usize,
     /// The connections speak TLS.
     pub tls: bool,
-    /// Downloads that have buffers at a time: those that no upload can take; 0 when no clients are
-    /// served.
+    /// Downloads that have buffers at a time: one for each buffer that no upload can take; 0 when
+    /// no clients are served.
     pub reads: usize,
     /// Documents and long answers in memory at a time; 0 when no clients are served.
     pub documents: usize,
@@ -136,15 +136,15 @@ impl Plan {
         ))
     }
 
-    /// The plan of the same process with other ceilings for its clients: what the store has taken
-    /// stays as it is, and the rest must fit beside it. What is `None` becomes what a start
-    /// would take, or as much of it as fits.
+    /// The plan of the same process with other ceilings for its clients. What the store has taken
+    /// stays as it is, and the rest must fit beside it. For a ceiling that is `None`, the plan
+    /// takes what a start would take, or as much of it as fits.
     ///
     /// # Errors
     /// [`PlanError::ServingTooLarge`] when what was asked for does not fit.
     ///
     /// # Panics
-    /// When this is no server's plan.
+    /// When this is not the plan of a server.
     pub fn with_serving(
         &self,
         connections: Option<u64>,
@@ -154,8 +154,8 @@ impl Plan {
         refit::refit(self, connections, transfers)
     }
 
-    /// Whether so many clients fit beside what the store has taken, whatever is right between the
-    /// two numbers.
+    /// Whether so many clients fit beside what the store has taken. Only the ceilings are looked
+    /// at, not the rule that transfers are at most half of the connections.
     pub fn has_room_for(&self, connections: usize, transfers: usize) -> bool {
         refit::has_room_for(self, connections as u64, transfers as u64)
     }
@@ -191,6 +191,7 @@ impl Plan {
             transfers: small(serving.transfers),
             tls: serving.tls,
             reads: if serving.is_none() { 0 } else { small(reads(memory.buffers, serving)) },
+            // A request leaves at most one document there, or the two buffers of its upload.
             spool_slot_bytes: if serving.is_none() {
                 0
             } else {
@@ -227,8 +228,8 @@ fn readers_wanted(workers: u64) -> u64 {
     (workers + READERS_BEYOND_WORKERS).min(READERS_MAX)
 }
 
-/// The richest plan of both kinds. Descriptors first: they bound the database connections, and each
-/// connection has a cache.
+/// The plan that spends the most within both ceilings. Descriptors come first: they bound the
+/// database connections, and each connection has a cache.
 fn fit(
     ask: &Ask,
     budget: &Budget,
@@ -256,13 +257,14 @@ fn fit(
         .ok_or_else(|| memory::too_small(ask, budget, workers, descriptors.readers, least))
 }
 
-/// A command line's uploads may have every buffer; a server's leave some to downloads.
+/// How many uploads have buffers at a time. The uploads of a command may take every buffer; those
+/// of a server leave some to downloads.
 fn ingests(buffers: u64, serving: Serving) -> u64 {
     let each = if serving.is_none() { BUFFERS_MIN } else { BUFFERS_PER_INGEST_SERVING };
     (buffers / each).max(1)
 }
 
-/// Each upload may have two.
+/// The buffers that no upload can take: each upload may have two.
 fn reads(buffers: u64, serving: Serving) -> u64 {
     buffers.saturating_sub(2 * ingests(buffers, serving)).max(1)
 }
@@ -291,7 +293,7 @@ fn thread_spends(workers: u64, buffers: u64, serving: Serving) -> Vec<Spend> {
     ]
 }
 
-/// A memory ceiling that is an ask also says how far the ask could be raised.
+/// A ceiling that `--memory` or its default has set also says how far it could be raised.
 fn ceilings(budget: &Budget, mut memory: Limit) -> Vec<Ceiling> {
     if memory.source != budget.memory_bytes.source {
         let Limit { value, source } = &budget.memory_bytes;
@@ -305,7 +307,7 @@ fn ceilings(budget: &Budget, mut memory: Limit) -> Vec<Ceiling> {
     ]
 }
 
-/// Counts here are bounded by the constants, at most a few hundred.
+/// The counts of a plan are bounded by the constants: a few hundred at most.
 fn small(count: u64) -> usize {
     usize::try_from(count).expect("counts of a plan are bounded by small constants")
 }

@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use crate::plan::constants::{KIB, MEMORY_ASK_DEFAULT_BYTES, MIB};
 use crate::{Budget, Limit, cgroup, nofile, parse};
 
-/// The source of a memory ceiling that is the machine itself, no setting.
+/// The source of a memory ceiling that no setting makes: the machine's own memory.
 pub const PHYSICAL_MEMORY_SOURCE: &str = "physical memory (/proc/meminfo)";
 
 /// A file is read up to here: `mountinfo` of a machine full of containers is the largest, at some
@@ -32,7 +32,7 @@ impl Probe {
         Self::new(Path::new("/"))
     }
 
-    /// All ceilings. CPUs and descriptors are always those of this process, whatever the root.
+    /// All ceilings. CPUs and descriptors are always those of this process, with any root.
     pub fn budget(&self) -> Budget {
         Budget { cpus: cpus(), memory_bytes: self.memory(), descriptors: nofile().soft }
     }

@@ -40,7 +40,7 @@ fn check_sums(plan: &Plan) {
     assert_eq!(total(Resource::Children), 0);
     assert!(plan.memory_total_bytes <= plan.memory_ceiling, "{plan}");
     assert!(plan.descriptors_total <= plan.descriptors_ceiling, "{plan}");
-    // What the rows say is what the fields say.
+    // The rows of the table add up to what the fields say.
     let by_hand = plan.buffers as u64 * plan.buffer_bytes
         + plan.readers as u64 * plan.reader_cache_bytes
         + plan.writer_cache_bytes

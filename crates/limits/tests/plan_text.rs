@@ -69,18 +69,18 @@ fn a_refusal_names_the_line_to_change() {
     let group = budget(36 << 20, "/sys/fs/cgroup/x/memory.max", 1024);
     assert_eq!(
         refusal(&ask(None), &group),
-        "too little memory: 39321600 bytes are needed at least, but /sys/fs/cgroup/x/memory.max allows \
-         37748736; try raise the memory limit of the group (/sys/fs/cgroup/x/memory.max) to 38MiB, \
-         or --workers 1, or a store with a smaller --chunk (this one: 1MiB)"
+        "too little memory: 39321600 bytes are needed at least, but /sys/fs/cgroup/x/memory.max \
+         allows 37748736; try raise the memory limit of the group (/sys/fs/cgroup/x/memory.max) \
+         to 38MiB, or --workers 1, or a store with a smaller --chunk (this one: 1MiB)"
     );
     assert_eq!(
         refusal(&ask(None), &budget(8 << 20, PHYSICAL_MEMORY_SOURCE, 1024)),
-        "too little memory: 39321600 bytes are needed at least, but physical memory (/proc/meminfo) allows \
-         8388608; this machine is too small: 38MiB are needed"
+        "too little memory: 39321600 bytes are needed at least, but physical memory \
+         (/proc/meminfo) allows 8388608; this machine is too small: 38MiB are needed"
     );
     assert_eq!(
         refusal(&ask(None), &budget(16 << 30, PHYSICAL_MEMORY_SOURCE, 20)),
-        "too few file descriptors: 21 are needed at least, but RLIMIT_NOFILE soft (ulimit -n) allows 20; \
-         run `ulimit -n 21` first, or try --workers 1"
+        "too few file descriptors: 21 are needed at least, but RLIMIT_NOFILE soft (ulimit -n) \
+         allows 20; run `ulimit -n 21` first, or try --workers 1"
     );
 }

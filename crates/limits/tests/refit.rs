@@ -18,7 +18,7 @@ fn running(memory_bytes: u64, descriptors: u64) -> Plan {
     Plan::new(&ask, &budget).expect("a plan that fits")
 }
 
-/// What is asked for is refused with the most that fits; that fits exactly, and one more does not.
+/// A setting is refused with the most that fits. That number fits exactly, and one more does not.
 fn check_refused(
     plan: &Plan,
     connections: Option<u64>,
@@ -48,7 +48,7 @@ fn the_store_part_stays_and_the_rows_follow() {
     let plan = running(272 * MIB, 1024);
     let other = plan.with_serving(Some(200), Some(50)).unwrap();
     assert_eq!((other.connections, other.transfers, other.blocking_threads), (200, 50, 58));
-    // What is served anew is counted as a start would count it; the rest is what it was.
+    // The ceilings for clients are counted as a start counts them. The rest stays as it was.
     assert_eq!(other.with_serving(Some(64), Some(plan.transfers as u64)), Ok(plan.clone()));
     let row = |use_: &str| {
         other.spends.iter().filter(|row| row.use_ == use_).map(|row| row.count).collect()

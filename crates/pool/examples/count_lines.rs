@@ -1,4 +1,4 @@
-//! Counts the lines of files in parallel, in as much memory as is said at the beginning.
+//! Counts the lines of files in parallel, in an amount of memory that is fixed at the beginning.
 //!
 //! `cargo run --example count_lines -- FILE…`; without a file it counts its own lines.
 

@@ -5,16 +5,16 @@ use drystone_sync::{Arc, Mutex};
 use crate::lease::Memory;
 use crate::{AcquireError, Lease, Owner, Permits, Usage};
 
-/// Buffers of `buffer_bytes` each, never more than `buffers` of them, handed out FIFO-fair (see
-/// [`Permits`]).
+/// Buffers of `buffer_bytes` each, never more than `buffers` of them, lent first come, first served
+/// (see [`Permits`]).
 #[derive(Clone)]
 pub struct BufferPool {
     permits: Permits,
     shelf: Arc<Shelf>,
 }
 
-/// Memory that is not out, most recently used last, because that is the one still in the CPU's
-/// cache.
+/// Memory that is not lent. The buffer that came back last is lent first, because it is the one
+/// that is still in the CPU's cache.
 pub(crate) struct Shelf {
     /// A leaf lock; never held together with the permits' lock.
     memories: Mutex<Vec<Memory>>,
@@ -40,7 +40,7 @@ impl BufferPool {
         Self { permits: Permits::new(buffers, share_max), shelf: Arc::new(shelf) }
     }
 
-    /// Registers somebody who will lease buffers, for example one upload.
+    /// Registers an owner that will lease buffers, for example one upload.
     pub fn owner(&self) -> BufferOwner {
         BufferOwner { owner: self.permits.owner(), shelf: Arc::clone(&self.shelf) }
     }
@@ -58,18 +58,19 @@ impl BufferPool {
     /// Gives the memory of buffers that are not out back to the system. They are allocated again
     /// when they are wanted.
     pub fn trim(&self) {
-        // Not freed under the lock, which others need to lease or to return a buffer.
+        // Freed after the lock is released: other threads need the lock to lease or to return a
+        // buffer.
         let shelved = std::mem::take(&mut *self.shelf.memories.lock());
         drop(shelved);
     }
 
-    /// A reading of the buffers, in buffers.
+    /// How many buffers are in use.
     pub fn usage(&self) -> Usage {
         self.permits.usage()
     }
 }
 
-/// One claimant of buffers.
+/// An owner of leased buffers.
 pub struct BufferOwner {
     owner: Owner,
     shelf: Arc<Shelf>,
@@ -147,7 +148,7 @@ mod tests {
         let other = owner.acquire().unwrap().freeze();
         assert!(b.clone().join(&a).is_err());
         assert!(a.clone().join(&other).is_err());
-        // Next to each other by their numbers, and in different buffers.
+        // Adjacent by their numbers, but views of different buffers.
         assert!(a.clone().join(&other.part(3..8)).is_err());
         assert!(other.part(0..3).join(&b).is_err());
         assert_eq!(&*a.join(&b).unwrap(), b"01234567");
@@ -170,7 +171,7 @@ mod tests {
         let pool = BufferPool::new(1, 8, 1);
         let mut lease = pool.owner().acquire().unwrap();
         lease.copy_from_slice(b"01234567");
-        // Does not begin where the buffer does, nor end where it does.
+        // This view does not begin where the buffer begins, and does not end where it ends.
         let view = lease.freeze().part(2..6);
         assert_eq!((&*view.part(0..4), &*view.part(4..4)), (&b"2345"[..], &b""[..]));
         assert_eq!(&*view.part(1..3).part(1..2), b"4");
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(pool.usage(), Usage { now: 2, high_water: 2, ceiling: 2, waits: 0 });
         drop(held);
         drop(other.acquire().unwrap());
-        // Fewer now than once.
+        // Fewer are in use than before; the high-water mark stays.
         assert_eq!(pool.usage(), Usage { now: 0, high_water: 2, ceiling: 2, waits: 0 });
         assert_eq!(pool.buffer_bytes(), 8);
     }

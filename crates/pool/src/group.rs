@@ -1,5 +1,4 @@
-//! Jobs that succeed or fail together: the first error wins, and what has not begun yet is not
-//! begun.
+//! Jobs that succeed or fail together. The group keeps the first error, and begins no job after it.
 
 use drystone_sync::{Arc, Condvar, Mutex};
 
@@ -38,7 +37,8 @@ struct State<E> {
     error: Option<JobError<E>>,
 }
 
-/// One job's place in its group; dropping it without a result counts as [`JobError::Dropped`].
+/// One job's place in its group. When it is dropped without a result, that counts as
+/// [`JobError::Dropped`].
 struct Place<E> {
     shared: Arc<Shared<E>>,
     result: Option<Result<(), JobError<E>>>,
@@ -83,8 +83,8 @@ impl<E: Send + 'static> JobGroup<E> {
     ) -> Result<(), Closed<()>> {
         self.shared.state.lock().running += 1;
         let place = Place { shared: Arc::clone(&self.shared), result: None };
-        // In this order: a job that is dropped instead of run gives back what it owns before its
-        // place says so.
+        // A tuple drops its fields in this order. So a job that is dropped instead of run gives
+        // back what it owns before its place tells the group that it has ended.
         let task = (job, place);
         pool.submit(move || {
             let (job, place) = task;

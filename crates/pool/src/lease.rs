@@ -19,15 +19,15 @@ use crate::buffer::Shelf;
 /// Buffers from this size on ask for huge pages.
 const HUGE_FROM_BYTES: usize = 4 << 20;
 
-/// The memory of one buffer. `Box<[u8]>` taken apart, so that disjoint parts can be lent mutably.
+/// The memory of one buffer: a `Box<[u8]>` taken apart, so that disjoint parts of it can be lent
+/// mutably.
 pub(crate) struct Memory {
     start: *mut u8,
     len: usize,
 }
 
 impl Memory {
-    /// Zeroed pages that the kernel has not backed yet: they cost memory when they are first
-    /// written.
+    /// Zeroed pages. The kernel backs a page with memory when it is first written, not before.
     pub(crate) fn zeroed(len: usize) -> Self {
         let start = Box::into_raw(vec![0u8; len].into_boxed_slice()).cast::<u8>();
         let memory = Self { start, len };
@@ -35,8 +35,9 @@ impl Memory {
         memory
     }
 
-    /// Asks for 2 MiB pages where there is room for several: a fresh buffer of small ones costs a
-    /// fault every 4 KiB, and every copy through it the address translations.
+    /// Asks for pages of 2 MiB where there is room for several. With pages of 4 KiB a fresh buffer
+    /// costs a page fault for each of them, and every copy through it needs more address
+    /// translations.
     fn prefer_huge_pages(&self) {
         const PAGE_BYTES: usize = 4096;
         if self.len < HUGE_FROM_BYTES {
@@ -66,21 +67,21 @@ impl Drop for Memory {
     }
 }
 
-// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from; the raw pointer is not
-// shared with anyone but the views of this module, whose ranges are disjoint or read-only (see the
-// module's invariant).
+// SAFETY: `Memory` owns its bytes like the `Box<[u8]>` it was made from. Only the views of this
+// module share the raw pointer, and their ranges are disjoint or read-only (see the module's
+// invariant).
 unsafe impl Send for Memory {}
 // SAFETY: as above; `Memory` itself offers no access to its bytes.
 unsafe impl Sync for Memory {}
 
-/// One buffer that is out: its memory and the permit that allows it. Dropped with the last view.
+/// One buffer that is lent: its memory, and the permit for it. Dropped with the last view.
 pub(crate) struct Allocation {
     /// `Some` until the drop puts it back on the shelf.
     memory: Option<Memory>,
     start: *mut u8,
     shelf: Arc<Shelf>,
-    /// Released after `drop` has shelved the memory, so whoever gets the permit next finds it
-    /// there.
+    /// Released after `drop` has shelved the memory. So the thread that gets the permit next finds
+    /// the memory on the shelf.
     _permit: Permit,
 }
 
@@ -103,7 +104,7 @@ pub struct Lease {
     range: Range<usize>,
 }
 
-/// Two views that do not touch, or belong to different buffers, were to be joined.
+/// The views to be joined do not touch, or belong to different buffers.
 #[derive(Debug, thiserror::Error)]
 #[error("the two views are not neighbours in one buffer")]
 pub struct NotAdjacent;
@@ -128,7 +129,7 @@ impl Lease {
         head
     }
 
-    /// Gives up writing: the bytes can be shared and never change again while a view of them lives.
+    /// Gives up writing. The bytes can now be shared, and do not change while a view of them lives.
     #[must_use]
     pub fn freeze(self) -> Slice {
         Slice { home: self.home, range: self.range }
@@ -186,7 +187,7 @@ impl Slice {
         Slice { home: Arc::clone(&self.home), range }
     }
 
-    /// One view of this view and the one that follows it directly in the same buffer.
+    /// Joins this view and the one that follows it directly in the same buffer.
     ///
     /// # Errors
     /// [`NotAdjacent`] when `next` is elsewhere.

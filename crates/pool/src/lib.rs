@@ -9,8 +9,8 @@
 //! the input.
 //!
 //! Lock order: a pool takes at most one of its own locks at a time and never calls user code under
-//! one. One lock is different: while a worker pool is shut down, a lock is held that nothing but
-//! another shutdown takes.
+//! one. There is one exception: a worker pool that shuts down holds a lock that only another
+//! shutdown takes.
 
 mod buffer;
 mod group;

@@ -16,7 +16,8 @@ pub enum Order {
     Completion,
 }
 
-/// The iterator that [`WorkerPool::map`] returns. Dropping it abandons what has not begun.
+/// The iterator that [`WorkerPool::map`] returns. Dropping it abandons the jobs that have not
+/// begun.
 pub struct Map<'a, I, F, R> {
     pool: &'a WorkerPool,
     source: std::iter::Fuse<I>,
@@ -43,7 +44,8 @@ struct State<R> {
 
 type Outcome<R> = Result<R, JobError<std::convert::Infallible>>;
 
-/// One job's result on its way; dropping it unset reports [`JobError::Dropped`].
+/// One job's result on its way. When it is dropped without a result, it reports
+/// [`JobError::Dropped`].
 struct Arrival<R> {
     shared: Arc<Shared<R>>,
     index: u64,
@@ -66,9 +68,8 @@ impl<R> Drop for Arrival<R> {
 
 impl WorkerPool {
     /// Applies `work` to the items of `source` on the pool's threads. At most `ahead_max` items (at
-    /// least 1) are pulled, being worked on or waiting to be yielded at any time, so memory
-    /// does not grow with the source. A panic becomes that item's [`JobError::Panicked`]; later
-    /// items still run.
+    /// least 1) are between the source and the consumer at any time, so memory does not grow with
+    /// the source. A panic becomes that item's [`JobError::Panicked`]; later items still run.
     pub fn map<I, F, R>(
         &self,
         source: I,
@@ -110,7 +111,8 @@ where
             Arrival { shared: Arc::clone(&self.shared), index: self.pulled, outcome: None };
         self.pulled += 1;
         let work = Arc::clone(&self.work);
-        // A closed pool drops the job, and with it the arrival, which reports it as dropped.
+        // A closed pool drops the job, and the arrival with it. The arrival then reports the job as
+        // dropped.
         let _ = self.pool.submit(move || {
             if arrival.shared.state.lock().abandoned {
                 return;

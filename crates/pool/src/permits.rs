@@ -1,8 +1,9 @@
 //! Counting permits, FIFO-fair, with a share for each owner.
 //!
-//! Invariant, kept under the one lock: while a unit is free, no waiter in the queue is *eligible*
-//! (its owner is at its share). So a newcomer that finds a free unit overtakes nobody, and a
-//! release hands its unit straight to the first eligible waiter.
+//! Invariant, kept under the one lock: while a unit is free, no waiter in the queue is *eligible*,
+//! because the owner of each waiter is at its share. So a newcomer that finds a free unit overtakes
+//! no waiter that could have had it, and a release hands its unit straight to the first eligible
+//! waiter.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,7 +42,7 @@ struct State {
     owners: BTreeMap<u64, OwnerState>,
     /// In order of arrival; at most one entry for each blocked thread.
     waiters: VecDeque<Waiter>,
-    /// Decided waits, until the thread that waited collects them.
+    /// The outcomes of waits that are decided, each until the thread that waited collects it.
     outcomes: BTreeMap<u64, Result<(), AcquireError>>,
 }
 
@@ -49,7 +50,7 @@ struct State {
 struct OwnerState {
     held: usize,
     cancelled: bool,
-    /// The [`Owner`] value is gone; the entry goes with its last permit.
+    /// The [`Owner`] value was dropped. This entry is removed with the owner's last permit.
     retired: bool,
 }
 
@@ -75,7 +76,7 @@ impl Permits {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), share_max }) }
     }
 
-    /// Registers somebody who will ask for permits; shares are counted by owner.
+    /// Registers an owner, which will ask for permits. Shares are counted by owner.
     pub fn owner(&self) -> Owner {
         let mut state = self.shared.state.lock();
         let id = state.owner_next;
@@ -94,13 +95,13 @@ impl Permits {
         }
     }
 
-    /// A reading of the permits.
+    /// How many permits are in use.
     pub fn usage(&self) -> Usage {
         self.shared.state.lock().usage
     }
 }
 
-/// One claimant of permits; dropping it keeps the permits it holds valid.
+/// One owner of permits. When it is dropped, the permits that it holds stay valid.
 pub struct Owner {
     shared: Arc<Shared>,
     id: u64,
@@ -192,7 +193,7 @@ impl Drop for Permit {
 }
 
 impl State {
-    /// Decides a request that need not wait; `None` means that it must.
+    /// Decides a request that does not have to wait. `None` means that it has to.
     fn take_now(&mut self, owner_id: u64, share_max: usize) -> Option<Result<(), AcquireError>> {
         if self.closed {
             return Some(Err(AcquireError::Closed));
@@ -218,8 +219,8 @@ impl State {
         if owner.retired && owner.held == 0 {
             self.owners.remove(&owner_id);
         }
-        // One unit came back, and it may also have lifted its owner below the share: hand on at
-        // most one.
+        // One unit came back. Its owner may also be below its share again, so its own waiters may
+        // have become eligible. One unit is free, so at most one waiter gets it.
         let eligible = self.waiters.iter().position(|waiter| {
             self.owners.get(&waiter.owner).is_some_and(|owner| owner.held < share_max)
         });

@@ -20,7 +20,7 @@ pub struct Queue<T> {
 struct Shared<T> {
     /// A leaf lock.
     state: Mutex<State<T>>,
-    /// Signalled for an item that came in, unless somebody is waking already.
+    /// Signalled for an item that came in, unless a signalled consumer has not looked yet.
     filled: Condvar,
     /// Signalled once for each item that went out while a producer waited.
     drained: Condvar,
@@ -30,18 +30,18 @@ struct State<T> {
     items: VecDeque<T>,
     usage: Usage,
     closed: bool,
-    /// Consumers that wait for an item, and producers that wait for room. A signal that nobody
-    /// waits for is a system call all the same.
+    /// Consumers that wait for an item, and producers that wait for room. They are counted because
+    /// a signal costs a system call, also when no thread waits for it.
     consumers_waiting: usize,
     producers_waiting: usize,
-    /// A consumer has been signalled and has not looked yet. One at a time: it signals the next if
-    /// there is more, so a burst of items is worked off by those who are awake and not by
-    /// waking a thread for each.
+    /// A consumer has been signalled and has not looked yet. Only one consumer is in this state at
+    /// a time: it signals the next one if there are more items. So the consumers that are awake
+    /// work off a burst of items, and the queue does not wake a thread for each item.
     waking: bool,
 }
 
 impl<T> State<T> {
-    /// Whether to signal a consumer now, which is noted.
+    /// Whether a consumer has to be signalled now. If so, this notes that it is.
     fn wakes_consumer(&mut self) -> bool {
         let wakes = !self.items.is_empty() && self.consumers_waiting > 0 && !self.waking;
         self.waking |= wakes;
@@ -128,7 +128,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Refuses later items and wakes everyone. Items inside can still be taken.
+    /// Refuses later items and wakes every waiting thread. Items inside can still be taken.
     pub fn close(&self) {
         self.shared.state.lock().closed = true;
         self.shared.filled.notify_all();
@@ -140,7 +140,7 @@ impl<T> Queue<T> {
         self.shared.state.lock().closed
     }
 
-    /// A reading of the queue, in items.
+    /// How many items are in the queue.
     pub fn usage(&self) -> Usage {
         self.shared.state.lock().usage
     }

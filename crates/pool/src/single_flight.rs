@@ -1,12 +1,12 @@
-//! Single flight by key: one does the work, the others get its outcome.
+//! Single flight by key: one thread does the work for a key, the others get its outcome.
 //!
-//! A key is claimed by the first who asks. While that [`Flight`] is under way others wait; when it
-//! *lands*, its value stays to be had for as long as somebody keeps a [`Landed`] of it. A flight
-//! that is dropped instead (failure or panic) hands the key over: each waiter asks again, and one
-//! of them becomes the next to fly.
+//! The first thread that asks for a key claims it. While its [`Flight`] is under way, the other
+//! threads that ask wait. When the flight *lands*, its value can be had for as long as a [`Landed`]
+//! of it is kept. When the flight is dropped instead (its work failed or panicked), each waiter
+//! asks again, and one of them becomes the next to fly.
 //!
-//! Whoever claims several keys finishes all of its own flights before it waits for anyone else's;
-//! otherwise two claimants could wait for each other.
+//! A thread that claims several keys finishes all of its own flights before it waits for the flight
+//! of another thread. Otherwise two threads could wait for each other.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ pub struct SingleFlight<K, V> {
 struct Shared<K, V> {
     /// A leaf lock.
     entries: Mutex<HashMap<K, Entry<V>>>,
-    /// Signalled whenever a flight ends, if somebody waits for it.
+    /// Signalled whenever a flight ends, if a thread waits for it.
     ended: Condvar,
 }
 
@@ -30,13 +30,13 @@ enum Entry<V> {
     Landed { value: V, keepers: usize },
 }
 
-/// What asking for a key gives.
+/// The answer to a claim of a key.
 pub enum Claim<K: Eq + Hash + Clone, V: Clone> {
     /// The caller does the work.
     Mine(Flight<K, V>),
-    /// Somebody else is doing it.
+    /// Another thread is doing it.
     Theirs(Waiting<K, V>),
-    /// It has been done.
+    /// The work has been done.
     Landed(Landed<K, V>),
 }
 
@@ -76,11 +76,11 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// The outcome of `work` for `key`, done here or by whoever is at it already. When theirs
-    /// fails, ours runs.
+    /// The outcome of `work` for `key`. If another thread is at this key already, this one waits
+    /// for its outcome. If that thread's work fails, `work` runs here.
     ///
     /// # Errors
-    /// Those of our own `work`; a failure of somebody else's is theirs alone.
+    /// Those of `work`, when it runs here. A failure of another thread is not reported here.
     pub fn run<E>(&self, key: K, work: impl FnOnce() -> Result<V, E>) -> Result<Landed<K, V>, E> {
         let mut claim = self.claim(key);
         loop {
@@ -92,8 +92,8 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         }
     }
 
-    /// The values that are kept, each once, in no order. Copies all of them under the lock: for
-    /// what seldom happens.
+    /// The values that are kept, each once, in no order. Copies all of them under the lock, so it
+    /// should be called seldom.
     pub fn landed(&self) -> Vec<V> {
         let entries = self.shared.entries.lock();
         let landed = entries.values().filter_map(|entry| match entry {
@@ -122,8 +122,8 @@ pub struct Flight<K: Eq + Hash + Clone, V: Clone> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Flight<K, V> {
-    /// Publishes the outcome; it can be had while the returned value or one got from it by a claim
-    /// lives.
+    /// Publishes the outcome. A claim of the key finds it while the returned value lives, or one
+    /// that such a claim returned.
     pub fn land(mut self, value: V) -> Landed<K, V> {
         let key = self.key.take().expect("a flight has its key until it lands");
         let entry = Entry::Landed { value: value.clone(), keepers: 1 };
@@ -145,14 +145,14 @@ impl<K: Eq + Hash + Clone, V: Clone> Drop for Flight<K, V> {
     }
 }
 
-/// A claim on a key that somebody else is at.
+/// A claim on a key whose work another thread is doing.
 pub struct Waiting<K, V> {
     flights: SingleFlight<K, V>,
     key: K,
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Waiting<K, V> {
-    /// Blocks until that flight has ended, and claims again.
+    /// Blocks until that flight has ended, then claims the key again.
     pub fn wait(self) -> Claim<K, V> {
         let shared = &self.flights.shared;
         let mut entries = shared.entries.lock();
@@ -165,7 +165,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Waiting<K, V> {
     }
 }
 
-/// An outcome, and the reason that later claims of its key find it.
+/// An outcome. While it lives, later claims of its key find it.
 pub struct Landed<K: Eq + Hash + Clone, V: Clone> {
     shared: Arc<Shared<K, V>>,
     key: K,

@@ -9,7 +9,7 @@ pub struct Usage {
     pub high_water: usize,
     /// Units that exist; `now` and `high_water` never pass it.
     pub ceiling: usize,
-    /// How often somebody had to wait for a unit.
+    /// How often a thread had to wait for a unit.
     pub waits: u64,
 }
 

@@ -1,5 +1,5 @@
-//! A number of threads, fixed until somebody says another, that run blocking jobs from one bounded
-//! queue.
+//! A number of threads that run blocking jobs from one bounded queue. The number is fixed until
+//! [`resize`](WorkerPool::resize) changes it.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ type Job = Box<dyn FnOnce() + Send>;
 /// What the queue holds.
 enum Task {
     Run(Job),
-    /// Whoever takes it ends: there are to be fewer threads.
+    /// The thread that takes it ends, because there are to be fewer threads.
     Leave,
 }
 
@@ -40,15 +40,16 @@ pub(crate) fn isolate<T>(body: impl FnOnce() -> T) -> Result<T, JobPanic> {
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| JobPanic::from_payload(payload.as_ref()))
 }
 
-/// `threads` threads and a queue of `queue_len_max` jobs. A full queue blocks whoever submits; a
-/// job must therefore never submit to its own pool.
+/// `threads` threads and a queue of `queue_len_max` jobs. A full queue blocks the thread that
+/// submits. So a job must never submit to its own pool.
 pub struct WorkerPool {
     name: String,
     queue: Queue<Task>,
-    /// Held for counting, and for starting a thread and keeping its handle. A leaf lock, but for
-    /// `joining`, which is taken before it.
+    /// Held to count the threads, and to start a thread and keep its handle. A leaf lock. Of this
+    /// pool's other locks only `joining` may be held already.
     threads: Mutex<Threads>,
-    /// Held while the threads are joined: of two that shut the pool down, the second one waits.
+    /// Held while the threads are joined. When two threads shut the pool down, the second one
+    /// waits.
     joining: Mutex<()>,
     /// Numbers of threads that have ended by `Leave` and are not joined yet.
     left: Arc<Mutex<Vec<usize>>>,
@@ -59,7 +60,7 @@ pub struct WorkerPool {
 struct Threads {
     started: BTreeMap<usize, thread::JoinHandle<()>>,
     next: usize,
-    /// How many there are once everyone has left who was told to.
+    /// How many threads there are once all have left that were told to leave.
     wanted: usize,
 }
 
@@ -84,12 +85,13 @@ impl WorkerPool {
         Ok(pool)
     }
 
-    /// From now on there are so many threads. More are started at once; fewer are there as soon as
-    /// the jobs queued before are begun and a thread has nothing to do: no job is disturbed.
-    /// Blocks while the queue is full.
+    /// Changes the number of threads. New threads start at once. A surplus thread leaves when the
+    /// jobs that were queued before this call have begun and its own job has ended: no job is
+    /// disturbed. Blocks while the queue is full.
     ///
     /// # Errors
-    /// The operating system's, when it refuses a thread; then there are as many as it gave.
+    /// The operating system's, when it refuses a thread. The pool then has as many threads as it
+    /// gave.
     pub fn resize(&self, threads: usize) -> std::io::Result<()> {
         assert!(threads > 0, "a pool of no threads would never run a job");
         let before = std::mem::replace(&mut self.threads.lock().wanted, threads);
@@ -100,7 +102,7 @@ impl WorkerPool {
             }
         }
         for _ in threads..before {
-            // A pool that is shut down has told everybody to end.
+            // A pool that is shut down has told every thread to end.
             let _ = self.queue.push(Task::Leave);
         }
         let left = std::mem::take(&mut *self.left.lock());
@@ -113,7 +115,7 @@ impl WorkerPool {
     }
 
     fn start(&self) -> std::io::Result<()> {
-        // Until its handle is kept: whoever shuts down joins every thread that has begun.
+        // Held until the handle is kept, because a shutdown joins every thread that has begun.
         let mut threads = self.threads.lock();
         let index = threads.next;
         let (queue, panics, left) =
@@ -149,18 +151,19 @@ impl WorkerPool {
         self.threads.lock().wanted
     }
 
-    /// A reading of the queue of jobs that wait for a thread.
+    /// How many jobs wait for a thread.
     pub fn usage(&self) -> Usage {
         self.queue.usage()
     }
 
-    /// How many bare jobs have panicked.
+    /// How many jobs that [`submit`](Self::submit) queued have panicked.
     pub fn panics(&self) -> u64 {
         *self.panics.lock()
     }
 
-    /// Refuses later jobs, runs the ones already queued, and joins every thread: no job runs when
-    /// it returns, whoever else shuts the pool down or resizes it. Also done by `drop`.
+    /// Refuses later jobs, runs the ones already queued, and joins every thread. When it returns no
+    /// job runs, also when other threads shut the pool down or resize it at the same time. `drop`
+    /// does the same.
     pub fn shutdown(&self) {
         self.queue.close();
         let _joining = self.joining.lock();
@@ -173,7 +176,8 @@ impl WorkerPool {
                 // Jobs are isolated, so a worker thread itself never panics.
                 let _ = thread.join();
             }
-            // A resize may have started another meanwhile, which may have taken the last job.
+            // A resize may have started another thread meanwhile, and that thread may run the last
+            // job.
         }
     }
 }
@@ -190,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// Long after any machine has come to it.
+    /// Far longer than the slowest machine needs.
     const DEADLINE: Duration = Duration::from_secs(30);
 
     #[test]
@@ -199,7 +203,7 @@ mod tests {
         pool.resize(1).unwrap();
         let begun = Instant::now();
         while pool.left.lock().len() + (3 - pool.threads.lock().started.len()) < 2 {
-            assert!(begun.elapsed() < DEADLINE, "nobody has left");
+            assert!(begun.elapsed() < DEADLINE, "no thread has left");
             thread::yield_now();
         }
         pool.resize(1).unwrap();

@@ -26,16 +26,17 @@ pub use shuttle::sync::Arc;
 #[cfg(not(any(model_loom, model_shuttle)))]
 pub use std::sync::Arc;
 
-/// The standard library's `Arc` under every cfg: for trait objects and error sources, which
-/// the models' own `Arc` cannot hold. Whatever is behind one does its own synchronisation
-/// through this facade.
+/// The standard library's `Arc` under every cfg: for trait objects and error sources, which the
+/// models' own `Arc` cannot hold. A value behind it does its own synchronisation through this
+/// facade.
 pub use std::sync::Arc as PlainArc;
 /// A [`PlainArc`] that does not keep its value alive.
 pub use std::sync::Weak as PlainWeak;
 
-/// A bound, as it ships and as the checkers explore it. A bound in the thousands hides whatever
-/// happens when it is reached: no scenario has so many steps. What holds of the bound is asserted
-/// where it is used, so that the small one speaks for the large one.
+/// A bound: `shipped` in the product, `explored` under the model checkers. No scenario has
+/// thousands of steps, so a bound that large would hide the code that runs when it is reached. The
+/// code that uses the bound asserts what holds of it, so that the small one speaks for the large
+/// one.
 pub const fn bound(shipped: usize, explored: usize) -> usize {
     if cfg!(any(model_loom, model_shuttle)) { explored } else { shipped }
 }

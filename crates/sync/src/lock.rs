@@ -1,7 +1,8 @@
 //! A mutex and a condition variable whose locks never speak of poison.
 //!
-//! A condition variable may wake up a thread for nothing. Neither checker does that by itself, so
-//! a wait that does not look again would go unnoticed: under shuttle some waits end at once.
+//! A condition variable may wake a thread without a signal. Neither checker does that by itself, so
+//! they would miss a wait that does not look at its condition again. Under shuttle, therefore, some
+//! waits end at once.
 
 #[cfg(model_loom)]
 use loom::sync as imp;
@@ -52,7 +53,7 @@ fn guarding<'a, T>(held: MutexGuard<'a, T>, _: &'a Mutex<T>) -> MutexGuard<'a, T
 pub struct Condvar(imp::Condvar);
 
 impl Condvar {
-    /// A condition variable nobody waits on.
+    /// A condition variable without waiters.
     pub fn new() -> Self {
         Self(imp::Condvar::new())
     }
@@ -96,11 +97,11 @@ mod waking {
 
     use super::{Mutex, imp};
 
-    /// One wait in so many ends at once. Others must stay likely, or a signal that is never given
-    /// would seldom be missed.
+    /// One wait in so many ends at once. Most waits must still need a signal: otherwise a signal
+    /// that is never given would seldom be noticed.
     const ENDS_AT_ONCE: u32 = 16;
 
-    /// A guard that knows what it guards, to be able to take it again.
+    /// A guard that knows its mutex, so that it can lock it again.
     pub struct MutexGuard<'a, T> {
         held: imp::MutexGuard<'a, T>,
         of: &'a Mutex<T>,
@@ -132,7 +133,7 @@ mod waking {
         guard: MutexGuard<'a, T>,
     ) -> MutexGuard<'a, T> {
         let MutexGuard { held, of } = guard;
-        // Of the schedule, so a replay draws the same.
+        // The random number comes from the schedule, so a replay draws the same one.
         if thread_rng().next_u32().is_multiple_of(ENDS_AT_ONCE) {
             drop(held);
             return of.lock();

@@ -1,4 +1,4 @@
-//! Threads with a name. Whoever starts one holds a permit for it (see `drystone-pool`).
+//! Threads with a name. The code that starts one holds a permit for it (see `drystone-pool`).
 
 #[cfg(model_loom)]
 use loom::thread as imp;

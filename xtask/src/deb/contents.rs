@@ -1,13 +1,13 @@
-//! What belongs into each Debian package, and whether it is what is in there.
+//! Which files belong into each Debian package, and whether the package has exactly those.
 
 /// A package that `cargo xtask deb` builds.
 pub(super) struct Package {
-    /// Also of the program, its pages and its completions.
+    /// Also the name of the program, its pages and its completions.
     pub(super) name: &'static str,
     pub(super) krate: &'static str,
     /// Files that must be there, as `dpkg-deb --contents` shows them.
     expected: &'static [(&'static str, &'static str)],
-    /// Nothing else has a place in it, but for documents.
+    /// Apart from documents, files may only be below these folders.
     folders: &'static [&'static str],
 }
 
@@ -94,7 +94,8 @@ impl Package {
     }
 }
 
-/// The same of a package with debug information: which file there must be is asked elsewhere.
+/// The same for a package with debug information. [`super::debug_info`] checks which file it must
+/// have.
 pub(super) fn wrong_in_debug(contents: &str) -> Vec<String> {
     misplaced(&rows(contents), &["./usr/lib/debug/.build-id/"])
 }
@@ -111,7 +112,8 @@ fn rows(contents: &str) -> Vec<Row<'_>> {
     contents.lines().filter_map(row).collect()
 }
 
-/// What belongs to somebody else, or is not below one of `folders`, or more than a plain file.
+/// Files with another owner than root, files that are not below one of `folders`, and files that
+/// are not plain.
 fn misplaced(rows: &[Row<'_>], folders: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for &(mode, owner, path) in rows {

@@ -8,14 +8,15 @@ use std::process::Command;
 pub(super) struct Elf {
     /// In hexadecimal digits.
     build_id: String,
-    /// Names.
+    /// The names of its sections.
     sections: Vec<String>,
 }
 
-/// What debuggers need, by far the most of an unstripped program.
+/// The sections that only debuggers need. They are by far the largest part of an unstripped
+/// program.
 const STRIPPED: [&str; 3] = [".debug_info", ".debug_line", ".symtab"];
 
-/// To be run; its output is for [`Elf::parse`].
+/// The command whose output [`Elf::parse`] reads.
 pub(super) fn readelf(file: &Path) -> Command {
     let mut command = Command::new("readelf");
     command.args(["--wide", "--notes", "--sections"]).arg(file).env("LC_ALL", "C");
@@ -40,7 +41,7 @@ impl Elf {
         elf
     }
 
-    /// Where debuggers look for what belongs to a program with this id.
+    /// Where debuggers look for the debug information of a program with this id.
     pub(super) fn debug_path(&self, root: &Path) -> PathBuf {
         let (start, rest) = self.build_id.split_at_checked(2).unwrap_or_default();
         root.join(format!("usr/lib/debug/.build-id/{start}/{rest}.debug"))
@@ -51,7 +52,7 @@ impl Elf {
     }
 }
 
-/// What is not as it should be with a program and with what was found at its
+/// What is wrong with a program, and with the file that was found at its
 /// [`debug_path`](Elf::debug_path).
 pub(super) fn wrong_in(program: &Elf, debug: &Elf) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -102,7 +103,7 @@ Displaying notes found in: .note.gnu.build-id
         assert_eq!(elf.debug_path(Path::new("/r")), Path::new(path));
     }
 
-    /// This very program, split as `cargo-deb` splits what it packs.
+    /// This test program itself, split as `cargo-deb` splits what it packs.
     #[test]
     fn a_real_program_is_looked_into() {
         let folder = tempfile::tempdir().expect("a scratch directory");

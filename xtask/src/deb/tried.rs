@@ -1,4 +1,5 @@
-//! Whether what was unpacked from a package can be used: the program, its pages, its completions.
+//! Whether the files that were unpacked from a package work: the program, its pages, its
+//! completions.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::process::{Finished, Log};
 use crate::stage::{Context, minutes};
 
-/// Tries all of it; says what was not tried, because this machine has nothing to try it with.
+/// Tries all of it. Returns what was not tried because this machine has no program to try it with.
 pub(super) fn all(name: &str, root: &Path, context: &Context, log: &Log) -> Result<Vec<String>> {
     let run = |mut command: Command| -> Result<Finished> {
         command.env("LC_ALL", "C.UTF-8").env("MANWIDTH", "100");
@@ -52,7 +53,7 @@ pub(super) fn all(name: &str, root: &Path, context: &Context, log: &Log) -> Resu
             continue;
         }
         let mut offered = Command::new(shell);
-        // zsh would read the settings of whoever runs this.
+        // Without `-f`, zsh would read the settings of the user.
         offered
             .args((shell == "zsh").then_some("-f"))
             .args(["-c", &script(shell, name)])
@@ -71,13 +72,13 @@ pub(super) fn all(name: &str, root: &Path, context: &Context, log: &Log) -> Resu
 /// Reads the completions, and prints what is offered for `NAME compl`.
 fn script(shell: &str, name: &str) -> String {
     match shell {
-        // The function that is registered is called as bash calls it.
+        // Calls the registered function as bash calls it.
         "bash" => format!(
             r#"source "$0" && COMP_WORDS=({name} compl) COMP_CWORD=1 && _{name} {name} compl {name}
             printf '%s\n' "${{COMPREPLY[@]}}""#
         ),
-        // Its completions work only where somebody types; what they would describe to him is
-        // printed.
+        // These completions work only at an interactive prompt. So this replaces the function that
+        // describes them there by one that prints them.
         "zsh" => format!(
             r#"autoload -U compinit && compinit -u -D && source "$0" || exit
             _describe() {{ print -l -- ${{(P)4}} }}

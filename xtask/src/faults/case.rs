@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// What happens to the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// The device cannot.
+    /// The device reports an error.
     Eio,
     /// The disk is full.
     Enospc,
@@ -16,7 +16,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// As strace's `inject` wants it.
+    /// The fault as strace's `inject` takes it.
     pub(super) fn expression(self) -> &'static str {
         match self {
             Self::Eio => "error=EIO",
@@ -34,8 +34,8 @@ impl Fault {
     }
 }
 
-/// Calls that change what is stored, or could hide that they failed. Those that a command does not
-/// make are left out.
+/// Calls that change what is stored, or could hide that they failed. A command is tested with those
+/// that it makes.
 const CHANGING: [&str; 21] = [
     "write",
     "writev",
@@ -59,27 +59,28 @@ const CHANGING: [&str; 21] = [
     "flock",
     "utimensat",
 ];
-/// Calls that only read: the process dying at one is the same as at the next that changes
-/// something.
+/// Calls that only read. If the process dies at one of them, that is the same as if it dies at the
+/// next call that changes something.
 const READING: [&str; 3] = ["read", "pread64", "preadv"];
 
-/// Every call of the sweep, for `-e trace=`; the question mark passes over those that this machine
-/// does not have.
+/// Every call of the sweep, for `-e trace=`. With the question mark strace passes over a call that
+/// this machine does not have.
 pub(super) fn all_calls() -> String {
     let calls: Vec<String> =
         CHANGING.iter().chain(&READING).map(|call| format!("?{call}")).collect();
     calls.join(",")
 }
 
-/// The faults that a call can have. `is_full` adds those that take the path of another one.
+/// The faults that a call can have. `is_full` adds those that lead into the same code as another
+/// one.
 pub(super) fn faults(call: &str, is_full: bool) -> &'static [Fault] {
     match call {
         call if READING.contains(&call) => &[Fault::Eio],
-        // A sync or a lock does not usually run out of space, and a removal never does.
+        // A sync or a lock seldom fails for lack of space, and a removal never does.
         "fsync" | "fdatasync" | "flock" | "unlink" | "unlinkat" | "sync_file_range" if !is_full => {
             &[Fault::Eio, Fault::Kill]
         }
-        // Most of these are the loader's and `/proc`.
+        // Most of these calls belong to the loader and to `/proc`.
         "openat" if !is_full => &[Fault::Eio],
         _ => &[Fault::Eio, Fault::Enospc, Fault::Kill],
     }
@@ -91,7 +92,7 @@ pub(crate) struct Case {
     pub(super) step: String,
     pub(super) call: String,
     pub(super) fault: Fault,
-    /// Counted from one, for each thread.
+    /// The occurrence, counted from one, for each thread apart.
     pub(super) when: u32,
 }
 

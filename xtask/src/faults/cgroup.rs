@@ -1,4 +1,4 @@
-//! A memory control group of our own, version 1 or 2, gone with its guard.
+//! A memory control group of our own, version 1 or 2, removed with its guard.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// A group with this limit. As far down as this process is, because a container may look at its
-    /// own part only.
+    /// A group with this limit. It is below the group of this process, because a container may look
+    /// at its own part only.
     pub(super) fn make(name: &str, limit_bytes: u64) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
         let own = fs::read_to_string("/proc/self/cgroup").context("read the control groups")?;
@@ -42,7 +42,8 @@ impl Group {
         fs::create_dir(&path).with_context(|| format!("create {}", path.display()))?;
         let group = Self { path, version };
         let limit = group.file("memory.limit_in_bytes", "memory.max");
-        // Without the controller handed down to it, a group has no such file, and none can be made.
+        // A group whose parent does not hand the controller down has no such file, and the file
+        // cannot be made.
         fs::write(&limit, limit_bytes.to_string())
             .with_context(|| format!("write {}", limit.display()))?;
         let _ = fs::write(group.path.join("memory.swap.max"), "0");
@@ -71,7 +72,7 @@ impl Group {
         number(&self.file("memory.max_usage_in_bytes", "memory.peak"))
     }
 
-    /// What is charged now and cannot be dropped like page cache: the processes' own memory.
+    /// What is charged now and, unlike page cache, cannot be dropped: the memory of the processes.
     pub(super) fn own_bytes(&self) -> Option<u64> {
         let name = if self.version == Version::V1 { "total_rss" } else { "anon" };
         field(&fs::read_to_string(self.path.join("memory.stat")).ok()?, name)
@@ -87,7 +88,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Busy for as long as the last process of it is being buried.
+        // The group is busy until the kernel has removed its last process.
         for _ in 0..200 {
             match fs::remove_dir(&self.path) {
                 Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
@@ -103,7 +104,7 @@ fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// N of a line `NAME N`.
+/// The number of a line `NAME N`.
 fn field(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
@@ -139,7 +140,8 @@ fn parents(mountinfo: &str, own: &str) -> Vec<(Version, PathBuf)> {
         }
         parents.push((version, PathBuf::from(at)));
     }
-    // Where both versions are mounted, the memory controller is in version 1 if that has it at all.
+    // Where both versions are mounted and version 1 has the memory controller, version 2 does not
+    // have it.
     parents.sort_by_key(|(version, _)| *version == Version::V2);
     parents.dedup();
     parents

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// An object's bytes, made again whenever they are compared: nothing large is kept.
+/// The bytes of an object. They are made again for each comparison, so nothing large is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) seed: u64,
@@ -58,7 +58,7 @@ impl Content {
 
 const BLOCK_BYTES: usize = 256 << 10;
 
-/// Reads until `into` is full or the end has come.
+/// Reads until `into` is full or the input ends.
 fn fill(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < into.len() {
@@ -70,7 +70,7 @@ fn fill(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-/// Random bytes for ever, the same however they are read.
+/// Endless random bytes. They do not depend on the sizes of the reads.
 struct Noise {
     random: Random,
     word: [u8; 8],

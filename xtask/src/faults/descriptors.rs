@@ -45,7 +45,8 @@ fn there_and_back(desk: &Desk<'_>, folder: &Path, files: u64) -> Result<u64> {
     let limited = |words: &[&std::ffi::OsStr]| {
         let script = format!("ulimit -n {DESCRIPTORS} && exec \"$@\"");
         let mut command = desk.wrapped(args!["sh", "-c", script, "sh"]);
-        // Each has a segment open; a machine with many CPUs would have too many for this.
+        // Each worker has a segment open. On a machine with many CPUs there would be too many for
+        // this limit.
         command.args(args!["--workers", "2"]).args(words);
         desk.ok_command(command, minutes(5))
     };

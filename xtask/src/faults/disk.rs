@@ -1,4 +1,4 @@
-//! Small file systems of our own, gone with their guard.
+//! Small file systems of our own, removed with their guard.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -60,8 +60,8 @@ impl<'a> Disk<'a> {
         &self.at
     }
 
-    /// Changes a mounted file system; which one can do that with which options is the caller's to
-    /// know.
+    /// Changes a mounted file system. The caller knows which file system can be changed with which
+    /// options.
     pub(super) fn remount(&self, options: &OsStr) -> Result<()> {
         let mut mount = Command::new("mount");
         let mut all = OsString::from("remount,");
@@ -76,7 +76,7 @@ impl<'a> Disk<'a> {
         let mut mount = Command::new("mount");
         let mut all = options.map(str::to_owned).into_iter().collect::<Vec<_>>();
         match &self.image {
-            // With `loop`, the kernel lets the device go when the file system is unmounted.
+            // With `loop`, the kernel frees the device when the file system is unmounted.
             Some(image) => {
                 all.push("loop".to_owned());
                 mount.args(["-t", "ext4"]).arg(image);
@@ -89,7 +89,7 @@ impl<'a> Disk<'a> {
         self.tool(mount).map_err(|error| missing(format!("cannot mount: {error:#}")))
     }
 
-    /// Waits for whoever is still in it.
+    /// Waits until no process uses the file system any more.
     pub(super) fn unmount(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = unmount(&self.at, UnmountFlags::empty()) {
@@ -115,7 +115,7 @@ impl<'a> Disk<'a> {
 
 impl Drop for Disk<'_> {
     fn drop(&mut self) {
-        // Refused when it is not mounted, which is well.
+        // Unmounting fails when the file system is not mounted, which is no problem.
         if self.unmount().is_err() {
             let _ = unmount(&self.at, UnmountFlags::DETACH);
         }

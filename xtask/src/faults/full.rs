@@ -1,4 +1,5 @@
-//! Full disks: a put that does not fit says so, takes nothing with it, and is no end.
+//! Full disks: a put that does not fit says so and costs nothing that was stored. The store goes on
+//! when there is room again.
 
 mod deletes;
 
@@ -51,7 +52,7 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// What is done on a disk of its own; the answer is a note.
+/// Something that is done on a disk of its own. It returns a note.
 type Way = fn(&Desk<'_>, &Disk<'_>) -> Result<String>;
 
 fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
@@ -61,7 +62,9 @@ fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
     desk.ok(args!["stat"])?;
     put_early(desk, &mut model)?;
     let (ballast, filler) = (disk.join("ballast"), disk.join("filler"));
+    // Removed later: that makes room again without a delete in the store.
     Content { seed: 11, bytes: BALLAST_BYTES }.write(&ballast)?;
+    // Twice, because the second put meets what the first one has left.
     for _ in 0..2 {
         let run = desk.put("large", LARGE)?;
         run.is_sound()?;
@@ -70,8 +73,8 @@ fn fill_up(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
         }
         desk.read_all(&model)?;
     }
-    // What the failed puts have written is still there, so this may fail, but it must not do more
-    // harm than that.
+    // What the failed puts have written is still there. So this put may fail, but it must do no
+    // other harm.
     let small = Content { seed: 13, bytes: 100_000 };
     let run = desk.put("small", small)?;
     run.is_sound()?;
@@ -110,7 +113,8 @@ fn put_early(desk: &Desk<'_>, model: &mut Model) -> Result<()> {
     Ok(())
 }
 
-/// With the last block taken, reading works or is refused in words; it never gives wrong bytes.
+/// When the last block is taken, reading works or is refused with a message. It never gives wrong
+/// bytes.
 fn nothing_left(desk: &Desk<'_>, model: &Model, filler: &Path) -> Result<String> {
     take_the_rest(filler)?;
     let mut seen = Vec::new();
@@ -134,7 +138,7 @@ fn nothing_left(desk: &Desk<'_>, model: &Model, filler: &Path) -> Result<String>
     Ok(seen.join(", "))
 }
 
-/// Takes every block that others may have.
+/// Takes every block that other users may have.
 fn take_the_rest(filler: &Path) -> Result<()> {
     let mut file = std::fs::File::options().create(true).append(true).open(filler);
     let file =

@@ -1,9 +1,9 @@
-//! A memory control group as large as what `plan` prints: a large file goes in and out, and nobody
-//! is killed.
+//! A memory control group as large as what `plan` prints. A large file goes in and out, and no
+//! process is killed.
 //!
-//! The page cache of the files counts in the group, too; the kernel drops it when the group is at
-//! its limit, so the peak is usually the limit itself. The memory of the processes alone is looked
-//! at every few milliseconds.
+//! The page cache of the files counts in the group, too. The kernel drops it when the group is at
+//! its limit, so the peak is usually the limit itself. The memory of the processes alone is read
+//! every few milliseconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
@@ -80,7 +80,7 @@ fn planned(plan: &Run) -> Result<u64> {
     value["memory_total_bytes"].as_u64().context("the plan's memory")
 }
 
-/// Runs the binary in the group, and notes the most memory of its own that was seen.
+/// Runs the binary in the group. Notes the most memory of its own that was seen.
 fn in_group(
     desk: &Desk<'_>,
     group: &Group,
@@ -93,7 +93,7 @@ fn in_group(
     let is_over = AtomicBool::new(false);
     scope(|scope| {
         scope.spawn(|| {
-            // Relaxed: a flag and a maximum, with nothing published through them.
+            // Relaxed: a flag and a maximum. No other data is published through them.
             while !is_over.load(Ordering::Relaxed) {
                 own.fetch_max(group.own_bytes().unwrap_or(0), Ordering::Relaxed);
                 sleep(LOOK);

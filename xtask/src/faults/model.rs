@@ -1,9 +1,9 @@
-//! What a store must hold after a fault, as far as its commands have said.
+//! What a store must hold after a fault, as far as its commands have reported.
 //!
-//! A command that succeeded leaves one state of a key possible; one that failed, was killed or was
-//! cut off leaves the old and the new one. Reading the store settles which it is, and from then on
-//! only that one is possible. States of a key have different lengths, so a listing tells them
-//! apart; the bytes are compared afterwards.
+//! After a command that succeeded, one state of a key is possible. After a command that failed, was
+//! killed or was cut off, the old and the new state are. Reading the store tells which of them it
+//! is, and from then on only that one is possible. States of a key have different lengths, so a
+//! listing tells them apart. The bytes are compared afterwards.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::content::Content;
 /// Present with these bytes, or absent.
 pub(super) type State = Option<Content>;
 
-/// The states that each key may be in; the last one is the newest. A key that is not named is
-/// absent.
+/// The states that each key may be in; the last one is the newest. A key that is not in the model
+/// is absent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     keys: BTreeMap<String, Vec<State>>,
@@ -25,7 +25,7 @@ impl Model {
         self.keys.insert(key.to_owned(), vec![state]);
     }
 
-    /// A change that was begun and of which nothing is known.
+    /// A change that was begun and whose outcome is not known.
     pub(super) fn attempt(&mut self, key: &str, state: State) {
         let states = self.keys.entry(key.to_owned()).or_insert_with(|| vec![None]);
         if !states.contains(&state) {
@@ -38,12 +38,12 @@ impl Model {
         self.keys.get(key).and_then(|states| states.last().copied()).flatten()
     }
 
-    /// Adds the keys of another writer, which has none in common with this one.
+    /// Adds the keys of another writer. The two have no key in common.
     pub(super) fn merge(&mut self, other: &Self) {
         self.keys.extend(other.keys.iter().map(|(key, states)| (key.clone(), states.clone())));
     }
 
-    /// Takes over from a model that has been settled what is known of the keys of this one.
+    /// Takes the states of this model's keys from a model that has been settled.
     pub(super) fn learn(&mut self, settled: &Self) {
         for (key, states) in &mut self.keys {
             if let Some(known) = settled.keys.get(key) {
@@ -52,10 +52,11 @@ impl Model {
         }
     }
 
-    /// Compares with a listing (key and length) and keeps what is there, or says what cannot be.
+    /// Compares with a listing (key and length), and keeps the states that are there. An error if a
+    /// state is not possible.
     pub(super) fn settle(&mut self, listed: &BTreeMap<String, u64>) -> Result<(), String> {
         if let Some(stranger) = listed.keys().find(|key| !self.keys.contains_key(*key)) {
-            return Err(format!("`{stranger}` is there and nobody put it"));
+            return Err(format!("`{stranger}` is there and was never put"));
         }
         for (key, states) in &mut self.keys {
             let found = listed.get(key).copied();
@@ -77,7 +78,7 @@ impl Model {
         Ok(())
     }
 
-    /// What is there, by key.
+    /// The objects that are there, by key.
     pub(super) fn present(&self) -> impl Iterator<Item = (&str, Content)> {
         self.keys.iter().filter_map(|(key, states)| Some((key.as_str(), (*states.last()?)?)))
     }
@@ -133,7 +134,7 @@ mod tests {
         let third = model.settle(&listed(&[("a", 4)]));
         assert_eq!(third, Err("`a` is 4 bytes, expected 1 bytes or 2 bytes".to_owned()));
         let stranger = model.settle(&listed(&[("a", 1), ("x", 1)]));
-        assert_eq!(stranger, Err("`x` is there and nobody put it".to_owned()));
+        assert_eq!(stranger, Err("`x` is there and was never put".to_owned()));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Power cuts: puts and removals into an ext4 that loses, at a random moment, all that was not on
 //! its disk.
 //!
-//! What counts as acknowledged: the process had been seen to end with success, or its line of JSON
-//! was in the log, before the cut was made. A file that nobody synced is written just before each
-//! cut: if none were ever lost, the cut would be none.
+//! A change counts as acknowledged when, before the cut, its process was seen to end with success,
+//! or its line of JSON was in the log. Just before each cut, a file is written and never synced. If
+//! no such file were ever lost, the cuts would not be power cuts.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -30,12 +30,12 @@ const WRITERS: usize = 3;
 const KEYS: u64 = 12;
 /// Files of a folder that is put at once.
 const FOLDER_FILES: u64 = 40;
-/// A store is replaced after so many cycles: the disk is small, and a fresh `init` should meet a
-/// cut as well.
+/// A store is replaced after so many cycles. The disk is small, and a cut should also meet a fresh
+/// `init`.
 const CYCLES_PER_STORE: u64 = 5;
 const CHUNKING: &str = "cdc:4KiB,16KiB,64KiB";
-/// SQLite maps its shared-memory file; when a dead disk cannot give a page of it, the kernel sends
-/// this.
+/// SQLite maps its shared-memory file. The kernel sends this signal when a dead disk cannot give a
+/// page of it.
 const SIGBUS: i32 = 7;
 
 #[derive(Default)]
@@ -82,7 +82,7 @@ struct Writer<'a> {
     model: Model,
 }
 
-/// `None` until the power is gone; then how long each writer's log was just before.
+/// `None` until the power is gone. Then the length of each writer's log just before that.
 type Cut = Mutex<Option<Vec<u64>>>;
 
 impl<'a> Power<'a> {
@@ -117,7 +117,8 @@ impl<'a> Power<'a> {
         let delay = Duration::from_millis(self.random.within(0, if is_fresh { 150 } else { 600 }));
         self.until_the_cut(cycle, delay)?;
         self.disk.unmount()?;
-        // Without ordering, the journal says less about when data reaches the disk.
+        // In this mode, ext4 does not write data before the journal entries that refer to it. So
+        // more can be lost.
         self.disk.mount((cycle % 2 == 1).then_some("data=writeback"))?;
         let unsynced = self.disk.path().join(format!("unsynced-{cycle}"));
         self.tally.unsynced_lost += u64::from(!unsynced_file(cycle).is_in(&unsynced));
@@ -127,7 +128,7 @@ impl<'a> Power<'a> {
         for writer in &mut self.writers {
             writer.model.learn(&model);
         }
-        // The probe belongs to no writer.
+        // The probe belongs to no writer, so no model would know it in the next cycle.
         self.desk.ok(args!["rm", "probe"])?;
         Ok(())
     }
@@ -164,7 +165,8 @@ impl<'a> Power<'a> {
                 let lens =
                     logs.iter().map(|log| std::fs::metadata(log).map_or(0, |meta| meta.len()));
                 *cut = Some(lens.collect());
-                // Under the lock: an end that is seen before it was before the cut.
+                // Under the lock: a writer that sees no cut after its command has ended knows that
+                // the command ended before the cut.
                 cut_power(&folder)
             };
             let ended = threads
@@ -279,14 +281,14 @@ impl Writer<'_> {
         }
     }
 
-    /// New bytes for a key, of another length than it has now.
+    /// New bytes for a key, with another length than it has now.
     fn another(&mut self, key: &str, bytes_max: u64) -> Content {
         let bytes = self.random.within(0, bytes_max);
         let is_same = self.model.newest(key).is_some_and(|old| old.bytes == bytes);
         Content { seed: self.random.next(), bytes: bytes + u64::from(is_same) }
     }
 
-    /// What the log held between these two lengths.
+    /// The part of the log between these two lengths.
     fn logged(&self, from: u64, to: u64) -> Result<String> {
         let mut file = File::open(self.desk.log.path()).context("open a writer's log")?;
         file.seek(SeekFrom::Start(from))?;

@@ -1,10 +1,12 @@
 //! The server, and crowds of clients that are slow, silent or want a lot.
 //!
-//! First a storm: in a small control group with few descriptors, while a thousand idle clients and
-//! hundreds of slow uploads come, clients that behave are served all the while, and keep their
-//! connections. Then one crowd of each of the [`kinds`], each against a server of its own: the
-//! longest wait of a good client beside it, the peak of the server's memory, and what is left of
-//! that afterwards are judged.
+//! First a storm: a server in a small control group with few descriptors. A thousand idle clients
+//! and hundreds of slow uploads come. Good clients must be served all the while, and keep their
+//! connections.
+//!
+//! Then one crowd of each of the [`kinds`], each against a server of its own. Three things are
+//! judged: the longest wait of a good client beside the crowd, the peak of the server's memory, and
+//! the memory that is left afterwards.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -34,7 +36,7 @@ mod scripts;
 mod sigv4;
 mod stock;
 
-/// What the server has in the storm.
+/// The limits of the server in the storm.
 const STORM: Limits = Limits { memory_bytes: 256 << 20, descriptors: 256, half_a_cpu: false };
 const IDLE: usize = 1_000;
 const SLOW: usize = 500;
@@ -42,13 +44,13 @@ const HEALTHY: usize = 4;
 const CALM: Duration = Duration::from_secs(4);
 const STORM_QUICK: Duration = Duration::from_secs(12);
 const STORM_FULL: Duration = Duration::from_secs(90);
-/// Times that good clients may find their connection closed in the storm: the machine may stop one
-/// of them for longer than a connection may be idle for.
+/// How often good clients may find their connection closed in the storm. The machine may stop a
+/// client for longer than a connection may be idle.
 const REOPENED_MAX: usize = 2 * HEALTHY;
-/// What an allocator may keep of what was given back to it.
+/// How much freed memory an allocator may keep.
 const KEPT_BYTES: u64 = 48 << 20;
 
-/// The name that the storm has where one crowd is asked for.
+/// The name of the storm, where one crowd is asked for by name.
 const STORM_NAME: &str = "storm";
 
 pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
@@ -102,7 +104,7 @@ fn storm(setup: &Setup<'_>) -> Result<Vec<String>> {
     )
 }
 
-/// Every client here has a socket.
+/// Every client needs a socket of this process.
 fn raise_descriptors() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let needed = 2 * (IDLE + SLOW) as u64;
@@ -120,7 +122,8 @@ fn through_a_storm(desk: &Desk<'_>, storm: Duration) -> Result<Vec<String>> {
     within(desk, STORM, args![], |cell| {
         let mut notes = drive(cell, storm)?;
         notes.push(format!(
-            "cgroup {} of {} MiB, ulimit -n {}: at most {:.1} MiB of the server's own, {} descriptors",
+            "cgroup {} of {} MiB, ulimit -n {}: at most {:.1} MiB of the server's own, {} \
+             descriptors",
             cell.group.version(),
             STORM.memory_bytes >> 20,
             STORM.descriptors,
@@ -131,8 +134,8 @@ fn through_a_storm(desk: &Desk<'_>, storm: Duration) -> Result<Vec<String>> {
     })
 }
 
-/// Every one of these crowds, with good clients beside it; a table of what came of it,
-/// and what must not be.
+/// Runs each of these crowds with good clients beside it. Returns a table of the results, and the
+/// faults.
 fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<String>)> {
     let mode = setup.context.mode;
     let folder = setup.folder("crowds")?;
@@ -141,7 +144,7 @@ fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<
         let (store, folder) = (folder.join("store"), folder.clone());
         Ok(Desk { context: setup.context, binary: &setup.binary, store, folder, log })
     };
-    // Nothing of this has to outlive a power cut.
+    // This store does not have to survive a power cut.
     let stock = within(&desk("stock")?, ROOMY, args!["--sync", "never"], |cell| {
         stock::fill(&cell.address, mode)
     })?;
@@ -167,7 +170,7 @@ fn with_crowds(setup: &Setup<'_>, crowds: &[Crowd]) -> Result<(Vec<String>, Vec<
     Ok((table, faults))
 }
 
-/// Calm, storm, calm again.
+/// First calm, then the storm, then calm again.
 fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
     let (address, group) = (&cell.address, cell.group);
     client::prepare(address)?;
@@ -177,7 +180,7 @@ fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
     let (during, idle, slow) = scope(|scope| {
         let idle = scope.spawn(|| Idle::hold(address, IDLE, &stop));
         let slow = scope.spawn(|| Slow::trickle(address, SLOW, &stop));
-        // They have all knocked.
+        // By then, all of them have connected.
         sleep(Duration::from_secs(3));
         let during = served(address, storm);
         stop.store(true, Ordering::Relaxed);
@@ -204,7 +207,7 @@ fn drive(cell: &Cell<'_>, storm: Duration) -> Result<Vec<String>> {
     ])
 }
 
-/// Clients that behave, for so long.
+/// Runs good clients for this time.
 fn served(address: &Address, time: Duration) -> Result<Timings> {
     let until = Instant::now() + time;
     let each: Vec<Result<Timings>> = scope(|scope| {

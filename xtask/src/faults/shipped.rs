@@ -21,14 +21,14 @@ macro_rules! args {
 }
 pub(super) use args;
 
-/// Far more than any command takes here; one that takes longer hangs.
+/// Far longer than any command takes here. A command that takes longer hangs.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
 const EXIT_NOT_FOUND: Exit = Exit::Code(4);
-/// The object that is put after each fault, to see that the store is of use.
+/// The object that is put after each fault, to see whether the store can still be used.
 const PROBE: &str = "probe";
 
-/// drystone did what it must not do. Any other error means that nothing could be said about
-/// drystone.
+/// drystone did what it must not do. Any other error means that the check itself failed, and says
+/// nothing about drystone.
 #[derive(Debug)]
 pub(super) struct Violation(pub(super) String);
 
@@ -94,15 +94,16 @@ impl Run {
         self.exit == Exit::Code(0)
     }
 
-    /// However it went, it must not hang, panic or die of a signal that nobody sent, and a failure
-    /// has a message.
+    /// Whether it succeeded or failed, a command must not hang, panic, or die of a signal that the
+    /// test did not send. And a failure has a message.
     pub(super) fn is_sound(&self) -> Result<()> {
         let wrong = match self.exit {
             Exit::TimedOut => "hangs".to_owned(),
             Exit::Signal(signal) => format!("died of signal {signal}"),
             _ if self.output.contains("panicked at") => "panicked".to_owned(),
             Exit::Code(0) => return Ok(()),
-            // What `drystone --help` lists; 2 is for usage, and nothing here uses it wrongly.
+            // The codes of `drystone --help`. Code 2 is for wrong usage, and nothing here uses it
+            // wrongly.
             Exit::Code(1 | 3..=7) if self.output.contains("drystone:") => return Ok(()),
             Exit::Code(1 | 3..=7) => "failed without a message".to_owned(),
             Exit::Code(code) => format!("ended with the unexpected exit code {code}"),
@@ -116,14 +117,14 @@ impl Run {
         violation(format!("`{}` {how}; it said: {said}", self.shown))
     }
 
-    /// The keys of the JSON lines of `put`; a torn line acknowledges nothing.
+    /// The keys of the JSON lines of `put`. A torn line acknowledges nothing.
     pub(super) fn acknowledged(&self) -> Vec<String> {
         acknowledged(&self.output)
     }
 }
 
-/// The keys of the JSON lines that `put --json` wrote, each of them an acknowledgement. Without the
-/// folders' own: the model knows files.
+/// The keys of the JSON lines that `put --json` wrote. Each line is an acknowledgement. Keys of
+/// folders are left out, because the model knows files only.
 pub(super) fn acknowledged(output: &str) -> Vec<String> {
     let values =
         output.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -136,7 +137,7 @@ pub(super) struct Desk<'a> {
     pub(super) context: &'a Context,
     pub(super) binary: &'a Path,
     pub(super) store: PathBuf,
-    /// For what the checks themselves write; not on the disk that fails.
+    /// For files that the checks themselves write. It is not on the disk that fails.
     pub(super) folder: PathBuf,
     pub(super) log: Log,
 }
@@ -154,7 +155,7 @@ impl Desk<'_> {
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg("--store").arg(&self.store).env_clear().current_dir(&self.folder);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        // There is none: the user's settings are no part of the test.
+        // There is no such folder: the user's settings must not take part in the test.
         command.env("XDG_CONFIG_HOME", self.folder.join("no-config"));
         command
     }
@@ -185,12 +186,12 @@ impl Desk<'_> {
         self.run(args!["put", source, "--name", key])
     }
 
-    /// Everything that is to be seen: the listing fits the model, a put succeeds, and every byte
-    /// can be read after it. The model is settled by it.
+    /// Checks everything that can be seen: the listing fits the model, a put succeeds, and every
+    /// byte can be read after it. This settles the model.
     pub(super) fn check(&self, model: &mut Model) -> Result<()> {
         model.settle(&self.list()?).map_err(violation)?;
-        // Before the bytes are read, because a put takes over what dead processes have left and
-        // must not cut into it.
+        // Before the bytes are read: a put takes over what dead processes have left, and must not
+        // damage it.
         let probe = Content { seed: 7, bytes: 3000 };
         let put = self.put(PROBE, probe)?;
         put.is_sound()?;
@@ -207,7 +208,7 @@ impl Desk<'_> {
         run.is_sound()?;
         match run.exit {
             Exit::Code(0) => listing(&run.output),
-            // The first put was cut off before it had made the bucket.
+            // The first put was cut off before it made the bucket.
             EXIT_NOT_FOUND if run.output.contains("no bucket") => Ok(BTreeMap::new()),
             _ => Err(run.violates("failed")),
         }
@@ -254,7 +255,7 @@ fn listing(output: &str) -> Result<BTreeMap<String, u64>> {
         let value: serde_json::Value =
             serde_json::from_str(line).context("a line of `ls --json`")?;
         let key = value["key"].as_str().context("a key")?.to_owned();
-        // A folder's own entry: the model knows files.
+        // The entry of a folder: the model knows files only.
         if key.ends_with('/') {
             continue;
         }

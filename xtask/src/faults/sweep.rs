@@ -1,11 +1,11 @@
 //! Every system call that could hurt is made to fail, one occurrence after the other, under `strace
 //! -e inject`.
 //!
-//! Each case runs one command of the workload on a copy of the store before it, and is then judged
-//! by the untouched binary: what was acknowledged is there, all else is old or new and whole, and
-//! the store takes a put. strace counts occurrences for each thread, so a case may inject into
-//! several threads; a sweep over a call ends at the first number beyond the clean run's at which
-//! nothing was injected.
+//! Each case runs one command of the workload on a copy of the store before it. Then the same
+//! binary, without faults, judges the store: what was acknowledged is there, everything else is old
+//! or new and whole, and the store takes a put. strace counts occurrences for each thread, so a
+//! case may inject into several threads. The sweep of a call ends at the first number that is
+//! larger than in the clean run and at which nothing was injected.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -28,11 +28,12 @@ use crate::process::Log;
 use crate::stage::{Mode, Outcome};
 use crate::tools::has_strace;
 
-/// A broken product fails nearly everywhere; the first few cases say enough.
+/// A broken product fails nearly everywhere. The first few cases say enough.
 const FAILURES_MAX: usize = 8;
 /// Room for the stores and traces of all threads.
 const DISK_BYTES: u64 = 256 << 20;
-/// Beyond what any command does here: a command whose calls grow with each fault would never end.
+/// More than any command makes here. If a command makes more calls after each fault, its sweep
+/// would never end.
 const WHEN_MAX: u32 = 2000;
 
 pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
@@ -40,8 +41,8 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
         return Err(missing("no strace: cargo xtask setup as root, or apt-get install strace"));
     }
     let folder = setup.folder("sweep")?;
-    // In memory where that is allowed, because it takes a third of the time: whether a sync syncs
-    // is the power cut's question.
+    // In memory where that is allowed, because it takes a third of the time. Whether a sync really
+    // syncs is a question for the power cuts.
     let log = Log::create(&setup.logs(), "sweep-disk")?;
     let disk = Disk::tmpfs(setup.context, &log, &folder, DISK_BYTES);
     let folder = disk.as_ref().map_or(folder, |disk| disk.path().to_owned());
@@ -69,7 +70,8 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Outcome> {
             }));
         }
     }
-    // From the back is taken first: the long ones, so that both threads end at about the same time.
+    // Threads take from the end. So the long sweeps come first, and both threads end at about the
+    // same time.
     sweeps.sort_by_key(|sweep| sweep.count);
     let tally = sweep_all(setup, &folder, &steps, sweeps)?;
     Ok(tally.outcome(&steps))
@@ -83,7 +85,7 @@ struct Sweep {
     step: usize,
     call: String,
     fault: Fault,
-    /// In the clean run, by the busiest thread.
+    /// How often the busiest thread made the call in the clean run.
     count: u32,
 }
 
@@ -195,8 +197,8 @@ impl Tally {
             outcome.details = self.failures;
             return outcome;
         }
-        // Nothing injected into a command, or into a call that it makes, means that the sweep
-        // looked at nothing.
+        // If nothing was injected into a command, or into a call that it makes, that sweep has
+        // tested nothing.
         let idle = self.by_call.iter().find(|(_, count)| **count == 0);
         match idle {
             _ if self.injections == 0 => outcome.fail("nothing was injected"),
@@ -237,7 +239,7 @@ fn clean_calls(desk: &Desk<'_>, step: &Step) -> Result<BTreeMap<String, u32>> {
     if calls.is_empty() { bail!("strace saw nothing of `{}`", step.name) } else { Ok(calls) }
 }
 
-/// Runs the step on a fresh copy of its store.
+/// Runs the step on a fresh copy of its store, under strace.
 fn traced(
     desk: &Desk<'_>,
     step: &Step,
@@ -255,7 +257,8 @@ fn traced(
     }
     let file = desk.folder.join("trace");
     let trace = format!("trace={calls}");
-    // Not `--seccomp-bpf`, which is faster: with it an injected signal is silently not delivered.
+    // Not `--seccomp-bpf`, which is faster: with it strace does not deliver an injected signal, and
+    // does not say so.
     let mut words = args!["strace", "-f", "-qq", "-y", "-o", file, "-e", trace].to_vec();
     let inject = inject.map(|inject| format!("inject={inject}"));
     if let Some(inject) = &inject {
@@ -270,7 +273,8 @@ fn traced(
 
 fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
     let inject = format!("{}:{}:when={}", case.call, case.fault.expression(), case.when);
-    // All syncs, because it matters which of them come before and after one that fails.
+    // For a sync, all syncs are traced: it matters which of them come before and after the one that
+    // fails.
     let is_sync = SYNCS.contains(&case.call.as_str());
     let seen = if is_sync { SYNCS.join(",") } else { case.call.clone() };
     let (run, trace) = traced(desk, step, &seen, Some(inject))?;
@@ -285,6 +289,7 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
         ended_well(&run, &hit)?;
         let segment_sync_failed =
             hit.iter().any(|call| matches!(synced(call), Some(Synced::Segment(_))));
+        // A command whose segment was not synced must not acknowledge what is in it.
         if run.succeeded() && segment_sync_failed && !step.changes.is_empty() {
             return Err(run.violates("succeeded, although a segment could not be synced"));
         }
@@ -302,6 +307,8 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
             change.ok_or_else(|| violation(format!("`{acknowledged}` was not put")))?;
         model.acknowledge(key, *state);
     }
+    // The first `init` may have failed at any point. The same command again must be able to finish
+    // it.
     if step.template.is_none() && !run.succeeded() {
         let again = desk.run(&step.args.iter().map(|arg| arg.as_os_str()).collect::<Vec<_>>())?;
         if !again.succeeded() && !again.output.contains("is a drystone store already") {
@@ -317,8 +324,9 @@ fn attempt(desk: &Desk<'_>, step: &Step, case: &Case) -> Result<Seen> {
 
 /// A command that was not killed must end by itself, with a message when it failed.
 fn ended_well(run: &Run, hit: &[&String]) -> Result<()> {
-    // A call that fails leaves every byte as it was, and whoever reads "damaged" reaches for a
-    // backup. But a page of the database that cannot be read, SQLite itself calls corrupt.
+    // A call that fails leaves every byte as it was, and a user who reads "damaged" looks for a
+    // backup. There is one exception: SQLite itself calls a page of the database that it cannot
+    // read corrupt.
     let is_page_unread =
         hit.iter().any(|line| line.contains("pread64(") && line.contains("/records.db"));
     if run.exit == EXIT_DAMAGED && !is_page_unread {
@@ -333,7 +341,7 @@ fn ended_well(run: &Run, hit: &[&String]) -> Result<()> {
     }
 }
 
-/// No file that `get` has named is half there, and after a success none is missing.
+/// No file that `get` names is restored in part. After a success none is missing.
 fn restored(into: &Path, model: &Model, is_complete: bool) -> Result<()> {
     for (key, content) in model.present() {
         let content: Content = content;
@@ -352,7 +360,7 @@ fn restored(into: &Path, model: &Model, is_complete: bool) -> Result<()> {
     Ok(())
 }
 
-/// `--case`: one case, with all that is known of it.
+/// `--case`: runs one case and prints all that is known of it.
 fn one(desk: &Desk<'_>, steps: &[Step], case: &Case) -> Result<Outcome> {
     let step = steps.iter().find(|step| step.name == case.step);
     let step = step.with_context(|| {

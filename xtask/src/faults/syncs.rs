@@ -1,9 +1,9 @@
-//! What a command has synced, by what strace wrote, and in which order.
+//! Which files a command has synced, and in which order, from what strace wrote.
 
 use std::collections::BTreeSet;
 
-/// Whether a segment was synced, and so relied upon, whose name had not been: by then the process
-/// must have synced the folder that it is in, and after that the folder of those.
+/// Whether the process relied on a segment (synced it) before its name was durable. Before that,
+/// the process must have synced the folder of the segment, and after that the folder above it.
 pub(super) fn is_used_unnamed(calls: &[String]) -> bool {
     let (mut pending, mut named) = (BTreeSet::new(), BTreeSet::new());
     for call in calls.iter().filter(|call| call.ends_with(" = 0")) {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// How often each call was made by the thread that made it most often: strace counts `when=` for
-/// each thread.
+/// How often each call was made by the thread that made it most often, because strace counts
+/// `when=` for each thread.
 pub(super) fn calls_max(trace: &str) -> BTreeMap<String, u32> {
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for (thread, call) in trace.lines().filter_map(call) {
@@ -17,8 +17,8 @@ pub(super) fn calls_max(trace: &str) -> BTreeMap<String, u32> {
     most
 }
 
-/// The thread and the name of the call that a line begins to tell of; the end of an interrupted
-/// call begins none.
+/// The thread and the name of the call that a line begins. The end of an interrupted call begins
+/// none.
 fn call(line: &str) -> Option<(&str, &str)> {
     let (thread, rest) = line.split_once(' ')?;
     let (name, _) = rest.trim_start().split_once('(')?;
@@ -27,8 +27,8 @@ fn call(line: &str) -> Option<(&str, &str)> {
     is_name.then_some((thread, name))
 }
 
-/// The calls in the order in which they ended, each from its beginning: another thread's line may
-/// come in between.
+/// The calls in the order in which they ended, each from its beginning. A line of another thread
+/// may come in between.
 pub(super) fn ended(trace: &str) -> Vec<String> {
     let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
     let mut found = Vec::new();
@@ -45,12 +45,12 @@ pub(super) fn ended(trace: &str) -> Vec<String> {
     found
 }
 
-/// Whether a call failed because it was made to.
+/// Whether a call failed because of the injection.
 pub(super) fn is_injected(call: &str) -> bool {
     call.ends_with("(INJECTED)")
 }
 
-/// Whether the process was killed; strace does not mark a call at which it sent a signal.
+/// Whether the process was killed. strace does not mark the call at which it sent a signal.
 pub(super) fn is_killed(trace: &str) -> bool {
     trace.lines().any(|line| line.contains("+++ killed by SIGKILL"))
 }

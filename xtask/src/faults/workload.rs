@@ -63,7 +63,7 @@ pub(super) fn prepare(desk: &Desk<'_>, folder: &Path) -> Result<Vec<Step>> {
         steps.push(Step { name, args, template, before, changes, restores });
         before = after;
     }
-    // The workload itself must be right, or every case would be found wrong.
+    // If the workload itself were wrong, every case would be found wrong.
     desk.ok(args!["ls"])?;
     desk.check(&mut before)?;
     Ok(steps)

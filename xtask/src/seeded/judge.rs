@@ -1,4 +1,4 @@
-//! Whether a run of a scenario found the bug that was seeded.
+//! Whether a run of a scenario has found the seeded bug.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::process::{Ending, Finished};
 const EXPECT_TIMEOUT: &str = "timeout";
 
 pub(super) struct Found {
-    /// As the output says, or `-`.
+    /// As printed in the output, or `-`.
     pub(super) schedules: String,
     pub(super) seconds: f64,
 }

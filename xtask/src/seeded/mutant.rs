@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::models::Checker;
 use crate::scratch::{Sources, files_below};
 
-/// A run of one scenario, after the build, may take this long unless the bug says otherwise.
+/// How long a run of one scenario may take after the build, if the bug does not set another limit.
 const RUN_SECONDS_MAX: u64 = 120;
 
 /// One seeded bug.
@@ -17,7 +17,7 @@ const RUN_SECONDS_MAX: u64 = 120;
 #[serde(deny_unknown_fields)]
 pub(super) struct Mutant {
     pub(super) name: String,
-    /// What goes wrong, to whom, and where it was seen.
+    /// What goes wrong, for which caller, and where it was seen.
     pub(super) story: String,
     /// Relative to the workspace root.
     pub(super) file: PathBuf,

@@ -1,7 +1,8 @@
-//! Modules of a crate that use one another in a ring: none of them can be read, or moved, alone.
+//! Modules of a crate that use one another in a ring. None of them can be read, or moved, alone.
 //!
-//! A module is a file or a folder beside `lib.rs`, with all that is below it. It uses another where
-//! its code that ships names `crate::OTHER`. Two may lean on each other; more may not.
+//! A module is a file or a folder beside `lib.rs`, with everything below it. It uses another module
+//! where its code that ships names `crate::OTHER`. Two modules may use each other; a ring of more
+//! may not be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use super::rules::RustFile;
 
 const MODULES_MAX: usize = 2;
 
-/// Crates whose circles are told in a note, and refused once they are gone.
+/// Crates whose circles are only noted. A crate leaves this list when its last circle is gone.
 const TOLD: [&str; 3] = ["crates/cli", "crates/server", "crates/store"];
 
-/// What each module uses, by its name.
+/// The modules that each module uses, by its name.
 type Uses<'a> = BTreeMap<String, BTreeSet<&'a str>>;
 
-/// Of `files`, those that ship.
+/// Checks those of `files` that ship.
 pub(super) fn check<'a>(
     files: impl Iterator<Item = &'a RustFile<'a>>,
     findings: &mut Vec<Finding>,
@@ -40,8 +41,8 @@ pub(super) fn check<'a>(
     }
 }
 
-/// The `src` that a file is below, and its module there; nothing for roots, and for what is not
-/// below a `src`.
+/// The `src` that a file is below, and its module there. `None` for roots, and for files that are
+/// not below a `src`.
 fn place_of(path: &Path) -> Option<(PathBuf, String)> {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
     let at = parts.iter().position(|part| *part == "src")?;
@@ -50,7 +51,7 @@ fn place_of(path: &Path) -> Option<(PathBuf, String)> {
     (!is_root).then(|| (parts[..=at].iter().collect(), module.to_owned()))
 }
 
-/// Each ring once, by the names of its modules.
+/// The rings, each once, by the names of its modules.
 fn circles<'a>(uses: &'a Uses<'a>) -> BTreeSet<BTreeSet<&'a str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         uses.keys().map(|module| (module.as_str(), reached_from(module, uses))).collect();
@@ -106,21 +107,21 @@ mod tests {
     #[test]
     fn what_is_no_ring_is_none() {
         for files in [
-            // Two may.
+            // Two modules may use each other.
             vec![("a/src/a.rs", "use crate::b::B;"), ("a/src/b.rs", "use crate::a::A;")],
-            // Crates apart.
+            // Modules of different crates.
             vec![
                 ("a/src/a.rs", "use crate::b::B;"),
                 ("a/src/b.rs", "use crate::c::C;"),
                 ("b/src/c.rs", "use crate::a::A;"),
             ],
-            // Tests may look at anything.
+            // Tests may use any module.
             vec![
                 ("a/src/a.rs", "use crate::b::B;"),
                 ("a/src/b.rs", "use crate::c::C;"),
                 ("a/src/c.rs", "#[cfg(test)] mod tests { use crate::a::A; }"),
             ],
-            // Its own parts.
+            // A module and its own parts.
             vec![
                 ("a/src/a.rs", "use crate::a::x::X;"),
                 ("a/src/a/x.rs", "use crate::a::y::Y;"),

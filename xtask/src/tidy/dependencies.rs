@@ -81,7 +81,7 @@ impl Rule {
                 .then(|| format!("only crates/sync depends on {dependency}"));
         }
         let inner = match dependency {
-            // The package of crates/cli.
+            // The name of the package in crates/cli.
             "drystone" => "cli",
             _ => dependency
                 .strip_prefix("drystone-")
@@ -100,7 +100,7 @@ impl Rule {
     }
 }
 
-/// The package names of all dependencies that ship or build, also the ones for some targets only.
+/// The package names of all dependencies that ship or build, including those for some targets only.
 fn dependencies(manifest: &Table) -> Vec<String> {
     let targets =
         manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);

@@ -36,7 +36,7 @@ pub(super) fn check(root: &Path, tidied: &mut Tidied) -> Result<()> {
     Ok(())
 }
 
-/// The relative link targets of a page with their lines, without anchors; code is passed over.
+/// The relative link targets of a page with their lines, without anchors. Code is skipped.
 fn links(page: &str) -> Vec<(usize, String)> {
     let mut links = Vec::new();
     let mut in_code = false;

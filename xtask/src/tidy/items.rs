@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::source::Token;
 
-/// The index behind the bracket that closes the one at `open`; the end when none does.
+/// The index behind the bracket that closes the one at `open`, or the end of the tokens when none
+/// does.
 pub(super) fn close_of(tokens: &[Token<'_>], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {

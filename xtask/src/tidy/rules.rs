@@ -15,7 +15,8 @@ const BEHIND_THE_FACADE: [&str; 3] = ["pool", "store", "chunker"];
 /// Crates that start no thread at all.
 const WITHOUT_THREADS: [&str; 2] = ["chunker", "limits"];
 const FACADE: &str = "sync";
-/// The crate that exchanges tokio for shuttle's, as the facade does with what is below it.
+/// The crate that exchanges tokio's parts for those of shuttle, as the facade does with the parts
+/// below it.
 const ASYNC_FACADE: &str = "edge";
 
 pub(super) struct RustFile<'a> {
@@ -34,7 +35,7 @@ impl<'a> RustFile<'a> {
         Self { path, text, source, test_ranges }
     }
 
-    /// The files of `#[cfg(test)] mod NAME;`, in both places where they may be.
+    /// The files of `#[cfg(test)] mod NAME;`, in both places where such a file may be.
     pub(super) fn test_modules(&self) -> Vec<PathBuf> {
         let stem = self.path.file_stem().unwrap_or_default();
         let parent = self.path.parent().unwrap_or(Path::new(""));
@@ -81,7 +82,7 @@ impl<'a> RustFile<'a> {
         }
     }
 
-    /// `pool` for `crates/pool/…`; nothing for models and tools.
+    /// `pool` for `crates/pool/…`; `None` for models and tools.
     fn crate_name(&self) -> Option<&str> {
         let mut parts =
             self.path.components().map(|part| part.as_os_str().to_str().unwrap_or_default());
@@ -93,7 +94,7 @@ impl<'a> RustFile<'a> {
         in_src && !is_test
     }
 
-    /// What comes behind `crate::` in code that ships.
+    /// The names behind `crate::` in code that ships.
     pub(super) fn uses(&self) -> impl Iterator<Item = &'a str> {
         let paths = self.production().filter(|at| self.reads(*at, "crate : :"));
         paths.flat_map(|at| self.first_names(at + 3)).map(|name| name.text)
@@ -109,7 +110,7 @@ impl<'a> RustFile<'a> {
             .filter(|at| !self.test_ranges.iter().any(|range| range.contains(at)))
     }
 
-    /// Whether the tokens from `at` on read like `pattern`, split at spaces.
+    /// Whether the tokens from `at` on are those of `pattern`, which is split at spaces.
     fn reads(&self, at: usize, pattern: &str) -> bool {
         let mut tokens = self.tokens()[at..].iter();
         pattern.split(' ').all(|sign| tokens.next().is_some_and(|token| token.text == sign))
@@ -130,7 +131,7 @@ impl<'a> RustFile<'a> {
         for (at, token) in self.tokens().iter().enumerate() {
             let is_macro =
                 ["dbg", "todo", "unimplemented"].contains(&token.text) && self.reads(at + 1, "!");
-            // `a != b` where a variable is called like the macro.
+            // This may be `a != b`, with a variable that has the name of the macro.
             if is_macro && !self.reads(at + 2, "=") {
                 found.push((token.line, format!("leftover {}!", token.text)));
             }
@@ -197,7 +198,7 @@ impl<'a> RustFile<'a> {
         }
     }
 
-    /// The name at `at`, or of a group `{a::b, c}` there the first name of each part.
+    /// The name at `at`. For a group `{a::b, c}` there, the first name of each part.
     fn first_names(&self, at: usize) -> Vec<Token<'a>> {
         if !self.reads(at, "{") {
             return self.tokens().get(at).copied().into_iter().collect();

@@ -1,4 +1,5 @@
-//! Rust text as words, signs and comments: as much of a lexer as the rules need, and no parser.
+//! Rust text as words, signs and comments. It is as much of a lexer as the rules need, and no
+//! parser.
 
 /// A word, or a single sign. Comments, strings and characters are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub(super) struct Token<'a> {
 pub(super) struct Source<'a> {
     pub(super) tokens: Vec<Token<'a>>,
     pub(super) comments: Vec<Token<'a>>,
-    /// String literals with their quotes, raw ones from their hashes on.
+    /// String literals with their quotes. Raw ones begin with their hashes.
     pub(super) strings: Vec<Token<'a>>,
 }
 

@@ -1,4 +1,4 @@
-//! Every command that a message advises is one that there is: collected from the sources of what
+//! Every command that a message advises exists. The messages are collected from the sources that
 //! the binary is made of.
 
 use std::collections::BTreeSet;
@@ -10,10 +10,10 @@ use clap::{CommandFactory as _, Parser as _};
 
 use super::Cli;
 
-/// What is written in backquotes and begins with our name, or with one of our commands.
+/// The texts in backquotes that begin with our name, or with one of our commands.
 fn advised(text: &str, commands: &BTreeSet<String>) -> Vec<String> {
-    // What follows a comment's begin is for readers of the source. A line that goes on in the next
-    // is one text.
+    // Text behind the begin of a comment is for readers of the source. A line that goes on in the
+    // next one is one text with it.
     let code: Vec<&str> =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n").replace("\\\n", "");
@@ -28,8 +28,8 @@ fn advised(text: &str, commands: &BTreeSet<String>) -> Vec<String> {
     quoted.filter(is_ours).collect()
 }
 
-/// Whether the command line would be understood, with something in place of what a message fills
-/// in.
+/// Whether the command line would be understood. A value stands for each part that the message
+/// fills in.
 fn is_understood(advice: &str) -> bool {
     let filled = |word: &str| match word.find('{') {
         Some(_) => "abc".to_owned(),
@@ -79,14 +79,15 @@ fn every_command_that_is_advised_exists() {
             seen += 1;
         }
     }
-    // A collection that finds nothing would pass as well.
+    // A collection that finds nothing would also pass.
     assert!(seen >= 10, "{seen} found");
 }
 
 #[test]
 fn advice_is_found_and_judged() {
     let commands = BTreeSet::from(["key".to_owned(), "ls".to_owned()]);
-    let text = "// `drystone none`\nlet a = \"run `drystone key\\\n   revoke {x}` or `ls`, `key list`, `f`\";";
+    let text = "// `drystone none`\n\
+                let a = \"run `drystone key\\\n   revoke {x}` or `ls`, `key list`, `f`\";";
     assert_eq!(advised(text, &commands), ["drystone key revoke {x}", "key list"]);
     for good in [
         "drystone key revoke {x}",

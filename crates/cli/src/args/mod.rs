@@ -22,7 +22,7 @@ pub(crate) use self::serve::{
 };
 use crate::home;
 
-/// Has a command line of its own, which is taken before this one is looked at.
+/// This command has a command line of its own. It is recognised before this one is parsed.
 pub(crate) const FDWATCH: &str = "fdwatch";
 
 const EXIT_CODES: &str = "\
@@ -73,25 +73,56 @@ fn without_empty_variables(command: Clap) -> Clap {
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// The store's folder
-    #[arg(long, short, global = true, env = "DRYSTONE_STORE", value_name = "DIR", value_parser = home::parser())]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "DRYSTONE_STORE",
+        value_name = "DIR",
+        value_parser = home::parser()
+    )]
     pub(crate) store: Option<PathBuf>,
     /// Use at most this much memory, for example 512MiB [default: 256MiB]
-    #[arg(long, global = true, env = "DRYSTONE_MEMORY", value_name = "SIZE", value_parser = parse_size)]
+    #[arg(
+        long,
+        global = true,
+        env = "DRYSTONE_MEMORY",
+        value_name = "SIZE",
+        value_parser = parse_size
+    )]
     pub(crate) memory: Option<u64>,
     /// Threads that hash and write [default: the CPUs this process may use]
-    #[arg(long, global = true, env = "DRYSTONE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(
+        long,
+        global = true,
+        env = "DRYSTONE_WORKERS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
     pub(crate) workers: Option<u16>,
     /// When data is made durable [default: commit]
     #[arg(long, global = true, env = "DRYSTONE_SYNC", value_name = "WHEN")]
     pub(crate) sync: Option<Sync>,
     /// Read settings from this TOML file [default: $XDG_CONFIG_HOME/drystone/config.toml]
-    #[arg(long, global = true, env = "DRYSTONE_CONFIG", value_name = "FILE", value_parser = home::parser())]
+    #[arg(
+        long,
+        global = true,
+        env = "DRYSTONE_CONFIG",
+        value_name = "FILE",
+        value_parser = home::parser()
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Print results as JSON, one object a line
     #[arg(long, global = true, env = "DRYSTONE_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
     /// Print errors only
-    #[arg(long, short, global = true, env = "DRYSTONE_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "DRYSTONE_QUIET",
+        value_parser = BoolishValueParser::new()
+    )]
     pub(crate) quiet: bool,
 }
 
@@ -313,8 +344,8 @@ fn parse_chunking(text: &str) -> Result<Chunking, String> {
     })
 }
 
-/// Units that only chunks of impossible sizes have are none to the chunker; what is wrong with such
-/// a size is not its spelling.
+/// The chunker does not know units that only chunks of impossible sizes would need. A size in such
+/// a unit is out of range; its spelling is right, and the message must say so.
 fn out_of_range(text: &str) -> Option<ParamsError> {
     let (cutter, sizes) = text.split_once(':')?;
     let sizes: Vec<u64> =

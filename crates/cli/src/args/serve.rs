@@ -37,10 +37,20 @@ pub(crate) enum LogFormat {
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct ServingArgs {
     /// Clients that may be connected at a time, if the ceilings allow it [default: 512]
-    #[arg(long, env = "DRYSTONE_CONNECTIONS", value_name = "N", value_parser = clap::value_parser!(u16).range(16..=16_384))]
+    #[arg(
+        long,
+        env = "DRYSTONE_CONNECTIONS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(16..=16_384)
+    )]
     pub(crate) connections: Option<u16>,
     /// Bodies that are sent or received at a time, if the ceilings allow it [default: 40]
-    #[arg(long, env = "DRYSTONE_TRANSFERS", value_name = "N", value_parser = clap::value_parser!(u16).range(8..=512))]
+    #[arg(
+        long,
+        env = "DRYSTONE_TRANSFERS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(8..=512)
+    )]
     pub(crate) transfers: Option<u16>,
 }
 

@@ -21,14 +21,14 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, Output, size};
 use crate::settings::Settings;
 
-/// Bytes of the round that nobody counts.
+/// Bytes of the warm-up round, which is not counted.
 const WARM_UP_BYTES: u64 = 64 << 20;
 
 #[derive(Serialize)]
 struct Line {
     strategy: String,
     mb_per_s: f64,
-    /// To the raw write limit of the same round.
+    /// The rate, divided by the raw write limit of the same round.
     ratio: Option<f64>,
     peak_rss_bytes: u64,
     allocations: u64,
@@ -154,7 +154,8 @@ fn print(lines: &[Line], args: &BenchArgs, output: &Output) -> anyhow::Result<()
     }
     writeln!(
         out,
-        "The limit is the fastest raw write of the same round: the same bytes from reused buffers, no hashing."
+        "The limit is the fastest raw write of the same round: the same bytes from reused \
+         buffers, no hashing."
     )?;
     Ok(out.flush()?)
 }

@@ -1,4 +1,5 @@
-//! The fake reader of the story, and an honest one.
+//! The reader of the story, which gives one byte for ever, and a reader of data that does not
+//! repeat.
 
 use std::io::{self, Read};
 
@@ -6,13 +7,14 @@ use drystone_sync::PlainArc;
 
 use crate::args::BenchData;
 
-/// The noise repeats after this many bytes (a content-defined cutter sees a dozen of its chunks in
-/// it) but for the stamps.
+/// The noise repeats after this many bytes, apart from the stamps. A content-defined cutter sees
+/// about a dozen chunks in them.
 const NOISE_BYTES: usize = 16 << 20;
-/// A running number stands at the beginning of each of these, so that no two chunks are alike.
+/// A running number stands at the beginning of each block of this size, so that no two chunks are
+/// alike.
 const STAMP_EVERY: usize = 4096;
 
-/// Bytes without a disk: what they cost is one copy.
+/// Bytes that do not come from a disk: reading them costs one copy.
 #[derive(Clone)]
 pub(crate) struct Source {
     data: BenchData,
@@ -35,7 +37,7 @@ impl Source {
         Self { data, noise: PlainArc::new(noise), at: 0, end: bytes }
     }
 
-    /// Bytes in all.
+    /// How many bytes it gives in all.
     pub(crate) fn len(&self) -> u64 {
         self.end
     }

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 /// The story's chunk.
 pub(crate) const CHUNK_BYTES: usize = 10 << 20;
 
-/// One way.
+/// One way to store a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
     /// N threads, each with one buffer: read, write a new file for each chunk. No hashing.
@@ -67,8 +67,8 @@ impl Strategy {
         matches!(self, Self::RawFiles(_) | Self::RawStreams(_))
     }
 
-    /// Runs once; the bytes that were written, or cut. What is not part of the strategy is prepared
-    /// before `begin`.
+    /// Runs once, and returns how many bytes were written, or cut. What is not part of the strategy
+    /// is prepared before `begin`.
     pub(crate) fn run(
         self,
         settings: &Settings,

@@ -1,7 +1,7 @@
 //! `put`: files, folders and standard input become objects.
 //!
-//! What the command line means is in `usage`, the way from a source to its files in `source` and
-//! `standard_input`, from a file to its object in `upload`, and what is said of it all in `report`.
+//! `usage` says what the command line means. `source` and `standard_input` lead from a source to
+//! its files, `upload` from a file to its object. `report` prints the result.
 
 mod key;
 mod report;

@@ -9,7 +9,7 @@ use crate::output::{objects_and_folders, size};
 #[derive(Default, Serialize)]
 pub(super) struct Summary {
     pub(super) objects: u64,
-    /// Beside the objects that are files.
+    /// Folders that were stored, beside the objects that are files.
     pub(super) folders: u64,
     pub(super) bytes: u64,
     pub(super) new_bytes: u64,

@@ -37,6 +37,8 @@ impl Put<'_> {
             Some(name) => name.clone(),
             None => match own_name(source) {
                 Ok(name) => name,
+                // Wrong usage ends the command: the root folder has no name to store it under.
+                // A source that cannot be read is counted, and the others go on.
                 Err(error) if error.is::<Usage>() => return Err(error),
                 Err(error) => return self.failed(source, error),
             },
@@ -48,7 +50,8 @@ impl Put<'_> {
             self.interrupt.check()?;
             match found {
                 Found::File(path) => match key_below(prefix, &name, source, &path) {
-                    // A link that took the file's place since the walk saw it is not followed.
+                    // If a link has taken the file's place since the walk saw it, the link is not
+                    // followed.
                     Ok(key) => self.file(&path, &key, OFlags::NOFOLLOW)?,
                     Err(error) => self.failed(&path, error)?,
                 },
@@ -73,7 +76,7 @@ impl Put<'_> {
     }
 
     fn file(&mut self, path: &Path, key: &str, follow: OFlags) -> anyhow::Result<()> {
-        // Not blocking: what the walk took for a file may have become a FIFO.
+        // Opened without blocking: the file that the walk saw may have become a FIFO.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits();
         let opened = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path);
         let (file, before) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta)))
@@ -95,8 +98,9 @@ impl Put<'_> {
             ..ObjectMeta::default()
         };
         let failed = self.summary.failed;
-        // A file that grows as fast as it is read would never end. Files that the kernel makes up
-        // say that they are empty.
+        // Reads no more than the length at the beginning: a file that grows as fast as it is read
+        // would never end. A length of 0 says nothing, because files that the kernel makes up say
+        // that they are empty.
         let len_max = if before.len() == 0 { u64::MAX } else { before.len() };
         self.object(key, meta, Some(before.len()), &mut (&file).take(len_max))?;
         if self.summary.failed == failed && has_changed(&file, &before) {
@@ -110,8 +114,8 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// An empty object whose key ends with `/`: the folder's mode and time. Every folder has one,
-    /// whatever its mode, so that a later put replaces it when the mode has changed.
+    /// An empty object whose key ends with `/`. It keeps the folder's mode and time. Every folder
+    /// has one, with any mode, so that a later put replaces it when the mode has changed.
     fn folder(&mut self, folder: &FoundFolder, key: &str) -> anyhow::Result<()> {
         let meta = ObjectMeta {
             modified_ns: folder.modified_ns,
@@ -122,7 +126,7 @@ impl Put<'_> {
     }
 }
 
-/// Bytes to be read, for the progress bar; `None` with standard input.
+/// Bytes to be read, for the progress bar. `None` when standard input is one of the sources.
 pub(super) fn bytes_total(args: &PutArgs, walk_depth_max: usize) -> Option<u64> {
     let len = |path: &Path| path.symlink_metadata().map_or(0, |meta| meta.len());
     let mut total = 0;

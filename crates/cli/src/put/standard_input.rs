@@ -1,6 +1,6 @@
-//! Standard input as a source. When nothing comes from it, the command that should have written it
-//! has mostly failed. So an empty one is refused, whatever it is (a pipe, `/dev/null`, a file, a
-//! terminal), and replaces no object; `--allow-empty` stores it.
+//! Standard input as a source. When it is empty, the command that should have written it has mostly
+//! failed. So empty input is refused and replaces no object, also when it is `/dev/null`, a file or
+//! a terminal. `--allow-empty` stores it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
@@ -30,8 +30,8 @@ impl Put<'_> {
             );
             self.progress.suspend(|| self.output.note(line));
         }
-        // Not the standard library's own input, which takes a descriptor that is not open for
-        // reading for one at its end.
+        // The standard library's own input is not used: it takes a descriptor that is not open for
+        // reading for an input at its end.
         let opened = io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let mut first = Vec::new();
         let read = opened.and_then(|mut input| {
@@ -47,7 +47,8 @@ impl Put<'_> {
             }
         };
         if first.is_empty() && !allow_empty {
-            let empty = "standard input is empty; nothing was stored or replaced (if it is meant to be empty: --allow-empty)";
+            let empty = "standard input is empty; nothing was stored or replaced (if it is meant \
+                         to be empty: --allow-empty)";
             return self.failed(Path::new(NAME), anyhow::anyhow!(empty));
         }
         let meta =
@@ -56,7 +57,7 @@ impl Put<'_> {
     }
 }
 
-/// What the first read brings; nothing at the end.
+/// The bytes of the first read; none at the end of the input.
 fn read_first(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut first = vec![0; FIRST_BYTES];
     loop {

@@ -11,12 +11,13 @@ use crate::exit::Interrupted;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 
-/// Objects that have been read and wait for their commit. More than a full commit queue holds, so
-/// that the queue fills and commits in large groups instead of waiting for us.
+/// Objects that have been read and wait for their commit. It is more than a full commit queue
+/// holds. So the queue fills and commits in large groups, and does not wait for this thread.
 const UNACKNOWLEDGED_MAX: usize = 16_384;
 
 impl Put<'_> {
-    /// Reads one source; a failure of the source is counted, one of the store ends the command.
+    /// Reads one source. A failure of the source is counted; a failure of the store ends the
+    /// command.
     pub(super) fn object(
         &mut self,
         key: &str,
@@ -51,7 +52,7 @@ impl Put<'_> {
             let stats = self.store.put_stats();
             self.progress.saved(stats.bytes - stats.new_bytes);
         }
-        // Whatever is committed already need not stay in the queue.
+        // Objects that are committed already need not stay in the queue.
         while self.unacknowledged.front().is_some_and(|(_, pending)| pending.is_committed()) {
             self.acknowledge_oldest()?;
         }
@@ -63,7 +64,7 @@ impl Put<'_> {
         let Some((key, pending)) = self.unacknowledged.pop_front() else { return Ok(()) };
         let stored =
             pending.wait(&mut self.ingest).map_err(|error| self.store_failed(&key, error))?;
-        // A file's key ends with its name.
+        // The key of a file ends with the file's name, so only a folder's key ends with a slash.
         let is_folder = key.ends_with('/') && stored.size == 0;
         *(if is_folder { &mut self.summary.folders } else { &mut self.summary.objects }) += 1;
         if self.output.json {
@@ -81,7 +82,7 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// One source could not be stored; the others go on.
+    /// Counts a source that could not be stored. The other sources go on.
     pub(super) fn failed(
         &mut self,
         path: &Path,
@@ -98,7 +99,8 @@ impl Put<'_> {
         let stored = self.summary.objects;
         let hint = if error.is_full() {
             format!(
-                "the disk is full: `{key}` and what came after it were not stored ({stored} objects were); free some space and put again, what is stored already costs nothing"
+                "the disk is full: `{key}` and what came after it were not stored ({stored} \
+                 objects were); free some space and put again, what is stored already costs nothing"
             )
         } else {
             format!("cannot store `{key}`")

@@ -1,5 +1,5 @@
-//! What the command line of `put` means, and what it cannot mean: found out before anything is
-//! read.
+//! What the command line of `put` means, and which command lines make no sense. This is found out
+//! before any source is read.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn standard_input_and_name(args: &PutArgs) -> Result<(), Usage> {
     Ok(())
 }
 
-/// The same error for every file would say no more.
+/// Refused once, here: the same error for every file would say no more.
 fn keys_that_no_source_can_have(args: &PutArgs) -> Result<(), Usage> {
     let refused = |flag: &str, text: &str, key: String| match Key::new(key) {
         Ok(_) => Ok(()),
@@ -49,25 +49,27 @@ fn keys_that_no_source_can_have(args: &PutArgs) -> Result<(), Usage> {
         refused("--name", name, name.clone())?;
         return refused("--prefix", &args.prefix, format!("{}{name}", args.prefix));
     }
-    // The shortest name that a file has.
+    // The shortest key that a file below the prefix can have.
     refused("--prefix", &args.prefix, format!("{}f", args.prefix))
 }
 
 /// Within one folder no two files have the same key, so two sources can only meet by their own
-/// names. Which of them would stay is nobody's choice: they are read and committed side by side.
+/// names. It would be a matter of chance which of the two objects stays: they are read and
+/// committed side by side.
 fn sources_of_the_same_key(args: &PutArgs) -> anyhow::Result<()> {
     let mut seen: HashMap<String, &Path> = HashMap::new();
     for source in args.sources.iter().filter(|source| !is_stdin(source)) {
         let name = match own_name(source) {
             Ok(name) => name,
             Err(error) if error.is::<Usage>() => return Err(error),
-            // It is named, and the others are stored, when its turn comes.
+            // `put` reports this error when the source's turn comes, and stores the others.
             Err(_) => continue,
         };
         let key = format!("{}{name}", args.prefix);
         if let Some(first) = seen.insert(name, source) {
             return Err(Usage(format!(
-                "`{}` and `{}` would both become `{}`: put them one after the other, each with its own --prefix",
+                "`{}` and `{}` would both become `{}`: put them one after the other, each with \
+                 its own --prefix",
                 shown(first),
                 shown(source),
                 key.escape_debug()

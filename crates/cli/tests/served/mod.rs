@@ -13,9 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub(crate) const DRYSTONE: &str = env!("CARGO_BIN_EXE_drystone");
-/// Whoever waits longer waits for ever.
+/// A wait that takes longer is taken for one that never ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Lines of a log that nobody has read yet; a server that says more waits with it.
+/// How many unread lines of the log are kept. A server that logs more waits until the test reads.
 const LINES_MAX: usize = 10_000;
 
 /// A running server, killed when dropped.
@@ -35,12 +35,12 @@ impl Served {
         Self::listening(&mut command)
     }
 
-    /// The server that this command starts, or that it is.
+    /// The server that this command starts, or is.
     pub(crate) fn listening(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, log) = sync_channel(LINES_MAX);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        // Ends with the child, whose standard error it is.
+        // This thread ends with the child, because it reads the child's standard error.
         std::thread::spawn(move || {
             lines.map_while(Result::ok).try_for_each(|line| tell.send(line))
         });
@@ -82,7 +82,7 @@ impl Served {
         text
     }
 
-    /// Our own child, not waited for yet: the pid is nobody else's.
+    /// Our own child, which has not been waited for. So no other process can have this pid.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap()
     }
@@ -91,7 +91,7 @@ impl Served {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// What the log said that nobody has read yet, of a server that has ended.
+    /// The lines of the log that the test has not read, of a server that has ended.
     pub(crate) fn rest_of_log(&self) -> Vec<String> {
         self.log.iter().collect()
     }

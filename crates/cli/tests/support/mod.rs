@@ -14,11 +14,13 @@ use tempfile::TempDir;
 
 /// Arguments of any kind that is a string to the operating system.
 macro_rules! args {
-    ($($arg:expr),* $(,)?) => { &[$(AsRef::<std::ffi::OsStr>::as_ref(&$arg)),*] as &[&std::ffi::OsStr] };
+    ($($arg:expr),* $(,)?) => {
+        &[$(AsRef::<std::ffi::OsStr>::as_ref(&$arg)),*] as &[&std::ffi::OsStr]
+    };
 }
 pub(crate) use args;
 
-/// Says that a test did nothing: also to `cargo xtask verify`, which counts it.
+/// Says that a test did nothing. `cargo xtask verify` reads it, too, and counts such tests.
 pub(crate) fn skipped(why: &str) {
     eprintln!("SKIPPED: {why}");
     if let Some(list) = std::env::var_os("DRYSTONE_SKIPPED") {
@@ -122,7 +124,7 @@ impl Sandbox {
         let mut child = spawn(self.drystone(args).stdin(Stdio::piped()));
         let mut input = child.stdin.take().expect("a pipe");
         std::thread::scope(|scope| {
-            // It fails when the program ends early, which the exit code tells better.
+            // Writing fails when the program ends early. The exit code tells more about that.
             scope.spawn(move || input.write_all(bytes));
             Ran::new(child.wait_with_output().expect("its output"))
         })
@@ -165,7 +167,8 @@ impl Sandbox {
 }
 
 impl Ran {
-    /// Of a server that should refuse to start: one that does start cannot say so, and ends.
+    /// Runs a server that should refuse to start. Its standard output is full: if it starts all the
+    /// same, it cannot print its address, and ends.
     pub(crate) fn of_server(command: &mut Command) -> Self {
         Self::of(command.stdout(fs::File::create("/dev/full").expect("a device that is full")))
     }
@@ -174,7 +177,7 @@ impl Ran {
         Self::new(command.output().expect("the binary runs"))
     }
 
-    /// A panic is never an answer, whatever the input was.
+    /// A panic is never a valid answer, for any input.
     #[track_caller]
     pub(crate) fn new(output: Output) -> Self {
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -227,7 +230,7 @@ pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
-        // A folder may go while others work in it.
+        // A folder may be removed while other commands work in its parent.
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 waiting.push(entry.path());

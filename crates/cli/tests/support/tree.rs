@@ -74,7 +74,7 @@ pub(crate) fn assert_same(found: &Tree, expected: &Tree) {
         );
     }
     let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
-    assert!(extra.is_empty(), "nobody asked for {extra:?}");
+    assert!(extra.is_empty(), "these were not expected: {extra:?}");
 }
 
 /// Writes one file with a mode and a time that depend on `seed`.

@@ -10,23 +10,23 @@ pub const GIB: u64 = 1 << 30;
 /// 1,024 GiB.
 pub const TIB: u64 = 1 << 40;
 
-/// Memory that is taken without being asked to, also on a big machine: enough for full speed on a
-/// few CPUs, and little enough to go unnoticed.
+/// Memory that drystone takes when no ceiling is asked for, also on a big machine. It is enough for
+/// full speed on a few CPUs, and so little that the rest of the machine does not notice it.
 pub const MEMORY_ASK_DEFAULT_BYTES: u64 = 256 * MIB;
 
-/// Program text, allocator, libc, SQLite's own structures: what a process that stores nothing has
-/// resident, with a reserve. What a server's allocator keeps is in it: [`ALLOCATOR_ARENAS`] times
+/// What a process that stores nothing has resident, with a reserve: program text, allocator, libc,
+/// SQLite's own structures. It includes what a server's allocator keeps: [`ALLOCATOR_ARENAS`] times
 /// [`ALLOCATOR_KEEPS_BYTES`].
 pub const FIXED_BYTES: u64 = 20 * MIB;
-/// Parts of a server's allocator, of which each thread uses one.
+/// Arenas of a server's allocator. Each thread uses one of them.
 pub const ALLOCATOR_ARENAS: u64 = 4;
-/// Memory that was freed and that each of them keeps to be used again.
+/// Freed memory that each arena keeps, to use it again.
 pub const ALLOCATOR_KEEPS_BYTES: u64 = MIB;
 /// Resident share of one thread's stack. The stack is larger, but only pages that were touched
 /// count.
 pub const THREAD_STACK_BYTES: u64 = 256 * KIB;
-/// Objects that wait for the group commit: half of it fills while the other half is committed,
-/// about ten thousand small files each, so that a folder of them costs few syncs.
+/// Room for objects that wait for the group commit. One half fills while the other half is
+/// committed. Each half holds about ten thousand small files, so a folder of them costs few syncs.
 pub const COMMIT_QUEUE_BYTES: u64 = 16 * MIB;
 /// With less, small files are synced in groups of hundreds instead of thousands.
 pub const COMMIT_QUEUE_BYTES_MIN: u64 = 4 * MIB;
@@ -50,7 +50,8 @@ pub const BUFFERS_MIN: u64 = 2;
 /// Beyond one buffer for each worker: one that is being filled and one that is being cut.
 pub const BUFFERS_BEYOND_WORKERS: u64 = 2;
 
-/// No machine that drystone is made for hashes faster than its disks with more.
+/// More workers do not help: on the machines that drystone is made for, so many hash faster than
+/// the disks write.
 pub const WORKERS_MAX: usize = 64;
 /// The thread that reads the input: the main thread.
 pub const THREADS_READER: u64 = 1;
@@ -63,7 +64,7 @@ pub const THREADS_SIGNAL_AND_HEARTBEAT: u64 = 2;
 pub const READERS_BEYOND_WORKERS: u64 = 1;
 /// More readers than this wait for each other inside SQLite.
 pub const READERS_MAX: u64 = 8;
-/// Everything still works with one, in turn.
+/// With one reader everything still works: the threads take turns.
 pub const READERS_MIN: u64 = 1;
 
 /// Data part of a server's buffer: many uploads share the memory, and each comes no faster than the
@@ -72,15 +73,15 @@ pub const BUFFER_DATA_SERVING_BYTES: u64 = 4 * MIB;
 /// Buffers of a server that has the memory: two for each of four uploads at a time, and four for
 /// downloads.
 pub const BUFFERS_SERVING: u64 = 12;
-/// With more memory than is taken unasked a server has more of them in proportion, up to so many
-/// times as many: more uploads at a time than that wait for the disk, not for a buffer.
+/// A server that may use more memory than the default has more buffers in proportion, up to so many
+/// times as many. With still more uploads at a time, they wait for the disk and not for a buffer.
 pub const BUFFERS_SERVING_TIMES_MAX: u64 = 16;
-/// Of this many buffers, a server lets one upload at a time have two, so that downloads find some
-/// whatever uploads do.
+/// A server lets one upload have buffers for each three buffers of its pool. The upload may have
+/// two of them, so the third is left to downloads.
 pub const BUFFERS_PER_INGEST_SERVING: u64 = 3;
-/// A server gives up connections before it goes below this.
+/// A server gives up connections before it goes below this number of buffers.
 pub const BUFFERS_SERVING_MIN: u64 = 6;
-/// Connections of a server, if not said otherwise.
+/// Connections of a server, if no other number is asked for.
 pub const CONNECTIONS: u64 = 512;
 /// The most that can be asked for.
 pub const CONNECTIONS_MAX: u64 = 16_384;
@@ -101,40 +102,42 @@ pub const TLS_SEND_BYTES: usize = 32 << 10;
 pub const WIDE_CONNECTION_BYTES: u64 = 256 * KIB;
 /// Bodies that are sent or received at a time; others wait.
 pub const TRANSFERS: u64 = 40;
-/// With fewer, one slow client is felt by all.
+/// With fewer, one slow client would slow all others down.
 pub const TRANSFERS_MIN: u64 = 8;
 /// The most that can be asked for: each has a thread.
 pub const TRANSFERS_MAX: u64 = 512;
 /// What is on its way to a client that takes large pieces: two of 256 KiB. There are as many such
 /// answers at a time as transfers.
 pub const LARGE_ANSWER_BYTES: u64 = 512 * KIB;
-/// Bytes of an upload between the socket and the store, while it has its turn: five pieces of what a
-/// wide connection reads, and a signed chunk, which is kept until all of it has come.
+/// Bytes of an upload between the socket and the store, while it has its turn: five of the pieces
+/// that a wide connection reads, and a signed chunk, which is kept until all of it has come.
 pub const UPLOAD_BYTES: u64 = 832 * KIB;
-/// One of so many transfers may be that of a form whose signature is not known yet: a client needs
-/// no key to send one.
+/// One in so many transfers may be a form whose signature is not known yet. A client needs no key
+/// to send such a form, so forms may take only a part of the transfers.
 pub const TRANSFERS_PER_FORM: u64 = 4;
-/// The fields of such a form, 20 KB at the most, and what is made of them to check its policy.
+/// The fields of such a form, at most 20 KB, and what is made of them to check the policy.
 pub const FORM_BYTES: u64 = 256 * KIB;
 /// Requests at a time whose body is an XML document or whose answer is a list, which has to be in
 /// memory to be understood or made.
 pub const DOCUMENTS: u64 = 2;
-/// Such a document and what is made of it, at the worst.
+/// The most that such a document takes, with what is made of it.
 pub const DOCUMENT_BYTES: u64 = 16 * MIB;
-/// What a short call of the store reads for a request, by measurement: a row of the records or two,
-/// each of which has the properties that came in one head of 16 KiB, or a small object.
+/// What a short call of the store reads for a request. Measured: one or two rows of the records,
+/// each with the properties that came in one head of 16 KiB, or a small object.
 pub const CALL_BYTES: u64 = 96 * KIB;
 /// Archives that look up their files at a time, each for a moment: they leave most of the threads
 /// for calls to other requests.
 pub const ARCHIVES: u64 = 2;
-/// The rows that one of them looks up then.
+/// The rows that such an archive looks up at a time.
 pub const ARCHIVE_BYTES: u64 = 256 * KIB;
-/// Of the runtime's own: one extends the leases of uploads, one reads the configuration again.
+/// Threads of the runtime itself: one extends the leases of uploads, one reads the configuration
+/// again.
 pub const THREADS_HEARTBEAT_AND_RELOAD: u64 = 2;
-/// For short calls of the store: requests without a body, and health checks, find a thread when
+/// Threads for short calls of the store. Requests without a body, and health checks, find one when
 /// every transfer is busy.
 pub const THREADS_CALLS: u64 = 6;
-/// And each document that is in memory has one.
+/// Blocking threads beside those of the transfers: the ones for short calls, and one for each
+/// document in memory.
 pub const THREADS_BLOCKING_BEYOND_TRANSFERS: u64 = THREADS_CALLS + DOCUMENTS;
 
 /// Standard input, output and error.
@@ -146,8 +149,8 @@ pub const DESCRIPTORS_INPUT_OUTPUT: u64 = 2;
 /// The listening socket, the event loop's own, the signal pipe's, and the file in which bytes wait
 /// for clients.
 pub const DESCRIPTORS_SERVER: u64 = 9;
-/// Handles of the store's directories; a segment whose writer is gone and that is opened again to be
-/// synced, of which there is one at a time; and a spare for what libraries open for a moment.
+/// Handles of the store's directories; one segment at a time whose writer is gone and that is
+/// opened again to be synced; and a spare for what libraries open for a moment.
 pub const DESCRIPTORS_SPARE: u64 = 4;
 /// Segments that are kept open for reading: the chunks of one object lie in few segments.
 pub const SEGMENT_READERS: u64 = 8;

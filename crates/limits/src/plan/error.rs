@@ -21,7 +21,8 @@ pub enum PlanError {
     },
     /// The least that can work needs more open files than are allowed.
     #[error(
-        "too few file descriptors: {needed} are needed at least, but {ceiling_source} allows {ceiling}; {hint}"
+        "too few file descriptors: {needed} are needed at least, but {ceiling_source} allows \
+         {ceiling}; {hint}"
     )]
     DescriptorsTooFew {
         /// The least that can work, exactly.

@@ -64,8 +64,8 @@ impl MemoryPlan {
             .find_map(|buffers| Self { buffers, ..least }.grown(data_bytes_wanted, ceiling_bytes))
     }
 
-    /// This least plan, with what remains below the ceiling given to the writer's cache first, then
-    /// to the commit queue, then to the data parts.
+    /// This least plan, grown. The memory that remains below the ceiling goes to the writer's cache
+    /// first, then to the commit queue, then to the data parts.
     fn grown(self, data_bytes_wanted: u64, ceiling_bytes: u64) -> Option<Self> {
         let total = Some(self.total_bytes()).filter(|&total| total < u64::MAX);
         let remains = ceiling_bytes.checked_sub(total?)?;
@@ -85,7 +85,7 @@ impl MemoryPlan {
         self.headroom_bytes.saturating_add(self.data_bytes)
     }
 
-    /// They follow the buffers: each upload that has some has a cutter.
+    /// The number of threads follows the buffers: each upload that has buffers has a cutter thread.
     fn threads(&self) -> u64 {
         threads_total(self.workers, self.buffers, self.serving)
     }
@@ -110,7 +110,7 @@ impl MemoryPlan {
     }
 }
 
-/// The data part must hold a whole chunk, whatever is wanted otherwise.
+/// The data part holds at least one whole chunk, also when less is wanted.
 fn data_bytes(wanted: u64, chunk_bytes_max: u64) -> u64 {
     wanted.max(chunk_bytes_max).checked_next_multiple_of(BUFFER_ALIGN_BYTES).unwrap_or(u64::MAX)
 }
@@ -128,7 +128,7 @@ pub(super) fn ceiling(ask: &Ask, budget: &Budget) -> Limit {
     if budget.memory_bytes.value < asked.value { budget.memory_bytes.clone() } else { asked }
 }
 
-/// The refusal, with what to change: each remedy it names is one that is enough.
+/// The refusal, with what to change. Each remedy that it names is enough by itself.
 pub(super) fn too_small(
     ask: &Ask,
     budget: &Budget,
@@ -148,6 +148,7 @@ pub(super) fn too_small(
     let ask_fits = ask.memory_bytes.unwrap_or(MEMORY_ASK_DEFAULT_BYTES) >= needed_bytes;
     let source = &budget.memory_bytes.source;
     match (budget_fits, ask_fits) {
+        // Advice must work: a group's limit can be raised, physical memory cannot.
         (true, _) => remedies.push(format!("--memory {needed}")),
         (false, _) if source == PHYSICAL_MEMORY_SOURCE => {}
         (false, true) => {
@@ -157,12 +158,15 @@ pub(super) fn too_small(
             "--memory {needed} and raise the memory limit of the group ({source}) to {needed}"
         )),
     }
-    // Fewer workers leave more descriptors for readers, which have a cache each.
+    // With fewer workers more descriptors are left for readers, and each reader has a cache. So
+    // fewer workers can need more memory, and each number has to be tried.
     let fits_with = |workers: &u64| {
         DescriptorPlan::fit(*workers, serving, &budget.descriptors)
             .is_ok_and(|plan| least(*workers, plan.readers, ask.chunk_bytes_max) <= ceiling.value)
     };
     if let Some(fewer) = (1..workers).rev().find(fits_with) {
+        // The chunk size sets headroom and data parts. If even the smallest chunk does not fit,
+        // another store would not help.
         remedies.push(format!("--workers {fewer}"));
     }
     if least(workers, readers, ask.chunk_bytes_max.min(BUFFER_ALIGN_BYTES)) <= ceiling.value {

@@ -1,9 +1,9 @@
 //! Other ceilings for the clients of a server that runs.
 //!
-//! Buffers, caches, workers and database connections were taken when it started and stay;
-//! connections, transfers and the threads that carry them are counted anew. A start gives up
-//! connections until the rest fits; here whatever was asked for by name and does not fit is
-//! refused, because somebody is looking.
+//! Buffers, caches, workers and database connections were taken at the start and stay. Connections,
+//! transfers and the threads that carry them are counted anew. A start gives up connections until
+//! the rest fits. A running server does not: a setting that was asked for by name and does not fit
+//! is refused, because the administrator who changed it reads the answer.
 
 use super::constants::*;
 use super::descriptors::DescriptorPlan;
@@ -45,7 +45,8 @@ pub(super) fn has_room_for(plan: &Plan, connections: u64, transfers: u64) -> boo
     passed(plan, Serving { connections, transfers, tls: plan.tls }).is_none()
 }
 
-/// Which of the two was too much, and how much would not be. Asked only when nothing fits.
+/// The refusal: which of the two settings was too large, and the largest value that fits. Called
+/// only when nothing fits.
 fn refusal(plan: &Plan, connections: Option<u64>, transfers: Option<u64>) -> PlanError {
     // The least of both always fits: the process runs with no less.
     let least = Serving { connections: CONNECTIONS_MIN, transfers: TRANSFERS_MIN, tls: plan.tls };
@@ -99,7 +100,7 @@ fn too_large(
     PlanError::ServingTooLarge { setting, asked, most, ceiling, hint: hint.to_owned() }
 }
 
-/// The first ceiling that these would pass.
+/// The first ceiling that `serving` would pass.
 fn passed(plan: &Plan, serving: Serving) -> Option<Resource> {
     if memory(plan, serving).total_bytes() > plan.memory_ceiling {
         return Some(Resource::Memory);

@@ -14,7 +14,8 @@ pub(super) struct Serving {
     pub(super) tls: bool,
 }
 
-/// Beside as many transfers as that there are connections for what is no transfer.
+/// The most transfers beside so many connections. They are at most half of them, so that requests
+/// without a transfer find connections, too.
 pub(super) fn transfers_most(connections: u64) -> u64 {
     (connections / 2).max(TRANSFERS_MIN)
 }
@@ -54,7 +55,7 @@ impl Serving {
         (self.transfers / TRANSFERS_PER_FORM).max(1)
     }
 
-    /// Beside the buffers; `ingests` uploads have some at a time.
+    /// What is taken beside the buffers. `ingests` uploads have buffers at a time.
     pub(super) fn memory_spends(&self, ingests: u64) -> Vec<Spend> {
         if self.is_none() {
             return Vec::new();

@@ -24,17 +24,19 @@ impl Plan {
         lines
     }
 
-    /// What the rows of a server buy.
+    /// What a server can do with its rows.
     fn in_words(&self, lines: &mut Vec<String>) {
         let slot = format_bytes(self.spool_slot_bytes);
         lines.extend([
             "what that buys".to_owned(),
             format!(
-                "  {} clients are connected at a time; one more takes the place of an idle one, or waits",
+                "  {} clients are connected at a time; one more takes the place of an idle one, \
+                 or waits",
                 self.connections
             ),
             format!(
-                "  {} uploads and {} downloads work at a time and take turns; as many as are connected go on",
+                "  {} uploads and {} downloads work at a time and take turns; as many as are \
+                 connected go on",
                 self.ingests, self.reads
             ),
             format!(
@@ -42,15 +44,18 @@ impl Plan {
                 self.transfers
             ),
             format!(
-                "  {} lists and documents are in memory at a time, each for as long as it is made or read",
+                "  {} lists and documents are in memory at a time, each for as long as it is made \
+                 or read",
                 self.documents
             ),
             format!(
-                "  up to {} archives are made at a time: each holds its connection, and a zip its list on the disk",
+                "  up to {} archives are made at a time: each holds its connection, and a zip its \
+                 list on the disk",
                 self.connections
             ),
             format!(
-                "  what a client is slow to send or to read waits on the disk: up to {} times {slot}",
+                "  what a client is slow to send or to read waits on the disk: up to {} times \
+                 {slot}",
                 self.connections
             ),
         ]);

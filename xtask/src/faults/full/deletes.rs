@@ -1,5 +1,5 @@
 //! Deletes on a disk that was filled in every way: with the chunks of puts that did not fit, with
-//! the steps of one that was killed, to the last block, and to the last name.
+//! the steps of a put that was killed, to the last block, and to the last file name.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -12,13 +12,13 @@ use super::super::model::Model;
 use super::super::shipped::{Desk, Exit, LIMIT, args};
 use super::{EXIT_DISK_FULL, LARGE, put_early, take_the_rest};
 
-/// So small that what does not fit has thousands of chunks, and its upload several steps.
+/// So small that an object that does not fit has thousands of chunks, and its upload several steps.
 const CHUNKING: &str = "cdc:4KiB,16KiB,64KiB";
 /// Objects that are deleted one after the other.
 const SINGLE: u64 = 12;
-/// Objects that are deleted at once: more than there are in one transaction.
+/// Objects that are deleted at once: more than one transaction takes.
 const AT_ONCE: u64 = 1100;
-/// What a put gets before it is killed: more than two steps of it.
+/// The bytes that a put gets before it is killed: more than two of its steps.
 const KILLED_BYTES: u64 = 24 << 20;
 const EXIT_NOT_FOUND: Exit = Exit::Code(4);
 
@@ -33,7 +33,7 @@ pub(super) fn work(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
         if large.exit != EXIT_DISK_FULL {
             return Err(large.violates("does not say that the disk is full"));
         }
-        // Nothing has to be freed by hand.
+        // The user has not freed any space by hand.
         let small = desk.put("small", Content { seed: 13, bytes: 3 })?;
         small.is_sound()?;
         if !small.succeeded() {
@@ -45,7 +45,7 @@ pub(super) fn work(desk: &Desk<'_>, disk: &Disk<'_>) -> Result<String> {
     let filler = disk.path().join("filler");
     let mut deleted = 0;
     for number in 0..SINGLE {
-        // What a delete has set free is taken away before the next.
+        // The space that a delete has freed is taken away before the next one.
         take_the_rest(&filler)?;
         if number == SINGLE / 2 {
             use_up_names(disk)?;
@@ -93,13 +93,12 @@ fn delete(desk: &Desk<'_>, key: &str) -> Result<()> {
     if gone.exit == EXIT_NOT_FOUND { Ok(()) } else { Err(gone.violates("finds what was deleted")) }
 }
 
-/// A put that is killed when it has taken in what the pipe gave it, and waits for more.
+/// Kills a put that has read everything in its pipe and waits for more.
 fn kill_a_put(desk: &Desk<'_>) -> Result<()> {
     let (source, killed) = (desk.folder.join("killed"), desk.folder.join("killed.pid"));
     Content { seed: 16, bytes: KILLED_BYTES }.write(&source)?;
     let put = desk.command(args!["put", "-", "--name", "killed"]);
-    // The pipe is empty when the last of it has been read; then its reader is at nothing but
-    // waiting.
+    // When the pipe is empty, the put has read the last of its input, and only waits.
     let script = "{ cat \"$1\"; read -r pid <\"$2\"; kill -KILL \"$pid\"; } | { shift; me=$1; \
          shift; \
                   sh -c 'echo $$ >\"$0\"; exec \"$@\"' \"$me\" \"$@\"; }; true";
@@ -119,7 +118,7 @@ fn kill_a_put(desk: &Desk<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes every name that others may have, where their number can be made small.
+/// Takes every file name that other users may have, where their number can be made small.
 fn use_up_names(disk: &Disk<'_>) -> Result<()> {
     let all = rustix::fs::statvfs(disk.path()).context("ask for the names of the disk")?;
     let used = all.f_files.saturating_sub(all.f_ffree);

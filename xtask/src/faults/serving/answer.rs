@@ -1,8 +1,8 @@
-//! The answer to one request, taken in as it comes, in pieces of any size.
+//! The answer to one request, parsed as it comes, in pieces of any size.
 
 use std::sync::Arc;
 
-/// More than any head of the server's.
+/// More than any head that the server sends.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -10,9 +10,9 @@ enum State {
     Head,
     /// So many bytes of a body with a length are still to come.
     Sized(u64),
-    /// In the line that has the size of the next chunk.
+    /// In the line with the size of the next chunk.
     ChunkSize,
-    /// So many bytes of a chunk are still to come, its line end included.
+    /// So many bytes of a chunk are still to come, including the line end behind it.
     Chunk(u64),
     /// In the lines behind the last chunk.
     Trailer,
@@ -22,12 +22,12 @@ enum State {
 
 pub(super) struct Answer {
     state: State,
-    /// The head or the line that has come in part.
+    /// The part of the head or the line that has come.
     line: Vec<u8>,
     status: u16,
-    /// Bytes of the body, its framing left out.
+    /// Bytes of the body, without its framing.
     body_bytes: u64,
-    /// What the body of a success must be.
+    /// The body that a successful answer must have.
     expected: Option<Arc<[u8]>>,
     is_other: bool,
 }
@@ -57,7 +57,7 @@ impl Answer {
         self.state == State::Whole
     }
 
-    /// Whether something came that is no answer, or a body that is not the expected one.
+    /// Whether something else than an answer came, or a body that is not the expected one.
     pub(super) fn is_wrong(&self) -> bool {
         let is_short =
             |expected: &Arc<[u8]>| self.is_whole() && self.body_bytes != expected.len() as u64;
@@ -88,7 +88,7 @@ impl Answer {
                 }
                 State::Chunk(left) => {
                     let count = left.min(bytes.len() as u64);
-                    // The last two bytes are the end of a line.
+                    // The last two bytes are the line end.
                     let of_body = count.min(left.saturating_sub(2)) as usize;
                     bytes = &self.body(bytes, of_body)[count as usize - of_body..];
                     self.state =
@@ -121,7 +121,7 @@ impl Answer {
             (Some(0), _) => State::Whole,
             (Some(length), _) => State::Sized(length),
             (None, true) => State::ChunkSize,
-            // Without a body.
+            // These answers have no body.
             (None, false) if matches!(self.status, 204 | 304) => State::Whole,
             (None, false) => State::Malformed,
         };
@@ -140,7 +140,7 @@ impl Answer {
         };
     }
 
-    /// Judges so many bytes of the body; what is left comes back.
+    /// Compares so many bytes of the body. Returns the rest of the input.
     fn body<'a>(&mut self, bytes: &'a [u8], count: usize) -> &'a [u8] {
         let (body, rest) = bytes.split_at(count);
         if let Some(expected) = self.expected.as_ref().filter(|_| (200..300).contains(&self.status))

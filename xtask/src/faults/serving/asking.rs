@@ -1,7 +1,7 @@
 //! A good client whose requests and answers are documents: lists, deletes, completions.
 //!
-//! It comes from an address of its own, because clients of one key and one address take turns with
-//! each other.
+//! It comes from an address of its own: clients with one key and one address take turns with each
+//! other, and this one must not wait for the others.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 pub(super) fn work_until(address: &Address, is_over: &AtomicBool) -> Result<Timings> {
     let mut asking = Asking { client: Healthy::from(address, FROM), round: 0 };
-    // Relaxed: a flag with nothing published through it.
+    // Relaxed: a flag. No other data is published through it.
     while !is_over.load(Ordering::Relaxed) {
         asking.list_and_delete(is_over)?;
         if !is_over.load(Ordering::Relaxed) {

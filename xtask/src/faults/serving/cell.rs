@@ -1,5 +1,5 @@
-//! The server within limits: a control group of memory, few descriptors, a part of a CPU; looked at
-//! from outside while it runs.
+//! The server within limits: a control group of memory, few descriptors, a part of a CPU. It is
+//! watched from outside while it runs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,11 +19,11 @@ use crate::stage::minutes;
 
 const LOOK: Duration = Duration::from_millis(50);
 const COMES_UP: Duration = Duration::from_secs(30);
-/// In version 1 of the control groups the CPU's are on their own.
+/// In version 1 the CPU has control groups of its own.
 const CPU_GROUPS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"];
 const PERIOD_US: u32 = 100_000;
 
-/// What the server may have.
+/// The limits of the server.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) memory_bytes: u64,
@@ -59,7 +59,7 @@ impl Cell<'_> {
     }
 }
 
-/// Runs the server for as long as `drive` takes, and judges its end.
+/// Runs the server for as long as `drive` takes, and judges how it ended.
 pub(super) fn within<T>(
     desk: &Desk<'_>,
     limits: Limits,
@@ -94,16 +94,19 @@ pub(super) fn within<T>(
             scope.spawn(move || watch(pid, group, seen, is_over));
             let driven = drive(&Cell { address, pid, group, plan_bytes, seen });
             is_over.store(true, Ordering::Relaxed);
-            // A server that is dead already is judged below.
+            // Fails when the server has died, and that is judged below.
             let _ = kill_process(pid, Signal::TERM);
             driven
         })();
         is_over.store(true, Ordering::Relaxed);
         let run = server.join().expect("a thread of ours does not panic")?;
+        // Looked at first: a server that the kernel killed would otherwise only be one that died of
+        // a signal.
         if group.oom_kills().context("read the group's events")? > 0 {
             return Err(run.violates("was killed for its memory"));
         }
         run.is_sound()?;
+        // Only now: an error of the clients may just follow from how the server ended.
         let driven = driven?;
         if !run.succeeded() {
             return Err(run.violates("did not end well after SIGTERM"));
@@ -122,7 +125,7 @@ pub(super) fn within<T>(
     })
 }
 
-/// Where the server says that it listens.
+/// The address at which the server says that it listens.
 fn address(desk: &Desk<'_>, has_ended: impl Fn() -> bool) -> Result<Address> {
     let begun = Instant::now();
     while begun.elapsed() < COMES_UP && !has_ended() {
@@ -137,7 +140,7 @@ fn address(desk: &Desk<'_>, has_ended: impl Fn() -> bool) -> Result<Address> {
 }
 
 fn watch(pid: Pid, group: &Group, seen: &Seen, is_over: &AtomicBool) {
-    // Relaxed: maxima and a flag, with nothing published through them.
+    // Relaxed: maxima and a flag. No other data is published through them.
     while !is_over.load(Ordering::Relaxed) {
         seen.own_bytes.fetch_max(group.own_bytes().unwrap_or(0), Ordering::Relaxed);
         let descriptors =
@@ -147,7 +150,8 @@ fn watch(pid: Pid, group: &Group, seen: &Seen, is_over: &AtomicBool) {
     }
 }
 
-/// A control group with half a CPU, gone with its guard; in version 2 it is the memory's group.
+/// A control group with half a CPU, removed with its guard. In version 2 it is the group of the
+/// memory.
 struct HalfCpu {
     own: Option<PathBuf>,
 }
@@ -174,7 +178,7 @@ impl HalfCpu {
         Err(missing("a control group that takes half a CPU is needed"))
     }
 
-    /// What a shell does to be in it.
+    /// The part of a shell's script that enters the group.
     fn entering(&self) -> String {
         let enter =
             |own: &PathBuf| format!("echo $$ >'{}' && ", own.join("cgroup.procs").display());
@@ -185,7 +189,7 @@ impl HalfCpu {
 impl Drop for HalfCpu {
     fn drop(&mut self) {
         let Some(own) = &self.own else { return };
-        // Busy for as long as the last process of it is being buried.
+        // The group is busy until the kernel has removed its last process.
         for _ in 0..200 {
             match fs::remove_dir(own) {
                 Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {

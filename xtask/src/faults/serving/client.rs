@@ -1,4 +1,4 @@
-//! Clients of the server, just good enough for what is looked at.
+//! Clients of the server. They know only as much of HTTP as these checks need.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -31,13 +31,13 @@ pub(super) fn head(method: &str, path: &str, body: usize) -> String {
     head_of(method, &format!("/_/files/storm/{path}"), body as u64, "")
 }
 
-/// The head of a request with the key of the administrator; `more` is header lines, each with its
-/// end.
+/// The head of a request with the administrator's key. `more` is further header lines, each with
+/// its line end.
 pub(super) fn head_of(method: &str, target: &str, body: u64, more: &str) -> String {
     bare_head(method, target, body, &format!("Authorization: Basic {BASIC}\r\n{more}"))
 }
 
-/// The head of a request that names nobody.
+/// The head of a request without a key.
 pub(super) fn bare_head(method: &str, target: &str, body: u64, more: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{more}Content-Length: {body}\r\n\r\n")
 }
@@ -49,7 +49,7 @@ pub(super) fn prepare(address: &Address) -> Result<()> {
     if status == 201 { Ok(()) } else { bail!("the bucket could not be made: status {status}") }
 }
 
-/// What good clients saw.
+/// What the good clients measured.
 #[derive(Default)]
 pub(super) struct Timings {
     seconds: Vec<f64>,
@@ -57,7 +57,7 @@ pub(super) struct Timings {
     longest: Option<(f64, String, Instant)>,
     /// Requests that the server did not serve.
     pub(super) refused: usize,
-    /// Times a kept connection was closed between two requests, and opened again.
+    /// How often a kept connection was closed between two requests, and opened again.
     pub(super) reopened: usize,
 }
 
@@ -69,7 +69,7 @@ impl Timings {
         self.reopened += other.reopened;
     }
 
-    /// A request that took from `begun` until now.
+    /// Notes a request that took from `begun` until now.
     fn note(&mut self, head: &str, begun: Instant) {
         let seconds = begun.elapsed().as_secs_f64();
         self.seconds.push(seconds);
@@ -118,7 +118,8 @@ impl fmt::Display for Timings {
         let [median, late, last] = self.median_late_worst().map(|seconds| 1e3 * seconds);
         write!(
             f,
-            "{count} requests of good clients, median {median:.1} ms, p99 {late:.1} ms, worst {last:.1} ms, {reopened} reconnected"
+            "{count} requests of good clients, median {median:.1} ms, p99 {late:.1} ms, worst \
+             {last:.1} ms, {reopened} reconnected"
         )
     }
 }
@@ -127,7 +128,7 @@ impl fmt::Display for Timings {
 pub(super) struct Healthy<'a> {
     address: &'a Address,
     index: usize,
-    /// The address that it comes from, where that matters.
+    /// The local address that it connects from, where that matters.
     from: Option<IpAddr>,
     socket: Option<TcpStream>,
     /// The tag in the head of the last answer.
@@ -153,7 +154,7 @@ impl<'a> Healthy<'a> {
         self.timings
     }
 
-    /// An answer was not what it had to be.
+    /// Notes an answer that was not the expected one.
     pub(super) fn is_refused(&mut self) -> Result<()> {
         self.timings.refused += 1;
         Ok(())
@@ -181,18 +182,18 @@ impl<'a> Healthy<'a> {
         Ok(self.timings)
     }
 
-    /// Puts, gets and asks about small objects until the end is announced. What goes wrong is
-    /// counted, and ends nothing.
+    /// Puts, gets and asks about small objects until the end is announced. Errors are counted, and
+    /// do not end this.
     pub(super) fn work_until(mut self, is_over: &AtomicBool) -> Result<Timings> {
         let mut round = 0;
-        // Relaxed: a flag with nothing published through it. It is looked at after each request,
-        // any of which may have waited for long.
+        // Relaxed: a flag. No other data is published through it. It is read after each request,
+        // because each of them may have waited for long.
         let is_over = || is_over.load(Ordering::Relaxed);
         while !is_over() {
             let bytes: Vec<u8> =
                 (0..SMALL_BYTES).map(|at| (at * 31 + round * 7 + self.index) as u8).collect();
             let name = format!("small-{}-{}", self.index, round % 8);
-            // What is there to be read is known only after a put that was served.
+            // The object can be read only after a put that was served.
             let is_put = self.counted(&head("PUT", &name, bytes.len()), &bytes, 201).is_some();
             if is_put && !is_over() {
                 let got = self.counted(&head("GET", &name, 0), &[], 200);
@@ -229,7 +230,7 @@ impl<'a> Healthy<'a> {
         Ok(answer)
     }
 
-    /// As good clients do: a connection that was closed since the last request is opened again.
+    /// Opens the connection again if it was closed since the last request, as good clients do.
     pub(super) fn ask(&mut self, head: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let begun = Instant::now();
         loop {
@@ -274,11 +275,11 @@ impl<'a> Healthy<'a> {
     }
 }
 
-/// A connection from that address of this machine.
+/// A connection from this address of the machine.
 fn connect_from(from: IpAddr, to: &Address) -> io::Result<TcpStream> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    // For its connection, too.
+    // The timeout also holds for connecting.
     sockopt::set_socket_timeout(&socket, Timeout::Send, Some(STALL))?;
     bind(&socket, &SocketAddr::new(from, 0))?;
     connect(&socket, to)?;
@@ -319,7 +320,7 @@ fn answer(socket: &mut TcpStream, is_bare: bool) -> io::Result<Whole> {
     }
 }
 
-/// Whether the server has closed this, or said something.
+/// Whether the server has closed this connection, or sent something.
 fn is_closed(socket: &mut TcpStream) -> bool {
     let mut buffer = [0; 4096];
     loop {
@@ -337,7 +338,7 @@ fn open(address: &Address) -> Option<TcpStream> {
     Some(socket)
 }
 
-/// Clients that connect and say nothing.
+/// Clients that connect and send nothing.
 pub(super) struct Idle {
     opened: usize,
     closed: usize,
@@ -362,7 +363,7 @@ impl fmt::Display for Idle {
     }
 }
 
-/// Clients that upload a little each second, and come again when they are thrown out.
+/// Clients that upload a little each second, and connect again when the server breaks them off.
 pub(super) struct Slow {
     opened: usize,
     thrown_out: usize,

@@ -1,8 +1,8 @@
-//! A crowd of clients, driven by one thread: what each sends and reads, and how fast.
+//! A crowd of clients, driven by one thread: what each client sends and reads, and how fast.
 //!
-//! The sockets are non-blocking. A client whose pace allows nothing now is not looked at, so a slow
+//! The sockets are non-blocking. A client whose pace allows nothing now is not polled, so a slow
 //! crowd costs the machine little. A client whose request was refused or broken off comes again a
-//! second later, as real ones do.
+//! second later, as real clients do.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,17 +20,18 @@ use super::answer::Answer;
 use super::client::Address;
 
 const COMES_AGAIN: Duration = Duration::from_secs(1);
-/// A crowd with paces is looked at this often: that is fine enough for all of them, and leaves the
+/// How often a crowd with paces is polled. That is fine enough for all paces, and leaves the
 /// machine to the server.
 const TICK: Duration = Duration::from_millis(5);
 const WAIT_MAX: Duration = Duration::from_millis(50);
-/// What a client at full speed reads or writes at a time.
+/// How much a client at full speed reads or writes at a time.
 const PIECE: usize = 64 << 10;
-/// The kernel doubles these. A slow reader's kernel must not take the answer in its stead.
+/// The size of a slow reader's receive buffer. The kernel doubles it. If it were large, the kernel
+/// would take the answer in place of the client.
 const WINDOW_MIN: u64 = 4 << 10;
 const WINDOW_MAX: u64 = 64 << 10;
 
-/// So many bytes at once, and then so many a second; without that, all.
+/// So many bytes at once, and then so many a second. Without a rate, as fast as possible.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
     pub(super) at_once: u64,
@@ -49,45 +50,45 @@ impl Pace {
         self.at_once.saturating_add(rate)
     }
 
-    /// Fewer bytes are not worth a call.
+    /// A call for fewer bytes than this is not worth it.
     fn least(self) -> u64 {
         self.per_s.map_or(1, |rate| (rate / 10).max(rate.min(1_000)))
     }
 }
 
-/// What a client of the crowd must get itself.
+/// What the server owes to each client of the crowd.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Owed {
-    /// Its answer, before the crowd leaves.
+    /// The client gets its answer before the crowd leaves.
     pub(super) answer: bool,
-    /// It is neither refused nor broken off.
+    /// The client is neither refused nor broken off.
     pub(super) place: bool,
-    /// This part of what its pace of reading allows.
+    /// The client gets this part of what its pace of reading allows.
     pub(super) share_min: f64,
 }
 
 impl Owed {
-    /// The server may turn it away.
+    /// The server owes nothing to the client, and may turn it away.
     pub(super) const NOTHING: Self = Self { answer: false, place: false, share_min: 0.0 };
     pub(super) const PLACE: Self = Self { place: true, ..Self::NOTHING };
     pub(super) const ANSWER: Self = Self { answer: true, ..Self::PLACE };
 }
 
-/// What one client does.
+/// What one client of the crowd does.
 #[derive(Clone)]
 pub(super) struct Script {
     pub(super) head: String,
-    /// The body is this over and over again, up to its length.
+    /// The body repeats these bytes up to its length.
     pub(super) filler: Arc<[u8]>,
     pub(super) body_bytes: u64,
-    /// The client goes silent after so much of the body.
+    /// The client stops sending after so much of the body.
     pub(super) stops_after: Option<u64>,
     pub(super) send: Pace,
     pub(super) read: Pace,
     pub(super) expected: Option<Arc<[u8]>>,
-    /// The same again as soon as it is answered, over the same connection.
+    /// The client repeats the request over the same connection as soon as it is answered.
     pub(super) again: bool,
-    /// What serves it; without one, any success.
+    /// The status of an answer that serves the client; `None`: any success.
     pub(super) status: Option<u16>,
     pub(super) owed: Owed,
 }
@@ -101,7 +102,7 @@ impl Script {
         self.head.len() as u64 + self.stops_after.unwrap_or(self.body_bytes).min(self.body_bytes)
     }
 
-    /// What is to be sent from there on, at most so much.
+    /// The bytes to send from `from` on, at most so many.
     fn piece(&self, from: u64, most: u64) -> &[u8] {
         let head = self.head.as_bytes();
         let rest = match usize::try_from(from) {
@@ -130,14 +131,14 @@ enum Place {
 struct Client {
     script: Script,
     place: Place,
-    /// Bytes of bodies that came, over all its requests.
+    /// Bytes of bodies that the client has received, over all its requests.
     came: u64,
     completed: usize,
-    /// Times that it was refused or broken off.
+    /// How often the client was refused or broken off.
     turned_away: usize,
 }
 
-/// How it went for the crowd.
+/// The result for the crowd.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) clients: usize,
@@ -148,14 +149,14 @@ pub(super) struct Tally {
     pub(super) refused: BTreeMap<u16, usize>,
     pub(super) broken: usize,
     pub(super) wrong: usize,
-    /// Clients to whom an answer is owed, and those of them that have none.
+    /// How many clients are owed an answer, and how many of them did not get one.
     pub(super) owed: usize,
     pub(super) unanswered: usize,
-    /// Times that clients were turned away to whom a place is owed.
+    /// How often clients were turned away that are owed a place.
     pub(super) turned_away: usize,
-    /// Clients that got less of what their pace allows than is owed to them.
+    /// Clients that got less than the part of their pace that they are owed.
     pub(super) starved: usize,
-    /// The smallest part that a client got of what its pace allowed, of those that read at a pace.
+    /// Of the clients that read at a pace: the smallest part that one got of what its pace allowed.
     pub(super) least_share: Option<f64>,
     pub(super) seconds: f64,
 }
@@ -180,8 +181,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Drives the crowd until every client is home. Or for so long, and then, if an answer is owed to
-/// some, until they have it, for at most `patience` in all.
+/// Drives the crowd until every client is home, or until `stays` is over. If some clients are still
+/// owed an answer then, it goes on until they have it, for at most `patience` in all.
 pub(super) fn drive(
     address: &Address,
     scripts: Vec<Script>,
@@ -235,7 +236,7 @@ pub(super) fn drive(
     Ok(tally)
 }
 
-/// The clients that can do something now, waited for shortly.
+/// The clients that can do something now. Waits for a short time.
 fn wait(clients: &[Client], now: Instant) -> Result<Vec<usize>> {
     let (mut fds, mut indices) = (Vec::new(), Vec::new());
     for (index, client) in clients.iter().enumerate() {
@@ -262,13 +263,13 @@ impl Client {
         self.script.owed.answer && self.completed == 0
     }
 
-    /// The part that came of what its pace allowed, of one that still reads.
+    /// For a client that still reads: the part that came of what its pace allowed.
     fn share(&self, seconds: f64) -> Option<f64> {
         let rate = self.script.read.per_s.filter(|_| self.completed == 0)?;
         Some(self.came as f64 / (rate as f64 * seconds))
     }
 
-    /// Connects when it is time to.
+    /// Connects when it is time for that.
     fn come(&mut self, address: &Address, now: Instant, tally: &mut Tally) {
         let Place::Away(until) = self.place else { return };
         if until > now {
@@ -287,7 +288,7 @@ impl Client {
         Talk { socket, begun: Instant::now(), sent: 0, received: 0, answer }
     }
 
-    /// What may be sent and read now.
+    /// How many bytes may be sent and read now.
     fn budgets(&self, talk: &Talk, now: Instant) -> (u64, u64) {
         let since = now.saturating_duration_since(talk.begun);
         let budget = |pace: Pace, done: u64| {
@@ -296,7 +297,7 @@ impl Client {
         };
         let head = self.script.head.len() as u64;
         let left = self.script.all_bytes() - talk.sent;
-        // The head goes at once; a pace is one of the body.
+        // The head is sent at once; the pace is only that of the body.
         let send = match head.checked_sub(talk.sent) {
             Some(head_left) if head_left > 0 => head_left,
             _ => {
@@ -339,7 +340,7 @@ impl Client {
                 Err(error) if is_passing(&error) => {}
                 Err(_) => {
                     is_open = false;
-                    // The answer that says why may be there to be read.
+                    // The answer that gives the reason may have come already.
                     while let Ok(count @ 1..) = talk.socket.read(buffer) {
                         talk.answer.take(&buffer[..count]);
                     }
@@ -387,12 +388,12 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }
 
-/// A connection that may still be being made.
+/// A connection that the kernel may still be making.
 fn open(address: &Address, window: Option<u64>) -> io::Result<TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket: OwnedFd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     if let Some(window) = window {
-        // Before the connection is made: the scale of its window is said then.
+        // Set before connecting, because the scale of the window is announced at that time.
         sockopt::set_socket_recv_buffer_size(&socket, window as usize)?;
     }
     match connect(&socket, address) {

@@ -44,8 +44,8 @@ fn form(is_signed: bool, name: &str, file: &[u8]) -> Result<Script> {
     Ok(Script { filler: body.into(), body_bytes: bytes, ..get(head) })
 }
 
-/// Forms of both kinds over honest slow lines. So many with a signed policy that none of them has
-/// to be turned away: until its policy is known, a form waits in a short queue.
+/// Forms of both kinds over honest slow lines. So few of them have a signed policy that none has to
+/// be turned away: a form waits in a short queue until its policy is known.
 pub(super) fn honest_forms(count: usize) -> Result<Vec<Script>> {
     let script = |index: usize| -> Result<Script> {
         let name = format!("form-{index}");
@@ -58,7 +58,7 @@ pub(super) fn honest_forms(count: usize) -> Result<Vec<Script>> {
     (0..count).map(script).collect()
 }
 
-/// Forms that come so slowly that even their fields take a while. Those whose policy is not known
+/// Forms that come so slowly that even their fields take a while. A form whose policy is not known
 /// yet may be turned away.
 pub(super) fn slow_forms(count: usize) -> Result<Vec<Script>> {
     let file = unique(MIB as usize)?;

@@ -1,4 +1,4 @@
-//! The kinds of crowds: who comes, how many, for how long, and what must hold while they are there.
+//! The kinds of crowds: which clients come, how many, for how long, and what must hold meanwhile.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ use super::scripts::{
 use super::stock::{COMPLETIONS, DOCUMENTS, MULTIPARTS, Stock};
 use crate::stage::Mode;
 
-/// What others keep a good client waiting on a machine with other work: more than this is the
-/// server's doing.
+/// How long a good client may wait on a machine that also does other work. A longer wait is the
+/// server's fault.
 const NOISY_WAIT: Duration = Duration::from_secs(2);
-/// A document waits for the turns of those before it, each of which has a thousand entries. The
-/// shortest crowd of documents that stop stays longer: a turn that is held for its client is seen.
+/// How long a document may wait: it waits for the turns of the documents before it, each with a
+/// thousand entries. The shortest crowd of documents that stop stays for longer than this. So a
+/// turn that is held while its client does nothing is noticed.
 const DOCUMENT_WAIT: Duration = Duration::from_secs(2);
 const DOCUMENT_NOISY_WAIT: Duration = Duration::from_secs(5);
 const HALF: Duration = Duration::from_millis(500);
@@ -26,7 +27,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long a crowd may take for the answers that are owed to it.
 const PATIENCE_QUICK: Duration = Duration::from_secs(60);
 const PATIENCE_FULL: Duration = Duration::from_secs(600);
-/// Far above the plan: what is taken beyond that is seen, and not killed.
+/// Far above the plan: if the server takes more than planned, that is measured, and the kernel does
+/// not kill it.
 pub(super) const ROOMY: Limits =
     Limits { memory_bytes: 2 << 30, descriptors: 2_048, half_a_cpu: false };
 
@@ -43,22 +45,22 @@ impl Judged {
         Self { wait, is_peak_judged: true }
     }
 
-    /// What the wait is judged by.
+    /// The longest wait that is right in this mode.
     pub(super) fn wait_max(&self, mode: Mode) -> Duration {
         if mode == Mode::Full { self.wait } else { self.wait.max(NOISY_WAIT) }
     }
 
-    /// The same for one whose requests are documents.
+    /// The same for a client whose requests are documents.
     pub(super) fn asking_wait_max(&self, mode: Mode) -> Duration {
         if mode == Mode::Full { DOCUMENT_WAIT } else { DOCUMENT_NOISY_WAIT }
     }
 }
 
-/// When a crowd is asked for that was not asked for by its name.
+/// In which runs a crowd comes when it was not asked for by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     Always,
-    /// Several kinds in one, where there is little time.
+    /// Only in quick runs: several kinds in one, because there is little time.
     Quick,
     Full,
 }
@@ -67,9 +69,9 @@ type Scripts = Box<dyn Fn(usize, Mode, &Stock) -> Result<Vec<Script>>>;
 
 pub(super) struct Crowd {
     pub(super) name: &'static str,
-    /// In quick and in full mode.
+    /// In quick mode and in full mode.
     clients: (usize, usize),
-    /// How long it stays, for those of it to whom no answer is owed.
+    /// How long the clients stay that are owed no answer.
     seconds: (u64, u64),
     when: When,
     pub(super) limits: Limits,
@@ -78,7 +80,8 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Of its default kind: it comes always, and a good client waits half a second at most.
+    /// A crowd of the usual kind: it comes in every run, and a good client waits at most half a
+    /// second.
     fn new(
         name: &'static str,
         clients: (usize, usize),
@@ -96,7 +99,7 @@ impl Crowd {
         }
     }
 
-    /// Several kinds in one.
+    /// Makes this a crowd of several kinds in one.
     fn quick(self) -> Self {
         Self { when: When::Quick, ..self }
     }
@@ -122,7 +125,7 @@ impl Crowd {
         (self.scripts)(clients, mode, stock)
     }
 
-    /// How long it stays, and how long it waits for what is owed to it.
+    /// How long the crowd stays, and how long it waits for answers that are owed to it.
     pub(super) fn times(&self, mode: Mode) -> (Duration, Duration) {
         let seconds = Duration::from_secs;
         match mode {
@@ -132,13 +135,14 @@ impl Crowd {
     }
 }
 
-/// All of them, in the order in which they run.
+/// All crowds, in the order in which they run.
 pub(super) fn all() -> Vec<Crowd> {
     const READERS: (usize, usize) = (400, 1_000);
     let mut all = vec![Crowd::new("slow-readers", READERS, (6, 20), |count, _, stock| {
         slow_readers(count, &ANSWERS, stock)
     })];
-    // Each alone, too, because in a mixed crowd some wait for a turn and hold others back.
+    // Each answer also has a crowd of its own: in a mixed crowd some clients wait for a turn and
+    // hold the others back.
     all.extend(ANSWERS.map(|answer: Largest| {
         let scripts = move |count, _, stock: &Stock| slow_readers(count, &[answer], stock);
         Crowd::new(answer.crowd(), READERS, (6, 20), scripts).full()
@@ -181,10 +185,10 @@ pub(super) fn all() -> Vec<Crowd> {
     all
 }
 
-/// Everything, in little memory, with few descriptors and a part of a CPU.
+/// A crowd of every kind, with little memory, few descriptors and a part of a CPU.
 fn small(name: &'static str, mib: u64) -> Crowd {
-    // The kernel judges the peak there: what is beyond it is killed. `VmHWM` counts pages of the
-    // program, too, which another group may pay for.
+    // In such a cell the kernel judges the peak: it kills a server that takes more. `VmHWM` also
+    // counts pages of the program that may be charged to another group.
     let judged = Judged { is_peak_judged: false, ..Judged::new(NOISY_WAIT) };
     let limits = Limits { memory_bytes: mib << 20, descriptors: 64, half_a_cpu: true };
     Crowd { limits, judged, ..Crowd::new(name, (160, 400), (8, 30), everything) }
@@ -224,7 +228,8 @@ fn documents(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
     Ok(scripts)
 }
 
-/// A part of each kind. Nothing is owed to it: it is far more than fits into a small cell.
+/// Some clients of each kind. Nothing is owed to them, because they are far more than a small cell
+/// can serve.
 fn everything(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
     let part = count / 8;
     let mut scripts = slow_readers(2 * part, &ANSWERS, stock)?;

@@ -1,5 +1,5 @@
-//! One crowd and good clients beside it: what each of them saw, and what the server took, as seen
-//! from outside.
+//! One crowd and good clients beside it: what each of them measured, and what the server used, as
+//! seen from outside.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -19,33 +19,34 @@ use crate::faults::shipped::{Desk, args, violation};
 use crate::stage::Mode;
 
 const CALM: Duration = Duration::from_secs(1);
-/// Each good client has a connection by then.
+/// By then each good client has connected.
 const CONNECTED: Duration = Duration::from_millis(300);
-/// The server has given back what it took for a crowd that long after it.
+/// So long after a crowd, the server has given back what it took for that crowd.
 const AFTER: Duration = Duration::from_secs(3);
 
 /// The columns of [`Row::line`].
-pub(super) const HEADINGS: &str = "crowd | clients | completed | refused | broken off | peak MiB of plan MiB \
-     | good: requests, median, p99, worst (figure) | asking: the same | good refused";
+pub(super) const HEADINGS: &str = "crowd | clients | completed | refused | broken off | peak MiB \
+                                   of plan MiB | good: requests, median, p99, worst (figure) | \
+                                   asking: the same | good refused";
 
 /// What came of one crowd.
 pub(super) struct Row {
     name: &'static str,
     judged: Judged,
     tally: Tally,
-    /// When the crowd came.
+    /// When the crowd was started.
     begun: Instant,
-    /// What clients saw that put, get and ask about small objects.
+    /// The measurements of the clients that put, get and ask about small objects.
     good: Timings,
-    /// What one saw whose requests and answers are documents.
+    /// The measurements of the client whose requests and answers are documents.
     asking: Timings,
     plan_bytes: u64,
-    /// The process's, before the crowd and with it.
+    /// The most memory of the process, before the crowd and with it.
     calm_peak_bytes: u64,
     peak_bytes: u64,
     group_peak_bytes: Option<u64>,
     own_peak_bytes: u64,
-    /// The process's own, before the crowd and after it.
+    /// The memory of the process itself, before the crowd and after it.
     before_bytes: u64,
     after_bytes: u64,
     descriptors: u64,
@@ -64,13 +65,13 @@ pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock)
         reset_peak(cell.pid)?;
         let (stays, patience) = crowd.times(mode);
         let drive = || {
-            // The good clients keep their connections, and were here before.
+            // The good clients have connected before the crowd, and keep their connections.
             sleep(CONNECTED);
             crowd::drive(&cell.address, scripts, stays, patience)
         };
         let begun = Instant::now();
         let (tally, [good, asking]) = good_beside(&cell.address, drive)?;
-        // The crowd has gone. What is freed late is freed by requests, too.
+        // The crowd has gone. Requests also free memory that is freed late.
         let peak_bytes = peak_bytes(cell.pid)?;
         sleep(AFTER);
         Ok(Row {
@@ -92,7 +93,7 @@ pub(super) fn measure(desk: &Desk<'_>, crowd: &Crowd, mode: Mode, stock: &Stock)
     })
 }
 
-/// Good clients for as long as something else takes: such that put and get, and one that asks.
+/// Runs good clients for as long as `work` takes: clients that put and get, and one that asks.
 fn good_beside<T>(
     address: &Address,
     other: impl FnOnce() -> Result<T>,
@@ -115,10 +116,10 @@ fn good_beside<T>(
     })
 }
 
-/// The most that the process ever had in memory, since that was reset.
+/// The most memory that the process has had since the mark was reset.
 fn peak_bytes(pid: Pid) -> Result<u64> {
     let path = format!("/proc/{}/status", pid.as_raw_nonzero());
-    // A server that is gone has done something that its end tells more about.
+    // If the server is gone, how it ended tells more than this error.
     let status = std::fs::read_to_string(path).map_err(|_| violation("the server has ended"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
@@ -151,8 +152,9 @@ impl Row {
     /// What the table has no column for.
     pub(super) fn note(&self) -> String {
         format!(
-            "{}: {}; memory of the server: {:.0} MiB in calm, {:.0} MiB with the crowd; of its own {:.0} MiB before, at most {:.0}, \
-             {:.0} after; control group at most {} MiB with page cache; {} descriptors; {} reconnected; good: {}; asking: {}",
+            "{}: {}; memory of the server: {:.0} MiB in calm, {:.0} MiB with the crowd; of its \
+             own {:.0} MiB before, at most {:.0}, {:.0} after; control group at most {} MiB with \
+             page cache; {} descriptors; {} reconnected; good: {}; asking: {}",
             self.name,
             self.tally,
             mib(self.calm_peak_bytes),
@@ -169,7 +171,7 @@ impl Row {
         )
     }
 
-    /// What must hold and does not.
+    /// The conditions that must hold and do not.
     pub(super) fn faults(&self, mode: Mode) -> Vec<String> {
         let (judged, tally) = (&self.judged, &self.tally);
         let mut faults = Vec::new();
@@ -236,7 +238,7 @@ mod tests {
     use super::*;
     use crate::faults::serving::kinds;
 
-    /// A row with everything as it should be.
+    /// A row in which everything is right.
     fn row() -> Row {
         let good = || Timings::of(vec![0.1, 0.2]);
         Row {

@@ -18,11 +18,11 @@ pub(super) const MIB: u64 = 1 << 20;
 /// The pace of an honest client with a slow line.
 pub(super) const UPLOAD_PACE: u64 = 80 * KB;
 const DOWNLOAD_PACE: u64 = 100 * KB;
-/// Part of its pace that an honest download gets.
+/// An honest download gets at least this part of its pace.
 const DOWNLOAD_SHARE_MIN: f64 = 0.25;
 
-/// The routes with long answers: lists in each of their forms, archives, and what is said of each
-/// of many objects that are deleted.
+/// The routes with long answers: lists in each of their forms, archives, and the report on many
+/// objects that are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Largest {
     FolderHtml,
@@ -120,7 +120,7 @@ impl Largest {
     }
 }
 
-/// One after another of the answers, read slowly.
+/// Clients that read these answers slowly, one kind after another.
 pub(super) fn slow_readers(count: usize, of: &[Largest], stock: &Stock) -> Result<Vec<Script>> {
     let slow = |index: usize| -> Result<Script> {
         Ok(Script { read: Pace::of(SLOW), ..of[index % of.len()].script(stock)? })
@@ -128,7 +128,7 @@ pub(super) fn slow_readers(count: usize, of: &[Largest], stock: &Stock) -> Resul
     (0..count).map(slow).collect()
 }
 
-/// The same, again and again, at full speed.
+/// Clients that ask for the same answers again and again, at full speed.
 pub(super) fn listers(count: usize, stock: &Stock) -> Result<Vec<Script>> {
     let lister = |index: usize| -> Result<Script> {
         Ok(Script { again: true, ..ANSWERS[index % ANSWERS.len()].script(stock)? })
@@ -207,7 +207,7 @@ pub(super) fn big_uploads(count: usize, bytes: u64) -> Result<Vec<Script>> {
     Ok((0..count).map(script).collect())
 }
 
-/// The first part of each of so many multipart uploads that have been begun.
+/// The first part of each multipart upload that has been begun, as large as `bytes`.
 pub(super) fn big_parts(count: usize, bytes: u64, stock: &Stock) -> Result<Vec<Script>> {
     let filler = unique(MIB as usize)?;
     let part = |Multipart { path, id }: &Multipart| -> Result<Script> {
@@ -230,7 +230,7 @@ fn deleting(body: &Arc<[u8]>) -> Result<Script> {
     document("POST", "/long", "delete=", body)
 }
 
-/// A document that deletes as many keys as one may name. The first of them are there.
+/// A document that deletes as many keys as one document may name. The first of them exist.
 pub(super) fn doomed(index: usize) -> Arc<[u8]> {
     let object = |at| format!("<Object><Key>{}</Key></Object>", in_xml(&doomed_key(index, at)));
     let objects: String = (0..LONG_KEYS).map(object).collect();
@@ -251,8 +251,8 @@ fn completion(parts: impl Iterator<Item = (usize, String)>) -> Arc<[u8]> {
     format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>").into_bytes().into()
 }
 
-/// Uploads of two parts that are completed, and as many documents that name as many parts as an
-/// upload has: all of those are looked up before it is known that they are too small.
+/// Completions of uploads that have two parts. And as many documents that name as many parts as an
+/// upload may have: the server looks all of those up before it finds that they are too small.
 pub(super) fn completions(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
     let mut scripts = Vec::new();
     let named = (1..=parts_max(mode)).map(|number| (number, stock.small_part_tag.clone()));
@@ -269,7 +269,7 @@ pub(super) fn completions(count: usize, mode: Mode, stock: &Stock) -> Result<Vec
     Ok(scripts)
 }
 
-/// Documents of both kinds that stop half way.
+/// Documents of both kinds whose client stops half way.
 pub(super) fn stopped_documents(count: usize, mode: Mode, stock: &Stock) -> Result<Vec<Script>> {
     let delete = deleting(&stock.absent)?;
     let complete = completions(1, mode, stock)?.pop().unwrap_or_else(|| delete.clone());

@@ -11,9 +11,9 @@ use super::client::{ACCESS, SECRET};
 const REGION: &str = "us-east-1";
 const EXPIRES_S: u32 = 3_600;
 
-/// `path?query` with a signature. The query's parameters are in order and behind `X-Amz-…` in it,
-/// each has a `=`, and nothing in path or query must be escaped that is not. `headers`: lower-case
-/// names in order, all behind `host`, sent with the request.
+/// `path?query` with a signature. The query's parameters are in order, each with a `=`, and sort
+/// behind `X-Amz-…`. Nothing in path or query needs escaping any more. `headers` are lower-case
+/// names in order, all behind `host`, and are sent with the request.
 pub(super) fn presigned(
     method: &str,
     path: &str,
@@ -38,8 +38,8 @@ fn signed_at(
         lines += &format!("{name}:{value}\n");
     }
     let query = format!(
-        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={date}&X-Amz-Expires={EXPIRES_S}\
-         &X-Amz-SignedHeaders={}{}{query}",
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Date={date}\
+         &X-Amz-Expires={EXPIRES_S}&X-Amz-SignedHeaders={}{}{query}",
         format!("{ACCESS}/{scope}").replace('/', "%2F"),
         names.replace(';', "%3B"),
         if query.is_empty() { "" } else { "&" },

@@ -1,4 +1,4 @@
-//! What is in the store that the crowds ask for.
+//! The objects that are in the store, for the crowds to ask for.
 
 use std::sync::Arc;
 use std::thread::scope;
@@ -11,18 +11,18 @@ use super::scripts::doomed;
 use super::sigv4::presigned;
 use crate::stage::Mode;
 
-/// The most that a page has.
+/// The most entries that a page has.
 pub(super) const LONG_KEYS: usize = 1_000;
 /// Below the 1,024 that a key may have.
 const LONG_KEY_BYTES: usize = 1_000;
-/// A document with the most keys that it may have is about as large as it may be: 2 MiB.
+/// With as many keys as it may have, a document of such keys is about as large as it may be: 2 MiB.
 const DOOMED_KEY_BYTES: usize = 650;
-/// Documents that delete.
+/// How many documents delete keys.
 pub(super) const DOCUMENTS: usize = 16;
-/// Files of a folder that fits into a zip: the server's list for one has 128 KiB.
+/// Files of a folder that fits into a zip: the server's list for a zip has 128 KiB.
 const FEW: usize = 100;
 const FEW_REPEATED: usize = 8;
-/// Each of these is longer in HTML, JSON or XML than it is.
+/// Each of these characters is longer in HTML, JSON or XML than by itself.
 const ESCAPED: &str = "<&\">'";
 const OBJECT_BYTES: usize = 4 << 20;
 const HANDS: usize = 8;
@@ -34,36 +34,36 @@ pub(super) const MULTIPARTS: usize = 64;
 /// Uploads that can be completed: each has a part of the least size, and a last one.
 pub(super) const COMPLETIONS: usize = 16;
 const PART_BYTES_MIN: usize = 5 << 20;
-/// Where the upload is that has the most parts.
+/// The path of the upload that has the most parts.
 pub(super) const PARTS_PATH: &str = "/long/parts";
-/// What each of those has.
+/// The bytes of each of those parts.
 const SMALL_PART: &[u8] = b"a part";
 
-/// Objects that each document which deletes finds, of all that it asks for.
+/// How many of its keys each deleting document finds.
 fn doomed_each(mode: Mode) -> usize {
     if mode == Mode::Full { LONG_KEYS } else { LONG_KEYS / 10 }
 }
 
-/// Buckets, as many as a list may have.
+/// How many buckets there are: as many as a list may have.
 fn buckets(mode: Mode) -> usize {
     if mode == Mode::Full { 10_000 } else { 1_000 }
 }
 
-/// Parts of the upload that has the most, as many as one may have.
+/// How many parts the largest upload has: as many as an upload may have.
 pub(super) fn parts_max(mode: Mode) -> usize {
     if mode == Mode::Full { 10_000 } else { 1_000 }
 }
 
-/// What the crowds have to know of the store.
+/// What the crowds have to know about the store.
 pub(super) struct Stock {
     /// The bytes of the objects that are downloaded.
     pub(super) object: Arc<[u8]>,
     pub(super) multiparts: Vec<Multipart>,
     pub(super) complete: Vec<Complete>,
-    /// The id of the upload that has the most parts, and the tag of each of those.
+    /// The id of the upload that has the most parts, and the tag of each part.
     pub(super) many_parts: String,
     pub(super) small_part_tag: String,
-    /// A document that deletes as many keys as one may name, none of them there.
+    /// A document that deletes as many keys as one document may name. None of them exists.
     pub(super) absent: Arc<[u8]>,
 }
 
@@ -73,10 +73,10 @@ pub(super) struct Multipart {
     pub(super) id: String,
 }
 
-/// One that has its parts.
+/// An upload that has all its parts.
 pub(super) struct Complete {
     pub(super) upload: Multipart,
-    /// Of its parts, in order.
+    /// The tags of its parts, in order.
     pub(super) tags: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ fn long_key(index: usize) -> String {
     filled(format!("deep/{index:05}-"), LONG_KEY_BYTES)
 }
 
-/// A key that is there to be deleted by that document; those behind the first ones are not there.
+/// A key that this document deletes. Only the first keys of a document exist.
 pub(super) fn doomed_key(document: usize, index: usize) -> String {
     filled(format!("doomed/{document:02}/{index:05}-"), DOOMED_KEY_BYTES)
 }
@@ -102,9 +102,9 @@ fn filled(mut key: String, bytes: usize) -> String {
     key
 }
 
-/// Fills the store: bucket `storm` for what clients do, `long` with long keys below `deep/`, `few/`
-/// and `doomed/`, with uploads below `begun/` and one with many parts, `open` for everybody, and
-/// many more.
+/// Fills the store. The bucket `storm` is for what clients do. `long` has long keys below `deep/`,
+/// `few/` and `doomed/`, uploads below `begun/`, and one upload with many parts. Every client may
+/// read `open`. Many more buckets make the list of buckets long.
 pub(super) fn fill(address: &Address, mode: Mode) -> Result<Stock> {
     let mut client = Healthy::new(address, 0);
     for bucket in ["storm", "long", "open"] {
@@ -164,7 +164,7 @@ fn put(client: &mut Healthy<'_>, target: &str, body: &[u8]) -> Result<()> {
     if status == 201 { Ok(()) } else { bail!("PUT {target:.80} was answered with {status}") }
 }
 
-/// Does something so many times, with several clients.
+/// Calls `work` so many times, from several clients.
 fn in_hands(
     address: &Address,
     count: usize,
@@ -196,7 +196,7 @@ fn completable(client: &mut Healthy<'_>, path: String) -> Result<Complete> {
     Ok(Complete { upload, tags: vec![first, last] })
 }
 
-/// The tag of the part.
+/// Puts a part, and returns its tag.
 fn put_part(
     client: &mut Healthy<'_>,
     upload: &Multipart,
@@ -219,7 +219,7 @@ fn begin_multipart(client: &mut Healthy<'_>, path: String) -> Result<Multipart> 
     Ok(Multipart { path, id: id.to_owned() })
 }
 
-/// The key as it is written in a target.
+/// The key as it is written in a request's target.
 fn in_target(key: &str) -> String {
     let escaped = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'/' => char::from(byte).to_string(),

@@ -4,7 +4,7 @@ use std::thread::scope;
 use super::*;
 
 const TIME: Duration = Duration::from_secs(30);
-/// Before a client that was turned away comes again.
+/// Shorter than the time after which a client that was turned away comes again.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn script(head: &str) -> Script {
@@ -22,8 +22,8 @@ fn script(head: &str) -> Script {
     }
 }
 
-/// What a server that does `serve` to each of so many connections, one after another, makes of the
-/// clients.
+/// Runs clients against a server that does `serve` to so many connections, one after another.
+/// Returns the result for the clients.
 fn driven(
     scripts: &[Script],
     connections: usize,
@@ -104,7 +104,7 @@ fn a_pace_allows_what_was_given_at_once_and_so_much_a_second() {
     assert_eq!(pace.allowed(Duration::ZERO), 9_000);
     assert_eq!(pace.allowed(Duration::from_millis(2_500)), 11_500);
     assert_eq!(Pace::FULL.allowed(Duration::ZERO), u64::MAX);
-    // A client of 1 KB/s does one call a second.
+    // A client of 1 KB/s makes one call a second.
     assert_eq!(Pace::of(1_000).least(), 1_000);
     assert_eq!(Pace::of(80_000).least(), 8_000);
 }
