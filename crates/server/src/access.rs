@@ -1,26 +1,19 @@
 //! Who asks, and whether he may.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use drystone_edge::fault::Fault;
 use drystone_edge::gate::Share;
 use drystone_store::{BucketName, KeyRow, Store};
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::PlainArc;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use subtle::ConstantTimeEq as _;
-use tokio::time::Instant;
 
 use crate::engine::Engine;
 
-/// How long a key is remembered: this long after its revocation it may still work.
-const REMEMBERED: Duration = Duration::from_secs(2);
-/// Keys that are remembered.
-const REMEMBERED_MAX: usize = 256;
 /// The longest access key that is looked up.
 const ACCESS_BYTES_MAX: usize = 128;
 
@@ -69,30 +62,6 @@ pub(crate) enum Refused {
     NotAllowed,
     #[error(transparent)]
     Fault(#[from] Fault),
-}
-
-/// Keys that were looked up a moment ago.
-#[derive(Default)]
-pub(crate) struct Keys {
-    remembered: Mutex<VecDeque<(Instant, PlainArc<KeyRow>)>>,
-}
-
-impl Keys {
-    fn remembered(&self, access: &str) -> Option<PlainArc<KeyRow>> {
-        let mut keys = self.remembered.lock();
-        while keys.front().is_some_and(|(since, _)| since.elapsed() > REMEMBERED) {
-            keys.pop_front();
-        }
-        keys.iter().find(|(_, key)| key.key.access == access).map(|(_, key)| PlainArc::clone(key))
-    }
-
-    fn remember(&self, key: &PlainArc<KeyRow>) {
-        let mut keys = self.remembered.lock();
-        if keys.len() == REMEMBERED_MAX {
-            keys.pop_front();
-        }
-        keys.push_back((Instant::now(), PlainArc::clone(key)));
-    }
 }
 
 impl Engine {

@@ -10,10 +10,13 @@ mod cross_site;
 mod digest;
 mod engine;
 mod entity_tags;
+mod face;
 mod files;
+mod front;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "`fuzz/` includes this module, too, and exports the bodies")]
 mod fuzzing;
+mod keys;
 mod listing;
 mod meta;
 mod metrics;

@@ -6,7 +6,7 @@ use drystone_store::{Condition, ObjectRow};
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
 
-use super::Error;
+use super::errors::Error;
 use super::headers::modified;
 use super::understood::{bad, single};
 use crate::entity_tags::{Comparison, EntityTags, Quotes};

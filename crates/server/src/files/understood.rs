@@ -5,7 +5,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, Head
 use http::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use super::Error;
+use super::errors::Error;
 use crate::digest::Algorithm;
 use crate::request_head;
 

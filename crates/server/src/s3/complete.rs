@@ -12,12 +12,13 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, key_name};
 use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
 use super::errors::{self, error, invalid};
 use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
-use super::{Api, bucket_name, describe, key_name, objects};
+use super::{describe, objects};
 use crate::digest::{Algorithm, Digests};
 use crate::meta;
 

@@ -13,12 +13,13 @@ use s3s::dto::{
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::answers::Partial;
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::checksums::{self, Fields, checksum_fields};
 use super::conditions::{self, Read, Tags};
 use super::describe::{self, kept};
 use super::errors::{error, fault, with_headers};
 use super::parts::Part;
-use super::{Api, bucket_name, check_version, key_name, tags};
+use super::tags;
 use crate::access::Who;
 
 /// The part of an object that is asked for.

@@ -5,16 +5,15 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode};
 
+use super::api::bucket_name;
 use super::errors::{custom, error, invalid};
 use super::operations::{Level, Operation, Takes};
 use super::queries::{self, Asked, Query, SIGNED_V2, SIGNED_V4, is_number};
-use super::{bucket_name, form, headers};
+use super::region::WRONG_REGION;
+use super::{form, headers};
 
 /// The longest life of a presigned URL: a week, as in S3.
 pub(super) const EXPIRES_MAX_S: u64 = 604_800;
-
-/// The code of the refusal from which clients learn the region.
-pub(super) const WRONG_REGION: &str = "AuthorizationHeaderMalformed";
 
 /// What the request is for. It is refused if any of it is not understood; nothing has been done
 /// then.
