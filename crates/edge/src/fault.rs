@@ -19,13 +19,13 @@ pub enum Fault {
     /// The store's own.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Every place in the queue is taken, or it took too long to come up.
+    /// The queue is full, or the request waited in it for too long.
     #[error("the server is at its ceiling of {0}; try again in a moment")]
     Busy(&'static str),
     /// The client sent nothing for too long, or too little while others waited.
     #[error("the client sent too little in {0} s")]
     TooSlow(u64),
-    /// The client sent next to nothing, and somebody else got its connection.
+    /// The client sent next to nothing, and its connection was closed for another one.
     #[error("the client sent too little while others waited for its connection")]
     MadeWay,
     /// The body ended early, or the connection broke.

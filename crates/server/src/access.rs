@@ -1,4 +1,4 @@
-//! Who asks, and whether he may.
+//! Which key a request comes from, and what that key may do.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 /// The longest access key that is looked up.
 const ACCESS_BYTES_MAX: usize = 128;
 
-/// What somebody may do with a bucket.
+/// What a key may do with a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Read,
@@ -48,7 +48,7 @@ impl Who {
     }
 }
 
-/// Why somebody is not let in.
+/// Why a request is not let in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("this needs a key: Basic with access key and secret, or a bearer token")]
@@ -85,7 +85,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Who a plain request comes from, by its `Authorization`.
+    /// The key of a plain request, by its `Authorization`.
     pub(crate) async fn identify(
         self: &PlainArc<Self>,
         headers: &HeaderMap,
@@ -150,7 +150,7 @@ pub(crate) fn may(key: &KeyRow, right: Right, bucket: Option<&BucketName>) -> bo
     })
 }
 
-/// A bearer token for a key: who has it can do what the key can do over plain HTTP, and cannot find
+/// A bearer token for a key. Its holder can do over plain HTTP what the key can do, and cannot find
 /// out the secret.
 pub fn bearer_token(access: &str, secret: &str) -> String {
     let mac = bearer_mac(access, secret);
@@ -162,7 +162,7 @@ fn bearer_mac(access: &str, secret: &str) -> [u8; 32] {
     *blake3::keyed_hash(&key, access.as_bytes()).as_bytes()
 }
 
-/// What a client shows to prove that he knows a secret.
+/// What a client shows to prove that it knows a secret.
 struct Proof {
     access: String,
     shown: Shown,

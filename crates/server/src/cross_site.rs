@@ -1,7 +1,7 @@
 //! Pages of other sites that make a browser write here.
 //!
 //! A browser remembers the password that it was once given for this server, and attaches it to
-//! whatever request any page makes it send: a form of a foreign page could overwrite an object.
+//! every request that any page makes it send: a form of a foreign page could overwrite an object.
 //! What a page cannot attach by itself, a bearer token or a signature of S3, is no such password.
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};

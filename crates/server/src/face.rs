@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use crate::request_body::RequestBody;
 use crate::request_head::Refusal;
 
-/// A response, whatever made it.
+/// A response, of any face.
 pub(crate) type Answer = Response<ResponseBody>;
 
 /// One protocol of the server.

@@ -60,7 +60,7 @@ pub struct ServerConfig {
     pub spool: PlainArc<File>,
     /// How long is waited for what.
     pub deadlines: Deadlines,
-    /// Where the numbers come from, for whoever asks the server.
+    /// Where the numbers come from; the limits page shows it.
     pub plan: Plan,
 }
 

@@ -88,8 +88,8 @@ impl Router {
         if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date((self.clock)())) {
             response.headers_mut().insert(DATE, date);
         }
-        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its
-        // answer a connection is not used again: some clients are confused about which
+        // A client that waits to be told to go on will not send the rest. Without a `100 Continue`
+        // before its answer a connection is not used again: some clients are confused about which
         // answer belongs to what.
         let is_last = unasked
             || (waits && unread.is_untouched())

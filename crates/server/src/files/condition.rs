@@ -144,7 +144,7 @@ impl Conditions {
         ])
     }
 
-    /// Whether a write may be made whatever is there.
+    /// Whether a write is made without looking at what is there.
     pub(super) fn is_none(&self) -> bool {
         self.matches.is_none()
             && self.none_matches.is_none()

@@ -146,7 +146,7 @@ impl Files {
     }
 }
 
-/// Browsers ask for HTML first; who asks for JSON and not for HTML gets JSON.
+/// Browsers ask for HTML first. A client that asks for JSON and not for HTML gets JSON.
 fn prefers_json(request: &Request<RequestBody>) -> bool {
     let accept =
         request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

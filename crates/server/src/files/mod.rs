@@ -130,7 +130,8 @@ impl Files {
         }
     }
 
-    /// What a server has under way is nothing for those who may use a bucket of it.
+    /// The key of the request, which must be an administrator's: keys of single buckets may not see
+    /// what the server has under way.
     async fn operator(&self, request: &Request<RequestBody>) -> Result<Who, Error> {
         let who = self.engine.identify(request.headers()).await?;
         self.engine.allow(&who, Right::Admin, None).await?;

@@ -1,7 +1,7 @@
 //! Who may do what over S3.
 //!
-//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until
-//! somebody has thought about it.
+//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until it has
+//! been added there.
 
 use async_trait::async_trait;
 use drystone_sync::PlainArc;

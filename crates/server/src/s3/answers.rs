@@ -25,8 +25,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 #[derive(Clone)]
 pub(super) struct BareTag;
 
-/// Marks an answer to HEAD about a part of an object. s3s says 200 there, whatever status the
-/// answer has.
+/// Marks an answer to HEAD about a part of an object. s3s says 200 there and ignores the answer's
+/// status.
 #[derive(Clone)]
 pub(super) struct Partial;
 

@@ -49,8 +49,8 @@ impl Api {
         let named: Vec<Named> = named.into_iter().map(Named::of).collect();
         let completed = match self.complete(&input, named, &wanted).await {
             Ok(object) => Ok(object),
-            // Whoever aborts or completes it at the same moment takes the parts away under our
-            // eyes: what is missing then is not a part but the upload.
+            // Another request may abort or complete the upload at the same moment and take its
+            // parts away. Then the upload is missing, not a part.
             Err(refused) => {
                 match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
                     Err(gone) if gone.code() == &S3ErrorCode::NoSuchUpload => {
@@ -263,7 +263,7 @@ fn check_promised(
                     return Err(error(S3ErrorCode::BadDigest, hint));
                 }
             }
-            // A checksum that nobody verifies would be a promise that nobody keeps.
+            // A checksum that is not verified must not be promised.
             _ => {
                 return Err(invalid(format!(
                     "the {} of these parts is not known",

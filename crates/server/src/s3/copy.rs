@@ -149,7 +149,7 @@ impl Api {
         }))
     }
 
-    /// Looks the source of a copy up, if whoever asks may read it.
+    /// Looks the source of a copy up, if the key of the request may read it.
     async fn source<T>(
         &self,
         request: &S3Request<T>,

@@ -1,5 +1,5 @@
-//! A request's document: here before s3s sees the request, and looked at when it is known who has
-//! sent it.
+//! A request's document: here before s3s sees the request, and looked at when the key that sent it
+//! is known.
 
 use bytes::Bytes;
 use drystone_edge::document::Refused;

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_turned_away_is_told_when_to_come_back() {
+    fn a_refusal_for_lack_of_room_says_when_to_come_back() {
         let busy = fault(Fault::Busy("places"));
         assert_eq!(busy.headers().unwrap()[RETRY_AFTER], "1");
         check(&busy, "SlowDown", 503);

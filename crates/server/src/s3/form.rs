@@ -92,8 +92,8 @@ impl Form {
             if name == "file" {
                 let path = field.file_name().unwrap_or_default();
                 let file_name = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-                // It is put into the key, as often as the form says, before anybody knows who has
-                // sent it.
+                // It is put into the key, as often as the form says, before the signature has been
+                // checked.
                 if file_name.len() > Key::BYTES_MAX {
                     return Err(malformed("the file's name is longer than any key"));
                 }

@@ -1,4 +1,4 @@
-//! The policy of an upload by HTML form: what its author has signed that whoever has the form may
+//! The policy of an upload by HTML form: its author has signed what a client that has the form may
 //! send.
 //!
 //! It is a JSON document in base64. Every field of the form must be covered by a condition, and

@@ -1,4 +1,4 @@
-//! POST Object: a browser's upload by HTML form, which somebody with a key has allowed by signing a
+//! POST Object: a browser's upload by HTML form, which the holder of a key has allowed by signing a
 //! policy.
 //!
 //! s3s would take the whole file into memory to know its length; so forms do not go through it.
@@ -108,8 +108,8 @@ impl Api {
         Ok(then.answer(&bucket, &key, &uploaded))
     }
 
-    /// Whether somebody who may write there has signed that a form with these fields is sent.
-    /// Returns who, and which lengths he allows.
+    /// Whether the holder of a key that may write there has signed a policy which allows these
+    /// fields. Returns that key, and the lengths that the policy allows.
     async fn authorize(
         &self,
         bucket: &BucketName,

@@ -1,6 +1,7 @@
 //! Headers in groups, as the operations understand them: see [`super::operations`].
 
-/// Who else may use it. The values are judged where the description of an object is made.
+/// Which other accounts may use it. The values are judged where the description of an object is
+/// made.
 pub(super) const GRANTS: &[&str] = &["x-amz-acl", "x-amz-grant-"];
 /// What is said of an object when it is made.
 pub(super) const DESCRIPTION: &[&str] =

@@ -45,7 +45,7 @@ impl Api {
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let input = request.input;
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
-        // Somebody else may have ended it since.
+        // Another request may have ended it since.
         if !self.call(move |store| store.abort_upload(upload.id)).await? {
             return Err(no_upload(&input.upload_id));
         }

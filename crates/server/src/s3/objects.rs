@@ -138,7 +138,8 @@ pub(super) fn signed(len: u64) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
 
-/// Whoever has no key may not decide what a public object looks like to others who follow his link.
+/// A client without a key may not decide, by the link that it gives away, how others see a public
+/// object.
 fn refuse_anonymous_overrides(request: &S3Request<GetObjectInput>) -> Result<(), S3Error> {
     let input = &request.input;
     let overrides = input.response_cache_control.is_some()

@@ -23,8 +23,7 @@ use crate::digest::{Aim, Algorithm, Digests, Upload, Uploaded};
 use crate::meta;
 use crate::writer::Writer;
 
-/// Below this length a body is taken before anybody has looked whether its bucket is there: the
-/// commit does.
+/// Below this length a body is taken without a look whether its bucket is there: the commit looks.
 const BLIND_BYTES_MAX: u64 = 64 << 10;
 
 /// A body and what is said of it.

@@ -1,5 +1,5 @@
-//! What clients ask for and nobody can have configured here: each question has its own way to say
-//! "nothing".
+//! Configurations that clients ask for and this server does not have. Each question has its own way
+//! to say "nothing".
 
 use http::StatusCode;
 use s3s::dto::*;
