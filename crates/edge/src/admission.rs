@@ -1,5 +1,5 @@
-//! Connections are counted before they are served; when there are as many as there may be, one has
-//! to leave for the next.
+//! Connections are counted before they are served. When there are as many as allowed, one of them
+//! has to leave before the next is served.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Admission {
         let since = Instant::now();
         let mut is_any_asked = false;
         loop {
-            // One for this client, and all that are too many since the ceiling was lowered.
+            // One connection for this client, and those above a ceiling that was lowered.
             let asked = self.ask(1 + self.permits.surplus(), || self.eviction.make_room(since));
             is_any_asked |= asked > 0;
             let patience = if asked > 0 { RETRY } else { LOOK_AGAIN };
@@ -72,13 +72,13 @@ impl Admission {
         self.permits.resize(connections);
     }
 
-    /// Asks idle connections to leave that are too many since the ceiling was lowered.
+    /// Asks idle connections to leave, as many as there are above a ceiling that was lowered.
     pub(crate) fn close_surplus(&self) {
-        // Those chosen give their permits back by and by, so the surplus is counted once.
+        // The chosen connections give their permits back later, so the surplus is counted once.
         self.ask(self.permits.surplus(), || self.eviction.close_idle());
     }
 
-    /// Asks up to so many to leave; how many it were.
+    /// Asks up to this many connections to leave. Returns how many were asked.
     fn ask(&self, count: usize, ask: impl Fn() -> bool) -> usize {
         let asked = (0..count).take_while(|_| ask()).count();
         self.evicted.fetch_add(asked as u64, Ordering::Relaxed);

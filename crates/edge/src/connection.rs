@@ -32,8 +32,8 @@ struct State {
     active: usize,
     /// There has been a request.
     is_known: bool,
-    /// Among those that may be closed for others: while there is no request and nothing left to
-    /// send, and while the client does not read.
+    /// Set while the connection may be closed for others: while it has no request and nothing left
+    /// to send, and while its client does not read.
     listed: Option<Listed>,
     /// When it became idle, or was opened.
     idle_since: Instant,
@@ -109,7 +109,7 @@ impl Connection {
         }
     }
 
-    /// It may be closed for others from now on, unless it has something left to send.
+    /// From now on the connection may be closed for others, unless it has something left to send.
     fn rest(&self, state: &mut State) {
         if state.active == 0 && state.write_blocked.is_none() {
             let list = if state.is_known { &self.eviction.idle } else { &self.eviction.fresh };
@@ -118,12 +118,12 @@ impl Connection {
         }
     }
 
-    /// Its first request cannot come yet.
+    /// A TLS handshake begins: the first request cannot come yet.
     pub fn shakes_hands(&self) {
         self.state.lock().listed = Some(self.eviction.begun.add(&self.close));
     }
 
-    /// Now it can.
+    /// The handshake has ended: now the first request can come.
     pub fn has_shaken_hands(&self) {
         self.state.lock().listed = Some(self.eviction.fresh.add(&self.close));
     }

@@ -1,10 +1,10 @@
-//! How long the server waits for whom. Can be changed while it runs.
+//! How long the server waits for clients and for turns. Can be changed while it runs.
 
 use std::time::Duration;
 
 use drystone_sync::Mutex;
 
-/// How long is waited for what. A request keeps what held when its wait began.
+/// The longest waits. A request keeps the deadline that held when its wait began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// For a request's head, from its first byte or from the connection's beginning.

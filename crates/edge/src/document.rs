@@ -157,8 +157,8 @@ impl Receiving<'_> {
         if written.is_ok() {
             return Ok(Place::Spool(slot, at + bytes.len()));
         }
-        // A full disk, most likely: what deletes objects must work there, too. What was written
-        // before can be read.
+        // The disk is full, most likely. Documents that delete objects must work then, too, so this
+        // one goes on in memory. What was written before can be read.
         let turn = self.turn().await?;
         let read = self.edge.run(move || {
             let mut kept = vec![0; at];

@@ -52,7 +52,7 @@ pub struct Found {
 }
 
 enum Opened {
-    /// All of a small one, verified, and what pays for it.
+    /// All bytes of a small object, verified, and the permits for them.
     Whole(Bytes, Option<Permit>),
     Reader(Box<ObjectReader>),
 }
@@ -89,8 +89,8 @@ enum Step {
 }
 
 impl Edge {
-    /// Looks an object up to read it, and reads it at once when it is small: changing threads costs
-    /// more than either.
+    /// Looks an object up to read it, and reads it in the same call when it is small: to change
+    /// threads costs more than either.
     pub async fn find(
         self: &PlainArc<Self>,
         share: Share,
@@ -177,7 +177,7 @@ impl ObjectBody {
             let mut state = self.holding.state.lock();
             match &mut state.holds {
                 Some(holds) => (holds.reader.take(), Some(PlainArc::clone(&holds.turn))),
-                // The sweep was faster. What is found then is read again.
+                // The sweep has taken the turn. The chunk is read again in the next one.
                 None => (None, None),
             }
         };
@@ -187,14 +187,15 @@ impl ObjectBody {
         self.edge.want_buffers();
         self.edge.block(move || {
             let Some(turn) = turn else { return Ok(true) };
-            // The turn goes last: what comes next finds the buffers of this one, but for what a
-            // worker is still reading ahead.
+            // The turn is dropped last: the next turn finds the buffers of this one, except those
+            // that a worker is still reading into.
             let (turn, holding, store) = (turn, holding, store);
             let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
             let slice = reader.next_slice();
             let mut state = holding.state.lock();
             state.asked = Instant::now();
-            // Of this turn; the sweep may have taken it, and another may have begun.
+            // The sweep may have taken this turn, and another may have begun: only what belongs to
+            // this one is kept.
             let holds = state.holds.as_mut().filter(|holds| PlainArc::ptr_eq(&holds.turn, &turn));
             let Some(holds) = holds else { return slice.map(|slice| slice.is_some()) };
             let slice = slice?;
@@ -289,8 +290,8 @@ impl ObjectBody {
         Poll::Ready(Some(piece))
     }
 
-    /// Where to go on reading while a chunk is sent, if that takes no waiting for a buffer: what
-    /// holds one does not wait for another.
+    /// Where to go on reading while a chunk is sent, if a buffer is free: a download that holds a
+    /// buffer does not wait for another.
     fn next_ahead(&self) -> Option<u64> {
         let state = self.holding.state.lock();
         let holds = state.holds.as_ref()?;
@@ -330,7 +331,8 @@ impl Body for ObjectBody {
                 }
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
-            // Not asked before: what is here is sent also if what comes after it is damaged.
+            // Only now, after what is here has been sent: that is good also if what comes after it
+            // is damaged.
             if let Step::Nothing = self.step {
                 self.step = if self.has_turn() {
                     Step::Fetch(self.fetch(self.range.start))

@@ -17,7 +17,7 @@ use crate::deadlines::{Deadlines, SharedDeadlines};
 use crate::download::Held;
 use crate::fault::Fault;
 use crate::gate::{Gate, Share, Size};
-use crate::lanes::Lanes;
+use crate::ingest_slots::IngestSlots;
 use crate::read_size::Wide;
 use crate::semaphore::ResizableSemaphore;
 use crate::spool::Spool;
@@ -29,7 +29,7 @@ const WAITING_PER_PLACE: usize = 8;
 const CALLS_PER_THREAD: usize = 4;
 /// Forms that may wait for one such place.
 const FORMS_WAITING: usize = 8;
-/// One of so many buffers may be lent to connections.
+/// One buffer of this many may be lent to connections.
 const LOANS_SHARE: usize = 4;
 
 /// What an edge may use, beside what its store uses.
@@ -75,17 +75,17 @@ pub struct Ceilings {
 
 /// The store behind its gates.
 pub struct Edge {
-    /// What everything is for.
+    /// The store that all requests read and write.
     pub store: Store,
-    /// Connections, and who leaves when there are too many.
+    /// Connections, and which of them leaves when there are too many.
     pub admission: Admission,
     /// The ingests of the store, for the uploads that have a turn.
-    pub lanes: PlainArc<Lanes>,
-    /// Uploads that have a lane or wait for their commit, and forms that are read: each has a
-    /// thread, or memory.
+    pub ingest_slots: PlainArc<IngestSlots>,
+    /// Uploads that have an ingest slot or wait for their commit, and forms that are read: each has
+    /// a thread, or memory.
     pub transfers: Gate,
-    /// Forms of which is not known yet which key has signed them. Anybody may send one, so they get
-    /// some of the transfers only.
+    /// Forms whose signature has not been read yet. A client needs no key to send one, so forms get
+    /// a part of the transfers only.
     pub forms: Gate,
     /// Connections that read much at a time.
     pub wide: PlainArc<Wide>,
@@ -151,7 +151,7 @@ impl Edge {
         let jobs = 2 * transfers.max(config.transfers_max);
         Ok(Self {
             admission: Admission::new(connections),
-            lanes: PlainArc::new(Lanes::new(
+            ingest_slots: PlainArc::new(IngestSlots::new(
                 store.clone(),
                 gate("uploads at a time", config.ingests),
             )),
@@ -229,7 +229,7 @@ impl Edge {
         self.transfers.set_queue(waiting, patience);
         self.forms.set_queue(FORMS_WAITING * self.form_places(transfers), self.form_patience);
         self.documents.set_queue(documents_waiting(connections), patience);
-        for gate in [&self.reads, &self.calls, &self.archives, self.lanes.gate()] {
+        for gate in [&self.reads, &self.calls, &self.archives, self.ingest_slots.gate()] {
             gate.set_queue(connections, patience);
         }
         // Idle connections above their ceiling.
@@ -250,17 +250,17 @@ impl Edge {
         (transfers / self.transfers_per_form).max(1)
     }
 
-    /// What is in use of what can be changed.
+    /// How much is in use of the ceilings that can be changed.
     fn under_way(&self) -> Ceilings {
         let transfers =
             self.transfers.usage().now.max(self.wide.usage().now).max(self.large.usage().now);
         Ceilings { connections: self.admission.usage().now, transfers }
     }
 
-    /// Ends the threads when they have nothing left to do, and the lanes. Blocks.
+    /// Ends the threads when they have nothing left to do, and the ingest slots. Blocks.
     pub fn close(&self) {
         self.carriers.shutdown();
-        self.lanes.close();
+        self.ingest_slots.close();
         self.callers.shutdown();
     }
 
@@ -312,7 +312,7 @@ impl Edge {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        // They take microseconds: first come, first served.
+        // Calls take microseconds: first come, first served.
         let turn = self.calls.enter(&Share::default(), Size::Small).await?;
         let (tell, told) = oneshot::channel();
         // As long as the gate lets through: never full, so the event loop does not wait here.

@@ -18,10 +18,9 @@ use crate::fault::Fault;
 
 /// A connection that has been idle for less is likely to be used again at once.
 pub const IDLE_MIN: Duration = Duration::from_secs(1);
-/// So long a new connection is given for its first request.
+/// A new connection has this long for its first request.
 pub const FRESH_MIN: Duration = Duration::from_millis(100);
-/// So long an upload is given for its first bytes, and a handshake for its end: both need round
-/// trips.
+/// An upload has this long for its first bytes, and a handshake for its end: both need round trips.
 pub const BEGUN_MIN: Duration = Duration::from_millis(500);
 /// A connection that is served makes way when for so long no other one has ended or could be asked:
 /// then all of them are busy, and their clients take turns. Not sooner, because its client loses
@@ -41,8 +40,8 @@ pub const UNREAD_MIN: Duration = Duration::from_millis(500);
 pub struct EvictionOrder {
     /// Connections between two requests.
     pub idle: PlainArc<EvictionList>,
-    /// Those that nobody knows yet, before their first request; and those whose last request is
-    /// answered and still read.
+    /// Connections before their first request, of which nothing is known yet; and those whose last
+    /// answer is made and still read.
     pub fresh: PlainArc<EvictionList>,
     /// Uploads of which hardly anything has come, handshakes, and documents and forms whose next
     /// piece is waited for.
@@ -56,12 +55,12 @@ pub struct EvictionOrder {
 }
 
 impl EvictionOrder {
-    /// Asks one connection to leave for a client that waits since then; `false` when none can be
-    /// asked yet.
+    /// Asks one connection to leave for a client that has waited since then. Returns `false` when
+    /// none can be asked yet.
     ///
-    /// A connection that has been served and has just become idle, as those of busy clients are
-    /// between two requests, is asked last: not before all that were there when the wait began, and
-    /// had shown nothing or read nothing, have done so or left.
+    /// A connection that has been served and has just become idle is asked last: busy clients have
+    /// such connections between two requests. It is not asked before every connection that was
+    /// there when the wait began, and had sent no request or read nothing, has done so or left.
     pub fn make_room(&self, since: Instant) -> bool {
         let is_other_asked = self.idle.evict(IDLE_MIN)
             || self.slow.evict(Duration::ZERO)
@@ -87,10 +86,11 @@ impl EvictionOrder {
         *self.all_busy_since.lock() = None;
     }
 
-    /// Waits for a client, whose connection may be asked to make way when that takes long.
+    /// Waits for what a client sends. The client's connection may be asked to make way when that
+    /// takes long.
     ///
     /// # Errors
-    /// [`Fault::MadeWay`] when it has been.
+    /// [`Fault::MadeWay`] when the connection has been asked.
     pub async fn hurry<T>(&self, wait: impl Future<Output = T>) -> Result<T, Fault> {
         let leave = PlainArc::new(Notify::new());
         let listed = self.begun.add(&leave);
@@ -98,11 +98,11 @@ impl EvictionOrder {
             came = wait => came,
             () = leave.notified() => return Err(Fault::MadeWay),
         };
-        // The choice may have been made in the moment in which it came.
+        // The connection may have been asked in the moment in which the bytes came.
         if listed.withdraw() { Ok(came) } else { Err(Fault::MadeWay) }
     }
 
-    /// A body that is received while its client is waited for like this.
+    /// A body, each piece of which is waited for like this.
     pub fn hurried(
         self: &PlainArc<Self>,
         body: impl Stream<Item = Result<Bytes, Fault>> + Send + Unpin + 'static,
@@ -121,14 +121,14 @@ impl EvictionOrder {
         stream::unfold(Some(body), next).boxed()
     }
 
-    /// Asks a connection to leave that has no request, however short it has been there.
+    /// Asks a connection without a request to leave, even if it has just come.
     pub fn close_idle(&self) -> bool {
         self.idle.evict(Duration::ZERO) || self.fresh.evict(Duration::ZERO)
     }
 }
 
-/// Connections or uploads that may be asked to leave in favour of others, for one reason; first the
-/// one for which it has held for longest.
+/// Connections or uploads that may be asked to leave for others, all for the same reason. The one
+/// for which the reason has held for longest comes first.
 #[derive(Default)]
 pub struct EvictionList {
     state: Mutex<EvictionListState>,
@@ -141,8 +141,8 @@ struct EvictionListState {
 }
 
 impl EvictionList {
-    /// Asks the one to leave who has been here for longest, and for `min` at least; `false` when
-    /// there is none.
+    /// Asks the connection to leave that has been in this list for longest, and for `min` at least.
+    /// Returns `false` when there is none.
     pub fn evict(&self, min: Duration) -> bool {
         let mut state = self.state.lock();
         let Some(first) = state.waiting.first_entry() else { return false };
@@ -154,12 +154,12 @@ impl EvictionList {
         true
     }
 
-    /// Whether somebody has been here since then, or for longer.
+    /// Whether a connection has been in this list since then, or for longer.
     fn has_one_since(&self, then: Instant) -> bool {
         self.state.lock().waiting.first_key_value().is_some_and(|(_, (since, _))| *since <= then)
     }
 
-    /// From now on it may be asked to leave, and is told by `leave`.
+    /// From now on the connection may be asked to leave. `leave` tells it.
     pub fn add(self: &PlainArc<Self>, leave: &PlainArc<Notify>) -> Listed {
         let mut state = self.state.lock();
         let ticket = state.next;
@@ -170,14 +170,14 @@ impl EvictionList {
     }
 }
 
-/// One of those who may be asked to leave, until this is dropped.
+/// A place in a list: until this is dropped, its connection may be asked to leave.
 pub struct Listed {
     list: PlainArc<EvictionList>,
     ticket: u64,
 }
 
 impl Listed {
-    /// From now on nobody asks it to leave; `false` when it has been asked already.
+    /// From now on the connection is not asked to leave; `false` when it has been asked already.
     pub fn withdraw(self) -> bool {
         self.remove()
     }

@@ -16,8 +16,8 @@ pub struct Flight {
     landed: AtomicWaker,
 }
 
-/// What the connection has. When the connection lets go of it, its memory and what paid for that go
-/// first, and then it is counted out: so never more is held than is counted.
+/// A piece that the connection has. When the connection drops it, first its memory and its permits
+/// are freed, and then it is counted out. So more is never held than is counted.
 struct Piece<P> {
     bytes: Bytes,
     flight: PlainArc<Flight>,
@@ -42,7 +42,7 @@ impl Flight {
         self.bytes() <= bytes_max
     }
 
-    /// Sends bytes on their way. What paid for them is held until they are gone.
+    /// Hands bytes to the connection. Their permits are held until the connection has dropped them.
     pub fn send<P: Send + 'static>(self: &PlainArc<Self>, bytes: Bytes, paid: P) -> Bytes {
         self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         Bytes::from_owner(Piece { bytes, flight: PlainArc::clone(self), paid: Some(paid) })

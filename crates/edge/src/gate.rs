@@ -1,15 +1,15 @@
 //! A gate lets a number of turns through at a time. In front of it is a bounded queue, and a bound
 //! on how long each waits in it.
 //!
-//! Small requests go first: they are over soon, and so many of them can never add up to a long wait
-//! for the others, who have one turn in eight for certain. Among equals keys take turns, and among
-//! those with one key addresses. So a client with a thousand requests waits for itself, not the
-//! others for it. When the queue is full, a request is queued in place of the last one of the
-//! longest line, if its own is shorter.
+//! Small requests go first: they are over soon. Large requests have one turn in eight for certain,
+//! so small ones can never make them wait long. Among requests of one size, keys take turns; among
+//! requests of one key, addresses do. So a client with a thousand requests waits behind its own
+//! requests, and other clients do not. When the queue is full, a new request takes the place of the
+//! last request of the longest line, if its own line is shorter.
 //!
 //! The number can be changed while turns are taken. Raising it lets more through at once. Lowering
-//! it disturbs no turn that is under way, and lets none through before there are fewer than the new
-//! number.
+//! it disturbs no turn that is under way. No further turn begins before fewer are taken than the
+//! new number.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub use crate::turns::Share;
 /// Small requests that go before one that is not, when both wait.
 const SMALL_IN_A_ROW: u32 = 7;
 
-/// How much a turn is wanted for.
+/// How large a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// A few KiB, which are here already or fit into one write.
@@ -60,7 +60,7 @@ struct State {
     large: Turns<Waiter>,
     /// Small requests that have gone before a large one that waits.
     small_in_a_row: u32,
-    /// Numbers those who wait.
+    /// Numbers the requests that wait.
     next: u64,
     waiting: usize,
     usage: Counts,
@@ -173,7 +173,7 @@ impl Gate {
         self.shared.state.lock().waiting > 0
     }
 
-    /// Says that what comes with a turn is wanted, although no request waits for one.
+    /// Says that the buffers of turns are wanted, although no request waits for a turn.
     pub fn want(&self) {
         self.shared.wanted.notify_one();
     }
@@ -223,7 +223,7 @@ impl State {
         }
     }
 
-    /// Takes a turn for a newcomer, which overtakes nothing that waits.
+    /// Takes a turn for a new request, if no other one waits.
     fn try_take(&mut self) -> bool {
         let is_free = self.taken < self.ceiling && self.waiting == 0;
         if is_free {
@@ -237,15 +237,15 @@ impl State {
         self.usage.high_water = self.usage.high_water.max(self.taken);
     }
 
-    /// Refuses the last one of the longest line for a newcomer with a shorter one. The one that is
-    /// refused hears of it because its sender is dropped.
+    /// Refuses the last request of the longest line for a new request with a shorter line. The
+    /// refused request learns it from its dropped sender.
     fn make_room_for(&mut self, share: &Share, size: Size) -> bool {
         let refused = self.line(size).make_room_for(share);
         self.waiting -= usize::from(refused.is_some());
         refused.is_some()
     }
 
-    /// Who comes up next.
+    /// The request whose turn is next.
     fn pop(&mut self) -> Option<Waiter> {
         let is_larges_turn = self.small.is_empty()
             || (self.small_in_a_row >= SMALL_IN_A_ROW && !self.large.is_empty());
@@ -263,8 +263,8 @@ impl Shared {
             let Some(waiter) = state.pop() else { return };
             state.take();
             if let Err(mut turn) = waiter.turn.send(Turn(Some(PlainArc::clone(self)))) {
-                // It has left in this moment. Its turn would be given back under the lock that is
-                // held here.
+                // The request has left in this moment. Its turn would be given back under the lock
+                // that is held here.
                 turn.0 = None;
                 state.taken -= 1;
             }

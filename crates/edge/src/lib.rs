@@ -29,7 +29,7 @@ pub mod eviction;
 pub mod fault;
 pub mod flight;
 pub mod gate;
-pub mod lanes;
+pub mod ingest_slots;
 #[cfg(model_shuttle)]
 pub mod model;
 mod pace;

@@ -18,9 +18,9 @@ use crate::fault::Fault;
 
 /// Bytes that a client must send before its upload is more than begun.
 pub const FIRST_BYTES: usize = 8 << 10;
-/// A client that takes longer for them is slow.
+/// A client that takes longer for its first bytes is slow.
 const FIRST_WINDOW: Duration = Duration::from_secs(1);
-/// Over this window the rate of an upload is judged from then on.
+/// From then on the rate of an upload is judged over windows of this length.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// A client that sends less than this in a window is slow: 32 KiB/s.
 const RATE_WINDOW_BYTES: u64 = 32 << 10;
@@ -45,8 +45,8 @@ pub(crate) struct Pace<'a> {
     window: (Instant, u64),
     window_len: Duration,
     window_bytes_min: u64,
-    /// Among those who may be asked to leave: before its first bytes have come, or when few have
-    /// come in a window.
+    /// Set while the connection may be asked to leave: before its first bytes have come, or when
+    /// few have come in a window.
     begun: Option<Listed>,
     slow: Option<Listed>,
 }
@@ -68,17 +68,17 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// Its first bytes have come.
+    /// The upload's first bytes have come.
     ///
     /// # Errors
-    /// When it has been asked to leave.
+    /// When the connection has been asked to leave.
     pub(crate) fn has_begun(&mut self) -> Result<(), Fault> {
         (self.window_len, self.window_bytes_min) = (RATE_WINDOW, RATE_WINDOW_BYTES);
         self.begin_window();
         stays(self.begun.take())
     }
 
-    /// What went before is not judged: the client may have had to wait.
+    /// Begins a new window: in the one before, the client may have had to wait.
     pub(crate) fn begin_window(&mut self) {
         self.heard = Instant::now();
         self.window = (self.heard, self.received);
@@ -107,7 +107,7 @@ impl<'a> Pace<'a> {
         }
     }
 
-    /// The same, with a word when nothing comes for a while.
+    /// As [`next`](Self::next), but returns when nothing comes for a while.
     ///
     /// # Errors
     /// As for [`next`](Self::next).
@@ -148,7 +148,7 @@ impl<'a> Pace<'a> {
         Ok(())
     }
 
-    /// From now on it is not asked to leave.
+    /// From now on the connection is not asked to leave.
     ///
     /// # Errors
     /// When it has been.
@@ -157,7 +157,7 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// Fails when it has been asked to leave: then nobody will store what it sends.
+/// Fails when the connection has been asked to leave: then what it sends is not stored.
 fn stays(listed: Option<Listed>) -> Result<(), Fault> {
     if listed.is_none_or(Listed::withdraw) { Ok(()) } else { Err(Fault::MadeWay) }
 }

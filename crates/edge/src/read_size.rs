@@ -1,12 +1,12 @@
 //! How much a connection reads from its socket at a time.
 //!
-//! What hyper has read and nobody has taken yet stays in memory: a body that waits for its place
-//! among the transfers, one that follows in the same connection, the buffer of a connection that
-//! has become idle after a large upload. So connections read little at a time, and the plan counts
-//! that for each. A request that turns out to be large makes its connection *wide*, if there is a
-//! place for one more; the plan counts as many of these as transfers, and each stays so until it is
-//! closed, because hyper keeps its buffer. When there is no place, the wide connection that has
-//! been idle for longest makes room.
+//! What hyper has read stays in memory until it is taken: a body that waits for its transfer, the
+//! next request of the same connection, the buffer of a connection that has become idle after a
+//! large upload. So connections read little at a time, and the plan counts that for each. A request
+//! that turns out to be large makes its connection *wide*, if there is a place for one more; the
+//! plan counts as many of these as transfers, and each stays so until it is closed, because hyper
+//! keeps its buffer. When there is no place, the wide connection that has been idle for longest
+//! makes room.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::semaphore::{Permit, ResizableSemaphore};
 pub const NARROW_BYTES: usize = (8 << 10) - 1;
 /// A request that has brought so much is large.
 const LARGE_BYTES: u64 = 32 << 10;
-/// One that was asked to make room may stay, because a request has begun on it since, and somebody
-/// else may have been faster.
+/// A connection that was asked to make room may stay, because a request has begun on it since; and
+/// another connection may have taken the room that was made.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The places of wide connections.
@@ -61,7 +61,7 @@ pub(crate) struct Width {
     listed: Option<Listed>,
     /// What the request under way has brought.
     read_bytes: u64,
-    /// It has waited, which counts once for a request.
+    /// The request has waited for a place, which counts once.
     has_waited: bool,
     /// When an idle connection was last asked to make room for it.
     asked: Option<Instant>,
@@ -89,7 +89,7 @@ impl Width {
         self.listed = None;
     }
 
-    /// The most that the next read may bring; `None` is whatever there is room for. What comes
+    /// The most that the next read may bring; `None`: as much as there is room for. What comes
     /// between two requests is a head, and heads are small.
     pub(crate) fn read_bytes_max(&self, is_active: bool) -> Option<usize> {
         if self.place.is_some() && is_active { None } else { Some(NARROW_BYTES) }

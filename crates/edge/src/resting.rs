@@ -1,4 +1,4 @@
-//! What an upload is between two turns: no lane, no buffer, no thread.
+//! What an upload is between two turns: no ingest slot, no buffer, no thread.
 //!
 //! What its client sends meanwhile goes to the spool, and from there to the store at the speed of
 //! the machine when its turn has come.
@@ -11,7 +11,7 @@ use drystone_sync::PlainArc;
 use crate::checksums::Checksums;
 use crate::edge::Edge;
 use crate::fault::Fault;
-use crate::lanes::{Lane, Waiting};
+use crate::ingest_slots::{IngestSlot, ParkedUpload};
 use crate::spool::{Slot, Spool};
 
 /// So much of a slow client's bytes is worth a turn.
@@ -20,7 +20,7 @@ const BURST_BYTES: u64 = 4 << 20;
 /// An upload between two turns.
 pub(crate) struct Resting<C> {
     /// What the store has of it, if anything.
-    parked: Option<Waiting>,
+    parked: Option<ParkedUpload>,
     /// Where the bytes lie that come next, when there are any.
     slot: Option<Slot>,
     spooled: u64,
@@ -72,18 +72,18 @@ impl<C: Checksums> Resting<C> {
         })
     }
 
-    /// Goes on in a lane: the store gets what was spooled. Blocks.
+    /// Goes on in an ingest slot: the store gets what was spooled. Blocks.
     ///
     /// # Errors
     /// The store's, or the spool's.
     pub(crate) fn resume<'a>(
         &mut self,
-        lane: &'a mut Lane,
+        ingest_slot: &'a mut IngestSlot,
         size_hint: Option<u64>,
     ) -> Result<Writing<'a>, Fault> {
         let mut writing = match self.parked.take() {
-            Some(waiting) => lane.ingest().resume(waiting.go_on()),
-            None => lane.ingest().begin(size_hint),
+            Some(waiting) => ingest_slot.ingest().resume(waiting.go_on()),
+            None => ingest_slot.ingest().begin(size_hint),
         };
         if let Some(slot) = self.slot.take() {
             let pushed = writing.push_all(&mut slot.reader(self.spooled));
@@ -103,7 +103,7 @@ impl<C: Checksums> Resting<C> {
     pub(crate) fn rest(
         mut self,
         spool: &PlainArc<Spool>,
-        parked: Waiting,
+        parked: ParkedUpload,
         tail: Option<&Slice>,
     ) -> Result<Self, Fault> {
         self.parked = Some(parked);

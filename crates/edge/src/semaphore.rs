@@ -94,7 +94,7 @@ impl ResizableSemaphore {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.semaphore.state.lock();
-        // Before the permit goes back: whoever takes it next must not be counted beside this one.
+        // Before the permit goes back: its next holder must not be counted beside this one.
         state.taken -= 1;
         let Some(permit) = self.permit.take() else { return };
         if state.surplus > 0 {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn lowering_lets_those_under_way_end_and_nobody_in_before() {
+    fn lowering_lets_holders_end_and_admits_none_before() {
         let semaphore = ResizableSemaphore::new(4);
         let mut held: Vec<_> = (0..3).map(|_| semaphore.try_take().unwrap()).collect();
         semaphore.resize(1);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_happens_in_between_the_number_is_the_last_one() {
+    fn the_number_is_the_last_one_that_was_set() {
         let semaphore = ResizableSemaphore::new(5);
         let mut held = Vec::new();
         let mut state = 1_u64;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// Who asks, as far as fairness goes. Requests without a key share one place in the round, whatever
-/// their addresses.
+/// The key and the address that a request counts for when turns are shared fairly. All requests
+/// without a key have one place in the round together, also those from different addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     key: Option<String>,
@@ -18,7 +18,7 @@ impl Share {
     }
 }
 
-/// A queue of queues: each of those in it has one turn a round.
+/// A queue of queues: each inner queue has one turn a round.
 struct Round<K, Q> {
     lines: VecDeque<(K, Q)>,
 }
@@ -52,8 +52,8 @@ impl<K: PartialEq, Q: Default> Round<K, Q> {
         self.lines.iter().map(|(key, line)| (key, len(line))).max_by_key(|(_, len)| *len)
     }
 
-    /// Takes from the line whose turn it is, which then comes after all others, or leaves when it
-    /// is empty.
+    /// Takes from the line whose turn it is. That line then comes after all others, or is removed
+    /// when it is empty.
     fn take<T>(
         &mut self,
         take: impl FnOnce(&mut Q) -> Option<T>,
@@ -83,10 +83,10 @@ impl<K: PartialEq, Q: Default> Round<K, Q> {
     }
 }
 
-/// Those of one key, by address.
+/// The requests of one key, by address.
 type Addresses<T> = Round<Option<IpAddr>, VecDeque<T>>;
 
-/// Those who wait, in the order in which they come up.
+/// Requests that wait, in the order of their turns.
 pub(crate) struct Turns<T> {
     keys: Round<Option<String>, Addresses<T>>,
 }
@@ -112,8 +112,9 @@ impl<T> Turns<T> {
         self.keys.take(of_key, |line| line.lines.is_empty())
     }
 
-    /// Makes room for one more of this share: takes the last of the longest line, if that is longer
-    /// than its own. Keys are compared first, and then the addresses of one key.
+    /// Makes room for one more request of this share: takes the last request of the longest line,
+    /// if that is longer than this share's own line. Keys are compared first, and then the
+    /// addresses of one key.
     pub(crate) fn make_room_for(&mut self, share: &Share) -> Option<T> {
         let of_key = |line: &Addresses<T>| line.lines.iter().map(|(_, line)| line.len()).sum();
         let own = self.keys.len_of(&share.key, of_key);
@@ -139,7 +140,7 @@ impl<T> Turns<T> {
         self.keys.take_from(&share.key, of_key, |line| line.lines.is_empty())
     }
 
-    /// Takes one out of the middle.
+    /// Removes a request from the middle of its line.
     pub(crate) fn remove(&mut self, share: &Share, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let in_line = |line: &mut VecDeque<T>| line.remove(line.iter().position(is_it)?);
         let of_key =

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::download::{PATIENCE, PATIENCE_WHEN_WANTED};
 use crate::edge::Edge;
-use crate::lanes::BEAT;
+use crate::ingest_slots::BEAT;
 
 /// How often the edge looks after downloads that do not use their turns, and after what requests
 /// have left.
@@ -43,10 +43,10 @@ impl Edge {
             }
             if beat_at.elapsed() >= BEAT {
                 beat_at = Instant::now();
-                let lanes = PlainArc::clone(&self.lanes);
+                let ingest_slots = PlainArc::clone(&self.ingest_slots);
                 // Not among the calls: those may all wait for a slow disk, and the sessions must
                 // outlive that.
-                let _ = tokio::task::spawn_blocking(move || lanes.beat()).await;
+                let _ = tokio::task::spawn_blocking(move || ingest_slots.beat()).await;
             }
         }
     }
@@ -70,9 +70,9 @@ impl Edge {
             let spool = PlainArc::clone(&self.spool);
             let _ = self.run(move || spool.clean()).await;
         }
-        if self.lanes.has_given_up() {
-            let lanes = PlainArc::clone(&self.lanes);
-            let _ = self.run(move || lanes.end_given_up()).await;
+        if self.ingest_slots.has_given_up() {
+            let ingest_slots = PlainArc::clone(&self.ingest_slots);
+            let _ = self.run(move || ingest_slots.end_given_up()).await;
         }
     }
 }

@@ -1,13 +1,14 @@
 //! A body on its way from a socket into the store.
 //!
-//! An upload holds a lane for a *turn*: while its client's bytes go to the store as fast as the
-//! machine takes them. The asynchronous side waits for the client; a thread feeds the lane. Between
-//! them is a short channel: when it is full the socket is not read.
+//! An upload holds an ingest slot for a *turn*: while its client's bytes go to the store as fast as
+//! the machine takes them. The asynchronous side waits for the client; a thread feeds the ingest
+//! slot. Between them is a short channel: when it is full the socket is not read.
 //!
-//! When others wait for a lane, an upload whose client pauses, or which has had its share, is
-//! *parked*: it gives its lane back, and what its client sends from then on goes to the spool,
-//! until there is enough of it for another turn. So a lane is never held at a client's pace, and as
-//! many uploads go on at a time as there are connections, however slow each is.
+//! When others wait for an ingest slot, an upload whose client pauses, or which has had its share,
+//! is *parked*: it gives its ingest slot back, and what its client sends from then on goes to the
+//! spool, until there is enough of it for another turn. So an ingest slot is never held at a
+//! client's pace, and as many uploads go on at a time as there are connections, however slow each
+//! is.
 //!
 //! What the client sends first is kept with the connection. A body that is whole by then comes up
 //! before those that are not.
@@ -26,7 +27,7 @@ use crate::checksums::Checksums;
 use crate::edge::Edge;
 use crate::fault::Fault;
 use crate::gate::{Share, Size, Turn};
-use crate::lanes::{Lane, Place, Waiting};
+use crate::ingest_slots::{IngestSlot, ParkedUpload, SlotTurn};
 use crate::pace::{FIRST_BYTES, Next, Pace};
 use crate::resting::Resting;
 use crate::spool::Spool;
@@ -74,7 +75,7 @@ pub struct Uploaded<C: Checksums> {
 
 enum Message<C: Checksums> {
     Data(Bytes),
-    /// The turn is over.
+    /// The turn is over: the upload is parked.
     Park,
     /// The body is complete. Without it, an upload whose channel closes was abandoned.
     End(C::Expected, Aim<C>),
@@ -179,8 +180,8 @@ struct Receiving<'a, C: Checksums, B, E> {
     /// What has come and was not passed on: the first bytes and the piece after them, or a piece
     /// that did not fit into the spool.
     here: Vec<Bytes>,
-    /// Whether the client was slower than the store, so that its next turn is worth it only with a
-    /// good deal of its bytes.
+    /// Whether the client was slower than the store. Then its next turn waits for more of its
+    /// bytes.
     is_slow: bool,
 }
 
@@ -215,10 +216,10 @@ where
         Ok(())
     }
 
-    /// Waits for a lane. Until there is one, what the client sends goes to the spool; while it is
-    /// waited for, nothing is read.
-    async fn turn(&mut self, mut resting: Resting<C>) -> Result<(Resting<C>, Place), Fault> {
-        let place = match self.edge.lanes.try_enter() {
+    /// Waits for an ingest slot. Until there is one, what the client sends goes to the spool; while
+    /// it is waited for, nothing is read.
+    async fn turn(&mut self, mut resting: Resting<C>) -> Result<(Resting<C>, SlotTurn), Fault> {
+        let place = match self.edge.ingest_slots.try_enter() {
             Some(place) => place,
             None => {
                 if self.ended.is_none() && (self.is_slow || !self.here.is_empty()) {
@@ -226,7 +227,7 @@ where
                 }
                 let is_small = self.ended.is_some() && self.pace.received <= SMALL_BYTES;
                 let size = if is_small { Size::Small } else { Size::Large };
-                self.edge.lanes.enter(&self.share, size).await?
+                self.edge.ingest_slots.enter(&self.share, size).await?
             }
         };
         self.pace.begin_window();
@@ -259,8 +260,8 @@ where
     }
 
     /// Gives the store what is here and what comes, for a turn.
-    async fn feed(&mut self, resting: Resting<C>, place: Place) -> Result<Fed<C>, Fault> {
-        // Those that have one wait for nothing but the store; so this wait is short.
+    async fn feed(&mut self, resting: Resting<C>, place: SlotTurn) -> Result<Fed<C>, Fault> {
+        // Transfers that have a thread wait for the store only, so this wait is short.
         let transfer = self.edge.transfers.enter(&self.share, Size::Large).await?;
         let (sender, receiver) = mpsc::channel(CHANNEL_MESSAGES);
         let (len, spool) = (self.len, PlainArc::clone(&self.edge.spool));
@@ -273,7 +274,7 @@ where
         }
         let mut share = Quantum::new(self.pace.received);
         while is_fed && self.ended.is_none() {
-            let is_wanted = self.edge.lanes.gate().is_wanted();
+            let is_wanted = self.edge.ingest_slots.gate().is_wanted();
             if is_wanted && (self.is_slow || share.is_used_up(self.pace.received)) {
                 self.is_slow |= share.is_slow();
                 let _ = sender.send(Message::Park).await;
@@ -284,7 +285,7 @@ where
             share.client += begun.elapsed();
             match next {
                 Next::Bytes(bytes) => {
-                    // It is slow again only when it shows it again.
+                    // From here on the client counts as slow only if it pauses again.
                     self.is_slow = false;
                     let begun = Instant::now();
                     is_fed = bytes.is_empty() || sender.send(Message::Data(bytes)).await.is_ok();
@@ -294,8 +295,8 @@ where
                 Next::Pause => self.is_slow = true,
             }
         }
-        // It is not asked to leave when it has sent everything; and when it has been asked, nothing
-        // of it stays.
+        // An upload that has sent all of its bytes is not asked to leave any more. If it was asked
+        // before, it ends here and nothing of it is stored.
         if let Some(expected) = self.ended.take().filter(|_| is_fed) {
             self.pace.not_slow()?;
             self.end.last_look.as_mut().await?;
@@ -333,16 +334,16 @@ impl Quantum {
 
 /// The blocking side, for one turn.
 fn feed<C: Checksums>(
-    place: Place,
+    place: SlotTurn,
     transfer: Turn,
     mut resting: Resting<C>,
     len: Option<u64>,
     spool: &PlainArc<Spool>,
     mut messages: mpsc::Receiver<Message<C>>,
 ) -> Result<Fed<C>, Fault> {
-    let mut lane = place.open()?;
-    let lanes = PlainArc::clone(lane.lanes());
-    let mut writing = resting.resume(&mut lane, len)?;
+    let mut ingest_slot = place.open()?;
+    let ingest_slots = PlainArc::clone(ingest_slot.slots());
+    let mut writing = resting.resume(&mut ingest_slot, len)?;
     let (pending, computed) = loop {
         match messages.blocking_recv() {
             Some(Message::Data(bytes)) => {
@@ -352,10 +353,12 @@ fn feed<C: Checksums>(
             }
             Some(Message::Park) => {
                 let (parked, tail) = writing.park()?;
-                // The lane is given back after the tail's buffer: what comes next finds both.
-                let resting = resting.rest(spool, Waiting::new(&lanes, parked), tail.as_ref())?;
+                // The ingest slot is given back after the tail's buffer: what comes next finds
+                // both.
+                let resting =
+                    resting.rest(spool, ParkedUpload::new(&ingest_slots, parked), tail.as_ref())?;
                 drop(tail);
-                give_back(lane)?;
+                give_back(ingest_slot)?;
                 return Ok(Fed::Parked(resting));
             }
             Some(Message::End(expected, target)) => {
@@ -367,14 +370,14 @@ fn feed<C: Checksums>(
             None => return Err(Fault::Incomplete("the client went away".into())),
         }
     };
-    give_back(lane)?;
+    give_back(ingest_slot)?;
     let stored = pending.join()?;
     drop(transfer);
     Ok(Fed::Stored(Uploaded { stored, computed }))
 }
 
-/// Passes on what the lane has read and gives it back, its buffer too, before the commit is waited
-/// for: others may have both.
-fn give_back(mut lane: Lane) -> Result<(), Fault> {
-    Ok(lane.ingest().rest()?)
+/// Passes on what the ingest slot has read and gives it back, its buffer too, before the commit is
+/// waited for: others may have both.
+fn give_back(mut ingest_slot: IngestSlot) -> Result<(), Fault> {
+    Ok(ingest_slot.ingest().rest()?)
 }

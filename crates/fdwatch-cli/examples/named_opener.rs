@@ -74,7 +74,7 @@ fn main() -> Outcome<()> {
 /// In one piece, since several processes speak at once.
 fn say(line: &str) {
     let written = io::stderr().write_all(format!("{line}\n").as_bytes());
-    written.expect("somebody listens");
+    written.expect("standard error is read");
 }
 
 /// Open until the end.
@@ -169,7 +169,7 @@ fn each() -> Outcome<Vec<RawFd>> {
     tell("makes_a_socket_pair", other.as_raw_fd());
     let sent = opens_what_is_sent()?;
     tell("opens_what_is_sent", sent);
-    // SAFETY: it was kept open, and nobody else makes a value of it.
+    // SAFETY: it was kept open, and no other code makes a value of it.
     let sent = unsafe { OwnedFd::from_raw_fd(sent) };
     send(&one, &sent)?;
     held.push(tell("receives_a_descriptor", receives_a_descriptor(&other)?));
@@ -205,7 +205,7 @@ fn io_uring() -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is new, so nobody else has it.
+    // SAFETY: it is new, so no other code has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 

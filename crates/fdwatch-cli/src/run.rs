@@ -7,7 +7,7 @@
 //! (`PR_SET_CHILD_SUBREAPER`).
 //!
 //! The command is not started directly but by the same binary, which is started with a hidden first
-//! argument ([`exec_stage`]) and then becomes the command by `exec`: whatever has to be set up in
+//! argument ([`exec_stage`]) and then becomes the command by `exec`: all that has to be set up in
 //! between is ordinary code of a process with one thread, never code between `fork` and `exec`.
 //!
 //! # What goes through
@@ -22,8 +22,8 @@
 //! - Ctrl-Z stops both and `fg` continues both: we do not catch SIGTSTP or SIGCONT.
 //!
 //! # When we are killed
-//! The command is killed with us, also by SIGKILL (`PR_SET_PDEATHSIG`): nobody would be left who
-//! knows of it. Not its own children: only a tracer or a container reaches those, so they are
+//! The command is killed with us, also by SIGKILL (`PR_SET_PDEATHSIG`): no process would be left
+//! that knows of it. Not its own children: only a tracer or a container reaches those, so they are
 //! killed with us where the command is traced. A set-user-ID command drops the setting.
 
 mod attached;

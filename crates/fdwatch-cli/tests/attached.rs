@@ -181,14 +181,14 @@ fn job_control_goes_through_and_a_stopped_process_stays_stopped() {
     signal(opener.pid(), "STOP");
     until("it is stopped again", || matches!(state(opener.pid()), Some('T' | 't')));
     watch.end_by("INT");
-    until("it is stopped, and by nobody else", || state(opener.pid()) == Some('T'));
+    until("it is stopped, and not by a tracer", || state(opener.pid()) == Some('T'));
     signal(opener.pid(), "CONT");
     opener.open("main");
     assert!(opener.is_let_go());
 }
 
 #[test]
-fn a_watch_that_somebody_wants_to_suspend_goes_on() {
+fn a_watch_that_is_sent_a_stop_goes_on() {
     let mut opener = Opener::start();
     let watch = Watch::start(opener.pid(), &[]);
     signal(watch.process.id(), "TSTP");
@@ -234,7 +234,7 @@ fn where_it_is_not_permitted_it_says_why_and_ends() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(4), "{said}");
     assert!(said.contains(&format!("trace process {pid}")), "{said}");
-    // Somebody else traces it already.
+    // Another tracer has it already.
     let first = Watch::start(opener.pid(), &[]);
     let second =
         Command::new(env!("CARGO_BIN_EXE_fdwatch")).args([&pid, "--stacks"]).output().unwrap();

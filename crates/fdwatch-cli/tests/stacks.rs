@@ -50,7 +50,7 @@ fn pid(said: &str) -> u32 {
 /// Its own function, called by `main`.
 #[track_caller]
 fn check(frames: Option<&String>, name: &str) {
-    let frames = frames.unwrap_or_else(|| panic!("nobody is known for {name}"));
+    let frames = frames.unwrap_or_else(|| panic!("no stack is known for {name}"));
     let calls: Vec<&str> = frames.split(" < ").collect();
     let place = calls.iter().position(|call| call.starts_with(&format!("named_opener::{name}+")));
     let place = place.unwrap_or_else(|| panic!("no {name} in {frames}"));
@@ -66,7 +66,7 @@ fn every_creating_call_is_known_by_its_function() {
     assert!(opened.len() >= 18, "{said}");
     for (fd, name) in opened {
         if name == "receives_a_descriptor" {
-            assert_eq!(stacks.get(&(pid, fd)), None, "nobody, rather than a wrong one");
+            assert_eq!(stacks.get(&(pid, fd)), None, "no stack, rather than a wrong one");
         } else {
             check(stacks.get(&(pid, fd)), &name);
         }

@@ -77,8 +77,8 @@ def test_what_is_no_number():
 
 def test_another_users_process_is_not_shown(idle, run_python):
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
-    # Imported first: somebody else may not reach this package.
+        pytest.skip("only root can become another user")
+    # Imported first: another user may not reach this package.
     script = f"""
 import fdwatch, os
 os.setgroups([])
@@ -109,7 +109,7 @@ def test_after_a_fork_it_is_the_childs_own():
 
 
 def test_other_threads_run_while_it_reads():
-    """Nobody is made to let the interpreter go for hours, so only a call that does it itself lets the other thread run."""
+    """Threads do not switch by themselves for hours here, so the other thread runs only if the call lets the interpreter go."""
     may_go, went = threading.Event(), []
 
     def other():

@@ -362,7 +362,7 @@ def test_ignored():
             "  fd *  pipe  pipe:*",
             "  pid *  process  *  still running",
             "1 left behind*",
-            "  pid *  process  true  ended, but nobody has waited for it",
+            "  pid *  process  true  ended, but not waited for",
         ]
     )
 

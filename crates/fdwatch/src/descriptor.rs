@@ -59,8 +59,8 @@ pub struct Socket {
     pub local: String,
     /// The other end, in the same form; empty if there is none.
     pub peer: String,
-    /// Something listens at the port of `local`, so the other end has connected to us, whatever
-    /// the numbers of both ports.
+    /// Something listens at the port of `local`, so the other end has connected to this one,
+    /// whichever port has the higher number.
     pub is_to_listener: bool,
 }
 

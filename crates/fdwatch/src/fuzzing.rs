@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets of this crate: each takes arbitrary bytes and panics when a
 //! promise is broken.
 //!
-//! They are here because what they check is nobody else's business; a shipped build has none of it.
+//! They are here because what they check is private to this crate. A shipped build has none of it.
 //! The targets in `fuzz/` call them, and the test below replays the committed inputs.
 
 mod fd_groups;

@@ -3,7 +3,7 @@
 //! A process that uses descriptors closes what it opens, or stops opening. A leak goes on opening,
 //! and what it opened stays. So for a row of ages ([`AGES_MS`]) it is counted how many descriptors
 //! *came to* that age, and how many older ones were closed. In a process that does not leak the two
-//! are equal in the long run, whatever the load and however long each is held; a busy pool whose
+//! are equal in the long run, under any load and however long each is held; a busy pool whose
 //! descriptors live for a second does not reach the age of three at all, and so cannot hide the
 //! ones that stay.
 //!
@@ -58,7 +58,8 @@ const REST_SHARE_MIN: f64 = 0.2;
 const STOPPED_GAPS: u64 = 15;
 const STOPPED_SHARE: u64 = 3;
 const STOPPED_MS_MIN: u64 = 30_000;
-/// After so long, a leak whose newer half brought nothing has stopped, whatever else came and went.
+/// After so long, a leak whose newer half brought nothing has stopped, even if other descriptors
+/// came and went.
 const LONG_MS: u64 = 600_000;
 
 /// What came and went between two looks, by age.

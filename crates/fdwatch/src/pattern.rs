@@ -13,8 +13,8 @@ const ID_DIGITS_MIN: usize = 8;
 
 /// The pattern of a descriptor: `/data/*.pdf`, `tcp close-wait 10.0.0.7:5432`, `eventfd`.
 ///
-/// `target` is what the link says. Sockets that somebody else opened to a port of ours have `on`
-/// and our end, since their other ends are all different.
+/// `target` is what the link says. Sockets that were opened from the other end, to a port of this
+/// machine, have `on` and the end on this machine, since their other ends are all different.
 pub fn pattern(kind: Kind, target: &[u8], socket: Option<&Socket>) -> Vec<u8> {
     let mut pattern = match kind {
         Kind::Socket => socket.map_or_else(|| b"socket".to_vec(), of_socket),
@@ -43,8 +43,8 @@ pub fn coarse_pattern(pattern: &[u8]) -> Vec<u8> {
     [&parts.join(&b'/'), name].concat()
 }
 
-/// What the kernel appends to the path of a file that has lost it: once, whatever the file was
-/// called.
+/// Takes off what the kernel appends to the path of a deleted file. It does so once, also where the
+/// file's own name ends so.
 pub(crate) fn without_deleted(target: &[u8]) -> &[u8] {
     target.strip_suffix(b" (deleted)").unwrap_or(target)
 }

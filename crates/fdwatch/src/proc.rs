@@ -6,8 +6,8 @@
 //!   taken up again has another start time.
 //! - **Descriptors are few**: [`ProcRoot`] holds one. Looking at a process takes at most
 //!   [`LOOK_DESCRIPTORS`] more, for as long as the look lasts.
-//! - **Memory is bounded**, whatever is read: files are cut, lists have a most, tables are read
-//!   line by line.
+//! - **Memory is bounded** for any input: files are cut, lists have a most, tables are read line by
+//!   line.
 //! - **What the kernel does not tell is an error**, never a zero.
 //! - **No call waits for another machine.** A link is followed only where the mount table says that
 //!   its file system is local, and then asked with `AT_STATX_DONT_SYNC`.

@@ -28,8 +28,7 @@ pub(crate) fn highest(stretches: &[Stretch]) -> u32 {
     stretches.iter().map(|stretch| stretch.high).max().unwrap_or(0)
 }
 
-/// So many numbers are looked at, whatever the length of a window: this bounds the pairs of them to
-/// 2,016.
+/// So many numbers are looked at in a window of any length. This bounds the pairs of them to 2,016.
 pub(crate) const LOWS_MAX: usize = 64;
 
 /// A window as at most [`LOWS_MAX`] lows at their times, on the stack.

@@ -88,7 +88,7 @@ impl Watcher {
     /// Finds the targets. None may have a name: then it is waited for.
     ///
     /// # Errors
-    /// [`Error::Gone`] for a pid that nobody has, [`Error::Read`] if there is no `/proc`.
+    /// [`Error::Gone`] for a pid that no process has, [`Error::Read`] if there is no `/proc`.
     pub fn new(config: WatchConfig) -> Result<Self, Error> {
         let root = ProcRoot::open(&config.root)?;
         let mut watcher = Self {
@@ -191,7 +191,7 @@ impl Watcher {
         }
     }
 
-    /// Watches whoever has come to have one of the names, or to be below a target.
+    /// Begins to watch processes that have come to have one of the names, or to be below a target.
     fn find_processes(&mut self, moment: Moment) -> Result<(), Error> {
         if self.names.is_empty() && !self.config.tree {
             return Ok(());

@@ -75,7 +75,7 @@ fn a_leader_that_ended_before_its_threads_is_not_gone() {
 }
 
 #[test]
-fn whoever_gets_the_name_is_watched_from_then_on() {
+fn a_process_that_gets_the_name_is_watched_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     // Longer than a comm, and of this test only.
     let name = format!("watched-by-its-name-{}", std::process::id());
@@ -153,7 +153,7 @@ fn sockets_are_those_of_the_process_and_not_ours() {
         return;
     }
     let child = Running::start(Command::new("unshare").args(["-n", "python3", "-c", script]));
-    wait_until("it listens where nobody else does", || {
+    wait_until("it listens in a network of its own", || {
         let found = snapshot(child.pid()).unwrap().descriptors;
         let mut sockets = found.iter().filter_map(|open| open.socket.as_ref());
         sockets.any(|socket| socket.state == "listen" && socket.local == "0.0.0.0:1")

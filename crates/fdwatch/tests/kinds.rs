@@ -142,7 +142,7 @@ fn sockets_by_family_state_and_peer() {
     check_socket(&UnixListener::bind(&path).unwrap(), "unix", "listen", path.to_str().unwrap(), "");
 }
 
-/// `connect` has failed and nobody has closed it: a leak that the tables do not show.
+/// `connect` has failed and the socket was not closed: a leak that the tables do not show.
 #[test]
 fn a_socket_in_no_table_still_has_its_protocol() {
     use rustix::net::{AddressFamily, SocketType, socket};

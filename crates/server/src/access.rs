@@ -1,30 +1,23 @@
-//! Who asks, and whether he may.
+//! Which key a request comes from, and what that key may do.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use drystone_edge::fault::Fault;
 use drystone_edge::gate::Share;
 use drystone_store::{BucketName, KeyRow, Store};
-use drystone_sync::{Mutex, PlainArc};
+use drystone_sync::PlainArc;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap};
 use subtle::ConstantTimeEq as _;
-use tokio::time::Instant;
 
 use crate::engine::Engine;
 
-/// How long a key is remembered: this long after its revocation it may still work.
-const REMEMBERED: Duration = Duration::from_secs(2);
-/// Keys that are remembered.
-const REMEMBERED_MAX: usize = 256;
 /// The longest access key that is looked up.
 const ACCESS_BYTES_MAX: usize = 128;
 
-/// What somebody may do with a bucket.
+/// What a key may do with a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Read,
@@ -55,7 +48,7 @@ impl Who {
     }
 }
 
-/// Why somebody is not let in.
+/// Why a request is not let in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("this needs a key: Basic with access key and secret, or a bearer token")]
@@ -69,30 +62,6 @@ pub(crate) enum Refused {
     NotAllowed,
     #[error(transparent)]
     Fault(#[from] Fault),
-}
-
-/// Keys that were looked up a moment ago.
-#[derive(Default)]
-pub(crate) struct Keys {
-    remembered: Mutex<VecDeque<(Instant, PlainArc<KeyRow>)>>,
-}
-
-impl Keys {
-    fn remembered(&self, access: &str) -> Option<PlainArc<KeyRow>> {
-        let mut keys = self.remembered.lock();
-        while keys.front().is_some_and(|(since, _)| since.elapsed() > REMEMBERED) {
-            keys.pop_front();
-        }
-        keys.iter().find(|(_, key)| key.key.access == access).map(|(_, key)| PlainArc::clone(key))
-    }
-
-    fn remember(&self, key: &PlainArc<KeyRow>) {
-        let mut keys = self.remembered.lock();
-        if keys.len() == REMEMBERED_MAX {
-            keys.pop_front();
-        }
-        keys.push_back((Instant::now(), PlainArc::clone(key)));
-    }
 }
 
 impl Engine {
@@ -116,7 +85,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Who a plain request comes from, by its `Authorization`.
+    /// The key of a plain request, by its `Authorization`.
     pub(crate) async fn identify(
         self: &PlainArc<Self>,
         headers: &HeaderMap,
@@ -181,7 +150,7 @@ pub(crate) fn may(key: &KeyRow, right: Right, bucket: Option<&BucketName>) -> bo
     })
 }
 
-/// A bearer token for a key: who has it can do what the key can do over plain HTTP, and cannot find
+/// A bearer token for a key. Its holder can do over plain HTTP what the key can do, and cannot find
 /// out the secret.
 pub fn bearer_token(access: &str, secret: &str) -> String {
     let mac = bearer_mac(access, secret);
@@ -193,7 +162,7 @@ fn bearer_mac(access: &str, secret: &str) -> [u8; 32] {
     *blake3::keyed_hash(&key, access.as_bytes()).as_bytes()
 }
 
-/// What a client shows to prove that he knows a secret.
+/// What a client shows to prove that it knows a secret.
 struct Proof {
     access: String,
     shown: Shown,

@@ -1,12 +1,11 @@
 //! Pages of other sites that make a browser write here.
 //!
 //! A browser remembers the password that it was once given for this server, and attaches it to
-//! whatever request any page makes it send: a form of a foreign page could overwrite an object.
+//! every request that any page makes it send: a form of a foreign page could overwrite an object.
 //! What a page cannot attach by itself, a bearer token or a signature of S3, is no such password.
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
-use percent_encoding::percent_decode_str;
 
 use crate::request_head::{Refusal, single};
 
@@ -29,26 +28,8 @@ pub(crate) fn check<B>(
     Err(Refusal::new(StatusCode::FORBIDDEN, "AccessDenied", why))
 }
 
-/// Plain HTTP takes a password or a token.
-pub(crate) fn has_token<B>(request: &Request<B>) -> bool {
-    scheme(request.headers()).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
-}
-
-/// S3 takes signatures only, but for what is public: in a header, in the query, or among the fields
-/// of a form.
-pub(crate) fn is_signed<B>(request: &Request<B>) -> bool {
-    let names = request.uri().query().unwrap_or_default().split('&');
-    let mut names = names.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
-    let is_signature = |name| {
-        let name = percent_decode_str(name).decode_utf8_lossy();
-        matches!(&*name, "X-Amz-Signature" | "Signature")
-    };
-    scheme(request.headers()).is_some_and(|scheme| scheme == "AWS4-HMAC-SHA256" || scheme == "AWS")
-        || names.any(is_signature)
-        || crate::s3::is_form(request)
-}
-
-fn scheme(headers: &HeaderMap) -> Option<&str> {
+/// The scheme of a request's `Authorization`.
+pub(crate) fn scheme(headers: &HeaderMap) -> Option<&str> {
     let text = single(headers, &AUTHORIZATION).ok().flatten()?;
     text.split(' ').next()
 }

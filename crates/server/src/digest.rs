@@ -110,10 +110,6 @@ impl Expected {
         Ok(())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.0.iter().map(|(algorithm, _)| *algorithm)
     }

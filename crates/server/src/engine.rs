@@ -1,6 +1,7 @@
 //! What every request of the server shares: the edge, the keys, and the plan.
 
 use std::io;
+use std::time::Duration;
 
 use drystone_edge::{Ceilings, ChangeError, Deadlines, Edge, EdgeConfig, Fault};
 use drystone_limits::{Plan, constants};
@@ -10,8 +11,11 @@ use drystone_sync::{Mutex, PlainArc};
 use tokio::sync::oneshot;
 
 use crate::ServerConfig;
-use crate::access::Keys;
-use crate::s3::FIELDS_MAX;
+use crate::keys::Keys;
+
+/// The fields of a form that come before its file must be here in this time. A form holds its turn
+/// for as long.
+pub(crate) const FORM_FIELDS_MAX: Duration = Duration::from_secs(15);
 
 /// The store behind its edge, and who may use it.
 pub(crate) struct Engine {
@@ -37,7 +41,7 @@ impl Engine {
             documents: config.documents,
             transfers_per_form: constants::TRANSFERS_PER_FORM as usize,
             archives: constants::ARCHIVES as usize,
-            form_patience: FIELDS_MAX,
+            form_patience: FORM_FIELDS_MAX,
             spool: PlainArc::clone(&config.spool),
             spool_slot_bytes: config.plan.spool_slot_bytes,
             deadlines: config.deadlines,

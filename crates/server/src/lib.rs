@@ -10,10 +10,13 @@ mod cross_site;
 mod digest;
 mod engine;
 mod entity_tags;
+mod face;
 mod files;
+mod front;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "`fuzz/` includes this module, too, and exports the bodies")]
 mod fuzzing;
+mod keys;
 mod listing;
 mod meta;
 mod metrics;
@@ -57,7 +60,7 @@ pub struct ServerConfig {
     pub spool: PlainArc<File>,
     /// How long is waited for what.
     pub deadlines: Deadlines,
-    /// Where the numbers come from, for whoever asks the server.
+    /// Where the numbers come from; the limits page shows it.
     pub plan: Plan,
     /// Gives free memory back to the system, when the server has had nothing to do for a moment.
     /// Does nothing if not set: it is the allocator's matter, which the binary chooses.

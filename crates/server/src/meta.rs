@@ -7,9 +7,9 @@ use drystone_store::{ContentHash, ObjectMeta, ObjectRow};
 
 use crate::digest::{Algorithm, Digested, Uploaded};
 
-/// Up to this length a body's MD5 is computed also when nobody asked for it: it is the ETag that S3
-/// clients know. MD5 takes a core for each 700 MB/s, so larger bodies get another ETag unless the
-/// client sent an MD5 of his own.
+/// Up to this length a body's MD5 is computed also when the client did not ask for it: it is the
+/// ETag that S3 clients know. MD5 takes a core for each 700 MB/s, so larger bodies get another ETag
+/// unless the client sent an MD5 of his own.
 pub(crate) const MD5_BYTES_MAX: u64 = 16 << 20;
 
 /// The object's entity tag, without quotes, when it is not made from its content.

@@ -181,7 +181,9 @@ fn write_resources(text: &mut String, rows: &[Resource]) {
     family("now", "gauge", "In use.", &|row| Some(row.now));
     family("high_water", "gauge", "The most in use since the start.", &|row| Some(row.high_water));
     family("ceiling", "gauge", "Never passed.", &|row| Some(row.ceiling));
-    family("waiting", "gauge", "Who waits.", &|row| row.waiting);
-    family("waits_total", "counter", "How often somebody had to wait.", &|row| Some(row.waits));
+    family("waiting", "gauge", "Requests or connections that wait.", &|row| row.waiting);
+    family("waits_total", "counter", "Requests or connections that had to wait.", &|row| {
+        Some(row.waits)
+    });
     family("refused_total", "counter", "Requests turned away.", &|row| row.refused);
 }

@@ -116,8 +116,8 @@ fn host(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
     }
 }
 
-/// `HOST` or `HOST:PORT`. The name of a host has letters, digits, `-`, `.` and `_`; more than that
-/// is no host that anybody has.
+/// `HOST` or `HOST:PORT`. The name of a host has letters, digits, `-`, `.` and `_`; a name with
+/// anything else is no host.
 fn is_host(text: &str) -> bool {
     let (host, rest) = match text.strip_prefix('[') {
         Some(text) => {

@@ -17,11 +17,11 @@ pub(crate) struct Resource {
     pub(crate) now: u64,
     pub(crate) high_water: u64,
     pub(crate) ceiling: u64,
-    /// How often somebody had to wait, since the start.
+    /// How often a request or a connection had to wait, since the start.
     pub(crate) waits: u64,
-    /// Who waits now.
+    /// Requests or connections that wait now.
     pub(crate) waiting: Option<u64>,
-    /// Who was turned away, since the start.
+    /// Requests that were turned away, since the start.
     pub(crate) refused: Option<u64>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn resources(edge: &Edge) -> [Resource; 14] {
         ),
         Resource::of_gate("transfers", "uploads that have a thread", edge.transfers.usage()),
         Resource::of_spool(edge.spool.usage(), edge.admission.usage().ceiling),
-        Resource::of_gate("uploads", "uploads that have buffers", edge.lanes.gate().usage()),
+        Resource::of_gate("uploads", "uploads that have buffers", edge.ingest_slots.gate().usage()),
         Resource::of_gate("downloads", "downloads that have buffers", edge.reads.usage()),
         Resource::of_pool(
             "large_answers",
@@ -85,6 +85,10 @@ pub(crate) fn resources(edge: &Edge) -> [Resource; 14] {
         Resource::of_pool("buffers", "buffers that bytes pass through", usage.buffers),
         Resource::of_pool("loans", "buffers that are sent without a copy", edge.loans.usage()),
         Resource::of_pool("jobs", "runs of chunks on their way to a worker", usage.jobs),
-        Resource::of_pool("ingests", "lanes, in use or kept for the next upload", usage.ingests),
+        Resource::of_pool(
+            "ingests",
+            "ingest slots, in use or kept for the next upload",
+            usage.ingests,
+        ),
     ]
 }

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use drystone_edge::answer::{ResponseBody, full};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use http::header::{CONNECTION, DATE, EXPECT, HeaderName};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tracing::Level;
@@ -15,17 +14,15 @@ use tracing::Level;
 use crate::access::Peer;
 use crate::cross_site;
 use crate::engine::Engine;
-use crate::files::{Files, front};
+use crate::face::{Answer, Face};
+use crate::files::Files;
 use crate::metrics::Metrics;
 use crate::reason::{self, Reason};
 use crate::request_body::{RequestBody, Unread};
-use crate::request_head::{self, Refusal};
+use crate::request_head;
 use crate::s3::S3Face;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// A response, whatever made it.
-pub(crate) type Answer = Response<ResponseBody>;
 
 /// Sends each request to its face.
 pub(crate) struct Router {
@@ -76,22 +73,13 @@ impl Router {
         let unread = PlainArc::<Unread>::default();
         let mut request = request.map(|body| unread.lend(body));
         request.extensions_mut().insert(Peer(peer.ip()));
-        let refused = check(&mut request, own).err();
-        let in_doubt = refused.as_ref().is_some_and(|refused| refused.is_last);
-        let mut response = match refused {
-            Some(refused) => {
-                // What is left of its body is read below.
-                drop(request);
-                if own { plain(&refused) } else { self.s3.refuse(refused, &id) }
-            }
-            None if own => self.files.answer(request).await,
-            None => match front::for_browser(&request) {
-                Some(response) => response,
-                None => self.s3.answer(request, &id).await,
-            },
+        let (face, asked) = if own {
+            (Files::NAME, ask(&self.files, request, &id).await)
+        } else {
+            (S3Face::NAME, ask(&self.s3, request, &id).await)
         };
+        let Asked { mut response, in_doubt } = asked;
         let status = response.status();
-        let face = if own { "http" } else { "s3" };
         self.metrics.answered(face, &method, status, begun.elapsed());
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID.clone(), value);
@@ -100,8 +88,8 @@ impl Router {
         if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date((self.clock)())) {
             response.headers_mut().insert(DATE, date);
         }
-        // Who waits to be told to go on will not send the rest. Without a `100 Continue` before its
-        // answer a connection is not used again: some clients are confused about which
+        // A client that waits to be told to go on will not send the rest. Without a `100 Continue`
+        // before its answer a connection is not used again: some clients are confused about which
         // answer belongs to what.
         let is_last = unasked
             || (waits && unread.is_untouched())
@@ -130,22 +118,24 @@ impl Router {
     }
 }
 
-/// What is asked of a request whichever face it is for.
-fn check(request: &mut Request<RequestBody>, own: bool) -> Result<(), Refusal> {
-    request_head::check(request)?;
-    let is_proven = if own { cross_site::has_token } else { cross_site::is_signed };
-    cross_site::check(request, is_proven)
+/// What came of a request.
+struct Asked {
+    response: Answer,
+    /// Where the next request begins is in doubt.
+    in_doubt: bool,
 }
 
-fn plain(refused: &Refusal) -> Answer {
-    text(refused.status, format!("{}\n", refused.why))
-}
-
-/// A short answer in plain text.
-pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
-    let mut response = Response::new(full(text.into()));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    response
+/// Has a face answer a request, if that passes what is asked of it whichever face it is for.
+async fn ask<F: Face>(face: &F, mut request: Request<RequestBody>, id: &str) -> Asked {
+    let checked =
+        request_head::check(&mut request).and_then(|()| cross_site::check(&request, F::is_proven));
+    match checked {
+        Ok(()) => Asked { response: face.answer(request, id).await, in_doubt: false },
+        Err(refused) => {
+            // What is left of its body is read afterwards.
+            drop(request);
+            let in_doubt = refused.is_last;
+            Asked { response: face.refuse(refused, id), in_doubt }
+        }
+    }
 }

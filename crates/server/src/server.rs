@@ -39,8 +39,8 @@ use crate::{ServerConfig, TlsAcceptor};
 const READ_BYTES_MAX: usize = 128 << 10;
 /// The longest head, and as long may be what follows the chunks of a body.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-// What hyper has read for a wide connection and nobody has taken: a piece that waits to be taken,
-// and the next one.
+// What hyper has read for a wide connection and the body's reader has not taken: a piece that waits
+// to be taken, and the next one.
 const _: () = assert!(constants::WIDE_CONNECTION_BYTES >= 2 * READ_BYTES_MAX as u64);
 // For another one: a head and what came with its last bytes; two pieces of a body; what an upload
 // keeps of it before it has a place; and the tasks.
@@ -75,9 +75,9 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// From now on these hold. Nobody under way is disturbed: where a ceiling is lowered below what
-    /// is in use, nobody new gets in before enough have ended. Idle connections above their
-    /// ceiling are closed.
+    /// From now on these hold. Requests under way are not disturbed: where a ceiling is lowered
+    /// below what is in use, new requests wait until enough of them have ended. Idle connections
+    /// above their ceiling are closed.
     ///
     /// # Errors
     /// When another ceiling is raised, and there is no room for that before those have ended; or a
@@ -87,8 +87,8 @@ impl Controls {
     }
 }
 
-/// What is left of a server that serves nobody any more: calls of the store that have not returned,
-/// and threads that make them.
+/// What is left of a server that has ended its connections: calls of the store that have not
+/// returned, and the threads that make them.
 #[derive(Clone)]
 pub struct Closing {
     engine: PlainArc<Engine>,
@@ -118,7 +118,7 @@ impl Closing {
         let now = |gate: &Gate| gate.usage().now;
         UnderWay {
             transfers: now(&edge.transfers),
-            uploads: now(edge.lanes.gate()),
+            uploads: now(edge.ingest_slots.gate()),
             calls: now(&edge.calls),
         }
     }

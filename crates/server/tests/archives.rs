@@ -287,7 +287,7 @@ fn slow_readers_of_archives_hold_their_connections_only_and_get_all_of_them() {
 }
 
 #[test]
-fn an_archive_that_nobody_reads_any_more_gives_back_what_it_had() {
+fn an_archive_whose_client_has_gone_gives_back_what_it_had() {
     let server = Running::start(config());
     fill(&server);
     for _ in 0..3 {

@@ -152,7 +152,7 @@ fn drip(server: &Running, begin: &str, more: &[u8]) -> u16 {
 }
 
 #[test]
-fn whoever_does_not_come_to_the_point_is_closed() {
+fn a_client_that_does_not_come_to_the_point_is_closed() {
     let second = Duration::from_secs(1);
     let slow =
         Deadlines { head: LONG, idle: LONG, body: LONG, unread: LONG, turn: LONG, drain: second };
@@ -178,7 +178,7 @@ fn whoever_does_not_come_to_the_point_is_closed() {
     let server = with(Deadlines { idle: second, ..slow });
     let alive = "GET /_/health/live HTTP/1.1\r\nHost: x\r\n\r\n";
     assert_eq!(drip(&server, alive, b""), 200);
-    // An answer that nobody reads: it is closed, although its client says nothing and is there.
+    // An answer that is not read: its connection is closed, although its client is still there.
     let server = with(Deadlines { unread: second, ..slow });
     assert_eq!(server.request("PUT", OBJECT, &[], &noise(20 << 20, 1)).status, 201);
     let mut socket = server.connect();

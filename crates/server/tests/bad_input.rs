@@ -1,5 +1,5 @@
-//! What only somebody with bad intentions, or a broken client, sends. docs/verification.md says
-//! which test has which input.
+//! What only an attacker or a broken client sends. docs/verification.md says which test has which
+//! input.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -74,8 +74,8 @@ fn idle_connections_make_way() {
 #[test]
 fn slow_uploads_do_not_keep_others_out() {
     let server = Running::start(config());
-    // More than there are lanes and fewer than there are transfers; each has shown a little and
-    // stays.
+    // More than there are ingest slots and fewer than there are transfers; each has shown a little
+    // and stays.
     let slow: Vec<_> = (0..6)
         .map(|number| {
             let mut socket = begun(&server, &format!("/_/files/files/slow{number}"));
@@ -112,7 +112,7 @@ fn trickling(server: &Running, number: u64) -> std::net::TcpStream {
 }
 
 #[test]
-fn a_slow_upload_gives_its_connection_to_whoever_knocks() {
+fn a_slow_upload_makes_way_for_a_new_connection() {
     // It is not for its silence that one is closed.
     let deadlines = Deadlines { body: Duration::from_secs(600), ..Deadlines::default() };
     let server = Running::start(ServerConfig { connections: 1, deadlines, ..config() });

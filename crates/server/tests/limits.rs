@@ -12,7 +12,7 @@ use drystone_store::{BucketName, Grant};
 use serde_json::Value;
 
 const DASHBOARD: &str = include_str!("../../../packaging/grafana-dashboard.json");
-/// What Prometheus adds to whatever it reads.
+/// What Prometheus adds to all that it reads.
 const LABELS_OF_PROMETHEUS: [&str; 1] = ["instance"];
 /// What an expression may hold beside metrics.
 const WORDS: [&str; 5] = ["sum", "max", "rate", "histogram_quantile", "by"];
@@ -259,7 +259,7 @@ fn printed() -> Printed {
     let server = Running::start(config());
     server.request("PUT", "/_/files/files/a", &[], b"bytes");
     server.request("GET", "/_/files/files/absent", &[], b"");
-    // Closed to whoever comes: requests that need it fail with 503.
+    // The store is closed: requests that need it fail with 503.
     server.store.close();
     assert_eq!(server.request("PUT", "/_/files/files/b", &[], b"bytes").status, 503);
     Printed::of(&server.request("GET", "/_/metrics", &[], b"").text())

@@ -81,7 +81,7 @@ fn anybody_may_read_what_is_public_and_nothing_else() {
 #[test]
 fn an_answer_before_its_body_ends_the_connection() {
     let (server, _) = public();
-    // Whoever waits to be told to go on is not told, and gets an answer at once.
+    // A client that waits to be told to go on is not told, and gets its answer at once.
     let waiting = [("Expect", "100-continue")];
     let answer = server.say(
         head(None, "PUT", "/files/new", &waiting, Some(1 << 30))
@@ -90,7 +90,7 @@ fn an_answer_before_its_body_ends_the_connection() {
     );
     check(&answer, 403, "AccessDenied");
     assert_eq!(answer.header("connection"), Some("close"));
-    // Whoever sends first gets it after what he sent, and may go on.
+    // A client that sends its body at once gets the answer after it, and may go on.
     let mut bytes = head(None, "PUT", "/files/new", &[], Some(200_000))
         .replace("close", "keep-alive")
         .into_bytes();

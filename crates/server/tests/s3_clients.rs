@@ -50,7 +50,7 @@ fn run(probe: &[&str], interpreter: &str, script: &str, arguments: &[&str]) {
     // another checkout where two share a target folder.
     let script = Path::new("tests/clients").join(script);
     let mut client = client(interpreter);
-    // The profiles of whoever runs this are not ours.
+    // The profiles of the user who runs the test must not be read.
     for (name, _) in std::env::vars_os() {
         if ["AWS_", "RCLONE_", "RESTIC_"]
             .iter()

@@ -1,5 +1,5 @@
-//! Uploads by HTML form over the S3 face: a policy that somebody with a key has signed, and what it
-//! does not allow.
+//! Uploads by HTML form over the S3 face: a policy that is signed with a key, and what it does not
+//! allow.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -214,7 +214,7 @@ fn what_the_policy_does_not_allow_is_refused() {
 }
 
 #[test]
-fn a_form_needs_the_signature_of_somebody_who_may_write() {
+fn a_form_needs_the_signature_of_a_key_that_may_write() {
     let server = Running::start(config());
     let other = Grant {
         bucket: Some(BucketName::new("others").unwrap()),

@@ -1,4 +1,4 @@
-//! An answer in XML is well-formed whatever a key is, and never names another key.
+//! An answer in XML is well-formed for every key, and never names another key.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

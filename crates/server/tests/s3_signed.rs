@@ -1,4 +1,4 @@
-//! The S3 face for whoever has a key: conditions, and details that clients look at.
+//! The S3 face for requests with a key: conditions, and details that clients look at.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -67,12 +67,13 @@ fn put_small(server: &Running) {
     assert!(server.request("GET", SMALL, &[], b"").body == small);
 }
 
-/// An upload that had a lane, and has stopped: another wanted that, so it has none, and its unfinished
-/// chunk is in the spool.
+/// An upload that had an ingest slot, and has stopped: another wanted that, so it has none, and its
+/// unfinished chunk is in the spool.
 fn parked(server: &Running, number: u64) -> TcpStream {
     let socket = begun(server, number, HALF);
     wait_for(server, "uploads", 1);
-    // On a busy machine the first one may come before what was sent, and then it has its lane again.
+    // On a busy machine the first one may come before what was sent, and then it has its ingest
+    // slot again.
     for _ in 0..3000 {
         put_small(server);
         if (now(server, "uploads"), now(server, "spool")) == (0, 1) {
@@ -80,15 +81,17 @@ fn parked(server: &Running, number: u64) -> TcpStream {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("an upload that has stopped keeps its lane, or was parked without its unfinished chunk");
+    panic!(
+        "an upload that has stopped keeps its ingest slot, or was parked without its unfinished chunk"
+    );
 }
 
-fn one_lane() -> ServerConfig {
+fn one_ingest_slot() -> ServerConfig {
     ServerConfig { ingests: 1, ..config() }
 }
 
 #[test]
-fn many_more_uploads_than_lanes_stop_half_way_and_end() {
+fn many_more_uploads_than_ingest_slots_stop_half_way_and_end() {
     let server = Running::start(ServerConfig { connections: 64, ..config() });
     let slow: Vec<_> =
         (0..40).map(|number| begun(&server, number, HALF + number as usize)).collect();
@@ -122,8 +125,8 @@ fn uploads_that_send_in_turns_all_end() {
 }
 
 #[test]
-fn an_upload_that_pauses_gives_its_lane_to_another() {
-    let server = Running::start(one_lane());
+fn an_upload_that_pauses_gives_its_ingest_slot_to_another() {
+    let server = Running::start(one_ingest_slot());
     let slow = parked(&server, 1);
     finish(&server, 1, slow, HALF);
     assert_quiet(&server);
@@ -134,7 +137,7 @@ fn an_upload_that_pauses_gives_its_lane_to_another() {
 /// order.
 #[test]
 fn an_upload_that_was_parked_has_the_same_tag() {
-    let server = Running::start(one_lane());
+    let server = Running::start(one_ingest_slot());
     let whole = server.request("PUT", "/_/files/files/whole", &[], &noise(LEN, 1));
     let mut slow = parked(&server, 1);
     slow.write_all(&noise(LEN, 1)[HALF..]).unwrap();
@@ -146,9 +149,9 @@ fn an_upload_that_was_parked_has_the_same_tag() {
 
 #[test]
 fn an_upload_for_which_the_spool_has_no_room_is_refused_and_leaves_nothing() {
-    // Whatever is written there finds the disk full.
+    // Every write to it finds the disk full.
     let full = OpenOptions::new().read(true).write(true).open("/dev/full").unwrap();
-    let server = Running::start(ServerConfig { spool: PlainArc::new(full), ..one_lane() });
+    let server = Running::start(ServerConfig { spool: PlainArc::new(full), ..one_ingest_slot() });
     let mut slow = begun(&server, 1, HALF);
     wait_for(&server, "uploads", 1);
     put_small(&server);
@@ -161,7 +164,7 @@ fn an_upload_for_which_the_spool_has_no_room_is_refused_and_leaves_nothing() {
 
 #[test]
 fn a_client_that_goes_away_while_its_upload_is_parked_leaves_nothing() {
-    let server = Running::start(one_lane());
+    let server = Running::start(one_ingest_slot());
     drop(parked(&server, 1));
     wait_for(&server, "spool", 0);
     assert_eq!(server.request("GET", &path(1), &[], b"").status, 404);
@@ -169,10 +172,10 @@ fn a_client_that_goes_away_while_its_upload_is_parked_leaves_nothing() {
     assert_quiet(&server);
 }
 
-/// Nobody waits: the client may take its time, and what it sends goes the short way.
+/// No other upload waits: the client may take its time, and what it sends does not go to the spool.
 #[test]
-fn an_upload_that_is_alone_keeps_its_lane() {
-    let server = Running::start(one_lane());
+fn an_upload_that_is_alone_keeps_its_ingest_slot() {
+    let server = Running::start(one_ingest_slot());
     let slow = begun(&server, 1, HALF);
     wait_for(&server, "uploads", 1);
     assert_eq!(now(&server, "spool"), 0);

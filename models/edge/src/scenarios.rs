@@ -5,7 +5,7 @@ pub mod connections;
 pub mod downloads;
 pub mod flights;
 pub mod gates;
-pub mod lanes;
+pub mod ingest_slots;
 pub mod resizing;
 mod rig;
 pub mod semaphores;

@@ -29,7 +29,7 @@ async fn keep_busy(connections: &[&PlainArc<Connection>], time: Duration) {
 async fn who_leaves_first() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let room = || eviction.make_room(Instant::now());
-    assert!(!room(), "there is nobody");
+    assert!(!room(), "there is no connection");
     let (silent, served, resting) = (open(&eviction), open(&eviction), open(&eviction));
     drop(resting.begin());
     tokio::time::advance(IDLE_MIN).await;
@@ -58,7 +58,7 @@ async fn who_leaves_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn among_busy_clients_nobody_waits() {
+async fn among_busy_clients_none_waits() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let since = Instant::now();
     let room = || eviction.make_room(since);
@@ -161,7 +161,10 @@ async fn one_that_does_not_read_makes_way_with_its_request_before_one_that_is_se
         let mut send = std::pin::pin!(socket.write_all(&[b'x'; 64]));
         let both =
             async { tokio::join!(tokio::time::timeout(time, &mut send), connection.watch()) };
-        assert!(tokio::time::timeout(time, both).await.is_err(), "nobody wants it");
+        assert!(
+            tokio::time::timeout(time, both).await.is_err(),
+            "no other connection waits for it"
+        );
     };
     stall(&mut socket, UNREAD_MIN / 2).await;
     assert!(!eviction.make_room(since), "neither has shown what it is, or both are served");

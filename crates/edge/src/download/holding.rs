@@ -1,4 +1,5 @@
-//! What a download has for its turn, and the sweep that takes it from those that do not use it.
+//! What a download holds during its turn, and the sweep that takes it from downloads that do not
+//! use it.
 
 use std::time::Duration;
 
@@ -76,8 +77,9 @@ pub(super) struct Holds {
 }
 
 impl Holds {
-    /// Whether the next step is the client's. While a fetch has the reader and nothing is here, it
-    /// is ours: taken then, what a slow disk brings would be read again and again.
+    /// Whether the client has to make the next step. It does not while a fetch has the reader and
+    /// nothing is here to be sent. If the sweep took the turn then, a slow disk's chunk would be
+    /// read again and again.
     fn waits_for_client(&self) -> bool {
         self.reader.is_some() || self.slice.is_some() || self.next.is_some()
     }

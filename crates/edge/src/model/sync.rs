@@ -16,7 +16,7 @@ impl Semaphore {
         Self(Arc::new(shuttle_tokio::sync::Semaphore::new(permits)))
     }
 
-    /// Takes a permit if there is one and nobody waits for it.
+    /// Takes a permit if there is one and no other call waits for it.
     ///
     /// # Errors
     /// When there is none.
@@ -37,13 +37,13 @@ impl Semaphore {
         self.0.add_permits(permits);
     }
 
-    /// Removes up to so many permits that nobody holds or waits for; says how many.
+    /// Removes up to so many free permits that no call waits for; says how many.
     pub fn forget_permits(&self, permits: usize) -> usize {
         let free = (0..permits).map_while(|_| self.0.try_acquire().ok());
         free.map(shuttle_tokio::sync::SemaphorePermit::forget).count()
     }
 
-    /// Permits that nobody holds.
+    /// Permits that are free.
     pub fn available_permits(&self) -> usize {
         self.0.available_permits()
     }

@@ -1,7 +1,7 @@
 //! A clock that stands still unless a scenario moves it.
 //!
-//! The futures here are woken by [`advance`] only; so a scenario in which nobody moves the clock
-//! shows a lost wake-up as a deadlock instead of a deadline that came up.
+//! The futures here are woken by [`advance`] only; so a scenario that does not move the clock shows
+//! a lost wake-up as a deadlock instead of a deadline that came up.
 
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign};

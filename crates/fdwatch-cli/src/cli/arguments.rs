@@ -15,7 +15,7 @@ Exit codes:
   0   steady, or too little was seen to say anything
   1   leaking
   2   near a limit: 90 % of RLIMIT_NOFILE, or over --fail-over
-  3   the target is gone, or nobody has the name
+  3   the target is gone, or no process has the name
   4   not permitted: the kernel does not show its descriptors to this user, or --stacks cannot \
   attach
   64  wrong usage

@@ -15,7 +15,7 @@ const PROCESSES_MAX: usize = 64;
 /// Attached to what is watched.
 pub(super) struct AttachedWatch {
     attached: Attached,
-    /// Tried, whatever came of it.
+    /// Processes that were tried, with or without success.
     tried: BTreeSet<ProcessKey>,
     processes: usize,
     left_out: u32,
@@ -28,8 +28,7 @@ impl AttachedWatch {
     /// Attaches to all that is there now.
     ///
     /// # Errors
-    /// If one of them cannot be attached to: whoever asks for stacks had better hear of it now than
-    /// in an hour.
+    /// If one of them cannot be attached to: better now than after an hour without stacks.
     pub(super) fn start(events: &Events, report: &Report) -> Result<Self, Failure> {
         let attached = Attached::start(events).map_err(Failure::Stacks)?;
         let mut watch = Self {

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grew_is_found_whatever_the_pid() {
+    fn what_grew_is_found_also_with_another_pid() {
         let before = leaking();
         let mut after = leaking();
         after.processes[0].key.pid += 1;

@@ -20,7 +20,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     Usage(String),
     #[error("no process {0}; with --wait the watch begins when there is one")]
-    Nobody(String),
+    NoProcess(String),
     #[error(transparent)]
     Watch(#[from] Error),
     #[error("call stacks cannot be traced (watch without --stacks to do without)")]
@@ -49,10 +49,10 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
-            Self::Nobody(_) | Self::Watch(Error::Gone { .. }) => GONE,
+            Self::NoProcess(_) | Self::Watch(Error::Gone { .. }) => GONE,
             Self::Watch(Error::NotPermitted { .. }) | Self::Stacks(_) => NOT_PERMITTED,
             Self::Run(error) => error.exit_code(),
-            // Whoever reads has seen enough.
+            // The reader has seen enough.
             Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Watch(_) | Self::Output { .. } | Self::System { .. } => IO,
             Self::Input { .. } | Self::Recording { .. } => IO,

@@ -58,8 +58,8 @@ pub(super) fn run(arguments: &RunArgs) -> Result<u8, Failure> {
     let leftovers =
         child.leftovers().map_err(Failure::system("look for what the command left behind"))?;
     let report = watched.last(&mut child);
-    // On standard error: standard output is the command's. What else is to be written is, even if
-    // nobody reads that.
+    // On standard error: standard output is the command's. The other outputs are written even if it
+    // is closed.
     let told =
         tell(&mut io::stderr().lock(), report.as_ref(), &leftovers, arguments.kill_leftovers);
     if let Some(report) = &report {
@@ -196,8 +196,8 @@ impl Waited<'_> {
     }
 }
 
-/// What a command leaves behind is killed, whoever hears of it, and told, also where the command
-/// itself was too fast to be looked at.
+/// What a command leaves behind is killed, also when standard error is closed. It is told, also
+/// when the command itself was too fast to be looked at.
 fn tell(
     out: &mut impl io::Write,
     report: Option<&Report>,

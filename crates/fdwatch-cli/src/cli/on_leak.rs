@@ -36,7 +36,7 @@ pub(super) struct OnLeak {
 struct Running {
     child: Child,
     pid: Pid,
-    /// Can be read when it has ended, whoever has reaped it.
+    /// Can be read when it has ended, also after it was reaped elsewhere.
     end: OwnedFd,
     deadline: Instant,
 }
@@ -103,7 +103,7 @@ impl OnLeak {
     /// Ends it at once, with all of its process group.
     pub(super) fn kill(&mut self) {
         let Some(mut running) = self.running.take() else { return };
-        // It has not ended, or nobody but us could have reaped it: the number is its own.
+        // Its pid is still its own: it has not ended, or only this process can reap it.
         if !running.has_ended() {
             let _ = kill_process_group(running.pid, Signal::KILL);
             let _ = running.child.wait();

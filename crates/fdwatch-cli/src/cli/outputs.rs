@@ -105,7 +105,7 @@ impl Outputs {
             .map(PrometheusServer::as_fd)
     }
 
-    /// Somebody wants the metrics.
+    /// Answers a client that asks for the metrics.
     pub(super) fn answer(&mut self, report: &Report) -> Result<(), Failure> {
         let Some(server) = &mut self.prometheus else { return Ok(()) };
         let text = || {

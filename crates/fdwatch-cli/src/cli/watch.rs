@@ -1,4 +1,4 @@
-//! `fdwatch PID|NAME…`: watches until it is time, or nobody is left.
+//! `fdwatch PID|NAME…`: watches until it is time, or no process is left.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<u8, Failure> {
     let mut watcher = Watcher::new(config)?;
     let mut tick = watcher.tick(clock.elapsed())?;
     if tick.alive == 0 && tick.targets_gone == 0 && !arguments.wait {
-        return Err(Failure::Nobody(named(arguments)));
+        return Err(Failure::NoProcess(named(arguments)));
     }
     let attached = arguments.stacks.then(|| AttachedWatch::start(&events, &watcher.report()));
     let mut attached = attached.transpose()?;
@@ -89,7 +89,7 @@ fn targets(arguments: &WatchArgs) -> Vec<Target> {
     named.chain(matching).chain(cgroups).chain(units).collect()
 }
 
-/// What nobody is, in words.
+/// What was looked for and not found, in words.
 fn named(arguments: &WatchArgs) -> String {
     let names = arguments
         .targets

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 use super::printable::Printable;
 
-/// Longer targets are cut in pages; `PATH_MAX` is eight times as long, and nobody reads it.
+/// Longer targets are cut in pages; `PATH_MAX` is eight times as long, too long to be read.
 const PATTERN_CHARS_MAX: usize = 512;
 
 /// Shows `T` with everything escaped that markup could take for its own.

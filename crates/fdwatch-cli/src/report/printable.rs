@@ -3,7 +3,7 @@
 //!
 //! What a reader can see stays; the rest becomes an escape: bytes that are no UTF-8 and C0 controls
 //! `\x0a`, other characters that draw nothing, reorder what stands around them or have no agreed
-//! look `\u{202e}`, and a backslash `\\`, so that nobody can forge an escape.
+//! look `\u{202e}`, and a backslash `\\`, so that a name cannot forge an escape.
 
 use std::fmt::{self, Display, Write};
 

@@ -2,7 +2,7 @@
 //!
 //! Labels are `pid`, `name` and `kind` only, never a path: the number of time series is bounded by
 //! the number of processes. What is unknown is left out, never 0, and so is a process that has
-//! ended: its pid may be somebody else's by now.
+//! ended: another process may have its pid by now.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -76,7 +76,7 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         write_single(
             out,
             "children_zombies",
-            "Those of them that nobody has waited for.",
+            "Those of them that ended and were not waited for.",
             children.zombies,
         )?;
         let is_leak = u32::from(children.trend.is_leak);

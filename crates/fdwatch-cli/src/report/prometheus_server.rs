@@ -29,7 +29,7 @@ pub struct PrometheusServer {
 
 impl PrometheusServer {
     /// Listens at `ADDRESS:PORT`; at `PORT` or `:PORT` on loopback only, as names of processes are
-    /// nobody's business.
+    /// private.
     ///
     /// # Errors
     /// `InvalidInput` when that is no address, else what the kernel has against it.
@@ -254,7 +254,7 @@ mod tests {
     /// Serves one client that is connected already, so nothing has to be waited for.
     fn exchange(request: &[u8]) -> String {
         let mut server = patient();
-        assert!(!server.poll(|| unreachable!("nobody has asked")).unwrap());
+        assert!(!server.poll(|| unreachable!("no client has asked")).unwrap());
         let mut client = TcpStream::connect(server.local_addr().unwrap()).unwrap();
         client.write_all(request).unwrap();
         assert!(server.poll(|| TEXT.to_owned()).unwrap());

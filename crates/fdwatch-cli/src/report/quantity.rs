@@ -99,7 +99,7 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// Without the milliseconds of a moment that nobody asked for.
+/// Without milliseconds, which say nothing to a reader here.
 pub(super) fn whole_seconds(duration: Duration) -> Duration {
     if duration < Duration::from_secs(1) {
         duration

@@ -88,7 +88,7 @@ fn write_process(out: &mut dyn Write, process: &ProcessReport, report: &Report) 
             count(limit)
         )?;
     }
-    // Whoever asked for stacks wants to see them, also of what was open before the warm-up was
+    // A user who asked for stacks wants to see them, also of what was open before the warm-up was
     // over.
     let is_news = |group: &&GroupReport| group.growth > 0 || !group.stacks.is_empty();
     let mut told: Vec<&GroupReport> =

@@ -46,7 +46,7 @@ impl Attached {
     /// the changes of tracees to the thread.
     ///
     /// # Errors
-    /// Where it cannot work at all, whatever the process.
+    /// Where it cannot work for any process.
     pub fn start(_events: &Events) -> Result<Self, StacksError> {
         let failed = |source: io::Error| StacksError::Thread { source };
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
@@ -56,7 +56,7 @@ impl Attached {
         let woken = Arc::clone(&wake);
         let run = move || match Tracer::start(received, woken) {
             Ok(mut tracer) => {
-                // Whoever started us waits for it.
+                // The thread that started this one waits for it.
                 let _ = started.send(Ok(()));
                 tracer.run();
             }
@@ -161,7 +161,7 @@ impl Tracer {
     /// `false`: this thread has to end.
     fn answer(&mut self, request: Request) -> bool {
         let stacks = &mut self.stacks;
-        // Whoever asked waits for the answer.
+        // The thread that asked waits for the answer.
         match request {
             Request::Attach(process, answer) => drop(answer.send(stacks.attach(process))),
             Request::StacksOf(pid, fds, answer) => drop(answer.send(stacks.stacks_of(pid, &fds))),

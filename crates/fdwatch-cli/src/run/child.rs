@@ -175,7 +175,7 @@ impl Child {
         self.has_more
     }
 
-    /// True once: when it has ended, whoever took note of that (it may end before
+    /// True once: when it has ended, also if another call noticed that (it may end before
     /// [`start`](Self::start) returns).
     pub(super) fn tells_its_end(&mut self) -> bool {
         let tells = self.status != Status::Running && !self.is_end_told;
@@ -270,7 +270,7 @@ impl Child {
             },
             Message::Ready => RunError::Start {
                 step: "prepare the process",
-                source: io::Error::other("it waits for a tracer that nobody asked for"),
+                source: io::Error::other("it waits for a tracer that was not asked for"),
             },
         }
     }

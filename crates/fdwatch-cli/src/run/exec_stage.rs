@@ -127,7 +127,7 @@ impl Stage {
         let mut socket = inherited(self.socket);
         let message = self.prepare(&socket).and_then(|()| self.await_tracer(&mut socket));
         let message = message.err().unwrap_or_else(|| Message::Exec(errno(&self.exec())));
-        // If nobody listens any more, the exit code alone has to do.
+        // If the socket is closed, the exit code alone has to do.
         let _ = socket.write_all(&message.bytes());
         ExitCode::from(126)
     }

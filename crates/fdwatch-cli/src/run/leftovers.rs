@@ -32,7 +32,7 @@ pub struct Leftovers {
 
 impl Leftovers {
     /// Looks for them. As orphans become our children, everything that the command started is below
-    /// us, whatever became of its parent.
+    /// us, also when its parent has ended.
     pub(super) fn find() -> io::Result<Self> {
         Ok(Self::below(std::process::id(), processes()?))
     }
@@ -71,7 +71,8 @@ impl Leftovers {
 fn kill(key: ProcessKey) -> Option<()> {
     let pid = Pid::from_raw(i32::try_from(key.pid).ok()?)?;
     let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Held first, compared then: whoever has the number now keeps it until the signal is sent.
+    // Held first, compared then: the process that has the number now keeps it until the signal is
+    // sent.
     (Stat::read(key.pid)?.start_ticks == key.start_ticks).then_some(())?;
     pidfd_send_signal(held, Signal::KILL).ok()
 }

@@ -96,7 +96,7 @@ impl Signals {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the call above succeeded, and nobody else knows the number.
+        // SAFETY: the call above succeeded, and no other code knows the number.
         let readable = unsafe { OwnedFd::from_raw_fd(fd) };
         let before = mask.change(libc::SIG_BLOCK)?;
         Ok(Self { readable, before })

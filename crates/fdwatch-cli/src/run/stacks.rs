@@ -7,8 +7,8 @@
 //! know to be open.
 //!
 //! # What it changes for the command
-//! - Whoever ends with us: a traced process cannot go on without its tracer, since the calls that
-//!   stop would fail. The kernel kills the command and *everything it started* when we end
+//! - What ends with us: a traced process cannot go on without its tracer, since the calls that stop
+//!   would fail. The kernel kills the command and *everything it started* when we end
 //!   (`PTRACE_O_EXITKILL`), also what would be left behind otherwise.
 //! - Without CAP_SYS_ADMIN it runs under `no_new_privs`: set-user-ID programs in it get no other
 //!   rights. With it, set-user-ID programs get none either unless we may trace those: the kernel's

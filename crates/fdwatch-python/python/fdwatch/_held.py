@@ -73,7 +73,7 @@ def left_behind(before: Holding, after: Holding, unplaced: Collection[Key] = ())
     places = Counter(held.kind for held in gone)
     numbers = {(held.kind, held.number) for held in gone}
     new = [held for key, held in after.items() if key not in before]
-    # Whoever has the number of one that is gone comes first: it is the likeliest to be in its place.
+    # The one with the number of one that is gone comes first: it is the likeliest to be in its place.
     new.sort(key=lambda held: ((held.kind, held.number) not in numbers, held.number))
     left = []
     for held in new:
@@ -124,7 +124,7 @@ class _Stat(NamedTuple):
         return self.state in (b"Z", b"X")
 
     def details(self) -> str:
-        state = "ended, but nobody has waited for it" if self.has_ended() else "still running"
+        state = "ended, but not waited for" if self.has_ended() else "still running"
         return state if self.parent == os.getpid() else f"{state}, below pid {self.parent}"
 
 
@@ -221,5 +221,5 @@ def _of_the_standard_library() -> Tuple[List[int], List[int]]:
 
 
 def _singleton(module: str, name: str) -> object:
-    # Not imported: where nobody has, there is nothing to find.
+    # Not imported here: where the module was not imported, there is nothing to find.
     return getattr(sys.modules.get(module), name, None)

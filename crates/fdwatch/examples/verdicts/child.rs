@@ -22,7 +22,7 @@ const GENERATION: Duration = Duration::from_secs(2);
 const WORKER_S: f64 = 20.0;
 
 pub(crate) fn run(what: &[&str]) -> Outcome<()> {
-    // With the one that has started it, whatever that does.
+    // It ends with its parent, however that ends.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;

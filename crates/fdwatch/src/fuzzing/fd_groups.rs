@@ -32,8 +32,9 @@ struct Open {
     folder: u16,
 }
 
-/// Whatever is open: patterns have a bound and get coarser once; there are not too many groups, and
-/// each descriptor is in one of them, and of one kind; permits of series are given back.
+/// For any set of open descriptors: patterns have a bound and get coarser once. There are not too
+/// many groups. Each descriptor is in one of them, and of one kind. Permits of series are given
+/// back.
 ///
 /// # Panics
 /// When that does not hold.

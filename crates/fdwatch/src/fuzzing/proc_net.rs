@@ -121,7 +121,7 @@ impl Plan {
         match self {
             Self::Inet { table, local, peer, state, inode, queues: [sent, received], user } => {
                 let (path, family, is_six) = table.names();
-                // The state of whatever is no TCP is that of one that is closed, or connected.
+                // The state of a socket that is not TCP is that of a closed or a connected one.
                 let state = if family.starts_with("tcp") {
                     state % 16
                 } else {

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_whatever_the_buffer_cuts() {
+    fn lines_come_whole_wherever_the_buffer_cuts() {
         for len in [1, 99, 100, 101, BUFFER_BYTES - 1] {
             let lines: Vec<Vec<u8>> = (0..400).map(|i| vec![b'a' + (i % 26) as u8; len]).collect();
             assert_eq!(lines_of(&lines.join(&b'\n'), u64::MAX).0, lines, "{len}");

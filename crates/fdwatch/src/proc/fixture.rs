@@ -57,7 +57,7 @@ impl Fixture {
         self.path().join(pid.to_string())
     }
 
-    /// Adds it, or puts it in the place of whoever has its pid.
+    /// Adds a process, or puts it in the place of the one that has its pid.
     pub(crate) fn put(&self, process: &FakeProcess<'_>) {
         let _ = fs::remove_dir_all(self.of(process.pid));
         fs::create_dir_all(self.of(process.pid).join("fd")).unwrap();

@@ -152,7 +152,7 @@ fn sockets_are_found_in_the_tables_of_the_process() {
 #[test]
 fn what_another_machine_answers_for_is_not_followed() {
     let fixture = Fixture::new();
-    // Nobody is there: whoever follows it is told so.
+    // Nothing is there: following the link would be an error.
     let targets: [&[u8]; 3] = [b"/mnt/nowhere/file", b"/mnt/nowhere/folder", b"/mntx/nowhere"];
     fixture.put(&FakeProcess { targets: &targets, ..Default::default() });
     let mounts = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:5 / /mnt/nowhere rw - nfs4 server:/ rw\n";

@@ -46,7 +46,7 @@ impl RemoteMounts {
         found
     }
 
-    /// Whether asking about that path might have to wait for somebody else.
+    /// Whether asking about that path might have to wait for another machine or process.
     pub(crate) fn hold(&self, path: &[u8]) -> bool {
         let above = self.mounts.iter().filter(|(mount, _)| is_below(path, mount));
         // Of two at the same place the later one hides the earlier.

@@ -1,6 +1,6 @@
 //! The formats of `/proc`: arbitrary bytes in, no I/O, no panic (they are fuzzed).
 //!
-//! Names and paths in these files are whatever bytes a process chose, so nothing here asks for
+//! Names and paths in these files are any bytes that a process chose, so nothing here asks for
 //! UTF-8. Formats are described in `proc(5)` and in the kernel's
 //! `Documentation/filesystems/proc.rst`.
 

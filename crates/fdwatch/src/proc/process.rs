@@ -25,7 +25,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Whoever has this pid now.
+    /// The process that has this pid now.
     pub(crate) fn open(root: &ProcRoot, pid: u32) -> Result<Self, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(root, DecInt::new(pid), flags, Mode::empty())

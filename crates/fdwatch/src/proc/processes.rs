@@ -63,7 +63,7 @@ pub(crate) fn pass(root: &ProcRoot, names: &mut Names) -> Result<Pass, Error> {
         path.extend(bytes.iter().map(|digit| char::from(*digit)));
         path.push_str("/stat");
         let mut buffer = [0; STAT_BYTES];
-        // Whoever ends in between, or is hidden from us, was never there.
+        // A process that ends in between, or is hidden from this user, is left out.
         let file = read_file(root, path.as_str(), &mut buffer).ok();
         if let Some(stat) = file.and_then(stat).filter(|stat| !stat.is_kernel_thread) {
             pass.processes.push(Passed {

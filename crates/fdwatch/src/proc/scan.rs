@@ -143,9 +143,9 @@ impl TableScan<'_> {
 
     /// Of what has a path.
     ///
-    /// The link is a magic one: it leads to the open file itself, whatever its path says by now.
-    /// `DONT_SYNC` keeps file systems that ask a server from doing so; those are not even asked
-    /// where they are known.
+    /// The link is a magic one: it leads to the open file itself, also when its path leads
+    /// elsewhere by now. `DONT_SYNC` keeps file systems that ask a server from doing so; those are
+    /// not even asked where they are known.
     fn kind_of_path(&self, folder: impl AsFd, name: &CStr, target: &[u8]) -> Result<Kind, Errno> {
         if self.remote.hold(target) {
             let is_directory = self.flags(name).is_some_and(|flags| flags & DIRECTORY_FLAG != 0);

@@ -17,7 +17,7 @@ pub(crate) struct Wanted {
     pub(crate) fd: i32,
     /// As in [`Seen::is_first_table`](super::Seen::is_first_table).
     pub(crate) is_first_table: bool,
-    /// Whatever helps the caller.
+    /// A number of the caller's, handed back with the answer.
     pub(crate) tag: u32,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn find_sockets(
         let read =
             each_line(process, table.path, bytes_max.saturating_sub(searched.bytes), |line| {
                 let Some(line) = table_line(*table, line) else { return ControlFlow::Continue(()) };
-                // Whoever listens there: the port is one of this machine.
+                // Whichever process listens there, the port is one of this machine.
                 if let Some(port) = line.listening_port() {
                     listening.add(port);
                 }

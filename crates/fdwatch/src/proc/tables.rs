@@ -96,7 +96,7 @@ impl Tables {
             self.stand_in = None;
         }
         let counted = count_folder(root, process, "fd");
-        // Older kernels refuse to open the folder of whoever has ended.
+        // Older kernels refuse to open the folder of a process that has ended.
         if matches!(counted, Ok(1..)) || !matches!(counted, Ok(_) | Err(Errno::ACCESS)) {
             return counted.map(Some).map_err(|errno| process.error(errno));
         }
@@ -109,7 +109,7 @@ impl Tables {
         // Without a list of them there are none.
         let _ = each_thread(process, |thread| {
             match count_of_thread(root, process, thread) {
-                // Whoever is on the way out, like the leader.
+                // The thread is ending, like the leader.
                 Ok(0) | Err(Errno::NOENT | Errno::SRCH) => ControlFlow::Continue(()),
                 counted if thread != process.pid() => {
                     found = Some((thread, counted));
@@ -167,7 +167,7 @@ fn is_shared(root: &ProcRoot, process: &Process, known: u32, thread: u32) -> boo
     if root.is_ours
         && let Ok(is_shared) = share_descriptors(known, thread)
     {
-        // Whoever has ended has no table, which is not the same as the others'.
+        // A thread that has ended has no table. The kernel does not call that the same table.
         return is_shared || !matches!(count_of_thread(root, process, thread), Ok(1..));
     }
     let count = |thread| count_of_thread(root, process, thread).ok();

@@ -105,7 +105,7 @@ fn worst_first(a: &ProcessReport, b: &ProcessReport) -> Ordering {
     order.then(b.count.cmp(&a.count)).then(a.key.cmp(&b.key))
 }
 
-/// That a process has gone is bad if somebody named it by its pid, or if nobody is left.
+/// That a process has gone is bad if the user named it by its pid, or if no process is left.
 fn overall(
     watcher: &Watcher,
     reports: &[(&Watched, ProcessReport)],
@@ -117,7 +117,7 @@ fn overall(
     };
     let of_processes = reports.iter().filter(|(watched, report)| counts(watched, report.verdict));
     let verdicts = of_processes.map(|(_, report)| report.verdict);
-    // Whoever puts up with a rate means descriptors.
+    // A rate that the user accepts is one of descriptors, not of children.
     let is_warm = watcher.children.series.is_warm(watcher.config.warm_up);
     let count = u64::from(children.count);
     let of_children =

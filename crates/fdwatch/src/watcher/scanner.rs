@@ -72,7 +72,7 @@ impl Scanner {
                     self.under_way = Some(run);
                     return;
                 }
-                // Whoever went away, or does not let us look, is found out by counting.
+                // That a process has gone, or does not let us look, is found when it is counted.
                 Err(_) => process.groups.discard_scan(),
             }
         }

@@ -214,7 +214,7 @@ impl Watched {
             Some(sightings) => self.take_in(sightings, moment, permits, lineages),
             None => self.ledger.give_up(permits),
         }
-        // Whoever opens this many may have raised his limit for it.
+        // A process that opens this many may have raised its limit for it.
         self.ticks_to_refresh = 0;
     }
 

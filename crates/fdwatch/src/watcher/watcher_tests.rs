@@ -53,7 +53,7 @@ fn a_reused_pid_is_gone_held_or_not() {
 }
 
 #[test]
-fn nobody_at_a_pid_is_an_error_at_once() {
+fn a_pid_without_a_process_is_an_error_at_once() {
     let fixture = Fixture::new();
     let watcher = Watcher::new(config(&fixture, &["100"]));
     assert!(matches!(watcher, Err(Error::Gone { pid: 100 })));
@@ -147,7 +147,7 @@ fn processes_with_the_name_come_and_go() {
     fixture.remove(7);
     assert_eq!(tick(&mut watcher, 3, 1), Tick { alive: 1, ..Tick::default() });
     assert_eq!(pids(&watcher), [7, 9]);
-    // Nobody asked for that very process.
+    // That process was not asked for by its pid.
     assert_ne!(watcher.report().verdict, Verdict::Gone);
     fixture.remove(9);
     tick(&mut watcher, 4, 1);

@@ -49,10 +49,11 @@ use http_body_util::{BodyExt as _, StreamBody};
 use self::directory::{Directory, Encoder};
 use self::format::{Format, Kind};
 use self::walk::Walk;
-use super::{Error, Files, headers};
+use super::errors::Error;
+use super::{Files, headers};
 use crate::engine::Engine;
+use crate::face::Answer;
 use crate::request_body::RequestBody;
-use crate::route::Answer;
 
 /// What a connection holds of an archive; the plan has it with the connection. What is larger than
 /// that in one piece has a place among the large answers.

@@ -6,7 +6,7 @@ use drystone_store::{Condition, ObjectRow};
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderName};
 
-use super::Error;
+use super::errors::Error;
 use super::headers::modified;
 use super::understood::{bad, single};
 use crate::entity_tags::{Comparison, EntityTags, Quotes};
@@ -144,7 +144,7 @@ impl Conditions {
         ])
     }
 
-    /// Whether a write may be made whatever is there.
+    /// Whether a write is made without looking at what is there.
     pub(super) fn is_none(&self) -> bool {
         self.matches.is_none()
             && self.none_matches.is_none()

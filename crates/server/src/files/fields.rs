@@ -89,7 +89,7 @@ struct Ration {
 }
 
 /// A file of a form; its content is this stream, which must come to its end before the next file is
-/// asked for. How long is waited for it is up to whoever does.
+/// asked for. The caller decides how long to wait for it.
 pub(crate) struct FormFile {
     /// Not empty.
     pub(crate) name: String,
@@ -224,7 +224,7 @@ impl<S: Stream<Item = Result<Bytes, Fault>>> Stream for Rationed<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if !self.ration.lock().allowed {
-            // Whoever polls knows that it is allowed none, and does not sleep over it.
+            // The caller knows that no piece is allowed now, and does not wait to be woken.
             return Poll::Pending;
         }
         let next = ready!(self.body.as_mut().poll_next(context));

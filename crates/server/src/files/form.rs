@@ -11,17 +11,18 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::condition::Conditions;
+use super::errors::Error;
 use super::fields::{BadForm, Form, FormFile};
-use super::front::accepts_html;
 use super::object::{body_stream, now_ns};
 use super::understood::single;
-use super::{Error, Files, headers};
+use super::{Files, headers};
 use crate::access::{Right, Who};
 use crate::digest::{Digested, Digests, Expected, Upload};
 use crate::engine::Engine;
+use crate::face::{Answer, text};
+use crate::front::accepts_html;
 use crate::meta;
 use crate::request_body::RequestBody;
-use crate::route::{Answer, text};
 use crate::writer::Writer;
 
 #[derive(Serialize)]
@@ -158,7 +159,7 @@ impl Files {
         };
         let body = file.map_err(|bad| match bad {
             BadForm::Fault(fault) => fault,
-            bad => Fault::BadBody(bad.to_string()),
+            bad => Fault::bad_body(bad),
         });
         let upload = Upload {
             last_look: self.engine.last_look(writer),

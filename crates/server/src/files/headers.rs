@@ -63,7 +63,7 @@ pub(super) fn describe(headers: &mut HeaderMap, object: &ObjectRow) {
             insert(headers, header, value);
         }
     }
-    // What somebody has stored must not run as a page of ours.
+    // What a client has stored must not run as a page of this server.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers
         .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));

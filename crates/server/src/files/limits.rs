@@ -11,15 +11,16 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response};
 use serde::Serialize;
 
-use super::front::accepts_html;
+use super::Files;
+use super::errors::Error;
 use super::page::escape;
 use super::understood::Query;
-use super::{Error, Files};
 use crate::access::Who;
+use crate::face::Answer;
+use crate::front::accepts_html;
 use crate::process::Process;
 use crate::request_body::RequestBody;
 use crate::resources::Resource;
-use crate::route::Answer;
 
 /// The page's only style; the policy names its hash, so that nothing else that looks like one is
 /// obeyed.
@@ -145,7 +146,7 @@ impl Files {
     }
 }
 
-/// Browsers ask for HTML first; who asks for JSON and not for HTML gets JSON.
+/// Browsers ask for HTML first. A client that asks for JSON and not for HTML gets JSON.
 fn prefers_json(request: &Request<RequestBody>) -> bool {
     let accept =
         request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();

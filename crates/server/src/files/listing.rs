@@ -11,15 +11,16 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use super::condition::Conditions;
-use super::front::accepts_html;
+use super::errors::Error;
 use super::page::{Offers, html};
 use super::understood::{Query, bad};
-use super::{Error, Files, headers};
+use super::{Files, headers};
 use crate::access::{Right, Who, may};
+use crate::face::Answer;
+use crate::front::accepts_html;
 use crate::listing::page_within;
 use crate::meta;
 use crate::request_body::RequestBody;
-use crate::route::Answer;
 
 /// Entries of a page.
 const PAGE: usize = 1000;

@@ -6,9 +6,9 @@
 
 mod archive;
 mod condition;
+mod errors;
 pub(crate) mod fields;
 mod form;
-pub(crate) mod front;
 mod headers;
 mod limits;
 mod listing;
@@ -17,55 +17,34 @@ mod page;
 mod routes;
 mod understood;
 
-use drystone_edge::fault::{self, Fault};
-use drystone_store::{BucketName, Condition, Key, NameError, Store, StoreError};
+use drystone_store::{BucketName, Condition, Key, Store};
 use drystone_sync::PlainArc;
 use drystone_sync::atomic::{AtomicBool, Ordering};
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use percent_encoding::percent_decode_str;
 
 use self::condition::Conditions;
+use self::errors::{Error, refusal};
 pub use self::routes::plain_routes;
 use self::routes::{Names, Route};
 use self::understood::{Query, bad, check_headers};
-use crate::access::{Refused, Right, Who};
+use crate::access::{Right, Who};
+use crate::cross_site;
 use crate::engine::Engine;
+use crate::face::{Answer, Face, text};
+use crate::front;
 use crate::metrics::Metrics;
 use crate::process::Process;
-use crate::reason::Reason;
 use crate::request_body::RequestBody;
-use crate::route::{Answer, text};
+use crate::request_head::Refusal;
 
 /// The plain HTTP face.
 pub(crate) struct Files {
     engine: PlainArc<Engine>,
     metrics: PlainArc<Metrics>,
     draining: PlainArc<AtomicBool>,
-}
-
-/// Why a plain request fails; the text is what the client reads.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    #[error(transparent)]
-    Name(#[from] NameError),
-    #[error("{1}")]
-    Status(StatusCode, String),
-    #[error("this path takes {0}")]
-    Method(&'static str),
-    #[error("no such range")]
-    Range(u64),
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        Self::Fault(Fault::Store(error))
-    }
 }
 
 /// A path below `/_/files/`.
@@ -76,6 +55,24 @@ enum Place {
     Object(BucketName, Key),
 }
 
+impl Face for Files {
+    const NAME: &'static str = "http";
+
+    /// Plain HTTP takes a password, which a browser attaches on its own, or a token.
+    fn is_proven<B>(request: &Request<B>) -> bool {
+        cross_site::scheme(request.headers())
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+    }
+
+    async fn answer(&self, request: Request<RequestBody>, _id: &str) -> Answer {
+        self.dispatch(request).await.unwrap_or_else(|error| refusal(&error))
+    }
+
+    fn refuse(&self, refused: Refusal, _id: &str) -> Answer {
+        text(refused.status, format!("{}\n", refused.why))
+    }
+}
+
 impl Files {
     pub(crate) fn new(
         engine: &PlainArc<Engine>,
@@ -84,10 +81,6 @@ impl Files {
     ) -> Self {
         let (engine, metrics) = (PlainArc::clone(engine), PlainArc::clone(metrics));
         Self { engine, metrics, draining: PlainArc::clone(draining) }
-    }
-
-    pub(crate) async fn answer(&self, request: Request<RequestBody>) -> Answer {
-        self.dispatch(request).await.unwrap_or_else(|error| refusal(&error))
     }
 
     async fn dispatch(&self, request: Request<RequestBody>) -> Result<Answer, Error> {
@@ -137,7 +130,8 @@ impl Files {
         }
     }
 
-    /// What a server has under way is nothing for those who may use a bucket of it.
+    /// The key of the request, which must be an administrator's: keys of single buckets may not see
+    /// what the server has under way.
     async fn operator(&self, request: &Request<RequestBody>) -> Result<Who, Error> {
         let who = self.engine.identify(request.headers()).await?;
         self.engine.allow(&who, Right::Admin, None).await?;
@@ -266,96 +260,4 @@ fn place(rest: &str) -> Result<Place, Error> {
     } else {
         Place::Object(bucket, checked)
     })
-}
-
-/// The answer to a request that fails.
-fn refusal(error: &Error) -> Answer {
-    let status = match error {
-        Error::Refused(Refused::KeyNeeded | Refused::WrongKey | Refused::TwoKeys) => {
-            StatusCode::UNAUTHORIZED
-        }
-        Error::Refused(Refused::NotAllowed) => StatusCode::FORBIDDEN,
-        Error::Refused(Refused::Fault(fault)) | Error::Fault(fault) => fault_status(fault),
-        Error::Name(_) => StatusCode::BAD_REQUEST,
-        Error::Status(status, _) => *status,
-        Error::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-        Error::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
-    };
-    if status == StatusCode::INTERNAL_SERVER_ERROR {
-        tracing::error!(%error, "a request failed");
-    }
-    // What the store says of itself has names of files in it.
-    let said = match status {
-        StatusCode::INTERNAL_SERVER_ERROR => fault::FAILED.into(),
-        StatusCode::INSUFFICIENT_STORAGE => fault::FULL.into(),
-        _ => error.to_string(),
-    };
-    let mut response = text(status, format!("{said}\n"));
-    response.extensions_mut().insert(Reason::new(&error.to_string()));
-    let headers = response.headers_mut();
-    match error {
-        Error::Method(allowed) => {
-            headers.insert(ALLOW, HeaderValue::from_static(allowed));
-        }
-        Error::Range(size) => {
-            headers::insert(headers, http::header::CONTENT_RANGE, &format!("bytes */{size}"));
-        }
-        _ if status == StatusCode::UNAUTHORIZED => {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"drystone\", charset=\"UTF-8\""),
-            );
-        }
-        _ if status == StatusCode::REQUEST_TIMEOUT => {
-            // Nothing more is read of what it sends.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
-    }
-    response
-}
-
-fn fault_status(fault: &Fault) -> StatusCode {
-    match fault {
-        Fault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::TooSlow(_) | Fault::MadeWay => StatusCode::REQUEST_TIMEOUT,
-        Fault::Incomplete(_)
-        | Fault::BadBody(_)
-        | Fault::BadDigest(_)
-        | Fault::InvalidDigest(_) => StatusCode::BAD_REQUEST,
-        Fault::Revoked => StatusCode::FORBIDDEN,
-        Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Fault::Store(error) => match error {
-            StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
-            StoreError::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
-            StoreError::BucketNotEmpty(_) => StatusCode::CONFLICT,
-            StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-            StoreError::Name(_) => StatusCode::BAD_REQUEST,
-            error if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn files_of_the_server_are_not_named() {
-        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::PermissionDenied] {
-            let failed =
-                StoreError::storage("cannot append to /srv/segments/7", std::io::Error::from(kind));
-            let mut answer = refusal(&Error::from(failed));
-            let reason = Reason::take(answer.extensions_mut());
-            assert!(reason.is_some_and(|reason| reason.contains("segments/7")));
-            let bytes =
-                http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
-            let message = String::from_utf8_lossy(&bytes);
-            assert!(message.len() > 20 && !message.contains('/'), "{message}");
-        }
-    }
 }

@@ -14,14 +14,15 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 
 use super::condition::{Conditions, Verdict};
-use super::{Error, Files, headers, understood};
+use super::errors::Error;
+use super::{Files, headers, understood};
 use crate::access::{Right, Who};
 use crate::digest::{Algorithm, Digests, Expected, Upload};
+use crate::face::Answer;
 use crate::meta;
 use crate::range::{self, Ranged};
 use crate::request_body::RequestBody;
 use crate::request_head::single;
-use crate::route::Answer;
 use crate::writer::Writer;
 
 impl Files {

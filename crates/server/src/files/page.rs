@@ -118,7 +118,7 @@ pub(super) fn escape(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // A newline in a name is part of the name, and nobody sees it otherwise.
+            // A newline in a name is part of the name, and cannot be seen otherwise.
             c if c.is_control() => escaped.extend(c.escape_default()),
             // So are the marks that write the rest of a name backwards, `gpj.exe` as `exe.jpg`.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escaped.extend(c.escape_default()),

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_path_names_has_a_route() {
+    fn all_that_a_path_can_name_has_a_route() {
         for names in [Names::Buckets, Names::Bucket, Names::Folder, Names::Object] {
             let route = Route::of(names).unwrap();
             assert!(route.takes(&Method::GET) && !route.takes(&Method::PATCH), "{route:?}");

@@ -5,13 +5,13 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, Head
 use http::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 
-use super::Error;
+use super::errors::Error;
 use crate::digest::Algorithm;
 use crate::request_head;
 
 /// Checksums that other servers look at, and this one does not.
 const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "unencoded-digest", "digest"];
-/// What a body may be coded with. It is kept so, and said to whoever reads it.
+/// What a body may be coded with. It is stored as it came, and readers are told its coding.
 const CODINGS: [&str; 7] = ["br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd"];
 
 pub(super) fn bad(why: impl Into<String>) -> Error {

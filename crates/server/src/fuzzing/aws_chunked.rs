@@ -38,8 +38,8 @@ struct Decoded {
     bad: Option<BadFraming>,
 }
 
-/// Whatever the body, and in whatever pieces it comes: what is passed on is what the body is, no
-/// longer than its chunks declare, or it is refused; and a well-formed one is passed on.
+/// For any body in any pieces: what is passed on is the body, no longer than its chunks declare, or
+/// the body is refused. A well-formed body is passed on.
 ///
 /// # Panics
 /// When that does not hold.

@@ -55,8 +55,8 @@ struct Read {
     is_whole: bool,
 }
 
-/// Whatever the body, and in whatever pieces it comes: its files are the same, no more than came
-/// in; and those of a well-formed one are what was put into it.
+/// For any body in any pieces: its files are the same in all pieces, and no longer than what came
+/// in. The files of a well-formed body are what was put into it.
 ///
 /// # Panics
 /// When that does not hold.

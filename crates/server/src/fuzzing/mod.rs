@@ -1,8 +1,8 @@
 //! The bodies of the fuzz targets of this crate's parsers: each takes arbitrary bytes and panics
 //! when a promise is broken.
 //!
-//! They are here because the parsers are nobody else's business; a shipped build has none of it.
-//! `fuzz/` includes these files and the parsers', and the test below replays the committed inputs.
+//! They are here because no other crate uses the parsers. A shipped build has none of it. `fuzz/`
+//! includes these files and the parsers', and the test below replays the committed inputs.
 
 mod aws_chunked;
 mod form_body;

@@ -1,7 +1,7 @@
 //! Who may do what over S3.
 //!
-//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until
-//! somebody has thought about it.
+//! An operation is let in only if it stands in [`need`]: what is new in s3s is refused until it has
+//! been added there.
 
 use async_trait::async_trait;
 use drystone_sync::PlainArc;
@@ -9,9 +9,10 @@ use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3ErrorCode, S3Result};
 
-use super::body::Notes;
+use super::api::bucket_name;
+use super::document::Document;
 use super::operations::Operation;
-use super::{bucket_name, describe, document_tables, errors};
+use super::{describe, document_tables, errors};
 use crate::access::{Right, Who, may};
 use crate::engine::Engine;
 use crate::writer::Writer;
@@ -154,10 +155,10 @@ impl S3Access for Guard {
             describe::refuse_unsupported(&operation, context.headers())?;
         }
         context.extensions_mut().insert(who);
-        if let (Some(document), Some(notes)) =
-            (document_tables::of(&operation), context.extensions_mut().get::<PlainArc<Notes>>())
-        {
-            notes.is_document(document);
+        // From here on its reader is s3s.
+        let document = context.extensions_mut().remove::<Document>();
+        if let (Some(document), Some(root)) = (document, document_tables::of(&operation)) {
+            document.check(root)?;
         }
         Ok(())
     }

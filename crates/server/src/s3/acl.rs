@@ -14,15 +14,14 @@ use drystone_store::{BucketName, BucketRow, StoreError};
 use http::{HeaderMap, StatusCode};
 use s3s::dto::{
     AccessControlPolicy, GetBucketAclInput, GetBucketAclOutput, GetBucketPolicyStatusInput,
-    GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Permission,
-    PolicyStatus, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput, PutObjectAclOutput,
-    Type,
+    GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput, Grant, Grantee, Owner,
+    Permission, PolicyStatus, PutBucketAclInput, PutBucketAclOutput, PutObjectAclInput,
+    PutObjectAclOutput, Type,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::errors::{self, custom, error};
-use super::listing::owner;
-use super::{Api, bucket_name, check_version, key_name};
 
 const HEADER: &str = "x-amz-acl";
 /// The group of all users, with and without a key.
@@ -245,4 +244,9 @@ fn grants(bucket: &BucketRow) -> Vec<Grant> {
         grants.push(grant(everybody, Permission::READ));
     }
     grants
+}
+
+/// The owner of everything: there is one only.
+pub(super) fn owner() -> Owner {
+    Owner { display_name: Some("drystone".into()), id: Some("drystone".into()) }
 }

@@ -11,10 +11,11 @@ use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error};
 
 use super::errors::CONDITION;
-use super::{buckets, precheck, xml_text};
+use super::region::{REGION, WRONG_REGION};
+use super::xml_text;
 use crate::engine::Engine;
+use crate::face::Answer;
 use crate::reason::Reason;
-use crate::route::Answer;
 
 /// What SDKs show of a failed request, so that it can be found in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -24,8 +25,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 #[derive(Clone)]
 pub(super) struct BareTag;
 
-/// Marks an answer to HEAD about a part of an object. s3s says 200 there, whatever status the
-/// answer has.
+/// Marks an answer to HEAD about a part of an object. s3s says 200 there and ignores the answer's
+/// status.
 #[derive(Clone)]
 pub(super) struct Partial;
 
@@ -92,7 +93,7 @@ fn prepared(mut response: Response<Body>, id: &str) -> Response<Body> {
 
 pub(super) fn error(refused: S3Error, id: &str) -> Answer {
     let response = match refused.code().as_str() {
-        precheck::WRONG_REGION => Ok(wrong_region()),
+        WRONG_REGION => Ok(wrong_region()),
         _ => refused.to_http_response(),
     };
     match response {
@@ -111,8 +112,8 @@ fn wrong_region() -> Response<Body> {
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>the region of the signature is wrong; \
          expecting '{region}'</Message><Region>{region}</Region></Error>",
-        precheck::WRONG_REGION,
-        region = buckets::REGION,
+        WRONG_REGION,
+        region = REGION,
     );
     let mut response = Response::new(Body::from(Bytes::from(xml)));
     *response.status_mut() = StatusCode::BAD_REQUEST;

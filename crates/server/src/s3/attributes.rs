@@ -8,10 +8,11 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use super::answers::BareTag;
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::checksums::{Fields, checksum_fields};
 use super::errors::invalid;
 use super::objects::{kind, signed};
-use super::{Api, bucket_name, check_version, describe, key_name, listing};
+use super::{describe, listing};
 
 impl Api {
     pub(super) async fn attributes(

@@ -12,12 +12,13 @@ use s3s::dto::{Bucket, ListBucketsInput, ListBucketsOutput};
 use s3s::xml::{Serialize as _, Serializer};
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
+use super::acl::owner;
 use super::answers::Made;
+use super::api::{Api, bucket_name};
 use super::buckets::region_of;
+use super::describe;
 use super::errors::{self, invalid};
-use super::listing::owner;
 use super::xml_text::mended;
-use super::{Api, bucket_name, describe};
 use crate::access::{Right, Who, may};
 
 /// Buckets in a list; as in S3.

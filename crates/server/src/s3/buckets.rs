@@ -9,12 +9,10 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::acl::Canned;
+use super::api::{Api, bucket_name};
 use super::errors::error;
-use super::{Api, bucket_name};
+use super::region::REGION;
 
-/// The region of every bucket of which nothing else was said. Clients sign for the one that they
-/// are set to, and any is fine: where a bucket is said to be is a note for them.
-pub(super) const REGION: &str = "us-east-1";
 /// The longest name of a region: that of a label in a host's name.
 const REGION_BYTES_MAX: usize = 63;
 

@@ -70,14 +70,14 @@ impl Promised {
         let announced =
             |name: &str| self.trailers.iter().any(|algorithm| algorithm.header() == name);
         if let Some(name) = came.keys().find(|name| !announced(name.as_str())) {
-            return Err(Fault::BadBody(format!("the trailer {name} was not announced")));
+            return Err(Fault::BadBody(format!("the trailer {name} was not announced").into()));
         }
         for algorithm in &self.trailers {
             let mut values = came.get_all(algorithm.header()).iter();
             let (Some(value), None) = (values.next(), values.next()) else {
                 let hint =
                     format!("the trailer {} did not come, or came twice", algorithm.header());
-                return Err(Fault::BadBody(hint));
+                return Err(Fault::BadBody(hint.into()));
             };
             expected.add(
                 *algorithm,

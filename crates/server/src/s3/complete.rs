@@ -12,12 +12,13 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, key_name};
 use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
 use super::conditions::Write;
 use super::errors::{self, error, invalid};
 use super::listing::PLAIN;
 use super::multipart::{id_of, id_text, no_upload};
-use super::{Api, bucket_name, describe, key_name, objects};
+use super::{describe, objects};
 use crate::digest::{Algorithm, Digests};
 use crate::meta;
 
@@ -48,8 +49,8 @@ impl Api {
         let named: Vec<Named> = named.into_iter().map(Named::of).collect();
         let completed = match self.complete(&input, named, &wanted).await {
             Ok(object) => Ok(object),
-            // Whoever aborts or completes it at the same moment takes the parts away under our
-            // eyes: what is missing then is not a part but the upload.
+            // Another request may abort or complete the upload at the same moment and take its
+            // parts away. Then the upload is missing, not a part.
             Err(refused) => {
                 match self.need_upload(&input.bucket, &input.key, &input.upload_id).await {
                     Err(gone) if gone.code() == &S3ErrorCode::NoSuchUpload => {
@@ -262,7 +263,7 @@ fn check_promised(
                     return Err(error(S3ErrorCode::BadDigest, hint));
                 }
             }
-            // A checksum that nobody verifies would be a promise that nobody keeps.
+            // A checksum that is not verified must not be promised.
             _ => {
                 return Err(invalid(format!(
                     "the {} of these parts is not known",

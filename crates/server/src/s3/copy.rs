@@ -10,12 +10,11 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::checksums::{self, Fields, Plan, checksum_fields};
 use super::conditions::{Read, Tags, Write};
 use super::errors::{error, invalid};
-use super::{
-    Api, bucket_name, check_version, describe, errors, key_name, objects, part_sizes, parts, tags,
-};
+use super::{describe, errors, objects, part_sizes, parts, tags};
 use crate::access::{Right, Who};
 use crate::meta;
 
@@ -150,7 +149,7 @@ impl Api {
         }))
     }
 
-    /// Looks the source of a copy up, if whoever asks may read it.
+    /// Looks the source of a copy up, if the key of the request may read it.
     async fn source<T>(
         &self,
         request: &S3Request<T>,

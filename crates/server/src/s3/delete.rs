@@ -8,9 +8,10 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::conditions::{Delete, Tags};
+use super::errors;
 use super::errors::error;
-use super::{Api, bucket_name, check_version, errors, key_name};
 
 /// Objects in one request.
 const OBJECTS_MAX: usize = DELETES_MAX;

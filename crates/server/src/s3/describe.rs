@@ -134,8 +134,8 @@ pub(super) fn user(object: &ObjectRow) -> Option<Metadata> {
     (!user.is_empty()).then_some(user)
 }
 
-/// Headers that every answer with an object's bytes has: what somebody has stored must not run as a
-/// page of ours.
+/// Headers that every answer with an object's bytes has: what a client has stored must not run as a
+/// page of this server.
 pub(super) fn headers(object: &ObjectRow, expires_overridden: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,5 +1,12 @@
 //! What stands in the documents of requests: every element and attribute that is read.
 
+/// The longest document: an upload of 10,000 parts with checksums is completed with less.
+pub(super) const DOCUMENT_BYTES_MAX: usize = 2 << 20;
+
+/// Elements in a document, opened or closed. In memory an empty one is twenty times as large as on
+/// the wire; 10,000 parts with number, tag and checksum are 80,000.
+pub(super) const ELEMENTS_MAX: usize = 81_000;
+
 /// An element of a document, and what may be in it.
 #[derive(Debug)]
 pub(super) struct Element {

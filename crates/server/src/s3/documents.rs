@@ -9,55 +9,11 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 
+use super::bad_body::BadDocument;
 use super::conditions::Tags;
 use super::document_tables::{ATTRIBUTES, Element, Inside, Reads};
 use super::queries::is_number;
 use super::xml_text::is_char;
-
-/// Why a document is not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadDocument {
-    #[error("the document is not well-formed XML 1.0 in UTF-8")]
-    Malformed,
-    #[error("the document has a character that XML 1.0 cannot carry; such a key is deleted alone")]
-    Character,
-    #[error("the document has a carriage return in a text; it is written &#13;")]
-    CarriageReturn,
-    #[error("the document has a CDATA section; write the text with &lt; and &amp;")]
-    CData,
-    #[error("the document has a type of its own (DOCTYPE)")]
-    Doctype,
-    #[error("the document has a processing instruction")]
-    Instruction,
-    #[error("the document has an entity that XML 1.0 does not have itself")]
-    Entity,
-    #[error(
-        "the document has a reference to a character beyond U+FFFF; write the character itself"
-    )]
-    Reference,
-    #[error("the document's root must be <{0}>")]
-    Root(&'static str),
-    #[error("the document has in <{0}> an element that is not known")]
-    Unknown(&'static str),
-    #[error("the document has <{0}> twice in one element")]
-    Twice(&'static str),
-    #[error("the document has in <{0}> an attribute that is not known")]
-    Attribute(&'static str),
-    #[error("the document has a text in <{0}>, where only elements can be")]
-    Text(&'static str),
-    #[error("the document has in <{0}> a value that cannot be read")]
-    Value(&'static str),
-    #[error("the document has <{0}>, which is not implemented here")]
-    Unsupported(&'static str),
-    #[error("a document cannot come in the chunks of aws-chunked")]
-    Chunked,
-}
-
-impl From<quick_xml::Error> for BadDocument {
-    fn from(_: quick_xml::Error) -> Self {
-        Self::Malformed
-    }
-}
 
 /// Whether s3s reads these bytes as XML says, and leaves out nothing of them. Some operations can
 /// do without their document, so an empty one is for s3s to judge.

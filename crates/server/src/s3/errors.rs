@@ -6,6 +6,8 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::{S3Error, S3ErrorCode};
 
+use super::bad_body::{Bad, BadDocument};
+use super::framing::BadFraming;
 use crate::access::Refused;
 use crate::digest::Algorithm;
 
@@ -53,7 +55,10 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         Fault::Busy(_) => come_back(error(S3ErrorCode::SlowDown, message)),
         Fault::TooSlow(_) | Fault::MadeWay => go_away(error(S3ErrorCode::RequestTimeout, message)),
         Fault::Incomplete(_) => error(S3ErrorCode::IncompleteBody, message),
-        Fault::BadBody(_) => error(S3ErrorCode::InvalidRequest, message),
+        Fault::BadBody(why) => match why.downcast_ref() {
+            Some(reason) => bad(*reason),
+            None => error(S3ErrorCode::InvalidRequest, message),
+        },
         Fault::BadDigest(_) => error(S3ErrorCode::BadDigest, message),
         // As in S3, which has the other code for `Content-MD5` only: what is no checksum is not the
         // body's.
@@ -64,6 +69,30 @@ pub(super) fn fault(fault: Fault) -> S3Error {
         Fault::Revoked => error(S3ErrorCode::AccessDenied, message),
         Fault::Internal => error(S3ErrorCode::InternalError, message),
     }
+}
+
+/// A body that came to a bad end.
+pub(super) fn bad(reason: Bad) -> S3Error {
+    let message = reason.to_string();
+    let code = match reason {
+        Bad::Early | Bad::Broken | Bad::Length => S3ErrorCode::IncompleteBody,
+        Bad::Late => S3ErrorCode::RequestTimeout,
+        Bad::Document(BadDocument::Unsupported(_)) => S3ErrorCode::NotImplemented,
+        Bad::Elements | Bad::Document(_) => S3ErrorCode::MalformedXML,
+        Bad::Long => S3ErrorCode::MaxMessageLengthExceeded,
+        Bad::Signature => S3ErrorCode::SignatureDoesNotMatch,
+        Bad::TooLarge => S3ErrorCode::EntityTooLarge,
+        Bad::TooSmall => S3ErrorCode::EntityTooSmall,
+        Bad::Sum(_) => S3ErrorCode::BadDigest,
+        Bad::Digest => {
+            return custom("XAmzContentSHA256Mismatch", StatusCode::BAD_REQUEST, message);
+        }
+        Bad::Framing(BadFraming::TooLarge) => {
+            return custom("InvalidChunkSizeError", StatusCode::BAD_REQUEST, message);
+        }
+        Bad::Framing(_) | Bad::Unreadable | Bad::Trailers => S3ErrorCode::InvalidRequest,
+    };
+    error(code, message)
 }
 
 /// What the store has refused.
@@ -180,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_turned_away_is_told_when_to_come_back() {
+    fn a_refusal_for_lack_of_room_says_when_to_come_back() {
         let busy = fault(Fault::Busy("places"));
         assert_eq!(busy.headers().unwrap()[RETRY_AFTER], "1");
         check(&busy, "SlowDown", 503);

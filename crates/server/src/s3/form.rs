@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use drystone_edge::fault::Fault;
@@ -21,11 +20,10 @@ use s3s::{S3Error, S3ErrorCode};
 
 use super::errors::error;
 use super::form_policy::Fields;
+use crate::engine::FORM_FIELDS_MAX;
 
 /// Everything before the file: 20 KB, as in S3.
 const FIELDS_BYTES_MAX: usize = 20 << 10;
-/// In this time it must be here.
-pub(crate) const FIELDS_MAX: Duration = Duration::from_secs(15);
 /// The longest boundary, from RFC 2046.
 const BOUNDARY_BYTES_MAX: usize = 70;
 
@@ -39,7 +37,7 @@ pub(super) struct Form {
     _multipart: Multipart<'static>,
 }
 
-pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     kind.is_some_and(|kind| kind.trim_ascii_start().starts_with(b"multipart/form-data"))
 }
@@ -67,15 +65,16 @@ impl Form {
         };
         let limits = Constraints::new().size_limit(SizeLimit::new().per_field(u64::MAX));
         let multipart = Multipart::with_constraints(body, boundary, limits);
-        let form = match tokio::time::timeout(FIELDS_MAX, Self::fields(multipart, &starved)).await {
-            Ok(form) => form?,
-            Err(_) => {
-                return Err(error(
-                    S3ErrorCode::RequestTimeout,
-                    "the form's fields did not come in time",
-                ));
-            }
-        };
+        let form =
+            match tokio::time::timeout(FORM_FIELDS_MAX, Self::fields(multipart, &starved)).await {
+                Ok(form) => form?,
+                Err(_) => {
+                    return Err(error(
+                        S3ErrorCode::RequestTimeout,
+                        "the form's fields did not come in time",
+                    ));
+                }
+            };
         at_file.store(true, Ordering::Relaxed);
         Ok(form)
     }
@@ -93,8 +92,8 @@ impl Form {
             if name == "file" {
                 let path = field.file_name().unwrap_or_default();
                 let file_name = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-                // It is put into the key, as often as the form says, before anybody knows who has
-                // sent it.
+                // It is put into the key, as often as the form says, before the signature has been
+                // checked.
                 if file_name.len() > Key::BYTES_MAX {
                     return Err(malformed("the file's name is longer than any key"));
                 }

@@ -1,8 +1,12 @@
-//! The policy of an upload by HTML form: what its author has signed that whoever has the form may
+//! The policy of an upload by HTML form: its author has signed what a client that has the form may
 //! send.
 //!
 //! It is a JSON document in base64. Every field of the form must be covered by a condition, and
 //! every condition must hold.
+//!
+//! Not `s3s::post_policy`: only its parser is public, and that is laxer where a policy must be
+//! strict (a field without its `$`, a time with another zone or without its `T`) and stricter where
+//! clients are not (a length that is written as a string).
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -80,7 +80,7 @@ impl<'a> Signature<'a> {
         Ok(Self { access, policy, version: Version::V4 { scope: [day, region, service], mac } })
     }
 
-    /// Whether whoever has signed knew this secret.
+    /// Whether the signature was made with this secret.
     pub(super) fn is_of(&self, secret: &str) -> bool {
         let policy = self.policy.as_bytes();
         match &self.version {

@@ -1,4 +1,4 @@
-//! POST Object: a browser's upload by HTML form, which somebody with a key has allowed by signing a
+//! POST Object: a browser's upload by HTML form, which the holder of a key has allowed by signing a
 //! policy.
 //!
 //! s3s would take the whole file into memory to know its length; so forms do not go through it.
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use drystone_edge::Fault;
 use drystone_edge::gate::{Busy, Size};
 use drystone_store::{BucketName, Condition, Key, PutTarget};
-use drystone_sync::PlainArc;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
@@ -20,7 +19,8 @@ use quick_xml::escape::escape;
 use s3s::dto::Metadata;
 use s3s::{Body, S3Error, S3ErrorCode};
 
-use super::body::{self, Notes};
+use super::api::{Api, bucket_name, key_name};
+use super::bad_body::Bad;
 use super::checksums::Promised;
 use super::errors::{self, error, fault, invalid};
 use super::form::Form;
@@ -28,7 +28,7 @@ use super::form_policy::{Fields, Policy};
 use super::form_signature::Signature;
 use super::listing::PLAIN;
 use super::operations::FIELDS;
-use super::{Api, bucket_name, describe, headers, key_name};
+use super::{describe, headers};
 use crate::access::{Right, Who};
 use crate::digest::{Algorithm, Digests, Upload, Uploaded};
 use crate::meta;
@@ -58,7 +58,6 @@ impl Api {
         extensions: &Extensions,
         body: Body,
     ) -> Result<Response<Body>, S3Error> {
-        let notes = extensions.get::<PlainArc<Notes>>().cloned().unwrap_or_default();
         let bucket = bucket_of(uri.path())?;
         let body = BodyDataStream::new(body)
             .map(|piece| piece.map_err(|refused| Fault::Incomplete(refused.to_string())));
@@ -103,14 +102,14 @@ impl Api {
                 Fault::Incomplete(format!("the file did not come to its end: {refused}"))
             })
         });
-        let file = of_size(file, sizes, PlainArc::clone(&notes));
+        let file = of_size(file, sizes);
         let uploaded = self.engine.edge.upload(upload, file, move || promised.complete(None)).await;
-        let uploaded = uploaded.map_err(|refused| notes.explain(refused))?;
+        let uploaded = uploaded.map_err(fault)?;
         Ok(then.answer(&bucket, &key, &uploaded))
     }
 
-    /// Whether somebody who may write there has signed that a form with these fields is sent.
-    /// Returns who, and which lengths he allows.
+    /// Whether the holder of a key that may write there has signed a policy which allows these
+    /// fields. Returns that key, and the lengths that the policy allows.
     async fn authorize(
         &self,
         bucket: &BucketName,
@@ -179,7 +178,6 @@ fn user_metadata(fields: &Fields) -> Option<Metadata> {
 fn of_size(
     file: impl Stream<Item = Result<Bytes, Fault>>,
     sizes: RangeInclusive<u64>,
-    notes: PlainArc<Notes>,
 ) -> impl Stream<Item = Result<Bytes, Fault>> {
     let mut len = 0u64;
     let end = futures_util::stream::iter([None]);
@@ -187,8 +185,8 @@ fn of_size(
         len +=
             piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, |bytes| bytes.len() as u64));
         let passed = match piece {
-            Some(Ok(_)) if len > *sizes.end() => Some(Err(body::too_large(&notes))),
-            None if len < *sizes.start() => Some(Err(body::too_small(&notes))),
+            Some(Ok(_)) if len > *sizes.end() => Some(Err(Fault::bad_body(Bad::TooLarge))),
+            None if len < *sizes.start() => Some(Err(Fault::bad_body(Bad::TooSmall))),
             piece => piece,
         };
         std::future::ready(passed)

@@ -4,9 +4,9 @@
 use http::HeaderValue;
 use s3s::{S3Error, S3ErrorCode};
 
+use super::acl::owner;
 use super::checksums::KEPT;
 use super::errors::{error, invalid};
-use super::listing::owner;
 use super::queries::{is_number, shown};
 use crate::digest::Algorithm;
 

@@ -10,15 +10,16 @@ use s3s::dto::{
     ChecksumAlgorithm, CommonPrefix, EncodingType, ListObjectVersionsInput,
     ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
     ListObjectsV2Output, Object, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass,
-    Owner,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
+use super::acl::owner;
+use super::api::{Api, bucket_name};
 use super::checksums::{Fields, KEPT};
+use super::describe;
 use super::errors::invalid;
 use super::objects::{kind, signed};
 use super::xml_text::can_carry;
-use super::{Api, bucket_name, describe};
 use crate::listing::page_within;
 
 /// Entries of a page; as in S3.
@@ -295,11 +296,6 @@ fn place_of(token: &str) -> Option<Bound<String>> {
         ("e", text) => Some(Bound::Excluded(text.to_owned())),
         _ => None,
     }
-}
-
-/// Everything belongs to whoever runs the server.
-pub(super) fn owner() -> Owner {
-    Owner { display_name: Some("drystone".into()), id: Some("drystone".into()) }
 }
 
 fn algorithms(object: &ObjectRow) -> Option<Vec<ChecksumAlgorithm>> {

@@ -7,10 +7,11 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, key_name};
 use super::checksums::Plan;
+use super::describe;
 use super::errors::{error, invalid};
 use super::tags::ObjectTags;
-use super::{Api, bucket_name, describe, key_name};
 
 impl Api {
     pub(super) async fn create_upload(
@@ -44,7 +45,7 @@ impl Api {
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let input = request.input;
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
-        // Somebody else may have ended it since.
+        // Another request may have ended it since.
         if !self.call(move |store| store.abort_upload(upload.id)).await? {
             return Err(no_upload(&input.upload_id));
         }

@@ -13,12 +13,13 @@ use s3s::dto::{
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::answers::Partial;
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::checksums::{self, Fields, checksum_fields};
 use super::conditions::{self, Read, Tags};
 use super::describe::{self, kept};
 use super::errors::{error, fault, with_headers};
 use super::parts::Part;
-use super::{Api, bucket_name, check_version, key_name, tags};
+use super::tags;
 use crate::access::Who;
 
 /// The part of an object that is asked for.
@@ -137,7 +138,8 @@ pub(super) fn signed(len: u64) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
 
-/// Whoever has no key may not decide what a public object looks like to others who follow his link.
+/// A client without a key may not decide, by the link that it gives away, how others see a public
+/// object.
 fn refuse_anonymous_overrides(request: &S3Request<GetObjectInput>) -> Result<(), S3Error> {
     let input = &request.input;
     let overrides = input.response_cache_control.is_some()

@@ -5,7 +5,7 @@
 //! it asks for stands in this table: see [`super::queries`] and [`super::headers`]. To add an
 //! operation, add its row.
 
-use super::headers::{
+use super::header_groups::{
     CHECKSUMS, COPY_SOURCE, DESCRIPTION, GRANTS, LISTED, READ_CONDITIONS, STREAMED,
     WRITE_CONDITIONS,
 };

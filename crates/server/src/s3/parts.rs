@@ -11,7 +11,7 @@ use drystone_store::{ObjectPart, ObjectParts, ObjectRow, UploadId};
 use http::StatusCode;
 use s3s::S3Error;
 
-use super::Api;
+use super::api::Api;
 use super::checksums::Fields;
 use super::errors::custom;
 use super::multipart::{id_of, id_text};

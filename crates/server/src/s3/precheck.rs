@@ -5,16 +5,15 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use percent_encoding::percent_decode_str;
 use s3s::{S3Error, S3ErrorCode};
 
+use super::api::bucket_name;
 use super::errors::{custom, error, invalid};
 use super::operations::{Level, Operation, Takes};
 use super::queries::{self, Asked, Query, SIGNED_V2, SIGNED_V4, is_number};
-use super::{bucket_name, form, headers};
+use super::region::WRONG_REGION;
+use super::{form, headers};
 
 /// The longest life of a presigned URL: a week, as in S3.
 pub(super) const EXPIRES_MAX_S: u64 = 604_800;
-
-/// The code of the refusal from which clients learn the region.
-pub(super) const WRONG_REGION: &str = "AuthorizationHeaderMalformed";
 
 /// What the request is for. It is refused if any of it is not understood; nothing has been done
 /// then.
@@ -62,8 +61,9 @@ pub(super) fn check<B>(request: &mut Request<B>) -> Result<&'static Operation, S
     Ok(operation)
 }
 
-/// s3s would take it, however old the request is: whoever has seen one could send it again for
-/// ever. In a query it is another thing: it has an end there, and clients still presign so.
+/// s3s would take a header signed with version 2, however old the request is: a client that has
+/// seen one request could send it again for ever. A presigned URL of version 2 has an end in its
+/// query, and clients still make such URLs, so those are taken.
 fn version_2() -> S3Error {
     let hint = "requests are signed with version 4 (AWS4-HMAC-SHA256); version 2 serves in presigned URLs and forms";
     error(S3ErrorCode::InvalidRequest, hint)
@@ -219,7 +219,7 @@ impl Signed {
         self.headers.iter().any(|signed| signed == name)
     }
 
-    /// An `x-amz-…` header changes what a request does: whoever holds a presigned URL must not be
+    /// An `x-amz-…` header changes what a request does: the holder of a presigned URL must not be
     /// able to add one. The digest of the body only says more about it.
     fn covers(&self, headers: &HeaderMap) -> Result<(), S3Error> {
         let open = headers.keys().map(http::HeaderName::as_str).find(|name| {

@@ -12,18 +12,18 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
-use super::body::{self, Notes};
+use super::api::{Api, bucket_name, key_name};
+use super::body::{self, Failure};
 use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
 use super::conditions::Write;
+use super::describe;
 use super::errors::{error, fault, invalid};
 use super::tags::ObjectTags;
-use super::{Api, bucket_name, describe, key_name};
 use crate::digest::{Aim, Algorithm, Digests, Upload, Uploaded};
 use crate::meta;
 use crate::writer::Writer;
 
-/// Below this length a body is taken before anybody has looked whether its bucket is there: the
-/// commit does.
+/// Below this length a body is taken without a look whether its bucket is there: the commit looks.
 const BLIND_BYTES_MAX: u64 = 64 << 10;
 
 /// A body and what is said of it.
@@ -34,7 +34,7 @@ struct Incoming {
     body: Option<StreamingBlob>,
     promised: Promised,
     trailing: Option<TrailingHeaders>,
-    notes: PlainArc<Notes>,
+    failure: PlainArc<Failure>,
 }
 
 impl Incoming {
@@ -47,6 +47,8 @@ impl Incoming {
             len.map(u64::try_from).transpose().map_err(|_| invalid("the length is negative"))?;
         let len = announced(len, &request.headers)?;
         let writer = request.extensions.get::<Writer>().cloned().ok_or_else(unchecked)?;
+        let failure = request.extensions.get::<PlainArc<Failure>>().cloned();
+        let failure = failure.unwrap_or_else(|| PlainArc::new(Failure::new(&request.headers)));
         Ok(Self {
             share: writer.share(&request.extensions),
             writer,
@@ -54,7 +56,7 @@ impl Incoming {
             body,
             promised: Promised::read(&request.headers).map_err(fault)?,
             trailing: request.trailing_headers.clone(),
-            notes: request.extensions.get::<PlainArc<Notes>>().cloned().unwrap_or_default(),
+            failure,
         })
     }
 }
@@ -125,7 +127,7 @@ impl Api {
         also: Option<Algorithm>,
         target: Aim,
     ) -> Result<Uploaded, S3Error> {
-        let Incoming { writer, share, len, body, promised, trailing, notes } = incoming;
+        let Incoming { writer, share, len, body, promised, trailing, failure } = incoming;
         if len.is_none() {
             return Err(error(
                 S3ErrorCode::MissingContentLength,
@@ -139,13 +141,13 @@ impl Api {
         }
         let (last_look, checksums) = (self.engine.last_look(&writer), Digests::new(algorithms));
         let upload = Upload { last_look, share, len, checksums, target };
-        let body = body::stream(body, PlainArc::clone(&notes));
+        let body = body::stream(body, failure);
         let uploaded = self
             .engine
             .edge
             .upload(upload, body, move || promised.complete(trailing.as_ref()))
             .await;
-        uploaded.map_err(|refused| notes.explain(refused))
+        uploaded.map_err(fault)
     }
 }
 

@@ -104,7 +104,7 @@ impl Query {
             match headers.get(&name) {
                 None => _ = headers.insert(name, value),
                 Some(there) if *there == value => {}
-                // Who has the body at hand may say more of it than who has made the URL.
+                // The sender of the body may know more of it than the maker of the URL.
                 Some(_) if name == "x-amz-content-sha256" && value == "UNSIGNED-PAYLOAD" => {}
                 Some(_) => {
                     let hint = format!("{name} is a header and in the query, with two values");

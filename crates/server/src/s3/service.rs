@@ -8,7 +8,8 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::access::{Guard, Secrets};
-use super::{Api, DOCUMENT_BYTES_MAX};
+use super::api::Api;
+use super::document_tables::DOCUMENT_BYTES_MAX;
 
 pub(super) fn build(api: &Api) -> S3Service {
     let mut config = S3Config::default();

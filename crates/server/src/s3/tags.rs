@@ -14,8 +14,8 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name, check_version, key_name};
 use super::errors::{error, invalid};
-use super::{Api, bucket_name, check_version, key_name};
 use crate::access::Who;
 
 /// The header that gives an object its tags.

@@ -1,12 +1,12 @@
-//! What clients ask for and nobody can have configured here: each question has its own way to say
-//! "nothing".
+//! Configurations that clients ask for and this server does not have. Each question has its own way
+//! to say "nothing".
 
 use http::StatusCode;
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::api::{Api, bucket_name};
 use super::errors::{custom, error};
-use super::{Api, bucket_name};
 
 /// Questions that are answered with an error, if the bucket is there.
 macro_rules! refused {

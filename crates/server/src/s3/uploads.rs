@@ -8,12 +8,14 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
+use super::acl::owner;
+use super::api::{Api, bucket_name};
 use super::checksums::{Fields, Plan, checksum_fields};
+use super::describe;
 use super::errors::invalid;
-use super::listing::{Encoding, owner, page_limit};
+use super::listing::{Encoding, page_limit};
 use super::multipart::{id_of, id_text};
 use super::objects::signed;
-use super::{Api, bucket_name, describe};
 use crate::listing::{NAMES_BYTES_MAX, ROWS, shorten};
 
 /// Comes after every upload to a key, and before all of them.

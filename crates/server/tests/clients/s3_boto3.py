@@ -173,7 +173,7 @@ def check_access_lists(bucket):
             assert found == [(None, "FULL_CONTROL")] + [(everybody, "READ")] * public, acl
         assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is public
         assert fetch(url)[0] == (200 if public else 403)
-        assert fetch(f"{ENDPOINT}/{bucket}")[0] == 403, "nobody lists without a key"
+        assert fetch(f"{ENDPOINT}/{bucket}")[0] == 403, "no listing without a key"
 
     check_public(False)
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
@@ -965,7 +965,7 @@ def check_presigned_urls(bucket):
     time.sleep(2.5)
     status, body, _ = fetch(late)
     assert status == 403 and b"expired" in body, body
-    # Whoever holds the URL must not be able to make another request of it.
+    # The holder of the URL must not be able to make another request of it.
     status, body, _ = fetch(put, "PUT", b"", headers={"x-amz-copy-source": f"{bucket}/dir/%C3%BC%20k"})
     assert status == 403 and b"AccessDenied" in body, body
     assert fetch(get, "DELETE")[0] == 403

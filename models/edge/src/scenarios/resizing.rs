@@ -19,7 +19,7 @@ fn ceilings(connections: usize, transfers: usize) -> Ceilings {
     Ceilings { connections, transfers }
 }
 
-/// Two uploads share two lanes while there is one transfer less, and one more again.
+/// Two uploads share two ingest slots while there is one transfer less, and one more again.
 pub async fn uploads_end_while_their_ceiling_moves() {
     let rig = Rig::new(2, 2);
     let uploads = ["a", "b"].map(|name| {

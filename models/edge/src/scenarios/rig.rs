@@ -24,7 +24,7 @@ use crate::sync::Notify;
 use crate::task::yield_now;
 use crate::time::{Duration, advance};
 
-/// So much is kept of a body before it gets a lane.
+/// So much is kept of a body before it gets an ingest slot.
 pub(super) const PREFIX_BYTES: usize = 64 << 10;
 
 static BYTES: [u8; 512 << 10] = [b'x'; 512 << 10];
@@ -51,7 +51,7 @@ thread_local! {
     static FED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Pieces of bodies that have been fed to a lane since the last call.
+/// Pieces of bodies that have been fed to an ingest slot since the last call.
 pub(super) fn take_fed() -> usize {
     FED.replace(0)
 }
@@ -138,7 +138,7 @@ impl Rig {
         Self { edge: PlainArc::new(edge), store, memory }
     }
 
-    /// With no upload under way, a lane holds none: others may want them.
+    /// With no upload under way, no ingest slot holds a buffer: other requests may want them.
     pub(super) async fn expect_buffers_back(&self) {
         // The cutter has to come to the end of what broke off.
         for _ in 0..MOMENTS_MAX {
@@ -147,7 +147,7 @@ impl Rig {
             }
             yield_now().await;
         }
-        panic!("a lane that is idle holds a buffer");
+        panic!("an idle ingest slot holds a buffer");
     }
 
     pub(super) fn is_stored(&self, name: &str) -> bool {
@@ -198,7 +198,7 @@ impl Rig {
         let Self { edge, store, memory } = self;
         let usage = edge.transfers.usage();
         assert_eq!((usage.now, usage.waiting), (0, 0), "a place was not given back");
-        for gate in [&edge.reads, edge.lanes.gate(), &edge.documents, &edge.calls] {
+        for gate in [&edge.reads, edge.ingest_slots.gate(), &edge.documents, &edge.calls] {
             let usage = gate.usage();
             assert_eq!((usage.now, usage.waiting), (0, 0), "a turn was not given back");
         }
@@ -211,8 +211,8 @@ impl Rig {
                 "an upload that has ended can still be asked to leave"
             );
         }
-        edge.lanes.end_given_up();
-        // Lanes end with the edge, if they have not ended before; and so do its threads.
+        edge.ingest_slots.end_given_up();
+        // Ingest slots end with the edge, if they have not ended before; and so do its threads.
         drop(edge);
         let usage = store.usage();
         assert_eq!(usage.buffers.now, 0, "a buffer was not given back");

@@ -27,7 +27,7 @@ const PIECES_MAX: usize = 3 + 1 + 1;
 
 const LARGE: [Step; 4] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(2), Step::Send(3)];
 const SMALL: [Step; 1] = [Step::Send(5)];
-/// Slow before it gets a lane, and slow with it.
+/// Slow before it gets an ingest slot, and slow with it.
 const SLOW: [Step; 7] = [
     Step::Send(1),
     Step::Pause(FIRST_WINDOW),
@@ -39,7 +39,7 @@ const SLOW: [Step; 7] = [
 ];
 
 /// One after whom nobody is left under way: there is one place for all.
-async fn expect_a_place_and_a_lane(rig: &Rig) {
+async fn expect_a_place_and_an_ingest_slot(rig: &Rig) {
     let healthy =
         upload(rig.edge.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
     if let Err(error) = healthy.await {
@@ -57,7 +57,7 @@ pub async fn one_that_is_given_up_leaves_nothing_and_gives_everything_back() {
         async move { unless(&cue, upload(edge, "given up", script.body(), Expected::default())).await }
     });
     let outcome = request.await.expect("no panic");
-    expect_a_place_and_a_lane(&rig).await;
+    expect_a_place_and_an_ingest_slot(&rig).await;
     match outcome {
         Some(Ok(_)) => assert!(rig.is_stored("given up"), "an acknowledged upload is not there"),
         Some(Err(error)) => panic!("an upload failed: {error}"),
@@ -83,13 +83,13 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
         Ok(_) => panic!("a failed upload was acknowledged"),
     }
     rig.expect_buffers_back().await;
-    expect_a_place_and_a_lane(&rig).await;
+    expect_a_place_and_an_ingest_slot(&rig).await;
     assert!(!rig.is_stored("failed"), "an upload that failed is there");
     rig.finish();
 }
 
-/// Its client pauses while somebody waits for its lane, or comes to wait, or does not; and one may
-/// give up meanwhile.
+/// Its client pauses while somebody waits for its ingest slot, or comes to wait, or does not; and
+/// one may give up meanwhile.
 pub async fn a_slow_one_gives_way_and_ends() {
     let rig = Rig::new(1, 2);
     let slow = Script::new(&SLOW);
@@ -109,7 +109,7 @@ pub async fn a_slow_one_gives_way_and_ends() {
     rig.finish();
 }
 
-/// The client sends the rest only when another has had the lane.
+/// The client sends the rest only when another has had the ingest slot.
 pub async fn one_that_pauses_does_not_hold_up_another() {
     let rig = Rig::new(1, 2);
     let go_on = PlainArc::new(Notify::new());
@@ -146,8 +146,8 @@ pub async fn one_that_pauses_does_not_hold_up_another() {
     rig.finish();
 }
 
-/// A slow one and two small ones take turns at one lane, and the request of the slow one is dropped
-/// at any moment, perhaps while it is parked.
+/// A slow one and two small ones take turns at one ingest slot, and the request of the slow one is
+/// dropped at any moment, perhaps while it is parked.
 pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
     let rig = Rig::new(1, 2);
     let mut steps = vec![Step::Send(PREFIX_BYTES)];
@@ -192,7 +192,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     });
     let slow = upload(rig.edge.clone(), "slow", script.body(), Expected::default()).await;
     let asked = knock.await.expect("no panic");
-    expect_a_place_and_a_lane(&rig).await;
+    expect_a_place_and_an_ingest_slot(&rig).await;
     match slow {
         Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
         Err(Fault::MadeWay) => {
@@ -204,7 +204,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     rig.finish();
 }
 
-/// Nobody waits: the lane is theirs who are slow.
+/// Nobody waits: the ingest slot is theirs who are slow.
 pub async fn a_slow_one_that_is_alone_may_take_its_time() {
     let rig = Rig::new(1, 1);
     let slow = Script::new(&SLOW);

@@ -2,7 +2,7 @@
 
 use drystone_edge_models::run;
 use drystone_edge_models::scenarios::{
-    answers, connections, downloads, flights, gates, lanes, resizing, semaphores, uploads,
+    answers, connections, downloads, flights, gates, ingest_slots, resizing, semaphores, uploads,
 };
 use drystone_models::explore::{Scope, check};
 
@@ -63,7 +63,7 @@ scenarios! {
         uploads_end_while_their_ceiling_moves
         a_change_without_room_strands_none_that_waits
         a_client_is_let_in_while_there_are_to_be_fewer;
-    BODIES lanes:
-        every_upload_gets_a_lane_in_time
+    BODIES ingest_slots:
+        every_upload_gets_an_ingest_slot_in_time
         closing_them_disturbs_nobody;
 }

@@ -32,7 +32,7 @@ fn go_on<'a>(ingest: &'a mut Ingest, waits: Waits) -> Result<Writing<'a>> {
     Ok(writing)
 }
 
-/// Writes in the lane that is free, and in the next one after each of these places.
+/// Writes in the ingest slot that is free, and in the next one after each of these places.
 fn put_in_turns(rig: &Rig, name: &str, bytes: &[u8], places: &[usize]) -> PutResult {
     let mut waits: Option<Waits> = None;
     let mut at = 0;

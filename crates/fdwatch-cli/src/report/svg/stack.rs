@@ -4,7 +4,7 @@ use fdwatch::{KindReport, Point, ProcessReport};
 
 use super::style::{REST_CLASS, kind_class};
 
-/// More would be stripes that nobody can tell apart: the smallest are drawn as one.
+/// More would be stripes that cannot be told apart: the smallest are drawn as one.
 const LAYERS_MAX: usize = 8;
 
 /// One area.

@@ -136,7 +136,8 @@ impl Stacks {
         }
     }
 
-    /// It has stopped, for whatever reason, and runs from here on as if it had never been traced.
+    /// The thread has stopped, for any reason, and runs from here on as if it had never been
+    /// traced.
     pub(super) fn let_go(&mut self, tid: i32, event: i32, signal: i32) {
         // A stop before a signal is the only one whose signal is the thread's.
         let signal = if event == 0 && signal != END_OF_CALL { signal } else { 0 };

@@ -41,8 +41,8 @@ impl Creators {
         table[index] = Some(stack);
     }
 
-    /// Nobody is known for one that the process was born with, or that came in a way that is not
-    /// traced.
+    /// The stack that opened a descriptor; `None` for one that the process was born with, or that
+    /// came in a way that is not traced.
     pub(super) fn of(&self, process: u32, fd: i32) -> Option<StackId> {
         let index = usize::try_from(fd).ok()?;
         *self.tables.get(&process)?.get(index)?

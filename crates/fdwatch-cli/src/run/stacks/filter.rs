@@ -150,7 +150,7 @@ pub(super) fn outcome(architecture: u32, call: u64, arguments: &[u64; 6]) -> Opt
     let mut rules = RULES_OLD.iter().chain(RULES);
     let rule = rules.find(|rule| u64::try_from(rule.call) == Ok(call))?;
     let is_meant = rule.only.is_none_or(|(argument, values)| {
-        // The kernel takes an int: whatever is above does not count.
+        // The kernel takes an int: the bits above do not count.
         values.contains(&(arguments[argument as usize] as u32))
     });
     is_meant.then_some(rule.outcome)
@@ -240,7 +240,7 @@ mod tests {
         for command in [libc::F_GETFD, libc::F_SETFD, libc::F_SETLKW, 1029, 1031] {
             check(libc::SYS_fcntl, fcntl(command), None);
         }
-        // The kernel takes an int: whatever is above does not count.
+        // The kernel takes an int: the bits above do not count.
         check(libc::SYS_fcntl, [0, 1 << 32, 0, 0, 0, 0], Some(Outcome::Returned));
         check(libc::SYS_signalfd4, [u64::MAX, 0, 0, 0, 0, 0], Some(Outcome::Returned));
         check(libc::SYS_signalfd4, [0xffff_ffff, 0, 0, 0, 0, 0], Some(Outcome::Returned));

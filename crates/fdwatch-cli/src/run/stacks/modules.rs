@@ -1,8 +1,8 @@
 //! The files whose code the tracees run: what is needed of each to walk a stack through it, read
 //! once.
 //!
-//! No descriptor stays open. Names of functions are not kept here: they are looked up when somebody
-//! reads the stacks (`names.rs`).
+//! No descriptor stays open. Names of functions are not kept here: they are looked up when the
+//! stacks are printed (`names.rs`).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};

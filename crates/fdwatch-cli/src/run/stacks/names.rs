@@ -1,5 +1,5 @@
-//! Names of functions, from the symbol tables of the files; looked up for the stacks that somebody
-//! reads.
+//! Names of functions, from the symbol tables of the files; looked up for the stacks that are
+//! printed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "seccomp has no safe wrapper; one block, on a filter that we made")]
-//! Puts the filter before this process, and whatever it becomes and starts.
+//! Puts the filter before this process, and before all that it becomes and starts.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! The tables of sockets in `/proc/PID/net`.
 //!
-//! A line is taken apart up to its inode first, and only if somebody asks for that socket the rest
-//! is made readable.
+//! A line is taken apart up to its inode first. The rest is made readable only if the caller asks
+//! for that socket.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,17 +1,20 @@
-//! A browser at the address itself, where S3 is: it is sent to the files.
+//! What the server does for browsers: at the address itself, where S3 is, they are sent to the
+//! files.
 
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
-use crate::cross_site;
-use crate::route::{Answer, text};
+use crate::face::{Answer, text};
 
 /// The redirect to the files, for a browser at `/`. Clients of S3 sign, and do not accept HTML.
-pub(crate) fn for_browser<B>(request: &Request<B>) -> Option<Answer> {
+pub(crate) fn for_browser<B>(
+    request: &Request<B>,
+    is_signed: impl FnOnce(&Request<B>) -> bool,
+) -> Option<Answer> {
     let is_browser = matches!(*request.method(), Method::GET | Method::HEAD)
         && request.uri().path() == "/"
         && accepts_html(request.headers())
-        && !cross_site::is_signed(request)
+        && !is_signed(request)
         && !request
             .headers()
             .get(AUTHORIZATION)
@@ -24,14 +27,14 @@ pub(crate) fn for_browser<B>(request: &Request<B>) -> Option<Answer> {
     })
 }
 
-pub(super) fn to_files() -> Answer {
+pub(crate) fn to_files() -> Answer {
     let mut response = text(StatusCode::TEMPORARY_REDIRECT, "see /_/files/\n");
     response.headers_mut().insert(LOCATION, HeaderValue::from_static("/_/files/"));
     response
 }
 
 /// Whether HTML is among what a client takes, by name: `*/*` is what programs say.
-pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = lines.flat_map(|line| line.split(','));
     ranges.any(|range| {

@@ -1,4 +1,4 @@
-//! Lanes: the ingests of the store, lent to one upload at a time, for a turn.
+//! Ingest slots: the ingests of the store, lent to one upload at a time, for a turn.
 //!
 //! An ingest is expensive to begin (a session in the records, a thread) and cheap to use again, so
 //! it is kept for a while. Not for long: its session's epoch holds a collect up.
@@ -13,23 +13,24 @@ use crate::gate::{Gate, Share, Size, Turn};
 
 /// How long a session lives without a heartbeat.
 const LEASE_MS: u64 = 120_000;
-/// How often the sessions of lanes are extended.
+/// How often the sessions of ingest slots are extended.
 pub(crate) const BEAT: Duration = Duration::from_secs(30);
-/// How old lanes become.
+/// An ingest that is older is not lent again.
 const AGE_MAX: Duration = Duration::from_secs(60);
-/// Parked uploads that may wait for their end; with more, whoever gives one up ends it itself.
+/// Given-up uploads that may wait for their end. Above that, the request that gives one up ends it
+/// itself.
 const GIVEN_UP_MAX: usize = 256;
 
-/// The lanes of a store.
-pub struct Lanes {
+/// The ingest slots of a store.
+pub struct IngestSlots {
     store: Store,
     gate: Gate,
     idle: Mutex<Vec<Kept>>,
-    /// Sessions of all lanes, and of uploads whose lane has ended.
+    /// Sessions of all ingest slots, and of uploads whose ingest slot has ended.
     sessions: Mutex<Vec<PlainWeak<UploadSession>>>,
     /// Uploads whose clients went away while they were parked. To end one blocks. A leaf.
     given_up: Mutex<Vec<Parked>>,
-    /// A lane older than this is not used again; nor is one whose ingest has failed.
+    /// An ingest slot older than this is not used again; nor is one whose ingest has failed.
     age_max: Duration,
 }
 
@@ -38,27 +39,27 @@ struct Kept {
     begun: Instant,
 }
 
-/// A place at a lane; not yet an ingest, because beginning one blocks.
-pub(crate) struct Place {
-    lanes: PlainArc<Lanes>,
+/// A turn at an ingest slot. It has no ingest yet, because to begin one blocks.
+pub(crate) struct SlotTurn {
+    slots: PlainArc<IngestSlots>,
     turn: Turn,
 }
 
-/// A lane in use. Goes back when dropped, which blocks.
-pub(crate) struct Lane {
-    lanes: PlainArc<Lanes>,
+/// An ingest slot in use. Goes back when dropped, which blocks.
+pub(crate) struct IngestSlot {
+    slots: PlainArc<IngestSlots>,
     kept: Option<Kept>,
-    /// After `kept` in time: whoever gets the turn finds the ingest.
+    /// Dropped after `kept` has gone back: the upload that gets the turn next finds the ingest.
     _turn: Turn,
 }
 
 /// A parked upload, which is given up when this is dropped. The drop does not block.
-pub(crate) struct Waiting {
-    lanes: PlainArc<Lanes>,
+pub(crate) struct ParkedUpload {
+    slots: PlainArc<IngestSlots>,
     parked: Option<Parked>,
 }
 
-impl Lanes {
+impl IngestSlots {
     pub(crate) fn new(store: Store, gate: Gate) -> Self {
         Self {
             store,
@@ -76,8 +77,8 @@ impl Lanes {
     }
 
     /// A place, if there is one and no upload waits for it.
-    pub(crate) fn try_enter(self: &PlainArc<Self>) -> Option<Place> {
-        Some(Place { turn: self.gate.try_enter()?, lanes: PlainArc::clone(self) })
+    pub(crate) fn try_enter(self: &PlainArc<Self>) -> Option<SlotTurn> {
+        Some(SlotTurn { turn: self.gate.try_enter()?, slots: PlainArc::clone(self) })
     }
 
     /// Waits for a place.
@@ -88,11 +89,11 @@ impl Lanes {
         self: &PlainArc<Self>,
         share: &Share,
         size: Size,
-    ) -> Result<Place, Fault> {
-        Ok(Place { turn: self.gate.enter(share, size).await?, lanes: PlainArc::clone(self) })
+    ) -> Result<SlotTurn, Fault> {
+        Ok(SlotTurn { turn: self.gate.enter(share, size).await?, slots: PlainArc::clone(self) })
     }
 
-    /// Extends every session and ends lanes that have been idle for long. Blocks.
+    /// Extends every session and ends ingest slots that have been idle for long. Blocks.
     pub fn beat(&self) {
         let old: Vec<Kept> = {
             let mut idle = self.idle.lock();
@@ -117,7 +118,7 @@ impl Lanes {
         }
     }
 
-    /// Ends every idle lane, so that the store can close. Blocks.
+    /// Ends every idle ingest slot, so that the store can close. Blocks.
     pub fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
         drop(idle);
@@ -135,62 +136,63 @@ impl Lanes {
         drop(given_up);
     }
 
-    /// Whether a lane is not to be used again: it is old, or its ingest has failed for good and
-    /// every upload in it would.
+    /// Whether an ingest slot is not to be used again: it is old, or its ingest has failed for good
+    /// and every upload in it would.
     fn is_spent(&self, kept: &Kept) -> bool {
         kept.begun.elapsed() > self.age_max || !kept.ingest.is_usable()
     }
 }
 
-impl Place {
+impl SlotTurn {
     /// Takes an idle ingest or begins one. Blocks.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) fn open(self) -> Result<Lane, Fault> {
-        let Self { lanes, turn } = self;
-        let idle = lanes.idle.lock().pop();
+    pub(crate) fn open(self) -> Result<IngestSlot, Fault> {
+        let Self { slots, turn } = self;
+        let idle = slots.idle.lock().pop();
         // An old one ends here; its session lives on while an upload needs it.
-        let kept = match idle.filter(|kept| !lanes.is_spent(kept)) {
+        let kept = match idle.filter(|kept| !slots.is_spent(kept)) {
             Some(kept) => kept,
             None => {
-                let ingest = lanes.store.ingest(LEASE_MS)?;
-                let mut sessions = lanes.sessions.lock();
+                let ingest = slots.store.ingest(LEASE_MS)?;
+                let mut sessions = slots.sessions.lock();
                 sessions.retain(|session| session.strong_count() > 0);
                 sessions.push(PlainArc::downgrade(ingest.session()));
                 drop(sessions);
                 Kept { ingest, begun: Instant::now() }
             }
         };
-        Ok(Lane { lanes, kept: Some(kept), _turn: turn })
+        Ok(IngestSlot { slots, kept: Some(kept), _turn: turn })
     }
 }
 
-impl Lane {
+impl IngestSlot {
     pub(crate) fn ingest(&mut self) -> &mut Ingest {
-        &mut self.kept.as_mut().expect("a lane has its ingest until it is dropped").ingest
+        &mut self.kept.as_mut().expect("an ingest slot has its ingest until it is dropped").ingest
     }
 
-    /// The lanes that it is one of.
-    pub(crate) fn lanes(&self) -> &PlainArc<Lanes> {
-        &self.lanes
+    /// The ingest slots that it is one of.
+    pub(crate) fn slots(&self) -> &PlainArc<IngestSlots> {
+        &self.slots
     }
 }
 
-impl Drop for Lane {
+impl Drop for IngestSlot {
     fn drop(&mut self) {
         if let Some(mut kept) = self.kept.take() {
-            // Of an upload that broke off, too: a lane that is idle may be so for long, and others
-            // want the buffer. An ingest that cannot pass on what it has is not used again.
+            // Also after an upload that broke off: a slot may be idle for long, and other uploads
+            // and downloads want the buffer. An ingest that cannot pass on what it has is not used
+            // again.
             let _ = kept.ingest.rest();
-            self.lanes.idle.lock().push(kept);
+            self.slots.idle.lock().push(kept);
         }
     }
 }
 
-impl Waiting {
-    pub(crate) fn new(lanes: &PlainArc<Lanes>, parked: Parked) -> Self {
-        Self { lanes: PlainArc::clone(lanes), parked: Some(parked) }
+impl ParkedUpload {
+    pub(crate) fn new(slots: &PlainArc<IngestSlots>, parked: Parked) -> Self {
+        Self { slots: PlainArc::clone(slots), parked: Some(parked) }
     }
 
     /// It goes on.
@@ -199,11 +201,11 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for ParkedUpload {
     fn drop(&mut self) {
         let Some(parked) = self.parked.take() else { return };
         parked.cancel();
-        let mut given_up = self.lanes.given_up.lock();
+        let mut given_up = self.slots.given_up.lock();
         if given_up.len() < GIVEN_UP_MAX {
             given_up.push(parked);
         }
@@ -219,8 +221,8 @@ mod tests {
 
     use super::*;
 
-    /// A folder, a store in it with a bucket, and its lanes.
-    fn lanes() -> (LocalFolder, BucketName, Lanes) {
+    /// A folder, a store in it with a bucket, and its ingest slots.
+    fn slots() -> (LocalFolder, BucketName, IngestSlots) {
         let chunking = "fixed:4KiB".parse().unwrap();
         let folder = LocalFolder::new(chunking, SyncPolicy::Commit, 1 << 30);
         let local = folder.open_store();
@@ -237,77 +239,81 @@ mod tests {
         let store = Store::new(local.records, local.segments, config).unwrap();
         let bucket = BucketName::new("bucket").unwrap();
         store.create_bucket(&bucket).unwrap();
-        (folder, bucket, Lanes::new(store, Gate::new("uploads", 2, 64, Duration::from_secs(60))))
+        (
+            folder,
+            bucket,
+            IngestSlots::new(store, Gate::new("uploads", 2, 64, Duration::from_secs(60))),
+        )
     }
 
     #[tokio::test]
-    async fn a_lane_whose_cutter_died_is_not_used_again() {
-        let (_folder, bucket, lanes) = lanes();
-        let lanes = PlainArc::new(lanes);
-        let open = async || lanes.try_enter().unwrap().open().unwrap();
-        let put = |lane: &mut Lane, name: &str| {
+    async fn an_ingest_slot_whose_cutter_died_is_not_used_again() {
+        let (_folder, bucket, slots) = slots();
+        let slots = PlainArc::new(slots);
+        let open = async || slots.try_enter().unwrap().open().unwrap();
+        let put = |slot: &mut IngestSlot, name: &str| {
             let (key, bucket) = (Key::new(name).unwrap(), bucket.clone());
             let (meta, condition) = (ObjectMeta::default(), Condition::Always);
-            lane.ingest().put_now(PutTarget { bucket, key, meta, condition }, &mut name.as_bytes())
+            slot.ingest().put_now(PutTarget { bucket, key, meta, condition }, &mut name.as_bytes())
         };
-        let mut lane = open().await;
-        put(&mut lane, "before").unwrap();
-        let first = lane.ingest().session().id();
-        lane.ingest().lose_cutter();
-        put(&mut lane, "meanwhile").unwrap_err();
-        drop(lane);
-        let mut lane = open().await;
-        put(&mut lane, "after").unwrap();
-        assert_ne!(lane.ingest().session().id(), first);
-        assert_eq!(alive(&lanes), 1, "a session of a lane that ended is still extended");
+        let mut slot = open().await;
+        put(&mut slot, "before").unwrap();
+        let first = slot.ingest().session().id();
+        slot.ingest().lose_cutter();
+        put(&mut slot, "meanwhile").unwrap_err();
+        drop(slot);
+        let mut slot = open().await;
+        put(&mut slot, "after").unwrap();
+        assert_ne!(slot.ingest().session().id(), first);
+        assert_eq!(alive(&slots), 1, "a session of an ingest slot that ended is still extended");
         // One that is idle for good ends with the next beat.
-        lane.ingest().lose_cutter();
-        drop(lane);
-        lanes.beat();
-        assert!(alive(&lanes) == 0 && lanes.idle.lock().is_empty());
+        slot.ingest().lose_cutter();
+        drop(slot);
+        slots.beat();
+        assert!(alive(&slots) == 0 && slots.idle.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn a_lane_is_idle_without_a_buffer_when_its_upload_breaks_off() {
-        let (_folder, _bucket, lanes) = lanes();
-        let lanes = PlainArc::new(lanes);
-        let mut lane = lanes.try_enter().unwrap().open().unwrap();
-        lane.ingest().begin(None).push(&[7; 5000]).unwrap();
-        drop(lane);
+    async fn an_ingest_slot_is_idle_without_a_buffer_when_its_upload_breaks_off() {
+        let (_folder, _bucket, slots) = slots();
+        let slots = PlainArc::new(slots);
+        let mut slot = slots.try_enter().unwrap().open().unwrap();
+        slot.ingest().begin(None).push(&[7; 5000]).unwrap();
+        drop(slot);
         // Its cutter has to come to the end of the upload.
         let deadline = Instant::now() + Duration::from_secs(10);
-        while lanes.store.usage().buffers.now > 0 {
-            assert!(Instant::now() < deadline, "a lane that is idle holds a buffer");
+        while slots.store.usage().buffers.now > 0 {
+            assert!(Instant::now() < deadline, "an idle ingest slot holds a buffer");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     #[test]
-    fn a_lane_that_is_too_old_ends_after_its_commits() {
-        let (_folder, bucket, mut lanes) = lanes();
-        lanes.age_max = Duration::ZERO;
-        let lanes = PlainArc::new(lanes);
+    fn an_ingest_slot_that_is_too_old_ends_after_its_commits() {
+        let (_folder, bucket, mut slots) = slots();
+        slots.age_max = Duration::ZERO;
+        let slots = PlainArc::new(slots);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_time()
             .build()
             .unwrap();
         let put = |number: usize| {
-            let (lanes, bucket) = (PlainArc::clone(&lanes), bucket.clone());
+            let (slots, bucket) = (PlainArc::clone(&slots), bucket.clone());
             runtime.spawn(async move {
-                let place = lanes.enter(&Share::default(), Size::Large).await.unwrap();
+                let place = slots.enter(&Share::default(), Size::Large).await.unwrap();
                 let put = move || {
-                    let mut lane = place.open().unwrap();
-                    let mut writing = lane.ingest().begin(None);
+                    let mut slot = place.open().unwrap();
+                    let mut writing = slot.ingest().begin(None);
                     writing.push(number.to_string().as_bytes()).unwrap();
                     let key = Key::new(number.to_string()).unwrap();
                     let (meta, condition) = (ObjectMeta::default(), Condition::Always);
                     let pending =
                         writing.finish(PutTarget { bucket, key, meta, condition }).unwrap();
-                    lane.ingest().rest().unwrap();
-                    drop(lane);
-                    lanes.beat();
-                    // Time for others to take the lane, find it too old and end it.
+                    slot.ingest().rest().unwrap();
+                    drop(slot);
+                    slots.beat();
+                    // Time for others to take the ingest slot, find it too old and end it.
                     std::thread::sleep(Duration::from_millis(5));
                     pending.join().map(|_| ())
                 };
@@ -318,35 +324,35 @@ mod tests {
         for put in puts {
             runtime.block_on(put).unwrap().unwrap();
         }
-        lanes.close();
-        assert_eq!(alive(&lanes), 0, "a session of a lane that ended is still extended");
+        slots.close();
+        assert_eq!(alive(&slots), 0, "a session of an ingest slot that ended is still extended");
     }
 
     /// Sessions that the next beat extends.
-    fn alive(lanes: &Lanes) -> usize {
-        lanes.sessions.lock().iter().filter(|session| session.strong_count() > 0).count()
+    fn alive(slots: &IngestSlots) -> usize {
+        slots.sessions.lock().iter().filter(|session| session.strong_count() > 0).count()
     }
 
     #[tokio::test]
     async fn a_parked_upload_is_kept_alive_and_ends_when_it_is_given_up() {
-        let (_folder, _bucket, mut lanes) = lanes();
-        lanes.age_max = Duration::ZERO;
-        let lanes = PlainArc::new(lanes);
-        let mut lane = lanes.try_enter().unwrap().open().unwrap();
-        let mut writing = lane.ingest().begin(None);
+        let (_folder, _bucket, mut slots) = slots();
+        slots.age_max = Duration::ZERO;
+        let slots = PlainArc::new(slots);
+        let mut slot = slots.try_enter().unwrap().open().unwrap();
+        let mut writing = slot.ingest().begin(None);
         writing.push(&[7; 5000]).unwrap();
         let (parked, tail) = writing.park().unwrap();
         assert_eq!(tail.unwrap().len(), 5000 - 4096);
-        let waiting = Waiting::new(&lanes, parked);
-        lane.ingest().rest().unwrap();
-        drop(lane);
-        // The lane is too old, so this ends it.
-        lanes.beat();
-        assert!(lanes.idle.lock().is_empty());
-        assert_eq!(alive(&lanes), 1, "the session of a parked upload is not extended");
+        let waiting = ParkedUpload::new(&slots, parked);
+        slot.ingest().rest().unwrap();
+        drop(slot);
+        // The ingest slot is too old, so this ends it.
+        slots.beat();
+        assert!(slots.idle.lock().is_empty());
+        assert_eq!(alive(&slots), 1, "the session of a parked upload is not extended");
         drop(waiting);
-        assert!(lanes.has_given_up());
-        lanes.end_given_up();
-        assert_eq!((alive(&lanes), lanes.has_given_up()), (0, false));
+        assert!(slots.has_given_up());
+        slots.end_given_up();
+        assert_eq!((alive(&slots), slots.has_given_up()), (0, false));
     }
 }
