@@ -16,9 +16,9 @@ const SWEEP: Duration = Duration::from_millis(250);
 const SWEEP_WHEN_WANTED: Duration = Duration::from_millis(20);
 /// Looks at which no buffer is in use, after which memory goes back to the system: about a second.
 const TRIM_AFTER_LOOKS: u32 = 4;
-/// And so often from then on, about each ten seconds: lists and documents need no buffer, and leave
-/// memory behind, too.
-const TRIM_EVERY_LOOKS: u32 = 40;
+/// And so often from then on, about each two seconds: lists and documents need no buffer, and leave
+/// memory behind, too. Where nothing is free, it costs next to nothing.
+const TRIM_EVERY_LOOKS: u32 = 8;
 
 impl Edge {
     /// Keeps sessions alive, takes turns from downloads that do not use theirs, and gives memory
