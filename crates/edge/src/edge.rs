@@ -59,8 +59,8 @@ pub struct EdgeConfig {
     pub spool_slot_bytes: u64,
     /// How long is waited for what.
     pub deadlines: Deadlines,
-    /// Gives free memory back to the system. Called when nothing has been under way for a moment,
-    /// on a thread for calls.
+    /// Gives free memory back to the system. The edge calls this about each two seconds while no
+    /// buffer is in use, on a thread for calls.
     pub give_back: fn(),
 }
 

@@ -62,8 +62,9 @@ pub struct ServerConfig {
     pub deadlines: Deadlines,
     /// Where the numbers come from; the limits page shows it.
     pub plan: Plan,
-    /// Gives free memory back to the system, when the server has had nothing to do for a moment.
-    /// Does nothing if not set: it is the allocator's matter, which the binary chooses.
+    /// Gives free memory back to the system. The server calls this about each two seconds while no
+    /// buffer is in use. [`new`](Self::new) sets one that does nothing: the binary chooses the
+    /// allocator, so it knows how.
     pub give_back: fn(),
 }
 

@@ -16,7 +16,7 @@ async fn is_asked(connection: &Connection) -> bool {
     tokio::time::timeout(Duration::from_millis(1), connection.watch()).await.is_ok()
 }
 
-/// It is served for so long, and is never idle for as long as others may be.
+/// The connections are served again and again for this time, so that none is idle for [`IDLE_MIN`].
 async fn keep_busy(connections: &[&PlainArc<Connection>], time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
