@@ -8,7 +8,7 @@ use drystone_chunker::ChunkId;
 use drystone_pool::Landed;
 use drystone_sync::PlainArc;
 
-use crate::write::Placed;
+use crate::segments::Placed;
 use crate::{
     CommitBatch, CommitOutcome, CommitResult, Entry, GroupCommit, PartTarget, PutTarget, Result,
     SegmentId, SegmentLen, SegmentStorage, SessionRecords, Settled, Source, StoreError, Target,

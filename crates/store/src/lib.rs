@@ -12,8 +12,8 @@
 //! each chunk before a byte of it leaves.
 //!
 //! Invariants:
-//! - an acknowledged object is durable as the backend's [`SyncPolicy`] asks; an unacknowledged one is
-//!   invisible or whole;
+//! - an acknowledged object is durable as the backend's [`SyncPolicy`] asks; an unacknowledged one
+//!   is invisible or whole;
 //! - records never name bytes that were not written and [settled](SegmentStorage::settle) before;
 //! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
 

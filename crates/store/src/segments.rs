@@ -93,3 +93,16 @@ pub enum CommitOutcome {
     /// crash.
     Doubtful,
 }
+
+/// Where a chunk was written. Its bytes stay there while some upload may still commit them.
+#[derive(Clone)]
+pub(crate) struct Placed {
+    pub(crate) at: Location,
+    _hold: PlainArc<dyn Hold>,
+}
+
+impl Placed {
+    pub(crate) fn new(at: Location, hold: PlainArc<dyn Hold>) -> Self {
+        Self { at, _hold: hold }
+    }
+}

@@ -8,9 +8,10 @@ use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
+use crate::segments::Placed;
 use crate::store::Inner;
 use crate::stream::{CutSoFar, ROOM_ASKED_EVERY};
-use crate::write::{Placed, Writer};
+use crate::write::Writer;
 use crate::{
     Complete, ContentHash, Entry, Ingest, ManifestEntry, ManifestId, Result, SessionId, Source,
     StoreError, Target, UploadSession,

@@ -4,10 +4,10 @@ use drystone_chunker::ChunkId;
 use drystone_pool::{Claim, Flight, Landed, SingleFlight, Waiting};
 use drystone_sync::{Mutex, PlainArc, bound};
 
+use crate::segments::Placed;
 use crate::upload::{Done, Piece};
 use crate::{
-    Appended, Hold, Location, ManifestId, Records, Result, SegmentStorage, SessionId, Source,
-    StoreError,
+    Appended, Location, ManifestId, Records, Result, SegmentStorage, SessionId, Source, StoreError,
 };
 
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
@@ -33,13 +33,6 @@ pub(crate) struct Writer {
     /// Chunks being written, and chunks written whose rows are not committed yet.
     flights: SingleFlight<ChunkId, Placed>,
     stats: Mutex<WriteStats>,
-}
-
-/// Where a chunk was written. Its bytes stay there while some upload may still commit them.
-#[derive(Clone)]
-pub(crate) struct Placed {
-    pub(crate) at: Location,
-    _hold: PlainArc<dyn Hold>,
 }
 
 /// A piece between hashing and its end.
@@ -167,7 +160,7 @@ impl Writer {
                 continue;
             };
             if let State::Done(done) = &mut states[at] {
-                let placed = Placed { at: location, _hold: PlainArc::clone(&hold) };
+                let placed = Placed::new(location, PlainArc::clone(&hold));
                 done.written = Some(flight.land(placed));
             }
         }
