@@ -22,6 +22,9 @@ struct Open {
     /// Reads under way. A file that is being read is not closed, so another one has to wait rather
     /// than pass the ceiling.
     reads: usize,
+    /// It has been removed: it is closed when it is not read any more, so that the disk gets its
+    /// room back.
+    is_removed: bool,
 }
 
 /// Leave to read from a file, until it is dropped. Whoever has it must not ask for another.
@@ -43,9 +46,13 @@ impl Drop for Reading<'_> {
         let mut files = self.readers.files.lock();
         // Before it counts as not being read: whoever closes it then must close it.
         self.file = None;
-        let Some(open) = files.iter_mut().find(|open| open.id == self.id) else { return };
+        let Some(at) = files.iter().position(|open| open.id == self.id) else { return };
+        let open = &mut files[at];
         open.reads -= 1;
         if open.reads == 0 {
+            if open.is_removed {
+                files.remove(at);
+            }
             self.readers.freed.notify_one();
         }
     }
@@ -54,6 +61,18 @@ impl Drop for Reading<'_> {
 impl Readers {
     pub(crate) fn new(len_max: usize) -> Self {
         Self { files: Mutex::new(Vec::with_capacity(len_max)), freed: Condvar::new(), len_max }
+    }
+
+    /// Closes the file of a segment that has been removed, as soon as it is not read any more.
+    pub(crate) fn forget(&self, id: SegmentId) {
+        let mut files = self.files.lock();
+        let Some(at) = files.iter().position(|open| open.id == id) else { return };
+        if files[at].reads > 0 {
+            files[at].is_removed = true;
+        } else {
+            files.remove(at);
+            self.freed.notify_one();
+        }
     }
 
     /// The segment's file, opened by `open` if it is not open. Waits while as many others are being
@@ -85,7 +104,7 @@ impl Readers {
         // descriptors.
         let opened = open().inspect_err(|_| self.freed.notify_one())?;
         let file = PlainArc::new(opened);
-        files.push(Open { id, file: PlainArc::clone(&file), reads: 1 });
+        files.push(Open { id, file: PlainArc::clone(&file), reads: 1, is_removed: false });
         Ok(Reading { readers: self, id, file: Some(file) })
     }
 }

@@ -1,22 +1,21 @@
 //! The segment files of a store: made, adopted, read and synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use drystone_store::{
-    Location, Result, Room, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy,
-};
+use drystone_appender::{OwnedFile, OwnedFiles, Room};
+use drystone_store::{Location, Result, SegmentId, StoreError, SyncPolicy};
 use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
-use crate::LocalConfig;
-use crate::plain_file;
 use crate::readers::Readers;
 use crate::segment_file::{SegmentFile, header, write_all_at};
 use crate::syncs::Syncs;
+use crate::{LocalConfig, plain_file};
 
 /// Segment files below one folder.
 pub struct SegmentFiles {
@@ -109,6 +108,50 @@ impl SegmentFiles {
         Ok(owned)
     }
 
+    /// Removes a segment that no process owns.
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        };
+        let file = match plain_file::open(path, OpenOptions::new().read(true).write(true)) {
+            Ok(file) => file,
+            Err(error) => return gone(error),
+        };
+        // Owned until it has no name any more: a process that adopts it meanwhile, and one that has
+        // opened it already, would append to bytes that go away.
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(io::ErrorKind::ResourceBusy.into()),
+            Err(error) => return Err(error.into()),
+        }
+        fs::remove_file(path).or_else(gone)
+    }
+
+    /// The `limit` lowest ids behind `after`. Looks at every segment's name, and remembers no more
+    /// of them than it returns.
+    fn ids(&self, after: Option<SegmentId>, limit: usize) -> io::Result<Vec<SegmentId>> {
+        let mut lowest = BinaryHeap::new();
+        for folder in 0..=0xff_u64 {
+            let entries = match fs::read_dir(self.folder.join(format!("{folder:02x}"))) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let Some(id) = segment_named(&entry?.file_name()) else { continue };
+                if id.0 & 0xff != folder || after.is_some_and(|after| id <= after) {
+                    continue;
+                }
+                lowest.push(id);
+                if lowest.len() > limit {
+                    lowest.pop();
+                }
+            }
+        }
+        Ok(lowest.into_sorted_vec())
+    }
+
     /// Runs `act` while nothing is appended in this process.
     pub(crate) fn without_appends<T>(&self, act: impl FnOnce() -> T) -> T {
         self.open.room.alone(act)
@@ -134,14 +177,14 @@ impl SegmentFiles {
     }
 }
 
-impl SegmentStorage for SegmentFiles {
-    fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
+impl OwnedFiles for SegmentFiles {
+    fn create(&self, id: SegmentId) -> Result<Box<dyn OwnedFile>> {
         let made =
             self.make(id, &self.path(id)).map_err(|error| self.failed("create", id, error))?;
         Ok(Box::new(made))
     }
 
-    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
+    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn OwnedFile>>> {
         let path = self.path(id);
         let opened = plain_file::open(&path, OpenOptions::new().read(true).write(true));
         let adopted = match opened {
@@ -153,7 +196,7 @@ impl SegmentStorage for SegmentFiles {
         if let Some(file) = &adopted {
             file.sync_name().map_err(|error| self.failed("sync the name of", id, error))?;
         }
-        Ok(adopted.map(|file| Box::new(file) as Box<dyn SegmentWriter>))
+        Ok(adopted.map(|file| Box::new(file) as Box<dyn OwnedFile>))
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
@@ -166,6 +209,28 @@ impl SegmentStorage for SegmentFiles {
     fn sync(&self, id: SegmentId) -> Result<()> {
         self.sync_once(id, None)
     }
+
+    fn remove(&self, id: SegmentId) -> Result<()> {
+        self.unlink(&self.path(id)).map_err(|error| self.failed("remove", id, error))?;
+        self.readers.forget(id);
+        Ok(())
+    }
+
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>> {
+        self.ids(after, limit).map_err(|error| {
+            StoreError::storage(format!("cannot list {}", self.folder.display()), error)
+        })
+    }
+}
+
+/// The segment that a file is by its name: sixteen lower-case hexadecimal digits, and nothing else.
+fn segment_named(name: &OsStr) -> Option<SegmentId> {
+    let digits = name.to_str().filter(|name| name.len() == 16)?;
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    if !digits.bytes().all(is_digit) {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok().map(SegmentId)
 }
 
 #[cfg(test)]
@@ -188,6 +253,54 @@ mod tests {
         drop(made);
         assert!(files.own(id, &path, opened).unwrap().is_none(), "its name is gone");
         assert!(files.open.files.lock().is_empty());
+    }
+
+    #[test]
+    fn only_names_of_segments_are_listed() {
+        let (folder, files) = segments();
+        for id in [7, 0x107, 0xff, u64::MAX] {
+            let id = SegmentId(id);
+            drop(files.make(id, &files.path(id)).unwrap());
+        }
+        let beside = folder.path().join("07");
+        for name in ["0000000000000007.new", "000000000000000A", "+000000000000007", "0", "8"] {
+            fs::write(beside.join(name), "").unwrap();
+        }
+        // Of another folder.
+        fs::write(beside.join("0000000000000008"), "").unwrap();
+        let ids = |after: Option<u64>, limit| {
+            let listed = files.list(after.map(SegmentId), limit).unwrap();
+            listed.into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(None, 9), [7, 0xff, 0x107, u64::MAX]);
+        assert_eq!(ids(None, 2), [7, 0xff]);
+        assert_eq!(ids(Some(7), 2), [0xff, 0x107]);
+        assert_eq!(ids(Some(u64::MAX), 9), [0; 0]);
+        assert_eq!(ids(None, 0), [0; 0]);
+    }
+
+    #[test]
+    fn one_that_is_removed_takes_no_room_when_it_is_not_read_any_more() {
+        let (folder, files) = segments();
+        let id = SegmentId(7);
+        drop(files.make(id, &files.path(id)).unwrap());
+        let open = |at: &Path| {
+            let entries = fs::read_dir("/proc/self/fd").unwrap();
+            let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            targets.filter(|target| target.starts_with(at)).count()
+        };
+        let at = folder.path().canonicalize().unwrap();
+        let byte = Location { segment: id, offset: 0, len: 1 };
+        files.read(byte, &mut [0]).unwrap();
+        let read = || plain_file::open_to_read(&files.path(id));
+        let reading = files.readers.read(id, read).unwrap();
+        assert_eq!(open(&at), 1, "one that is open is shared");
+        files.remove(id).unwrap();
+        files.read(byte, &mut [0]).unwrap();
+        drop(reading);
+        assert_eq!(open(&at), 0, "a removed segment stays open");
+        assert!(files.read(byte, &mut [0]).is_err());
+        files.remove(id).unwrap();
     }
 
     #[test]

@@ -17,7 +17,6 @@ fn open(folder: &Path, sync: SyncPolicy) -> Store {
     let local = LocalStore::open(folder, &LocalConfig { sync, ..LocalConfig::default() }).unwrap();
     let config = StoreConfig {
         chunking: local.chunking,
-        sync,
         workers: 1,
         buffers: 2,
         ingests: 1,

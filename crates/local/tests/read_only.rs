@@ -8,7 +8,7 @@ use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{
     BucketName, BucketRecords as _, Condition, Key, NewBucket, ObjectMeta, PutTarget, Store,
-    StoreConfig, StoreError, SyncPolicy, UploadId,
+    StoreConfig, StoreError, UploadId,
 };
 
 /// Real file systems let root write anywhere, so what the tests do as root they do as `nobody`, in
@@ -23,7 +23,6 @@ fn open(folder: &Path) -> Store {
     let local = LocalStore::open(folder, &LocalConfig::default()).expect("it can be read");
     let config = StoreConfig {
         chunking: chunking(),
-        sync: SyncPolicy::Commit,
         workers: 1,
         buffers: 2,
         ingests: 1,

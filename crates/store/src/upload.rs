@@ -8,12 +8,13 @@ use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
+use crate::segments::Placed;
 use crate::store::Inner;
 use crate::stream::{CutSoFar, ROOM_ASKED_EVERY};
 use crate::write::Writer;
 use crate::{
-    Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId,
-    Source, StoreError, Target, UploadSession,
+    Complete, ContentHash, Entry, Ingest, ManifestEntry, ManifestId, Result, SessionId, Source,
+    StoreError, Target, UploadSession,
 };
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's
@@ -89,7 +90,7 @@ pub(crate) struct Done {
     pub(crate) id: ChunkId,
     pub(crate) len: u32,
     pub(crate) source: Source,
-    pub(crate) written: Option<Landed<ChunkId, Location>>,
+    pub(crate) written: Option<Landed<ChunkId, Placed>>,
     /// Whether this very piece was appended, rather than found.
     pub(crate) appended: bool,
 }
@@ -118,7 +119,7 @@ struct State {
     /// flight, because the cutter waits.
     early: BTreeMap<u64, (u64, Done)>,
     pending: Vec<ManifestEntry>,
-    written: Vec<Landed<ChunkId, Location>>,
+    written: Vec<Landed<ChunkId, Placed>>,
     size: u64,
     new_bytes: u64,
     /// How many chunks there are, once the cutter has seen the end.

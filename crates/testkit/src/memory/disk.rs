@@ -1,7 +1,7 @@
 //! The disk: what processes see (the page cache), and how much of it a power cut leaves.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use drystone_store::{Location, SegmentId};
 
@@ -72,12 +72,34 @@ impl Disk {
         is_new
     }
 
-    pub(super) fn remove(&mut self, segment: SegmentId) {
+    /// Takes a segment away, also one that is owned: its owner finds it gone.
+    pub(super) fn take_away(&mut self, segment: SegmentId) {
         self.files.remove(&segment);
     }
 
     pub(super) fn remove_all(&mut self) {
         self.files.clear();
+    }
+
+    /// Makes an object, whole and durable at once. One that is there stays as it is.
+    pub(super) fn put_object(&mut self, segment: SegmentId, bytes: Vec<u8>) {
+        let synced = bytes.len();
+        let object = SegmentFile { bytes, synced, lost: Vec::new(), owner: None };
+        self.files.entry(segment).or_insert(object);
+    }
+
+    /// Removes a segment, if there is one; unless it is owned. Returns whether it is gone.
+    pub(super) fn remove(&mut self, segment: SegmentId) -> bool {
+        if self.files.get(&segment).is_some_and(|file| file.owner.is_some()) {
+            return false;
+        }
+        self.files.remove(&segment);
+        true
+    }
+
+    pub(super) fn list(&self, after: Option<SegmentId>, limit: usize) -> Vec<SegmentId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.files.range((from, Bound::Unbounded)).map(|(id, _)| *id).take(limit).collect()
     }
 
     /// Gives a segment that nobody owns an owner.

@@ -18,9 +18,6 @@ pub trait Backend {
     /// Opens the store in a fresh process; there is no other by now.
     fn open(&mut self) -> Opened;
 
-    /// How durable commits are.
-    fn sync(&self) -> SyncPolicy;
-
     /// The machine, where it can be made to fail. Without one, faults are passed over and a crash
     /// is a reopening.
     fn machine(&self) -> Option<&Memory> {
@@ -42,11 +39,7 @@ impl Machine {
 impl Backend for Machine {
     fn open(&mut self) -> Opened {
         let (records, segments) = self.0.open();
-        Opened { records, segments }
-    }
-
-    fn sync(&self) -> SyncPolicy {
-        SyncPolicy::Commit
+        Opened { records, segments, files: None }
     }
 
     fn machine(&self) -> Option<&Memory> {
@@ -116,7 +109,7 @@ fn open(backend: &mut dyn Backend, config: &StoreConfig) -> (Store, PlainArc<dyn
 
 impl<'a> Driver<'a> {
     fn new(setup: Setup, backend: &'a mut dyn Backend) -> Self {
-        let config = setup.config(backend.sync());
+        let config = setup.config();
         let (store, records) = open(backend, &config);
         for second in [false, true] {
             store.create_bucket(&bucket(second)).expect("nothing fails yet");

@@ -4,11 +4,12 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use drystone_appender::OwnedFiles as _;
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
 use drystone_store::{
-    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, SegmentRecords as _,
-    SegmentStorage as _, StoreConfig, StoreError,
+    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, SegmentRecords as _, StoreConfig,
+    StoreError,
 };
 use drystone_sync::bound;
 use drystone_testkit::memory::{Fault, Io};
@@ -77,10 +78,10 @@ fn who_makes_room_spares_what_has_just_been_written() {
 fn a_full_disk_has_room_again_for_the_next_process() {
     check(Scope::STORE, || {
         let rig = Rig::with_buffers(4);
-        let (records, segments) = rig.memory.open();
+        let (records, _, files) = rig.memory.open_with_files();
         for left in [&b"xxxx"[..], b"xxxxyyyyzzzz"] {
             let id = records.create_segment().expect("nothing fails");
-            let appended = segments.create(id).and_then(|mut writer| writer.append(&[left]));
+            let appended = files.create(id).and_then(|mut writer| writer.append(&[left]));
             appended.expect("nothing fails");
         }
         rig.memory.limit(16);

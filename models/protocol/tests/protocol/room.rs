@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use drystone_appender::Room;
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
-use drystone_store::Room;
 use drystone_sync::{Condvar, Mutex, PlainArc};
 
 /// Unseen by the checkers.

@@ -1,4 +1,4 @@
-//! Who appends, and who makes room when the disk is full: never both at a time.
+//! Which threads append, and which one makes room when the disk is full: never both at a time.
 
 use drystone_sync::{Condvar, Mutex};
 
