@@ -43,6 +43,13 @@ fn opened(said: &str) -> Vec<(i32, String)> {
     lines.map(|(fd, name)| (fd.parse().unwrap(), name.to_owned())).collect()
 }
 
+/// All that was said until the command is ready. It may be so before the probe says that it has
+/// started it.
+fn ready(probe: &mut Probe) -> String {
+    probe.wait_for("probe: started ");
+    probe.wait_for("ready")
+}
+
 fn pid(said: &str) -> u32 {
     probe::word_after(said, "probe: started ").parse().unwrap()
 }
@@ -60,7 +67,7 @@ fn check(frames: Option<&String>, name: &str) {
 #[test]
 fn every_creating_call_is_known_by_its_function() {
     let mut probe = opener("each", 1);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     let opened = opened(&said);
     assert!(opened.len() >= 18, "{said}");
@@ -77,7 +84,7 @@ fn every_creating_call_is_known_by_its_function() {
 #[test]
 fn threads_that_open_at_the_same_time_are_told_apart_from_main() {
     let mut probe = opener("threads", 1);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     let opened = opened(&said);
     assert_eq!(opened.len(), 32);
@@ -92,7 +99,7 @@ fn threads_that_open_at_the_same_time_are_told_apart_from_main() {
 #[test]
 fn the_last_creator_of_a_number_is_the_one() {
     let mut probe = opener("again", 1);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     let [(fd, name)] = &opened(&said)[..] else { panic!("{said}") };
     check(stacks.get(&(pid, *fd)), name);
@@ -104,7 +111,7 @@ fn the_last_creator_of_a_number_is_the_one() {
 fn a_child_has_what_it_was_given_and_what_it_opens() {
     // Itself, its fork, and another program.
     let mut probe = opener("children", 3);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (first, stacks) = (pid(&said), stacks(&mut probe));
     let number = |name: &str| opened(&said).into_iter().find(|(_, of)| of == name).unwrap().0;
     let (before_fork, before_exec) =
@@ -130,7 +137,7 @@ fn a_child_has_what_it_was_given_and_what_it_opens() {
 #[test]
 fn a_thread_may_become_another_program() {
     let mut probe = opener("exec-in-thread", 1);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     for (fd, name) in opened(&said) {
         check(stacks.get(&(pid, fd)), &name);
@@ -142,7 +149,7 @@ fn a_thread_may_become_another_program() {
 #[test]
 fn code_that_was_made_at_run_time_has_the_name_that_its_maker_gave_it() {
     let mut probe = opener("made", 1);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     let [(fd, name)] = &opened(&said)[..] else { panic!("{said}") };
     let frames = &stacks[&(pid, *fd)];
@@ -179,7 +186,7 @@ fn functions_of_python_are_known_where_it_names_them() {
         return;
     };
     let mut probe = Probe::start(&["--stacks"], &[python, "-X", "perf", "-c", script]);
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let (pid, stacks) = (pid(&said), stacks(&mut probe));
     let [(fd, _)] = &opened(&said)[..] else { panic!("{said}") };
     let frames = &stacks[&(pid, *fd)];
@@ -203,7 +210,7 @@ fn a_creating_call_may_be_stopped_and_continued() {
         probe::signal(pid, "CONT");
     }
     let _connected = std::net::TcpStream::connect(address).unwrap();
-    let said = probe.wait_for("ready");
+    let said = ready(&mut probe);
     let stacks = stacks(&mut probe);
     for (fd, name) in opened(&said) {
         check(stacks.get(&(pid, fd)), &name);
@@ -232,7 +239,7 @@ fn signals_reach_a_command_that_opens_all_the_time() {
              </dev/null; done"
         );
         let mut probe = Probe::start(&["--stacks"], &["bash", "-c", &script]);
-        probe.wait_for("ready");
+        ready(&mut probe);
         probe.signal(signal);
         let (code, said) = probe.end();
         assert_eq!(code, Some(9), "{signal}: {said}");
@@ -244,7 +251,7 @@ fn signals_reach_a_command_that_opens_all_the_time() {
 fn a_stopped_command_goes_on_when_it_is_told_to() {
     let script = "echo ready >&2; read line; exec 9</dev/null; exit 4";
     let mut probe = Probe::start(&["--stacks"], &["sh", "-c", script]);
-    let pid = pid(&probe.wait_for("ready"));
+    let pid = pid(&ready(&mut probe));
     until("it reads", || probe::state(pid) == Some('S'));
     probe::signal(pid, "STOP");
     until("it is stopped", || matches!(probe::state(pid), Some('T' | 't')));
