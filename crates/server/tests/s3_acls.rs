@@ -72,7 +72,7 @@ fn check_bucket(server: &Running, public: bool) {
     assert!(status.contains(&format!("<IsPublic>{public}</IsPublic>")), "{status}");
     let acl = ask(server, "GET", "/files/a?acl", &[], b"").text();
     assert_eq!(acl.contains(EVERYBODY), public, "{acl}");
-    // Anybody reads the objects then, and lists and writes nothing.
+    // A client without a key then reads the objects, and lists and writes nothing.
     assert_eq!(
         server.request_as(None, "GET", "/files/a", &[], b"").status,
         if public { 200 } else { 403 }

@@ -12,7 +12,7 @@ use crate::{
 pub enum Source {
     /// The records had it.
     Known(ChunkRef),
-    /// It was appended here; the row may be new, or somebody else's by now.
+    /// It was appended here. The row may be new, or another upload may have made it first.
     Written(Location),
 }
 
@@ -113,7 +113,7 @@ pub struct Entry {
     pub advance: bool,
 }
 
-/// How long a segment is, as far as anybody may rely on.
+/// The length of a segment up to which its bytes can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLen {
     /// The segment.

@@ -37,8 +37,8 @@ pub struct Stored {
     pub new_bytes: u64,
 }
 
-/// A chunk of an upload, on its way to a worker. One that is dropped undone, because its job
-/// panicked or was never run, fails its upload: nobody waits for a chunk that will not come.
+/// A chunk of an upload, on its way to a worker. A piece that is dropped undone, because its job
+/// panicked or was never run, fails its upload. So no thread waits for a chunk that will not come.
 pub(crate) struct Piece {
     upload: Arc<Upload>,
     /// Counts the upload's chunks from 0.
@@ -95,7 +95,8 @@ pub(crate) struct Done {
     pub(crate) appended: bool,
 }
 
-/// The state of one upload, shared between its cutter, the workers and whoever waits for it.
+/// The state of one upload, shared between its cutter, the workers and the thread that waits
+/// for it.
 pub(crate) struct Upload {
     pub(crate) session: SessionId,
     committer: Committer,
@@ -390,7 +391,8 @@ impl PendingPut {
     }
 
     /// Blocks until the object is committed: durable as the store's policy says, and visible.
-    /// `ingest` is the one that read it; what it has read and not passed on yet goes first.
+    /// `ingest` must be the one that read the object. What it has read and not passed on yet is
+    /// sent first.
     ///
     /// # Errors
     /// Why it was not stored; then nothing of it is visible.

@@ -96,8 +96,8 @@ impl Writer {
                 Claim::Landed(landed) => State::Done(found(piece, *id, landed)),
             })
             .collect();
-        // Our own flights end here, one way or the other, before we wait for anybody else's: a
-        // piece may even be waiting for its twin in this very batch.
+        // The flights of this batch end here, in success or failure, before it waits for those of
+        // others. A piece may even wait for an equal piece of this batch.
         self.fly(pieces, ids, &mut states)?;
         let mut dones = Vec::with_capacity(pieces.len());
         for ((piece, id), state) in pieces.iter().zip(ids).zip(states) {
@@ -130,8 +130,8 @@ impl Writer {
                         || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
                 {
                     let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(row.chunk));
-                    // Replacing the claim drops the flight: whoever waits for it asks the records,
-                    // as we did.
+                    // Replacing the claim drops the flight. A thread that waits for it then asks
+                    // the records, as this one did.
                     states[at] =
                         State::Done(Done { id, len, source, written: None, appended: false });
                 }

@@ -125,7 +125,7 @@ impl Canned {
             return Ok(());
         }
         Err(unsupported(if bucket.public {
-            "the bucket is public, so anybody can read each object in it; use another bucket, or take the list of this one back \
+            "the bucket is public, so every client can read each object in it; use another bucket, or take the list of this one back \
              with PutBucketAcl private"
         } else {
             "the bucket is not public, so no object in it can be; make the bucket public with PutBucketAcl public-read"

@@ -247,7 +247,7 @@ impl Driver<'_> {
                 found.insert(*number, pieces);
             }
         }
-        assert_eq!(rows.len(), found.len(), "{}: parts that nobody put", self.doing);
+        assert_eq!(rows.len(), found.len(), "{}: parts that were never put", self.doing);
         Some(found)
     }
 
