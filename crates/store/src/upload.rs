@@ -40,7 +40,7 @@ pub struct Stored {
 /// A chunk of an upload, on its way to a worker. A piece that is dropped undone, because its job
 /// panicked or was never run, fails its upload. So no thread waits for a chunk that will not come.
 pub(crate) struct Piece {
-    upload: Arc<Upload>,
+    upload: Arc<UploadState>,
     /// Counts the upload's chunks from 0.
     number: u64,
     offset: u64,
@@ -52,7 +52,7 @@ pub(crate) struct Piece {
 
 impl Piece {
     pub(crate) fn new(
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         number: u64,
         offset: u64,
         id: Option<ChunkId>,
@@ -61,7 +61,7 @@ impl Piece {
         Self { upload, number, offset, id, bytes: Some(bytes) }
     }
 
-    pub(crate) fn upload(&self) -> &Upload {
+    pub(crate) fn upload(&self) -> &UploadState {
         &self.upload
     }
 
@@ -97,7 +97,7 @@ pub(crate) struct Done {
 
 /// The state of one upload, shared between its cutter, the workers and the thread that waits
 /// for it.
-pub(crate) struct Upload {
+pub(crate) struct UploadState {
     pub(crate) session: SessionId,
     committer: Committer,
     step_chunks_max: usize,
@@ -144,7 +144,7 @@ struct Submitted {
     new_bytes: u64,
 }
 
-impl Upload {
+impl UploadState {
     pub(crate) fn new(session: SessionId, committer: Committer, step_chunks_max: usize) -> Self {
         let state = State {
             target: None,
@@ -370,7 +370,7 @@ impl State {
 #[must_use = "an upload is acknowledged only by `wait`"]
 pub struct PendingPut {
     pub(crate) inner: PlainArc<Inner>,
-    pub(crate) upload: Arc<Upload>,
+    pub(crate) upload: Arc<UploadState>,
     /// Last, so that it lives until the upload is committed or taken back.
     pub(crate) _session: PlainArc<UploadSession>,
 }

@@ -8,7 +8,7 @@ use drystone_sync::{Arc, PlainArc};
 use crate::ingest::{Ingest, SEND_BYTES};
 use crate::parked::Parked;
 use crate::stream::{End, Message};
-use crate::upload::Upload;
+use crate::upload::UploadState;
 use crate::{PendingPut, PutFailure, Result, StoreError, Target, UploadSession};
 
 /// A buffer with less room than this is not begun with a new upload.
@@ -26,7 +26,7 @@ pub(crate) const PROBE_BYTES: usize = 512;
 pub struct Writing<'a> {
     ingest: &'a mut Ingest,
     /// `None` once finished.
-    upload: Option<Arc<Upload>>,
+    upload: Option<Arc<UploadState>>,
     /// That of the ingest in which it began.
     session: PlainArc<UploadSession>,
     /// Whether anything was passed on.
@@ -43,7 +43,7 @@ pub struct Writing<'a> {
 impl<'a> Writing<'a> {
     pub(crate) fn begin(
         ingest: &'a mut Ingest,
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         session: PlainArc<UploadSession>,
         size_hint: Option<u64>,
     ) -> Self {
@@ -131,7 +131,7 @@ impl<'a> Writing<'a> {
         Ok((Parked::new(inner, session, upload, cut.number, cut.offset), cut.tail))
     }
 
-    fn upload(&self) -> &Arc<Upload> {
+    fn upload(&self) -> &Arc<UploadState> {
         self.upload.as_ref().expect("it is there until the value is consumed")
     }
 
