@@ -40,8 +40,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it is true of what is at the key; backends ask, inside the transaction that depends
-    /// on it.
+    /// Whether the condition holds for the object that is at the key, if there is one. A backend
+    /// asks inside the transaction that depends on the answer.
     pub fn holds(self, present: Option<&ObjectRow>) -> bool {
         match self {
             Self::Always => true,
@@ -85,7 +85,7 @@ impl From<PartTarget> for Target {
     }
 }
 
-/// The last step of an upload: it appears.
+/// The last step of an upload. It makes the object visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complete {
     /// As what.

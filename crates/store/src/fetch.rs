@@ -32,7 +32,7 @@ pub struct ObjectReader {
     ahead: VecDeque<(ManifestRow, Arc<Slot>)>,
     /// Of the chunks handed on so far; only while all of an object with a plain manifest is read.
     content: Option<ContentHasher>,
-    /// An object of no bytes has been looked at: it must have no chunks.
+    /// An object of no bytes must have no chunks. This says whether that has been checked.
     is_empty_checked: bool,
 }
 
@@ -360,9 +360,9 @@ impl Chunks {
         Ok(())
     }
 
-    /// Where a chunk is by now whose segment is gone; `None` if the records still say that it is
-    /// there. A collect copies a chunk to another segment, tells the records, and removes the old
-    /// segment; the row that was read before all this is right no more.
+    /// Where a chunk whose segment is gone is now. `None` if the records still name the old
+    /// segment. A collect copies a chunk to another segment, tells the records, and removes the old
+    /// segment. A row that was read before that is out of date.
     fn moved(&self, row: &ManifestRow) -> Result<Option<ManifestRow>> {
         let rows = self.records.manifest_page(self.manifest, row.offset, 1)?;
         let same = |now: &ManifestRow| {

@@ -1,4 +1,4 @@
-//! An upload between two turns: it holds neither an ingest nor a buffer.
+//! A parked upload. It waits for more bytes, and holds neither an ingest nor a buffer.
 
 use drystone_sync::{Arc, PlainArc};
 

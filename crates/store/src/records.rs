@@ -189,9 +189,9 @@ pub trait ObjectRecords: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ManifestRow>>;
 
-    /// An object together with the first rows of its manifest, at most `limit`: what a small one is
-    /// read with. Here it is two looks; a backend to which each is a round trip should make it
-    /// one.
+    /// An object together with the first rows of its manifest, at most `limit`. A small object is
+    /// read with this. The default makes two requests of the records. A backend should make it one
+    /// if each request is a round trip.
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).

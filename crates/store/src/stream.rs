@@ -44,8 +44,8 @@ pub(crate) enum Message {
     },
 }
 
-/// The end of an upload, or of its stay at a cutter. Dropped undelivered, it fails the upload: its
-/// cutter is gone.
+/// The end of an upload, or of its stay at a cutter. If it is dropped before it is delivered, the
+/// cutter is gone, and the upload fails.
 pub(crate) struct End(Option<Arc<UploadState>>);
 
 impl End {

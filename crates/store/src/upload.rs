@@ -109,7 +109,7 @@ pub(crate) struct UploadState {
 }
 
 struct State {
-    /// Known when the last byte is; taken by the last step.
+    /// Set when the last byte has come. The last step takes it.
     target: Option<Target>,
     /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their
     /// commit; `None` once finished.
@@ -172,7 +172,7 @@ impl UploadState {
         }
     }
 
-    /// Says what becomes of it; before its end is passed on.
+    /// Sets what the upload becomes. To be called before its end is passed on.
     pub(crate) fn aim(&self, target: Target) {
         let mut state = self.state.lock();
         if !state.finished {
@@ -306,8 +306,8 @@ impl UploadState {
         self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
     }
 
-    /// Takes back what it left in the records; after it has failed, when there is no step of it to
-    /// come.
+    /// Takes back what the upload left in the records. To be called after it has failed, when no
+    /// step of it is to come.
     pub(crate) fn clean_up(&self, writer: &Writer) {
         let (step, mut manifest) = {
             let mut state = self.state.lock();

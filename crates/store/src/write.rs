@@ -13,8 +13,8 @@ use crate::{
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
 /// wrote.
 const TAKE_BACK_ROWS: usize = bound(1024, 1);
-/// Such transactions for one upload. The caller waits for them, so that there has to be an end; it
-/// comes at uploads of about 64 GiB.
+/// Such transactions for one upload. The caller waits for them, so their number is bounded. An
+/// upload reaches the bound at about 64 GiB.
 const TAKE_BACKS_MAX: usize = 64;
 
 /// Counts of what went through the writer.
@@ -167,7 +167,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for another worker's flight; when that one failed, flies ourselves.
+    /// Waits for another worker's flight. If that flight fails, this worker flies itself.
     fn await_other(
         &self,
         piece: &Piece,
