@@ -4,7 +4,7 @@
 //! over files in memory.
 //!
 //! Invariants:
-//! - a segment has one appender at a time: whoever has taken its file out of the idle ones;
+//! - a segment has one appender at a time: the thread that has taken its file out of the idle ones;
 //! - a file is let go of only when the records have its segment as sealed: one that is unsealed and
 //!   unowned is for any process to adopt, and adopting cuts off what is not committed;
 //! - a segment whose sync has failed is never appended to, cut, or let go of again;
@@ -22,8 +22,8 @@ use crate::room::{Appending, Room};
 use crate::tails::{Floor, Tails};
 use crate::{OwnedFile, OwnedFiles};
 
-/// Unsealed segments that are looked at: more than those of ours that stand in front, one for each
-/// thread that appends.
+/// How many unsealed segments are looked at to find one to adopt. The first ones may be those of
+/// this process, one for each thread that appends, so it is more than these.
 const CANDIDATES_MAX: usize = 96;
 
 /// The segments of a store that are files.
@@ -35,8 +35,8 @@ pub struct Appender {
     /// thread that appends.
     idle: Mutex<Vec<Box<dyn OwnedFile>>>,
     tails: PlainArc<Tails>,
-    /// Who appends, and who makes room when the disk is full. Not the room of a transaction that
-    /// must work on a full disk: making room may need such a transaction.
+    /// Which threads append, and which makes room when the disk is full. A transaction that must
+    /// work on a full disk does not use it: making room may need such a transaction.
     room: Room,
     /// One sync at a time: the kernel reports a write-back error once for each open file, so of two
     /// syncs side by side one would believe that all is well. Taken before `failed`.
@@ -101,7 +101,7 @@ impl Appender {
         Ok(taken)
     }
 
-    /// Lets go of a full segment, which is sealed first. If that fails, it stays ours.
+    /// Lets go of a full segment, which is sealed first. If that fails, this process keeps it.
     fn let_go(&self, taken: &mut Taken<'_>) -> Result<()> {
         self.seal(&**taken.file())?;
         taken.files.clear();
@@ -127,9 +127,9 @@ impl Appender {
             if !taken.file().is_full(bytes) {
                 return Ok(());
             }
-            // Nothing as large as this will fit any more; sealed, it is not tried again and again.
-            // One that cannot be sealed is kept: let go of, it would be adopted again
-            // for something smaller, and it may be broken now.
+            // Nothing as large as this will fit any more. Sealed, the segment is not tried again.
+            // A segment that cannot be sealed is kept. Otherwise it would be adopted again for
+            // something smaller, and it may be broken now.
             self.let_go(taken)?;
         }
         let id = self.records.create_segment()?;
@@ -189,7 +189,7 @@ impl Appender {
         let mut taken = Taken::new(&self.idle);
         taken.files = std::mem::take(&mut *self.idle.lock());
         for file in &mut taken.files {
-            // One that cannot be cut is as it was.
+            // A segment that cannot be cut is as it was.
             let _ = self.cut(&mut **file);
         }
         drop(taken);
@@ -204,7 +204,8 @@ impl Appender {
         }
     }
 
-    /// Of a segment that is ours, while nothing is appended to it.
+    /// Cuts off what is not needed of a segment that this process owns. Nothing may be appended to
+    /// it meanwhile.
     fn cut(&self, file: &mut dyn OwnedFile) -> Result<()> {
         let segment = file.id();
         // At least what is reserved is given back.

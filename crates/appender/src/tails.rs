@@ -37,7 +37,7 @@ pub(crate) struct Floor {
 }
 
 impl Tails {
-    /// Notes where what is committed of a segment ends that is ours from here on.
+    /// Notes where the committed bytes of a segment end. This process owns it from here on.
     pub(crate) fn note_end(&self, segment: SegmentId, bytes: u64) {
         self.ends.lock().entry(segment).or_default().committed = Some(bytes);
     }

@@ -105,7 +105,8 @@ impl LocalStore {
 
     /// Opens the store in `folder`, and moves the database of an earlier version on to today's, in
     /// one transaction. Where it cannot be written to, by its permissions or because the file
-    /// system is mounted read-only, it can be read, provided that whoever wrote last closed it.
+    /// system is mounted read-only, it can be read, provided that the last process that wrote to it
+    /// has closed it.
     ///
     /// # Errors
     /// When it is not a store, of a newer format, or its database is missing or damaged.

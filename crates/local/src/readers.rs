@@ -11,7 +11,7 @@ use drystone_sync::{Condvar, Mutex, PlainArc};
 pub(crate) struct Readers {
     /// A leaf lock.
     files: Mutex<Vec<Open>>,
-    /// Signalled when nobody reads from a file any more, or a place for one is free.
+    /// Signalled when the last read from a file has ended, or when there is room for one more file.
     freed: Condvar,
     len_max: usize,
 }
@@ -27,7 +27,7 @@ struct Open {
     is_removed: bool,
 }
 
-/// Leave to read from a file, until it is dropped. Whoever has it must not ask for another.
+/// Leave to read from a file, until it is dropped. A thread that has it must not ask for another.
 pub(crate) struct Reading<'a> {
     readers: &'a Readers,
     id: SegmentId,
@@ -44,7 +44,8 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         let mut files = self.readers.files.lock();
-        // Before it counts as not being read: whoever closes it then must close it.
+        // Before the file counts as not being read: another thread may close it from then on, and
+        // that has to free the descriptor.
         self.file = None;
         let Some(at) = files.iter().position(|open| open.id == self.id) else { return };
         let open = &mut files[at];
@@ -117,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// Descriptors of this process that are open below a folder, as anybody may count them.
+    /// Descriptors of this process that are open below a folder, as the system lists them.
     fn descriptors_below(folder: &Path) -> usize {
         let entries = std::fs::read_dir("/proc/self/fd").unwrap();
         let targets = entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());

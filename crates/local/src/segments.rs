@@ -79,15 +79,16 @@ impl SegmentFiles {
         let folder = path.parent().unwrap_or(&self.folder);
         let store = self.folder.parent();
         plain_file::make_folder(folder, store)?;
-        // Owned before it has its name: the records list the segment already, and whoever looks for
-        // one to adopt must not get between the making and the lock.
+        // Owned before it has its name. The records list the segment already, and a process that
+        // looks for a segment to adopt must not find the file before it is locked.
         let unnamed = path.with_extension("new");
         let mut options = OpenOptions::new();
         let file = plain_file::open(&unnamed, options.read(true).write(true).create_new(true))?;
         plain_file::give_to_owner(&file, store);
         let owned =
             self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
-        // Given up while it is owned, or somebody could adopt what a power cut takes away.
+        // On failure, removed while it is owned. Otherwise another process could adopt a segment
+        // that a power cut takes away.
         owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(owned)
     }
@@ -102,7 +103,7 @@ impl SegmentFiles {
         write_all_at(&file, &[&header(id)], 0)?;
         let owned = self.own(id, path, file)?;
         let owned =
-            owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
+            owned.ok_or_else(|| io::Error::other("a new segment is owned by another process"))?;
         // Never over an existing one: after an old database was put back, ids are handed out again.
         rustix::fs::renameat_with(CWD, unnamed, CWD, path, RenameFlags::NOREPLACE)?;
         Ok(owned)
@@ -118,8 +119,8 @@ impl SegmentFiles {
             Ok(file) => file,
             Err(error) => return gone(error),
         };
-        // Owned until it has no name any more: a process that adopts it meanwhile, and one that has
-        // opened it already, would append to bytes that go away.
+        // Owned until it has no name any more. Otherwise another process could adopt it, or have it
+        // open already, and append to bytes that go away.
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(io::ErrorKind::ResourceBusy.into()),
@@ -308,10 +309,10 @@ mod tests {
         let (_folder, files) = segments();
         let (id, path) = (SegmentId(7), files.path(SegmentId(7)));
         drop(files.make(id, &path).unwrap());
-        fs::write(&path, "somebody else's").unwrap();
+        fs::write(&path, "of another process").unwrap();
         let error = files.make(id, &path).err().expect("there is one");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
+        assert_eq!(fs::read(&path).unwrap(), b"of another process");
         let left: Vec<_> = fs::read_dir(path.parent().unwrap())
             .unwrap()
             .map(|entry| entry.unwrap().path())

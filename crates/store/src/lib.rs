@@ -8,8 +8,8 @@
 //! Where a byte goes: [`Ingest`] reads it into a leased buffer, its cutter thread finds the chunk
 //! it belongs to, a worker hashes that chunk, asks whether it is known and appends it if not, the
 //! chunk becomes a manifest entry of its [`upload`](PendingPut), and a group commit syncs the
-//! segments and writes the records of everyone who waits. On the way back [`ObjectReader`] verifies
-//! each chunk before a byte of it leaves.
+//! segments and writes the records of every upload that waits. On the way back [`ObjectReader`]
+//! verifies each chunk before a byte of it leaves.
 //!
 //! Invariants:
 //! - an acknowledged object is durable as the backend's [`SyncPolicy`] asks; an unacknowledged one

@@ -8,7 +8,7 @@ use crate::{Location, Result, SegmentId, SegmentLen};
 ///
 /// The storage chooses the segment that bytes are appended to, and registers each new segment in
 /// the records before it makes it. Nothing here says that a segment is a file, or that it can be
-/// appended to twice: one that is written whole, and never again, will do.
+/// appended to twice: a backend may write each one whole, and never again.
 pub trait SegmentStorage: Send + Sync {
     /// Appends the parts, one behind the other, to some segment. The bytes may be read, and named
     /// in a commit, when the segment has been [settled](Self::settle) after this.

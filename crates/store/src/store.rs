@@ -318,7 +318,8 @@ impl Store {
         self.inner.records.bucket(bucket)
     }
 
-    /// Notes whether anybody may read the bucket's objects. Whoever serves them has to ask.
+    /// Notes whether every client, also one without a key, may read the bucket's objects. The
+    /// server has to ask for this: the store does not enforce it.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].

@@ -13,8 +13,8 @@ use crate::{
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
 /// wrote.
 const TAKE_BACK_ROWS: usize = bound(1024, 1);
-/// Such transactions for one upload. The caller waits for them, so that there has to be an end; it
-/// comes at uploads of about 64 GiB.
+/// Such transactions for one upload. The caller waits for them, so their number is bounded. An
+/// upload reaches the bound at about 64 GiB.
 const TAKE_BACKS_MAX: usize = 64;
 
 /// Counts of what went through the writer.
@@ -96,8 +96,8 @@ impl Writer {
                 Claim::Landed(landed) => State::Done(found(piece, *id, landed)),
             })
             .collect();
-        // Our own flights end here, one way or the other, before we wait for anybody else's: a
-        // piece may even be waiting for its twin in this very batch.
+        // The flights of this batch end here, in success or failure, before it waits for those of
+        // others. A piece may even wait for an equal piece of this batch.
         self.fly(pieces, ids, &mut states)?;
         let mut dones = Vec::with_capacity(pieces.len());
         for ((piece, id), state) in pieces.iter().zip(ids).zip(states) {
@@ -130,8 +130,8 @@ impl Writer {
                         || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
                 {
                     let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(row.chunk));
-                    // Replacing the claim drops the flight: whoever waits for it asks the records,
-                    // as we did.
+                    // Replacing the claim drops the flight. A thread that waits for it then asks
+                    // the records, as this one did.
                     states[at] =
                         State::Done(Done { id, len, source, written: None, appended: false });
                 }
@@ -167,7 +167,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for another worker's flight; when that one failed, flies ourselves.
+    /// Waits for another worker's flight. If that flight fails, this worker flies itself.
     fn await_other(
         &self,
         piece: &Piece,

@@ -37,7 +37,7 @@ pub(super) fn appended_bytes_read_back(fixture: &dyn Fixture) {
         ok(segments.read(last, &mut bytes));
         assert_eq!(bytes, 2999_u32.to_le_bytes());
     }
-    // What is settled stays so, whoever asks.
+    // What is settled stays so when it is asked for again, in another order.
     let settled = bench.segments.settle(&[second.segment, first.segment]);
     assert_eq!(settled.len(), 2, "there is an answer for each");
     assert!(settled.iter().all(Result::is_ok));

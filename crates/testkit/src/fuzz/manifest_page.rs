@@ -19,7 +19,7 @@ use crate::reference::{CutBy, Setup};
 const CHUNK_BYTES_MAX: usize = 100;
 
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct ManifestInput {
     /// Seed and length of each chunk; the seeds repeat, so chunks do.
     chunks: Vec<(u8, u8)>,
     /// Chunks in one step.
@@ -36,8 +36,8 @@ struct Plan {
 /// # Panics
 /// When that does not hold.
 pub fn manifest_page(data: &[u8]) {
-    let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) else { return };
-    let chunks: Vec<Vec<u8>> = plan
+    let Ok(input) = ManifestInput::arbitrary(&mut Unstructured::new(data)) else { return };
+    let chunks: Vec<Vec<u8>> = input
         .chunks
         .iter()
         .take(600)
@@ -48,19 +48,19 @@ pub fn manifest_page(data: &[u8]) {
     let memory =
         Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
     let (records, segments) = memory.open();
-    let object = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
+    let object = insert(&*records, &*segments, &chunks, usize::from(input.step).max(1));
     assert_eq!(memory.violations(), [""; 0]);
-    check_pages(&*records, object.manifest, &rows_of(&chunks), &plan.pages);
+    check_pages(&*records, object.manifest, &rows_of(&chunks), &input.pages);
     let bytes = chunks.concat();
-    let (composite, its_bytes) = put_together(&*records, &bytes, &plan.slices);
+    let (composite, its_bytes) = put_together(&*records, &bytes, &input.slices);
     let rows = records.manifest_page(composite.manifest, 0, usize::MAX).expect("nothing fails");
     let rows: Vec<_> = rows.iter().map(|row| (row.offset, row.chunk)).collect();
-    check_pages(&*records, composite.manifest, &rows, &plan.pages);
+    check_pages(&*records, composite.manifest, &rows, &input.pages);
 
     let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
     let store = Store::new(records, segments, setup.config()).expect("threads can be started");
-    check_ranges(&store, &object, &bytes, &plan.ranges);
-    check_ranges(&store, &composite, &its_bytes, &plan.ranges);
+    check_ranges(&store, &object, &bytes, &input.ranges);
+    check_ranges(&store, &composite, &its_bytes, &input.ranges);
 }
 
 fn check_ranges(store: &Store, object: &ObjectRow, bytes: &[u8], ranges: &[(u16, u16)]) {

@@ -7,8 +7,8 @@ use drystone_store::{Location, SegmentId};
 
 use crate::noise::Noise;
 
-/// Bytes of a segment before its first chunk. Not what the local backend has: nobody may rely on
-/// the number.
+/// Bytes of a segment before its first chunk. The local backend has another number, so that no code
+/// relies on it.
 pub const HEADER_BYTES: u64 = 16;
 /// What a disk writes whole; from sector to sector anything may happen to what was not synced.
 const SECTOR_BYTES: usize = 512;
@@ -102,7 +102,7 @@ impl Disk {
         self.files.range((from, Bound::Unbounded)).map(|(id, _)| *id).take(limit).collect()
     }
 
-    /// Gives a segment that nobody owns an owner.
+    /// Gives an owner to a segment that has none.
     pub(super) fn own(&mut self, segment: SegmentId) -> Option<u64> {
         let file = self.files.get_mut(&segment).filter(|file| file.owner.is_none())?;
         self.owners += 1;
@@ -190,7 +190,7 @@ impl SegmentFile {
         self.synced = self.bytes.len();
     }
 
-    /// A sync fails: what was not synced is lost, and nobody will hear of it again.
+    /// A sync fails: what was not synced is lost, and a later sync does not report it.
     pub(super) fn fail_sync(&mut self) {
         if self.synced < self.bytes.len() {
             self.lost.push(self.synced..self.bytes.len());

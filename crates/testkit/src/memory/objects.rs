@@ -84,7 +84,7 @@ impl ObjectSegments {
             if object.len + bytes <= self.bytes_max {
                 return Ok(object);
             }
-            // That it is lost is heard by those who settle it.
+            // If it is lost, the threads that settle it are told.
             let _ = self.complete(object);
         }
         let id = self.records.create_segment()?;

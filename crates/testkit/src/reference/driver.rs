@@ -10,7 +10,7 @@ use crate::conformance::Opened;
 use crate::memory::{Memory, MemoryConfig};
 
 use super::model::Model;
-use super::uploads::{SLOTS, Upload};
+use super::uploads::{OpenUpload, SLOTS};
 use super::{Op, Place, Script, Setup, cut_lens};
 
 /// What the driver runs over.
@@ -84,7 +84,7 @@ pub(super) struct Driver<'a> {
     /// For messages.
     pub(super) doing: String,
     /// Uploads under way.
-    pub(super) uploads: [Option<Upload>; SLOTS],
+    pub(super) uploads: [Option<OpenUpload>; SLOTS],
     /// A fault leaves open whether the second bucket is there.
     pub(super) bucket_may_be_gone: bool,
     /// Where a crash's seed comes from when a mishap cuts the power.

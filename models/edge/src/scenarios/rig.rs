@@ -225,7 +225,7 @@ pub(super) struct Script {
     steps: PlainArc<[Step]>,
     /// Steps that have been made; one more when the body has come to its end.
     made: PlainArc<AtomicUsize>,
-    /// At this step somebody hears of it.
+    /// The step at which to notify, and what to notify.
     cue: Option<(usize, PlainArc<Notify>)>,
 }
 

@@ -22,7 +22,7 @@ const FIRST_WINDOW: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(20);
 /// More than anything here takes, and less than any deadline.
 const MOMENTS_MAX: usize = 8_000;
-/// Messages in the channel, one in the hand of who sends, one in the hand of who feeds.
+/// Messages in the channel, one that the sender holds, and one that the feeder holds.
 const PIECES_MAX: usize = 3 + 1 + 1;
 
 const LARGE: [Step; 4] = [Step::Send(PREFIX_BYTES), Step::Send(1), Step::Send(2), Step::Send(3)];
@@ -38,7 +38,8 @@ const SLOW: [Step; 7] = [
     Step::Send(1),
 ];
 
-/// One after whom nobody is left under way: there is one place for all.
+/// Makes one more upload. It succeeds only if no earlier request is still under way: there is one
+/// place for all.
 async fn expect_a_place_and_an_ingest_slot(rig: &Rig) {
     let healthy =
         upload(rig.edge.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
@@ -88,8 +89,8 @@ pub async fn one_that_fails_leaves_nothing_and_gives_everything_back() {
     rig.finish();
 }
 
-/// Its client pauses while somebody waits for its ingest slot, or comes to wait, or does not; and
-/// one may give up meanwhile.
+/// The client of the slow upload pauses. Meanwhile another upload waits for its ingest slot, or
+/// begins to wait, or does not wait; and one may give up.
 pub async fn a_slow_one_gives_way_and_ends() {
     let rig = Rig::new(1, 2);
     let slow = Script::new(&SLOW);
@@ -178,7 +179,8 @@ pub async fn one_that_is_given_up_while_it_is_parked_leaves_nothing() {
     rig.finish();
 }
 
-/// Somebody wants the connection of one that sends next to nothing, while it ends.
+/// A new client needs the connection of an upload that sends next to nothing, while the upload
+/// ends.
 pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     let rig = Rig::new(1, 1);
     let (script, cue) = Script::new(&SLOW).with_cue();
@@ -196,7 +198,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     match slow {
         Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
         Err(Fault::MadeWay) => {
-            assert!(asked, "a slow upload was turned away for nobody");
+            assert!(asked, "a slow upload was turned away without need");
             assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
         }
         Err(error) => panic!("a slow upload failed: {error}"),
@@ -204,12 +206,12 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     rig.finish();
 }
 
-/// Nobody waits: the ingest slot is theirs who are slow.
+/// No other upload waits for the ingest slot, so a slow one may keep it.
 pub async fn a_slow_one_that_is_alone_may_take_its_time() {
     let rig = Rig::new(1, 1);
     let slow = Script::new(&SLOW);
     if let Err(error) = upload(rig.edge.clone(), "slow", slow.body(), Expected::default()).await {
-        panic!("a slow upload was turned away for nobody: {error}");
+        panic!("a slow upload was turned away without need: {error}");
     }
     rig.finish();
 }

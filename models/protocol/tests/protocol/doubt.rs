@@ -1,5 +1,5 @@
-//! A commit of which nobody can say what became of it: it failed and has taken effect, or will have
-//! after the next power cut. The store goes on, and so does the next process.
+//! A commit whose outcome is unknown: it failed, but it has taken effect, or will have after the
+//! next power cut. The store goes on, and so does the next process.
 
 use std::io::ErrorKind;
 
