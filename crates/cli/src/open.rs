@@ -81,7 +81,6 @@ pub(crate) fn open_planned(settings: &Settings, folder: &Path, plan: Plan) -> an
     }
     let config = StoreConfig {
         chunking: local.chunking,
-        sync: settings.sync,
         workers: plan.workers,
         buffers: plan.buffers,
         ingests: plan.ingests,

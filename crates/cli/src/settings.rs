@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     pub(crate) file: Config,
     /// What flags and variables say. A file does not change that.
     pub(crate) flags: Flags,
-    pub(crate) source: Source,
+    pub(crate) source: ConfigPath,
 }
 
 /// The part of the command line and the environment that a file can also set.
@@ -43,7 +43,7 @@ pub(crate) struct Flags {
 
 /// Where the file is.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct ConfigPath {
     /// `None` when there is no home to look in.
     path: Option<PathBuf>,
     /// The user named the file, so it must exist.
@@ -57,12 +57,12 @@ impl Settings {
             Sync::Never => SyncPolicy::Never,
         });
         let (store, memory, workers) = (global.store.clone(), global.memory, global.workers);
-        let source = Source::of(global);
+        let source = ConfigPath::of(global);
         let file = source.read()?;
         Ok(Self::of(Flags { store, memory, workers, sync }, file, source))
     }
 
-    fn of(flags: Flags, file: Config, source: Source) -> Self {
+    fn of(flags: Flags, file: Config, source: ConfigPath) -> Self {
         Self {
             store: flags.store.clone().or_else(|| file.store.clone()),
             memory: flags.memory.or(file.memory),
@@ -106,7 +106,7 @@ impl Settings {
     }
 }
 
-impl Source {
+impl ConfigPath {
     fn of(global: &Global) -> Self {
         match &global.config {
             Some(path) => Self { path: Some(path.clone()), asked_for: true },

@@ -50,13 +50,19 @@ impl Edge {
         body: &mut (impl Body<Data = Bytes> + Unpin),
         bytes_max: usize,
     ) -> Result<(Bytes, Turn), Refused> {
-        let receiving =
-            Receiving { edge: self, share, bytes_max, place: Place::Connection(BytesMut::new()) };
+        let receiving = Receiving {
+            edge: self,
+            share,
+            bytes_max,
+            place: DocumentBytes::Connection(BytesMut::new()),
+        };
         let received = tokio::time::timeout(PATIENCE, receiving.receive(body)).await;
         match received.map_err(|_| Refused::Late)?? {
-            Place::Memory(bytes, turn) => Ok((bytes.freeze(), turn)),
-            Place::Connection(bytes) => Ok((bytes.freeze(), self.turn_for_document(share).await?)),
-            Place::Spool(slot, len) => {
+            DocumentBytes::Memory(bytes, turn) => Ok((bytes.freeze(), turn)),
+            DocumentBytes::Connection(bytes) => {
+                Ok((bytes.freeze(), self.turn_for_document(share).await?))
+            }
+            DocumentBytes::Spool(slot, len) => {
                 let turn = self.turn_for_document(share).await?;
                 // The job has the turn: if the client goes away, it ends with the job's memory.
                 let read = self.run(move || {
@@ -75,7 +81,7 @@ impl Edge {
 }
 
 /// Where what has come so far is.
-enum Place {
+enum DocumentBytes {
     /// With the connection: it is little.
     Connection(BytesMut),
     Spool(Slot, usize),
@@ -87,14 +93,14 @@ struct Receiving<'a> {
     edge: &'a Edge,
     share: &'a Share,
     bytes_max: usize,
-    place: Place,
+    place: DocumentBytes,
 }
 
 impl Receiving<'_> {
     async fn receive(
         mut self,
         body: &mut (impl Body<Data = Bytes> + Unpin),
-    ) -> Result<Place, Refused> {
+    ) -> Result<DocumentBytes, Refused> {
         let mut len = 0;
         loop {
             let Some(frame) = self.next(body).await? else { return Ok(self.place) };
@@ -119,14 +125,14 @@ impl Receiving<'_> {
         self.edge.admission.eviction.hurry(next).await?.map_err(|_| Refused::Late)
     }
 
-    async fn keep(&mut self, bytes: Bytes) -> Result<Place, Refused> {
-        let place = std::mem::replace(&mut self.place, Place::Connection(BytesMut::new()));
+    async fn keep(&mut self, bytes: Bytes) -> Result<DocumentBytes, Refused> {
+        let place = std::mem::replace(&mut self.place, DocumentBytes::Connection(BytesMut::new()));
         Ok(match place {
-            Place::Connection(mut kept) if kept.len() + bytes.len() <= FIRST_BYTES => {
+            DocumentBytes::Connection(mut kept) if kept.len() + bytes.len() <= FIRST_BYTES => {
                 kept.extend_from_slice(&bytes);
-                Place::Connection(kept)
+                DocumentBytes::Connection(kept)
             }
-            Place::Connection(kept) => {
+            DocumentBytes::Connection(kept) => {
                 let slot = self.edge.spool.slot();
                 let begun = self.write(slot, 0, kept.freeze()).await?;
                 self.write_behind(begun, bytes).await?
@@ -135,18 +141,27 @@ impl Receiving<'_> {
         })
     }
 
-    async fn write_behind(&self, place: Place, bytes: Bytes) -> Result<Place, Refused> {
+    async fn write_behind(
+        &self,
+        place: DocumentBytes,
+        bytes: Bytes,
+    ) -> Result<DocumentBytes, Refused> {
         match place {
-            Place::Spool(slot, len) => self.write(slot, len, bytes).await,
-            Place::Memory(mut kept, turn) => {
+            DocumentBytes::Spool(slot, len) => self.write(slot, len, bytes).await,
+            DocumentBytes::Memory(mut kept, turn) => {
                 kept.extend_from_slice(&bytes);
-                Ok(Place::Memory(kept, turn))
+                Ok(DocumentBytes::Memory(kept, turn))
             }
-            Place::Connection(_) => Err(Refused::Fault(Fault::Internal)),
+            DocumentBytes::Connection(_) => Err(Refused::Fault(Fault::Internal)),
         }
     }
 
-    async fn write(&self, mut slot: Slot, at: usize, bytes: Bytes) -> Result<Place, Refused> {
+    async fn write(
+        &self,
+        mut slot: Slot,
+        at: usize,
+        bytes: Bytes,
+    ) -> Result<DocumentBytes, Refused> {
         let (slot, bytes, written) = self
             .edge
             .run(move || {
@@ -155,7 +170,7 @@ impl Receiving<'_> {
             })
             .await?;
         if written.is_ok() {
-            return Ok(Place::Spool(slot, at + bytes.len()));
+            return Ok(DocumentBytes::Spool(slot, at + bytes.len()));
         }
         // The disk is full, most likely. Documents that delete objects must work then, too, so this
         // one goes on in memory. What was written before can be read.
@@ -166,7 +181,7 @@ impl Receiving<'_> {
         });
         let mut kept = BytesMut::from(&read.await?.map_err(Fault::spool)?[..]);
         kept.extend_from_slice(&bytes);
-        Ok(Place::Memory(kept, turn))
+        Ok(DocumentBytes::Memory(kept, turn))
     }
 
     async fn turn(&self) -> Result<Turn, Fault> {

@@ -228,7 +228,6 @@ mod tests {
         let local = folder.open_store();
         let config = StoreConfig {
             chunking,
-            sync: SyncPolicy::Commit,
             workers: 2,
             buffers: 6,
             ingests: 2,

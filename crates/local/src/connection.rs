@@ -74,7 +74,7 @@ pub(crate) fn open(
         db.busy_timeout(BUSY_WAIT)?;
         // SQLite would look at the values bound to a range to choose a plan, and so compile such a
         // statement again for every other value. The schema leaves one good plan for each
-        // of ours: promise that the values do not matter.
+        // statement, so SQLite is told not to look at the values.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = migration::version(&db)?;
@@ -125,14 +125,15 @@ pub(crate) fn open(
 }
 
 /// Whether SQLite could not make the files that it shares with other processes because nothing can
-/// be made there; and not for want of descriptors, say, while somebody else is writing.
+/// be made there. It may also fail for want of descriptors, say, while another process writes: that
+/// is not meant.
 fn is_read_only(path: &Path, error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         && rustix::fs::access(path.parent().unwrap_or(path), rustix::fs::Access::WRITE_OK).is_err()
 }
 
-/// The name by which SQLite opens a database that nobody can be changing, and leaves everything
-/// around it alone.
+/// The name by which SQLite opens a database that no process can be changing. SQLite then makes
+/// and changes no file next to it.
 ///
 /// Only where there is no log: what is in one was committed, and without it an older state would be
 /// read.

@@ -23,8 +23,8 @@ pub(crate) const NOW_MS: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 /// How often one transaction uses what is kept for it: a process beside this one may use it up each
 /// time.
 const RESERVE_USES_MAX: usize = 3;
-/// How long a checkpoint waits for those who read from the log. They need not end for a long time,
-/// and every other transaction of this process waits meanwhile.
+/// How long a checkpoint waits for the readers of the log. They may go on for a long time, and
+/// every other transaction of this process waits meanwhile.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 
 /// The records of a store in one SQLite database.
@@ -32,10 +32,10 @@ pub struct SqliteRecords {
     path: PathBuf,
     /// Transactions of this process queue here rather than in SQLite, which would poll.
     writer: Mutex<Writer>,
-    /// Idle reading connections; whoever holds a permit finds one. A leaf lock.
+    /// Idle reading connections. A thread that holds a permit always finds one. A leaf lock.
     readers: Mutex<Vec<Connection>>,
     reader_permits: Owner,
-    /// Of processes that do not sync, what others rely on must be synced by these.
+    /// With these this process syncs what another process has not synced, before it relies on that.
     segments: PlainArc<SegmentFiles>,
     pub(crate) sync: SyncPolicy,
     /// The store lies where nothing can be written: every transaction that would fails.
@@ -224,8 +224,8 @@ impl SqliteRecords {
     /// does not sync ([`SyncPolicy::Never`]): unless this one does not either, its segments are
     /// synced first.
     ///
-    /// Exact, because nobody else can commit while the transaction is open, and what was committed
-    /// before had been appended by then.
+    /// This is exact: no other process or thread can commit while the transaction is open, and what
+    /// was committed before had been appended by then.
     pub(crate) fn write_durably<T, E: Into<Halt>>(
         &self,
         what: &'static str,
@@ -284,7 +284,7 @@ impl SqliteRecords {
 
     fn sync_foreign(&self, segment: SegmentId) -> Result<()> {
         match self.segments.sync_with_names(segment) {
-            // Whoever reads from a segment that is gone is told so; there is nothing to sync.
+            // The segment is gone, so there is nothing to sync. A read from it reports that.
             Err(StoreError::Storage { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Ok(())
             }
@@ -351,8 +351,8 @@ mod tests {
 
     static WAITS: AtomicUsize = AtomicUsize::new(0);
 
-    /// Every transaction of the process once waited a minute for one that read, and that seven
-    /// times.
+    /// A regression: every transaction of a process waited a minute for a transaction that read,
+    /// and did so seven times.
     #[test]
     fn a_checkpoint_beside_a_long_read_does_not_wait_as_a_transaction_does() {
         let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 pub(crate) const FILE: &str = "drystone.toml";
 const HASH: &str = "blake3-256";
-/// Far more than the file ever has; a longer one is not ours.
+/// Far more than the file ever has. The store has not written a longer one.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Why a store could not be opened or made.
@@ -112,8 +112,8 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
         synced.map_err(failed("sync", dir))
     };
     if file.exists() {
-        // Whoever made it may have been killed before its name was durable. If that cannot be
-        // helped, it is there all the same.
+        // The process that made it may have been killed before its name was durable. The store
+        // exists even if the folder cannot be synced.
         let _ = sync(folder);
         return Err(OpenError::Exists(folder.to_owned()));
     }
@@ -121,7 +121,7 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
     plain_file::close_to_others(folder);
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
-        // What a killed `init` leaves behind is ours to finish.
+        // This `init` finishes what a killed one leaves behind.
         let name = entry.map_err(failed("list", folder))?.file_name();
         let name = name.to_string_lossy();
         if !(name.starts_with("records.db") || name == "segments" || name == "drystone.toml.new") {
@@ -149,8 +149,8 @@ pub(crate) fn init(folder: &Path, chunking: Chunking) -> Result<(), OpenError> {
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(failed("write", &new))?;
     for dir in named_in {
         let named = sync(dir);
-        // What was there already is somebody else's, who may not let us open what it is in; or a
-        // killed `init`'s, who may.
+        // A folder that was there before may lie in one that this process may not open, so a
+        // failure is no error. An `init` that was killed may have made it too, so it is tried.
         if is_new {
             named?;
         }

@@ -54,7 +54,7 @@ pub(crate) struct Blocks {
     needed: u64,
     /// Up to where blocks were asked for.
     end: u64,
-    /// How many the file had then. Whoever cuts the file leaves it fewer.
+    /// How many the file had then. A process that cuts the file leaves it fewer.
     count: u64,
 }
 
@@ -93,7 +93,7 @@ impl Drop for Growth {
 
 fn open_once(path: &Path) -> io::Result<PlainArc<File>> {
     let mut open = all_open();
-    // To close one that is only a path gives up no lock.
+    // A descriptor that is only a path: to close it gives up no lock.
     let only_path = libc::O_PATH | libc::O_NOFOLLOW;
     let at = OpenOptions::new().read(true).custom_flags(only_path).open(path)?;
     let wanted = at.metadata()?;

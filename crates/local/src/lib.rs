@@ -2,7 +2,8 @@
 //! records, and a small file that says how the store was made. `docs/format.md` has the bytes.
 //!
 //! Any number of processes may have a store open. They meet in database transactions only; a
-//! segment is appended to by the one process that holds its `flock`.
+//! segment is appended to by the one process that holds its `flock`. Which segment that is, and
+//! what of it is cut off again, `drystone-appender` says.
 //!
 //! Descriptors, at most: 3 for each database connection, one more for the database file, one for
 //! each segment that is appended to, and [`LocalConfig::segment_readers`] for reading. Memory: the
@@ -29,6 +30,7 @@ mod syncs;
 
 use std::path::{Path, PathBuf};
 
+use drystone_appender::Appender;
 use drystone_chunker::Chunking;
 use drystone_store::{StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
@@ -71,8 +73,11 @@ impl Default for LocalConfig {
 pub struct LocalStore {
     /// The database.
     pub records: PlainArc<SqliteRecords>,
-    /// The segment files.
-    pub segments: PlainArc<SegmentFiles>,
+    /// The segments.
+    pub segments: PlainArc<Appender>,
+    /// Their files: for tests of these.
+    #[doc(hidden)]
+    pub files: PlainArc<SegmentFiles>,
     /// How the store cuts.
     pub chunking: Chunking,
     /// Other users could look into the folder, and cannot any more: an earlier version made it
@@ -100,14 +105,15 @@ impl LocalStore {
 
     /// Opens the store in `folder`, and moves the database of an earlier version on to today's, in
     /// one transaction. Where it cannot be written to, by its permissions or because the file
-    /// system is mounted read-only, it can be read, provided that whoever wrote last closed it.
+    /// system is mounted read-only, it can be read, provided that the last process that wrote to it
+    /// has closed it.
     ///
     /// # Errors
     /// When it is not a store, of a newer format, or its database is missing or damaged.
     pub fn open(folder: &Path, config: &LocalConfig) -> Result<Self, OpenError> {
         let chunking = format::read(folder)?;
-        let segments = PlainArc::new(SegmentFiles::new(segments_path(folder), config));
-        let records = SqliteRecords::open_with_room(&records_path(folder), config, &segments)?;
+        let files = PlainArc::new(SegmentFiles::new(segments_path(folder), config));
+        let records = SqliteRecords::open_with_room(&records_path(folder), config, &files)?;
         let was_open_to_others = !records.is_read_only && close_to_others(folder);
         // From now on a put may find there what was put with `SyncPolicy::Never`.
         records.sync_leftovers().map_err(|error| match error {
@@ -120,7 +126,11 @@ impl LocalStore {
                 source: std::io::Error::other(error),
             },
         })?;
-        Ok(Self { records: PlainArc::new(records), segments, chunking, was_open_to_others })
+        let records = PlainArc::new(records);
+        let shared = PlainArc::clone(&records);
+        let segments = Appender::new(shared, PlainArc::clone(&files) as _, config.sync);
+        let segments = PlainArc::new(segments);
+        Ok(Self { records, segments, files, chunking, was_open_to_others })
     }
 }
 

@@ -44,8 +44,8 @@ fn closed_to_others(found: &Metadata) -> Option<Permissions> {
 }
 
 /// Gives what root has made in a store to the owner of the store's folder: a service that has the
-/// store could not use it otherwise. A file that has other names may be somebody's own, and stays
-/// his.
+/// store could not use it otherwise. A file that has other names as well may belong to a user who
+/// has nothing to do with the store, so its owner stays.
 pub(crate) fn give_to_owner(made: &File, store: Option<&Path>) {
     if !rustix::process::geteuid().is_root() {
         return;
@@ -109,8 +109,8 @@ fn check(found: &Metadata) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidData, NotAFile(what)))
 }
 
-/// A link, a folder, a socket and a pipe that nobody reads are refused by the system, each in its
-/// own words.
+/// The system refuses to open a link, a folder, a socket, and a pipe that no process reads. It has
+/// a different error for each.
 fn odd(path: &Path, error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::NotFound {
         return error;

@@ -11,7 +11,7 @@ use drystone_sync::{Condvar, Mutex, PlainArc};
 pub(crate) struct Readers {
     /// A leaf lock.
     files: Mutex<Vec<Open>>,
-    /// Signalled when nobody reads from a file any more, or a place for one is free.
+    /// Signalled when the last read from a file has ended, or when there is room for one more file.
     freed: Condvar,
     len_max: usize,
 }
@@ -22,9 +22,12 @@ struct Open {
     /// Reads under way. A file that is being read is not closed, so another one has to wait rather
     /// than pass the ceiling.
     reads: usize,
+    /// It has been removed: it is closed when it is not read any more, so that the disk gets its
+    /// room back.
+    is_removed: bool,
 }
 
-/// Leave to read from a file, until it is dropped. Whoever has it must not ask for another.
+/// Leave to read from a file, until it is dropped. A thread that has it must not ask for another.
 pub(crate) struct Reading<'a> {
     readers: &'a Readers,
     id: SegmentId,
@@ -41,11 +44,16 @@ impl Reading<'_> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         let mut files = self.readers.files.lock();
-        // Before it counts as not being read: whoever closes it then must close it.
+        // Before the file counts as not being read: another thread may close it from then on, and
+        // that has to free the descriptor.
         self.file = None;
-        let Some(open) = files.iter_mut().find(|open| open.id == self.id) else { return };
+        let Some(at) = files.iter().position(|open| open.id == self.id) else { return };
+        let open = &mut files[at];
         open.reads -= 1;
         if open.reads == 0 {
+            if open.is_removed {
+                files.remove(at);
+            }
             self.readers.freed.notify_one();
         }
     }
@@ -54,6 +62,18 @@ impl Drop for Reading<'_> {
 impl Readers {
     pub(crate) fn new(len_max: usize) -> Self {
         Self { files: Mutex::new(Vec::with_capacity(len_max)), freed: Condvar::new(), len_max }
+    }
+
+    /// Closes the file of a segment that has been removed, as soon as it is not read any more.
+    pub(crate) fn forget(&self, id: SegmentId) {
+        let mut files = self.files.lock();
+        let Some(at) = files.iter().position(|open| open.id == id) else { return };
+        if files[at].reads > 0 {
+            files[at].is_removed = true;
+        } else {
+            files.remove(at);
+            self.freed.notify_one();
+        }
     }
 
     /// The segment's file, opened by `open` if it is not open. Waits while as many others are being
@@ -85,7 +105,7 @@ impl Readers {
         // descriptors.
         let opened = open().inspect_err(|_| self.freed.notify_one())?;
         let file = PlainArc::new(opened);
-        files.push(Open { id, file: PlainArc::clone(&file), reads: 1 });
+        files.push(Open { id, file: PlainArc::clone(&file), reads: 1, is_removed: false });
         Ok(Reading { readers: self, id, file: Some(file) })
     }
 }
@@ -98,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// Descriptors of this process that are open below a folder, as anybody may count them.
+    /// Descriptors of this process that are open below a folder, as the system lists them.
     fn descriptors_below(folder: &Path) -> usize {
         let entries = std::fs::read_dir("/proc/self/fd").unwrap();
         let targets = entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());

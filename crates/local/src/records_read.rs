@@ -24,7 +24,7 @@ pub(crate) fn without_tags(column: &str) -> String {
     )
 }
 
-/// A column that does not hold what it must, in a database that somebody or something has damaged.
+/// A column that does not hold what it must, in a database that is damaged.
 pub(crate) fn unreadable(
     column: usize,
     why: impl std::error::Error + Send + Sync + 'static,

@@ -3,7 +3,7 @@
 //! A few files of a bounded size. Whatever makes room (a delete, say) and finds the disk full gives
 //! them up, does its work, and takes them again. SQLite needs blocks to delete, for its log; and to
 //! be opened it needs two names, which may be used up as well: so it is several files. Their bytes
-//! mean nothing, and whoever finds none is only worse off on a full disk.
+//! mean nothing. A process that finds no such file works as well, except on a full disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -95,7 +95,7 @@ impl Reserve {
         let store = self.folder.parent();
         let file = plain_file::open(path, OpenOptions::new().write(true).create(true))?;
         plain_file::give_to_owner(&file, store);
-        // One that is there only in part would keep what it is for from others.
+        // A part of a file would take up room on the disk and be of no use.
         fill(&file, bytes).inspect_err(|_| drop(fs::remove_file(path)))
     }
 }

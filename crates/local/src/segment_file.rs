@@ -11,7 +11,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use drystone_store::{Result, SegmentId, SegmentWriter, StoreError, SyncPolicy};
+use drystone_appender::OwnedFile;
+use drystone_store::{Result, SegmentId, StoreError, SyncPolicy};
 use drystone_sync::PlainArc;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::pwritev;
@@ -126,7 +127,7 @@ impl SegmentFile {
     }
 }
 
-impl SegmentWriter for SegmentFile {
+impl OwnedFile for SegmentFile {
     fn id(&self) -> SegmentId {
         self.id
     }

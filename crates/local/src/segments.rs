@@ -1,22 +1,21 @@
 //! The segment files of a store: made, adopted, read and synced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use drystone_store::{
-    Location, Result, Room, SegmentId, SegmentStorage, SegmentWriter, StoreError, SyncPolicy,
-};
+use drystone_appender::{OwnedFile, OwnedFiles, Room};
+use drystone_store::{Location, Result, SegmentId, StoreError, SyncPolicy};
 use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
-use crate::LocalConfig;
-use crate::plain_file;
 use crate::readers::Readers;
 use crate::segment_file::{SegmentFile, header, write_all_at};
 use crate::syncs::Syncs;
+use crate::{LocalConfig, plain_file};
 
 /// Segment files below one folder.
 pub struct SegmentFiles {
@@ -80,15 +79,16 @@ impl SegmentFiles {
         let folder = path.parent().unwrap_or(&self.folder);
         let store = self.folder.parent();
         plain_file::make_folder(folder, store)?;
-        // Owned before it has its name: the records list the segment already, and whoever looks for
-        // one to adopt must not get between the making and the lock.
+        // Owned before it has its name. The records list the segment already, and a process that
+        // looks for a segment to adopt must not find the file before it is locked.
         let unnamed = path.with_extension("new");
         let mut options = OpenOptions::new();
         let file = plain_file::open(&unnamed, options.read(true).write(true).create_new(true))?;
         plain_file::give_to_owner(&file, store);
         let owned =
             self.name(id, path, &unnamed, file).inspect_err(|_| drop(fs::remove_file(&unnamed)))?;
-        // Given up while it is owned, or somebody could adopt what a power cut takes away.
+        // On failure, removed while it is owned. Otherwise another process could adopt a segment
+        // that a power cut takes away.
         owned.sync_name().inspect_err(|_| drop(fs::remove_file(path)))?;
         Ok(owned)
     }
@@ -103,10 +103,54 @@ impl SegmentFiles {
         write_all_at(&file, &[&header(id)], 0)?;
         let owned = self.own(id, path, file)?;
         let owned =
-            owned.ok_or_else(|| io::Error::other("a new segment is owned by somebody else"))?;
+            owned.ok_or_else(|| io::Error::other("a new segment is owned by another process"))?;
         // Never over an existing one: after an old database was put back, ids are handed out again.
         rustix::fs::renameat_with(CWD, unnamed, CWD, path, RenameFlags::NOREPLACE)?;
         Ok(owned)
+    }
+
+    /// Removes a segment that no process owns.
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        };
+        let file = match plain_file::open(path, OpenOptions::new().read(true).write(true)) {
+            Ok(file) => file,
+            Err(error) => return gone(error),
+        };
+        // Owned until it has no name any more. Otherwise another process could adopt it, or have it
+        // open already, and append to bytes that go away.
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(io::ErrorKind::ResourceBusy.into()),
+            Err(error) => return Err(error.into()),
+        }
+        fs::remove_file(path).or_else(gone)
+    }
+
+    /// The `limit` lowest ids behind `after`. Looks at every segment's name, and remembers no more
+    /// of them than it returns.
+    fn ids(&self, after: Option<SegmentId>, limit: usize) -> io::Result<Vec<SegmentId>> {
+        let mut lowest = BinaryHeap::new();
+        for folder in 0..=0xff_u64 {
+            let entries = match fs::read_dir(self.folder.join(format!("{folder:02x}"))) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            for entry in entries {
+                let Some(id) = segment_named(&entry?.file_name()) else { continue };
+                if id.0 & 0xff != folder || after.is_some_and(|after| id <= after) {
+                    continue;
+                }
+                lowest.push(id);
+                if lowest.len() > limit {
+                    lowest.pop();
+                }
+            }
+        }
+        Ok(lowest.into_sorted_vec())
     }
 
     /// Runs `act` while nothing is appended in this process.
@@ -134,14 +178,14 @@ impl SegmentFiles {
     }
 }
 
-impl SegmentStorage for SegmentFiles {
-    fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
+impl OwnedFiles for SegmentFiles {
+    fn create(&self, id: SegmentId) -> Result<Box<dyn OwnedFile>> {
         let made =
             self.make(id, &self.path(id)).map_err(|error| self.failed("create", id, error))?;
         Ok(Box::new(made))
     }
 
-    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
+    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn OwnedFile>>> {
         let path = self.path(id);
         let opened = plain_file::open(&path, OpenOptions::new().read(true).write(true));
         let adopted = match opened {
@@ -153,7 +197,7 @@ impl SegmentStorage for SegmentFiles {
         if let Some(file) = &adopted {
             file.sync_name().map_err(|error| self.failed("sync the name of", id, error))?;
         }
-        Ok(adopted.map(|file| Box::new(file) as Box<dyn SegmentWriter>))
+        Ok(adopted.map(|file| Box::new(file) as Box<dyn OwnedFile>))
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
@@ -166,6 +210,28 @@ impl SegmentStorage for SegmentFiles {
     fn sync(&self, id: SegmentId) -> Result<()> {
         self.sync_once(id, None)
     }
+
+    fn remove(&self, id: SegmentId) -> Result<()> {
+        self.unlink(&self.path(id)).map_err(|error| self.failed("remove", id, error))?;
+        self.readers.forget(id);
+        Ok(())
+    }
+
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>> {
+        self.ids(after, limit).map_err(|error| {
+            StoreError::storage(format!("cannot list {}", self.folder.display()), error)
+        })
+    }
+}
+
+/// The segment that a file is by its name: sixteen lower-case hexadecimal digits, and nothing else.
+fn segment_named(name: &OsStr) -> Option<SegmentId> {
+    let digits = name.to_str().filter(|name| name.len() == 16)?;
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    if !digits.bytes().all(is_digit) {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok().map(SegmentId)
 }
 
 #[cfg(test)]
@@ -191,14 +257,62 @@ mod tests {
     }
 
     #[test]
+    fn only_names_of_segments_are_listed() {
+        let (folder, files) = segments();
+        for id in [7, 0x107, 0xff, u64::MAX] {
+            let id = SegmentId(id);
+            drop(files.make(id, &files.path(id)).unwrap());
+        }
+        let beside = folder.path().join("07");
+        for name in ["0000000000000007.new", "000000000000000A", "+000000000000007", "0", "8"] {
+            fs::write(beside.join(name), "").unwrap();
+        }
+        // Of another folder.
+        fs::write(beside.join("0000000000000008"), "").unwrap();
+        let ids = |after: Option<u64>, limit| {
+            let listed = files.list(after.map(SegmentId), limit).unwrap();
+            listed.into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(None, 9), [7, 0xff, 0x107, u64::MAX]);
+        assert_eq!(ids(None, 2), [7, 0xff]);
+        assert_eq!(ids(Some(7), 2), [0xff, 0x107]);
+        assert_eq!(ids(Some(u64::MAX), 9), [0; 0]);
+        assert_eq!(ids(None, 0), [0; 0]);
+    }
+
+    #[test]
+    fn one_that_is_removed_takes_no_room_when_it_is_not_read_any_more() {
+        let (folder, files) = segments();
+        let id = SegmentId(7);
+        drop(files.make(id, &files.path(id)).unwrap());
+        let open = |at: &Path| {
+            let entries = fs::read_dir("/proc/self/fd").unwrap();
+            let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+            targets.filter(|target| target.starts_with(at)).count()
+        };
+        let at = folder.path().canonicalize().unwrap();
+        let byte = Location { segment: id, offset: 0, len: 1 };
+        files.read(byte, &mut [0]).unwrap();
+        let read = || plain_file::open_to_read(&files.path(id));
+        let reading = files.readers.read(id, read).unwrap();
+        assert_eq!(open(&at), 1, "one that is open is shared");
+        files.remove(id).unwrap();
+        files.read(byte, &mut [0]).unwrap();
+        drop(reading);
+        assert_eq!(open(&at), 0, "a removed segment stays open");
+        assert!(files.read(byte, &mut [0]).is_err());
+        files.remove(id).unwrap();
+    }
+
+    #[test]
     fn one_that_cannot_be_made_leaves_nothing_and_takes_nothing_away() {
         let (_folder, files) = segments();
         let (id, path) = (SegmentId(7), files.path(SegmentId(7)));
         drop(files.make(id, &path).unwrap());
-        fs::write(&path, "somebody else's").unwrap();
+        fs::write(&path, "of another process").unwrap();
         let error = files.make(id, &path).err().expect("there is one");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
+        assert_eq!(fs::read(&path).unwrap(), b"of another process");
         let left: Vec<_> = fs::read_dir(path.parent().unwrap())
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -1,4 +1,4 @@
-//! Syncs of segments and of their names. A failed one is final, for whoever asks.
+//! Syncs of segments and of their names. A failed sync is final: every later caller is told of it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -35,7 +35,7 @@ impl Failed {
             if self.folders.contains(folder) {
                 return Err(before());
             }
-            // One that cannot be opened has not failed to be synced.
+            // A folder that cannot be opened does not count as one whose sync failed.
             sync(&File::open(folder)?).inspect_err(|_| {
                 self.folders.insert(folder.to_owned());
             })?;

@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use drystone_local::{LocalConfig, LocalStore, OpenError};
 use drystone_store::{
     BucketName, Completion, Condition, Key, NamedPart, NewBucket, ObjectMeta, PartTarget,
-    PutTarget, Store, StoreConfig, StoreError, SyncPolicy, UploadId,
+    PutTarget, Store, StoreConfig, StoreError, UploadId,
 };
 use rusqlite::Connection;
 
@@ -44,7 +44,6 @@ fn open(folder: &Path) -> Store {
     let local = LocalStore::open(folder, &LocalConfig::default()).unwrap();
     let config = StoreConfig {
         chunking: local.chunking,
-        sync: SyncPolicy::Commit,
         workers: 1,
         buffers: 2,
         ingests: 1,

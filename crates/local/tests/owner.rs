@@ -6,9 +6,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
+use drystone_appender::OwnedFiles as _;
 use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
-use drystone_store::{SegmentId, SegmentStorage};
+use drystone_store::SegmentId;
 
 /// A user and a group that nothing on a machine belongs to.
 const SERVICE: (u32, u32) = (43_211, 43_212);
@@ -34,7 +35,7 @@ fn what_root_makes_in_a_store_belongs_to_the_owner_of_the_store() {
     chown(&store, Some(SERVICE.0), Some(SERVICE.1)).unwrap();
     LocalStore::init(&store, Chunking::fixed(16).unwrap()).unwrap();
     let open = LocalStore::open(&store, &LocalConfig::default()).unwrap();
-    let _segment = open.segments.create(SegmentId(7)).unwrap();
+    let _segment = open.files.create(SegmentId(7)).unwrap();
     let mut names = Vec::new();
     check(&store, &mut names);
     for name in

@@ -17,7 +17,6 @@ fn open(folder: &Path, sync: SyncPolicy) -> Store {
     let local = LocalStore::open(folder, &LocalConfig { sync, ..LocalConfig::default() }).unwrap();
     let config = StoreConfig {
         chunking: local.chunking,
-        sync,
         workers: 1,
         buffers: 2,
         ingests: 1,
@@ -65,7 +64,7 @@ fn copy(store: &Store, from: &str, to: &str) -> Result<()> {
     store.copy(&source(from), &target).map(drop)
 }
 
-/// Segments that hold what nobody has synced.
+/// Segments that hold what no process has synced.
 fn unsynced(folder: &Path) -> Vec<i64> {
     let db = rusqlite::Connection::open(folder.join("records.db")).unwrap();
     let mut statement = db.prepare("SELECT id FROM segments WHERE unsynced = 1").unwrap();
@@ -108,7 +107,7 @@ fn what_was_not_synced_is_before_anything_rests_on_it() {
     is_synced("opening");
 }
 
-/// The file of the one segment that nobody has synced.
+/// The file of the one segment that no process has synced.
 fn unsynced_file(folder: &Path) -> std::path::PathBuf {
     let segment = unsynced(folder)[0];
     folder.join(format!("segments/{:02x}/{segment:016x}", segment & 0xff))

@@ -1,4 +1,4 @@
-//! A store where nothing can be written: on a medium, in a backup, of somebody else.
+//! A store where nothing can be written: on a read-only medium, in a backup, of another user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{
     BucketName, BucketRecords as _, Condition, Key, NewBucket, ObjectMeta, PutTarget, Store,
-    StoreConfig, StoreError, SyncPolicy, UploadId,
+    StoreConfig, StoreError, UploadId,
 };
 
 /// Real file systems let root write anywhere, so what the tests do as root they do as `nobody`, in
@@ -23,7 +23,6 @@ fn open(folder: &Path) -> Store {
     let local = LocalStore::open(folder, &LocalConfig::default()).expect("it can be read");
     let config = StoreConfig {
         chunking: chunking(),
-        sync: SyncPolicy::Commit,
         workers: 1,
         buffers: 2,
         ingests: 1,
@@ -194,7 +193,8 @@ fn a_store_can_be_made_in_a_folder_of_a_folder_that_cannot_be_listed() {
     assert!(path.join("drystone.toml").exists());
 }
 
-/// Everybody may read everything below `folder`, and nobody may write; or its owner again.
+/// Sets the modes of everything below `folder`: every user may read and none may write, or the
+/// owner may write again.
 fn set_modes(folder: &Path, folders: u32, files: u32) {
     fs::set_permissions(folder, fs::Permissions::from_mode(folders)).expect("it is ours");
     for entry in fs::read_dir(folder).expect("it is ours") {
@@ -207,8 +207,8 @@ fn set_modes(folder: &Path, folders: u32, files: u32) {
     }
 }
 
-/// A folder with a copy of this program, `program`, that anybody may run: the one that cargo made
-/// may lie in a folder of root's.
+/// A folder with a copy of this program, `program`, that every user may run: the one that cargo
+/// made may lie in a folder of root's.
 fn copy_for_all(program: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let copy = folder.path().join("program");

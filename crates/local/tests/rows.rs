@@ -43,7 +43,6 @@ fn open(folder: &Path) -> Store {
     let local = LocalStore::open(folder, &config).unwrap();
     let config = StoreConfig {
         chunking: local.chunking,
-        sync: config.sync,
         workers: WORKERS,
         buffers: 2 * INGESTS,
         ingests: INGESTS,

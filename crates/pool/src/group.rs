@@ -39,18 +39,18 @@ struct State<E> {
 
 /// One job's place in its group. When it is dropped without a result, that counts as
 /// [`JobError::Dropped`].
-struct Place<E> {
+struct JobPlace<E> {
     shared: Arc<Shared<E>>,
     result: Option<Result<(), JobError<E>>>,
 }
 
-impl<E> Place<E> {
+impl<E> JobPlace<E> {
     fn end(mut self, result: Result<(), JobError<E>>) {
         self.result = Some(result);
     }
 }
 
-impl<E> Drop for Place<E> {
+impl<E> Drop for JobPlace<E> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.running -= 1;
@@ -82,7 +82,7 @@ impl<E: Send + 'static> JobGroup<E> {
         job: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> Result<(), Closed<()>> {
         self.shared.state.lock().running += 1;
-        let place = Place { shared: Arc::clone(&self.shared), result: None };
+        let place = JobPlace { shared: Arc::clone(&self.shared), result: None };
         // A tuple drops its fields in this order. So a job that is dropped instead of run gives
         // back what it owns before its place tells the group that it has ended.
         let task = (job, place);

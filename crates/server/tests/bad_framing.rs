@@ -12,7 +12,7 @@ use common::{ACCESS, Answer, Running, SECRET, config, head, noise};
 use drystone_server::{Deadlines, ServerConfig};
 
 const OBJECT: &str = "/_/files/files/object";
-/// Longer than any deadline under test, and than anybody waits here.
+/// Longer than any deadline under test, and than any test here waits.
 const LONG: Duration = Duration::from_secs(600);
 
 #[test]

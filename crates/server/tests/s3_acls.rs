@@ -12,7 +12,7 @@ use common::{Answer, Running, config};
 use drystone_store::{BucketName, Key};
 use sigv4::ask;
 
-const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
+const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 
 #[track_caller]
 fn check(answer: &Answer, status: u16, code: &str) {
@@ -53,8 +53,8 @@ fn of_owner() -> String {
     grant("CanonicalUser", "<ID>drystone</ID>", "FULL_CONTROL")
 }
 
-fn of_everybody(permission: &str) -> String {
-    grant("Group", &format!("<URI>{EVERYBODY}</URI>"), permission)
+fn of_all_users(permission: &str) -> String {
+    grant("Group", &format!("<URI>{ALL_USERS}</URI>"), permission)
 }
 
 /// What each question about a bucket answers, whether it is public.
@@ -63,7 +63,7 @@ fn check_bucket(server: &Running, public: bool) {
     assert_eq!(is_public(server, "files"), public);
     let acl = ask(server, "GET", "/files?acl", &[], b"").text();
     assert_eq!(
-        acl.contains(EVERYBODY) && acl.contains("<Permission>READ</Permission>"),
+        acl.contains(ALL_USERS) && acl.contains("<Permission>READ</Permission>"),
         public,
         "{acl}"
     );
@@ -71,8 +71,8 @@ fn check_bucket(server: &Running, public: bool) {
     let status = ask(server, "GET", "/files?policyStatus", &[], b"").text();
     assert!(status.contains(&format!("<IsPublic>{public}</IsPublic>")), "{status}");
     let acl = ask(server, "GET", "/files/a?acl", &[], b"").text();
-    assert_eq!(acl.contains(EVERYBODY), public, "{acl}");
-    // Anybody reads the objects then, and lists and writes nothing.
+    assert_eq!(acl.contains(ALL_USERS), public, "{acl}");
+    // A client without a key then reads the objects, and lists and writes nothing.
     assert_eq!(
         server.request_as(None, "GET", "/files/a", &[], b"").status,
         if public { 200 } else { 403 }
@@ -92,7 +92,7 @@ fn a_bucket_is_made_public_and_taken_back() {
     }
     let set =
         |grants: &[String]| ask(&server, "PUT", "/files?acl", &[], document(grants).as_bytes());
-    check(&set(&[of_everybody("READ"), of_owner()]), 200, "");
+    check(&set(&[of_all_users("READ"), of_owner()]), 200, "");
     check_bucket(&server, true);
     check(&set(&[of_owner()]), 200, "");
     check_bucket(&server, false);
@@ -146,11 +146,11 @@ fn lists_that_say_anything_else_are_refused() {
         "READ",
     );
     for grants in [
-        &[of_owner(), of_everybody("WRITE")][..],
-        &[of_owner(), of_everybody("FULL_CONTROL")],
+        &[of_owner(), of_all_users("WRITE")][..],
+        &[of_owner(), of_all_users("FULL_CONTROL")],
         &[of_owner(), somebody],
         &[of_owner(), known],
-        &[of_everybody("READ")],
+        &[of_all_users("READ")],
         &[grant("CanonicalUser", "<ID>drystone</ID>", "READ")],
         &[],
     ] {
@@ -200,7 +200,7 @@ fn an_object_is_as_public_as_its_bucket() {
             ask(&server, "PUT", "/files/a?acl", &[], document(grants).as_bytes()).status
         };
         assert_eq!(of(&[of_owner()]), private);
-        assert_eq!(of(&[of_owner(), of_everybody("READ")]), open);
+        assert_eq!(of(&[of_owner(), of_all_users("READ")]), open);
     }
     let refused = put(&server, "/files/b", "private");
     check(&refused, 400, "AccessControlListNotSupported");

@@ -306,7 +306,7 @@ fn what_comes_before_the_file_has_a_ceiling() {
     // The pieces that the fields come in have some of the file, too.
     let long = Form::new().with("x-ignore-me", &"a".repeat(15 << 10)).with_file(&noise(300_000, 7));
     assert_eq!(long.post(&server).status, 204);
-    // Before anybody knows who has sent it, a little must not become much.
+    // Before the server has checked the signature, a small form must not become much memory.
     let mut much = Form::new().with("key", &"${filename}".repeat(1_000));
     much.file = Some(("a".repeat(4_000), Vec::new()));
     much.check(&server, 400, "MalformedPOSTRequest");

@@ -209,7 +209,11 @@ fn tags_are_for_those_with_the_right() {
     check(&put(&server, "a", &[("x-amz-tagging", "a=b")]), 200, "");
     server.store.set_bucket_public(&BucketName::new("files").unwrap(), true).unwrap();
     let got = server.request_as(None, "GET", "/files/a", &[], b"");
-    assert_eq!((got.status, count(&got)), (200, None), "how many there are is not for everybody");
+    assert_eq!(
+        (got.status, count(&got)),
+        (200, None),
+        "a client without a key is not told how many there are"
+    );
     assert_eq!(server.request_as(None, "GET", "/files/a?tagging", &[], b"").status, 403);
     assert_eq!(
         server.request_as(None, "PUT", "/files/a?tagging", &[], document(&[]).as_bytes()).status,

@@ -3,7 +3,7 @@
 //!
 //! A hundred slow readers of one list had made a server with a plan of 256 MiB use 862, because
 //! each answer was kept in memory until it was read; and two clients that stopped in the middle of
-//! a document kept everybody else's from being read.
+//! a document kept those of all others from being read.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

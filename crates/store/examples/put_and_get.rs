@@ -6,9 +6,7 @@ use std::path::Path;
 
 use drystone_chunker::Chunking;
 use drystone_local::{LocalConfig, LocalStore};
-use drystone_store::{
-    BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, SyncPolicy,
-};
+use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig};
 
 /// How long an upload may go on without a sign of life.
 const LEASE_MS: u64 = 60_000;
@@ -26,7 +24,6 @@ fn run(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     // What the store may use, whatever it is given to store.
     let config = StoreConfig {
         chunking: local.chunking,
-        sync: SyncPolicy::Commit,
         workers: 2,
         buffers: 4,
         buffer_bytes: 64 << 10,

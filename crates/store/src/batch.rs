@@ -12,7 +12,7 @@ use crate::{
 pub enum Source {
     /// The records had it.
     Known(ChunkRef),
-    /// It was appended here; the row may be new, or somebody else's by now.
+    /// It was appended here. The row may be new, or another upload may have made it first.
     Written(Location),
 }
 
@@ -40,8 +40,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether it is true of what is at the key; backends ask, inside the transaction that depends
-    /// on it.
+    /// Whether the condition holds for the object that is at the key, if there is one. A backend
+    /// asks inside the transaction that depends on the answer.
     pub fn holds(self, present: Option<&ObjectRow>) -> bool {
         match self {
             Self::Always => true,
@@ -85,7 +85,7 @@ impl From<PartTarget> for Target {
     }
 }
 
-/// The last step of an upload: it appears.
+/// The last step of an upload. It makes the object visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complete {
     /// As what.
@@ -113,7 +113,7 @@ pub struct Entry {
     pub advance: bool,
 }
 
-/// How long a segment is, as far as anybody may rely on.
+/// The length of a segment up to which its bytes can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLen {
     /// The segment.

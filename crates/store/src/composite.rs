@@ -2,8 +2,8 @@
 //! list of slices of *plain* manifests, which are the ones that list chunks. Pure; the backends
 //! call this inside their transactions.
 //!
-//! A slice is never of another composite: whoever builds on one takes over its slices. So a look-up
-//! takes two steps, however often something was copied.
+//! A slice is never of another composite: an object that is built on a composite takes over its
+//! slices. So a look-up takes two steps, however often something was copied.
 
 use std::ops::Range;
 

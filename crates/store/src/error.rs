@@ -12,7 +12,8 @@ use crate::{BucketName, Key, NameError, SegmentId, UploadId};
 /// The result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// An error of the store. Cheap to clone, because one failed sync fails everyone who waited for it.
+/// An error of the store. Cheap to clone, because one failed sync fails every upload that waits
+/// for it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -32,7 +32,7 @@ pub struct ObjectReader {
     ahead: VecDeque<(ManifestRow, Arc<Slot>)>,
     /// Of the chunks handed on so far; only while all of an object with a plain manifest is read.
     content: Option<ContentHasher>,
-    /// An object of no bytes has been looked at: it must have no chunks.
+    /// An object of no bytes must have no chunks. This says whether that has been checked.
     is_empty_checked: bool,
 }
 
@@ -119,8 +119,8 @@ impl ObjectReader {
     }
 
     /// The next bytes, in order: one chunk, or the part of one that the range asks for; `None` at
-    /// the end. Drop a slice before asking for the next: it holds a buffer that somebody else
-    /// may wait for.
+    /// the end. Drop a slice before asking for the next: it holds a buffer that another reader or
+    /// an upload may wait for.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] for damaged bytes; after an error the reader is of no more use.
@@ -184,9 +184,9 @@ impl ObjectReader {
         StoreError::Inconsistent(detail)
     }
 
-    /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer:
-    /// nobody is waited for. `None` when it is larger, or put together from parts of chunks, or
-    /// of unusually many; read it by slices then.
+    /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer.
+    /// So this does not wait for a buffer. `None` when the object is larger, or put together from
+    /// parts of chunks, or of unusually many; read it by slices then.
     ///
     /// # Errors
     /// As of [`next_slice`](Self::next_slice).
@@ -271,7 +271,8 @@ impl ObjectReader {
 
     fn fetch(&mut self, row: ManifestRow, lease: Lease) {
         if self.object.size <= INLINE_BYTES_MAX {
-            // Not by way of a delivery: waking nobody is a system call all the same.
+            // Not by way of a delivery: it notifies a waiter, which is a system call even if no
+            // thread waits.
             let read = self.chunks.read(row, lease);
             let slot = Slot { state: Mutex::new(Some(read)), arrived: Condvar::new() };
             self.ahead.push_back((row, Arc::new(slot)));
@@ -359,9 +360,9 @@ impl Chunks {
         Ok(())
     }
 
-    /// Where a chunk is by now whose segment is gone; `None` if the records still say that it is
-    /// there. A collect copies a chunk to another segment, tells the records, and removes the old
-    /// segment; the row that was read before all this is right no more.
+    /// Where a chunk whose segment is gone is now. `None` if the records still name the old
+    /// segment. A collect copies a chunk to another segment, tells the records, and removes the old
+    /// segment. A row that was read before that is out of date.
     fn moved(&self, row: &ManifestRow) -> Result<Option<ManifestRow>> {
         let rows = self.records.manifest_page(self.manifest, row.offset, 1)?;
         let same = |now: &ManifestRow| {

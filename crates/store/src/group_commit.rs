@@ -1,8 +1,9 @@
-//! Group commit: whoever finds no leader leads, and commits for everyone who has queued up.
+//! Group commit: a submitter that finds no leader becomes the leader, and commits every item that
+//! is in the queue.
 //!
 //! The queue is bounded by *cost* (bytes, say). A submitter that finds it full does not sleep if
-//! nobody is committing: it becomes the leader. So the queue empties without a thread of its own
-//! and without a clock.
+//! no thread is committing: it becomes the leader. So the queue empties without a thread of its
+//! own and without a clock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -94,7 +95,7 @@ impl<T, R> GroupCommit<T, R> {
 }
 
 impl<T, R> Ticket<T, R> {
-    /// Blocks until the item's group has been committed, leading it if nobody does.
+    /// Blocks until the item's group has been committed. If no other thread leads, this one does.
     pub fn wait(self) -> R {
         loop {
             let state = self.shared.state.lock();
@@ -137,7 +138,7 @@ impl<T, R> Drop for Term<'_, T, R> {
 }
 
 impl<T, R> Shared<T, R> {
-    /// Commits what is queued, unless somebody else began to meanwhile.
+    /// Commits what is queued, unless another thread has begun to in the meantime.
     fn lead(&self) {
         let mut state = self.state.lock();
         if state.leading || state.queue.is_empty() {
@@ -149,8 +150,8 @@ impl<T, R> Shared<T, R> {
             std::mem::take(&mut state.queue).into_iter().unzip();
         drop(state);
         let term = Term { shared: self, slots };
-        // Contained: a leader may be a worker or a cutter half-way through an upload, which nobody
-        // would end.
+        // A panic stays here. The leader may be a worker or a cutter half-way through an upload,
+        // and no other thread would end that upload.
         let Ok(results) = catch_unwind(AssertUnwindSafe(|| (self.commit)(items))) else { return };
         assert_eq!(results.len(), term.slots.len(), "a group commit answers every item");
         for (slot, result) in term.slots.iter().zip(results) {

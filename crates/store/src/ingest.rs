@@ -18,7 +18,7 @@ use drystone_sync::{Arc, PlainArc, bound, thread};
 use crate::parked::{Parked, Resumed};
 use crate::store::Inner;
 use crate::stream::{Message, Stream};
-use crate::upload::Upload;
+use crate::upload::UploadState;
 use crate::{PendingPut, Result, StoreError, Stored, Target, UploadSession, Writing};
 
 /// Bytes after which what was read is passed on. Large enough that a hand-over costs nothing, small
@@ -116,7 +116,7 @@ impl Ingest {
     pub fn begin(&mut self, size_hint: Option<u64>) -> Writing<'_> {
         let (committer, step_chunks_max) =
             (self.inner.committer.clone(), self.inner.step_chunks_max);
-        let upload = Arc::new(Upload::new(self.session.id(), committer, step_chunks_max));
+        let upload = Arc::new(UploadState::new(self.session.id(), committer, step_chunks_max));
         let session = PlainArc::clone(&self.session);
         Writing::begin(self, upload, session, size_hint)
     }

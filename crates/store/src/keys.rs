@@ -1,5 +1,5 @@
-//! Access keys, and what they may do. The store keeps them and enforces nothing: whoever speaks to
-//! the outside asks.
+//! Access keys, and what they may do. The store keeps them and enforces nothing. The server, which
+//! speaks to the clients, asks for them and enforces them.
 
 use std::fmt;
 

@@ -8,13 +8,13 @@
 //! Where a byte goes: [`Ingest`] reads it into a leased buffer, its cutter thread finds the chunk
 //! it belongs to, a worker hashes that chunk, asks whether it is known and appends it if not, the
 //! chunk becomes a manifest entry of its [`upload`](PendingPut), and a group commit syncs the
-//! segments and writes the records of everyone who waits. On the way back [`ObjectReader`] verifies
-//! each chunk before a byte of it leaves.
+//! segments and writes the records of every upload that waits. On the way back [`ObjectReader`]
+//! verifies each chunk before a byte of it leaves.
 //!
 //! Invariants:
-//! - an acknowledged object is durable under [`SyncPolicy::Commit`]; an unacknowledged one is
-//!   invisible or whole;
-//! - records never name bytes that were not written (and, under `Commit`, synced) before;
+//! - an acknowledged object is durable as the backend's [`SyncPolicy`] asks; an unacknowledged one
+//!   is invisible or whole;
+//! - records never name bytes that were not written and [settled](SegmentStorage::settle) before;
 //! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
 
 mod batch;
@@ -31,7 +31,6 @@ mod multipart;
 mod names;
 mod parked;
 mod records;
-mod room;
 mod rows;
 pub mod rules;
 mod segments;
@@ -67,12 +66,11 @@ pub use records::{
     BucketRecords, ChunkRecords, CollectRecords, DELETES_MAX, KeyRecords, ObjectRecords, Records,
     SegmentRecords, SessionRecords, UploadRecords,
 };
-pub use room::{Appending, Room};
 pub use rows::{
     BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session,
     TAGS, Totals,
 };
-pub use segments::{SegmentStorage, SegmentWriter};
+pub use segments::{Appended, CommitOutcome, Hold, SegmentStorage, Settled};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};
 pub use store::{PutStats, Store, StoreConfig, StoreUsage};
 pub use upload::{PendingPut, Stored};

@@ -1,9 +1,9 @@
-//! An upload between two turns: it holds neither an ingest nor a buffer.
+//! A parked upload. It waits for more bytes, and holds neither an ingest nor a buffer.
 
 use drystone_sync::{Arc, PlainArc};
 
 use crate::store::Inner;
-use crate::upload::Upload;
+use crate::upload::UploadState;
 use crate::{StoreError, UploadSession};
 
 /// An upload that was [parked](crate::Writing::park). Dropped, it is cancelled: nothing of it
@@ -11,7 +11,7 @@ use crate::{StoreError, UploadSession};
 pub struct Parked {
     inner: PlainArc<Inner>,
     /// `None` once it goes on.
-    upload: Option<Arc<Upload>>,
+    upload: Option<Arc<UploadState>>,
     number: u64,
     offset: u64,
     /// Last, so that it lives until the upload is taken back.
@@ -20,7 +20,7 @@ pub struct Parked {
 
 /// What a cutter needs to go on with an upload.
 pub(crate) struct Resumed {
-    pub(crate) upload: Arc<Upload>,
+    pub(crate) upload: Arc<UploadState>,
     pub(crate) session: PlainArc<UploadSession>,
     /// Chunks that were cut.
     pub(crate) number: u64,
@@ -32,7 +32,7 @@ impl Parked {
     pub(crate) fn new(
         inner: PlainArc<Inner>,
         session: PlainArc<UploadSession>,
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         number: u64,
         offset: u64,
     ) -> Self {

@@ -129,7 +129,7 @@ pub trait BucketRecords: Send + Sync {
     /// Buckets by name, those after `after`, at most `limit`.
     fn buckets(&self, after: Option<&BucketName>, limit: usize) -> Result<Vec<BucketRow>>;
 
-    /// Says whether anybody may read the bucket's objects.
+    /// Says whether every client, also one without a key, may read the bucket's objects.
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -189,9 +189,9 @@ pub trait ObjectRecords: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ManifestRow>>;
 
-    /// An object together with the first rows of its manifest, at most `limit`: what a small one is
-    /// read with. Here it is two looks; a backend to which each is a round trip should make it
-    /// one.
+    /// An object together with the first rows of its manifest, at most `limit`. A small object is
+    /// read with this. The default makes two requests of the records. A backend should make it one
+    /// if each request is a round trip.
     ///
     /// # Errors
     /// [`NoSuchBucket`](crate::StoreError::NoSuchBucket).
@@ -322,7 +322,7 @@ pub trait KeyRecords: Send + Sync {
     fn revoke_key(&self, access: &str) -> Result<bool>;
 }
 
-/// What a collector needs of the sessions: its clock, and whom it must wait for.
+/// What a collector needs of the sessions: its clock, and which of them it must wait for.
 pub trait CollectRecords: Send + Sync {
     /// Ends the current epoch, after a scan that has condemned everything unreferenced. Returns the
     /// epoch that has ended.

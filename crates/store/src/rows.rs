@@ -52,7 +52,8 @@ pub struct BucketRow {
     pub name: BucketName,
     /// When it was made, in milliseconds since 1970 UTC by the database's clock.
     pub created_ms: u64,
-    /// Anybody may read its objects. The store itself asks nobody for a permission.
+    /// Every client, also one without a key, may read its objects. The store itself does not check
+    /// permissions.
     pub public: bool,
     /// Where it is said to be: kept for clients, and nothing follows from it.
     pub region: Option<String>,

@@ -1,17 +1,43 @@
-//! The bulky half of a store: append-only runs of bytes.
+//! The bulky half of a store: bytes that are appended once and never changed.
 
-use crate::{Location, Result, SegmentId};
+use drystone_sync::PlainArc;
+
+use crate::{Location, Result, SegmentId, SegmentLen};
 
 /// Where segments live. Shared between threads.
+///
+/// The storage chooses the segment that bytes are appended to, and registers each new segment in
+/// the records before it makes it. Nothing here says that a segment is a file, or that it can be
+/// appended to twice: a backend may write each one whole, and never again.
 pub trait SegmentStorage: Send + Sync {
-    /// Makes an empty segment and owns it. `id` is new in the records.
-    fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>>;
+    /// Appends the parts, one behind the other, to some segment. The bytes may be read, and named
+    /// in a commit, when the segment has been [settled](Self::settle) after this.
+    ///
+    /// # Errors
+    /// None of the bytes will be named by anything.
+    fn append(&self, parts: &[&[u8]]) -> Result<Appended>;
 
-    /// Takes over an unsealed segment; `None` when another process owns it or it is gone. The
-    /// writer's position is meaningless until [`SegmentWriter::rewind`] was called with the
-    /// committed length *read after this call*: until the segment is owned, its last owner may
-    /// still be committing.
-    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>>;
+    /// Makes everything that was appended to these segments so far readable for every process, and
+    /// durable as the storage's [policy](crate::SyncPolicy) asks. The answer has the same order and
+    /// length. May run while others append.
+    ///
+    /// # Errors
+    /// Final for the segment: what had been appended to it and not settled counts as lost, and no
+    /// later call for it goes well.
+    fn settle(&self, segments: &[SegmentId]) -> Vec<Result<Settled>>;
+
+    /// What became of a transaction that told the records where the committed bytes of these
+    /// segments end. Called before anything is let go of that [holds](Appended::hold) such bytes.
+    fn note_commit(&self, told: &[SegmentLen], outcome: CommitOutcome) {
+        let _ = (told, outcome);
+    }
+
+    /// A transaction of the records has failed because the disk is full.
+    fn note_full(&self) {}
+
+    /// Gives back what was appended and will not be committed any more, if anything has failed
+    /// for want of room since this was done last.
+    fn make_room(&self) {}
 
     /// Fills `into` (of `at.len` bytes) with a chunk's bytes.
     ///
@@ -21,31 +47,62 @@ pub trait SegmentStorage: Send + Sync {
     /// be a segment.
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()>;
 
-    /// Makes everything appended to the segment so far durable. May run while its writer appends. A
-    /// failed sync is final for the segment: what it held un-synced counts as lost.
-    fn sync(&self, id: SegmentId) -> Result<()>;
+    /// Removes a segment; one that is gone already is fine. The caller knows that it is sealed and
+    /// that no chunk is in it any more. A read under way ends well, or with `NotFound`.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`](crate::StoreError::Storage), with `ResourceBusy` while some process
+    /// appends to it.
+    fn remove(&self, segment: SegmentId) -> Result<()>;
+
+    /// Up to `limit` segments that are there, also those that no record tells of, in the order of
+    /// their ids: those after `after`. What has been appended and not settled may be left out.
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>>;
 }
 
-/// The one appender of a segment. Dropping it releases the segment for another process to adopt.
-pub trait SegmentWriter: Send {
-    /// The segment.
-    fn id(&self) -> SegmentId;
+/// Bytes that were appended.
+#[must_use = "bytes that nothing holds may be cut off again"]
+pub struct Appended {
+    /// Where they are.
+    pub segment: SegmentId,
+    /// Where the first of them is, in bytes from the segment's first byte.
+    pub offset: u64,
+    /// To be kept for as long as the bytes may still be named by a commit.
+    pub hold: PlainArc<dyn Hold>,
+}
 
-    /// Its length in bytes: where the next append goes.
-    fn len(&self) -> u64;
+/// Keeps appended bytes from being [given back](SegmentStorage::make_room) until it is dropped.
+/// Dropping it is cheap: it does no I/O and takes no lock but leaf locks.
+pub trait Hold: Send + Sync {}
 
-    /// Whether it has no bytes beyond its header.
-    fn is_empty(&self) -> bool;
+/// A segment that has been settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// More may be appended to it.
+    Open,
+    /// It is whole: nothing is appended to it any more.
+    Whole,
+}
 
-    /// Forgets what lies beyond `bytes`: the committed length, or more up to its own, and what was
-    /// reserved.
-    fn rewind(&mut self, bytes: u64) -> Result<()>;
+/// What is known of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It has taken place.
+    Committed,
+    /// It failed. It may have taken place all the same, or be found in the database's log after a
+    /// crash.
+    Doubtful,
+}
 
-    /// Appends the parts one after the other; returns the offset of the first. A failed append
-    /// leaves the length as it was.
-    fn append(&mut self, parts: &[&[u8]]) -> Result<u64>;
+/// Where a chunk was written. Its bytes stay there while some upload may still commit them.
+#[derive(Clone)]
+pub(crate) struct Placed {
+    pub(crate) at: Location,
+    _hold: PlainArc<dyn Hold>,
+}
 
-    /// Whether `bytes` more would pass the segment's size limit, so that a fresh segment should be
-    /// used. An empty segment is never full.
-    fn is_full(&self, bytes: u64) -> bool;
+impl Placed {
+    pub(crate) fn new(at: Location, hold: PlainArc<dyn Hold>) -> Self {
+        Self { at, _hold: hold }
+    }
 }

@@ -6,7 +6,7 @@ use drystone_chunker::Chunking;
 use drystone_pool::{BufferPool, Owner, Permits, Usage, WorkerPool};
 use drystone_sync::{PlainArc, bound};
 
-use crate::commit::{Committer, SyncPolicy};
+use crate::commit::Committer;
 use crate::listing::list_folded;
 use crate::upload::STEP_CHUNKS_MAX;
 use crate::write::Writer;
@@ -20,8 +20,6 @@ use crate::{
 pub struct StoreConfig {
     /// How objects are cut; fixed when the store was made.
     pub chunking: Chunking,
-    /// When data is made durable.
-    pub sync: SyncPolicy,
     /// Threads that hash and write, or read and verify.
     pub workers: usize,
     /// Buffers, at least 2.
@@ -70,8 +68,8 @@ pub struct PutStats {
     pub new_bytes: u64,
     /// Chunks that were not in the store and have been appended.
     pub new_chunks: u64,
-    /// Groups committed: each is one records transaction and, with [`SyncPolicy::Commit`], one
-    /// sync of each segment.
+    /// Groups committed: each is one records transaction, after its segments have been settled
+    /// together.
     pub commit_groups: u64,
 }
 
@@ -129,14 +127,9 @@ impl Store {
     ) -> Result<Self> {
         let workers = WorkerPool::new("drystone-worker", config.workers, config.workers * 2)
             .map_err(|error| StoreError::storage("cannot start the worker threads", error))?;
-        let committer = Committer::new(
-            records.clone(),
-            PlainArc::clone(&segments),
-            config.sync,
-            config.commit_queue_bytes,
-        );
-        let writer =
-            Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments), committer.clone());
+        let committer =
+            Committer::new(records.clone(), PlainArc::clone(&segments), config.commit_queue_bytes);
+        let writer = Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments));
         let ingest_permits = Permits::new(config.ingests, config.ingests);
         let inner = Inner {
             buffers: BufferPool::new(config.buffers, config.buffer_bytes, config.buffers),
@@ -325,7 +318,8 @@ impl Store {
         self.inner.records.bucket(bucket)
     }
 
-    /// Notes whether anybody may read the bucket's objects. Whoever serves them has to ask.
+    /// Notes whether every client, also one without a key, may read the bucket's objects. The
+    /// server has to ask for this: the store does not enforce it.
     ///
     /// # Errors
     /// [`StoreError::NoSuchBucket`].

@@ -6,7 +6,7 @@ use drystone_pool::{Lease, Queue, Slice, WorkerPool};
 use drystone_sync::{Arc, PlainArc, bound};
 
 use crate::StoreError;
-use crate::upload::{Piece, Upload};
+use crate::upload::{Piece, UploadState};
 use crate::write::Writer;
 
 /// Chunks that one job takes at the most. Small chunks are worth a job only together; the bound
@@ -24,7 +24,7 @@ pub(crate) enum Message {
     /// The next bytes of an upload.
     Data {
         /// Whose they are.
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         /// The part of the buffer just before `bytes`, when they are in another buffer than the
         /// upload's bytes before them.
         headroom: Option<Lease>,
@@ -44,12 +44,12 @@ pub(crate) enum Message {
     },
 }
 
-/// The end of an upload, or of its stay at a cutter. Dropped undelivered, it fails the upload: its
-/// cutter is gone.
-pub(crate) struct End(Option<Arc<Upload>>);
+/// The end of an upload, or of its stay at a cutter. If it is dropped before it is delivered, the
+/// cutter is gone, and the upload fails.
+pub(crate) struct End(Option<Arc<UploadState>>);
 
 impl End {
-    pub(crate) fn of(upload: Arc<Upload>) -> Self {
+    pub(crate) fn of(upload: Arc<UploadState>) -> Self {
         Self(Some(upload))
     }
 }
@@ -135,7 +135,7 @@ impl Stream {
         }
     }
 
-    fn data(&mut self, upload: &Arc<Upload>, headroom: Option<Lease>, bytes: &Slice) {
+    fn data(&mut self, upload: &Arc<UploadState>, headroom: Option<Lease>, bytes: &Slice) {
         let mut window = match self.tail.take() {
             Some(tail) => joined(tail, headroom, bytes),
             None => bytes.clone(),
@@ -192,7 +192,7 @@ impl Stream {
         }
     }
 
-    fn piece(&mut self, upload: &Arc<Upload>, bytes: Slice) {
+    fn piece(&mut self, upload: &Arc<UploadState>, bytes: Slice) {
         let len = bytes.len();
         let id = self.hasher.as_mut().map(|hasher| std::mem::take(hasher).finish());
         self.run.push(Piece::new(Arc::clone(upload), self.number, self.offset, id, bytes));

@@ -8,12 +8,13 @@ use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
 
 use crate::commit::{CommitTicket, Committer, Step};
 use crate::ids::ContentHasher;
+use crate::segments::Placed;
 use crate::store::Inner;
 use crate::stream::{CutSoFar, ROOM_ASKED_EVERY};
 use crate::write::Writer;
 use crate::{
-    Complete, ContentHash, Entry, Ingest, Location, ManifestEntry, ManifestId, Result, SessionId,
-    Source, StoreError, Target, UploadSession,
+    Complete, ContentHash, Entry, Ingest, ManifestEntry, ManifestId, Result, SessionId, Source,
+    StoreError, Target, UploadSession,
 };
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's
@@ -36,10 +37,10 @@ pub struct Stored {
     pub new_bytes: u64,
 }
 
-/// A chunk of an upload, on its way to a worker. One that is dropped undone, because its job
-/// panicked or was never run, fails its upload: nobody waits for a chunk that will not come.
+/// A chunk of an upload, on its way to a worker. A piece that is dropped undone, because its job
+/// panicked or was never run, fails its upload. So no thread waits for a chunk that will not come.
 pub(crate) struct Piece {
-    upload: Arc<Upload>,
+    upload: Arc<UploadState>,
     /// Counts the upload's chunks from 0.
     number: u64,
     offset: u64,
@@ -51,7 +52,7 @@ pub(crate) struct Piece {
 
 impl Piece {
     pub(crate) fn new(
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         number: u64,
         offset: u64,
         id: Option<ChunkId>,
@@ -60,7 +61,7 @@ impl Piece {
         Self { upload, number, offset, id, bytes: Some(bytes) }
     }
 
-    pub(crate) fn upload(&self) -> &Upload {
+    pub(crate) fn upload(&self) -> &UploadState {
         &self.upload
     }
 
@@ -89,13 +90,14 @@ pub(crate) struct Done {
     pub(crate) id: ChunkId,
     pub(crate) len: u32,
     pub(crate) source: Source,
-    pub(crate) written: Option<Landed<ChunkId, Location>>,
+    pub(crate) written: Option<Landed<ChunkId, Placed>>,
     /// Whether this very piece was appended, rather than found.
     pub(crate) appended: bool,
 }
 
-/// The state of one upload, shared between its cutter, the workers and whoever waits for it.
-pub(crate) struct Upload {
+/// The state of one upload, shared between its cutter, the workers and the thread that waits
+/// for it.
+pub(crate) struct UploadState {
     pub(crate) session: SessionId,
     committer: Committer,
     step_chunks_max: usize,
@@ -107,7 +109,7 @@ pub(crate) struct Upload {
 }
 
 struct State {
-    /// Known when the last byte is; taken by the last step.
+    /// Set when the last byte has come. The last step takes it.
     target: Option<Target>,
     /// Boxed, because a hasher has 2 KB and thousands of finished uploads may wait for their
     /// commit; `None` once finished.
@@ -118,7 +120,7 @@ struct State {
     /// flight, because the cutter waits.
     early: BTreeMap<u64, (u64, Done)>,
     pending: Vec<ManifestEntry>,
-    written: Vec<Landed<ChunkId, Location>>,
+    written: Vec<Landed<ChunkId, Placed>>,
     size: u64,
     new_bytes: u64,
     /// How many chunks there are, once the cutter has seen the end.
@@ -142,7 +144,7 @@ struct Submitted {
     new_bytes: u64,
 }
 
-impl Upload {
+impl UploadState {
     pub(crate) fn new(session: SessionId, committer: Committer, step_chunks_max: usize) -> Self {
         let state = State {
             target: None,
@@ -170,7 +172,7 @@ impl Upload {
         }
     }
 
-    /// Says what becomes of it; before its end is passed on.
+    /// Sets what the upload becomes. To be called before its end is passed on.
     pub(crate) fn aim(&self, target: Target) {
         let mut state = self.state.lock();
         if !state.finished {
@@ -304,8 +306,8 @@ impl Upload {
         self.state.lock().outcome.as_ref().and_then(|outcome| outcome.as_ref().err().cloned())
     }
 
-    /// Takes back what it left in the records; after it has failed, when there is no step of it to
-    /// come.
+    /// Takes back what the upload left in the records. To be called after it has failed, when no
+    /// step of it is to come.
     pub(crate) fn clean_up(&self, writer: &Writer) {
         let (step, mut manifest) = {
             let mut state = self.state.lock();
@@ -368,7 +370,7 @@ impl State {
 #[must_use = "an upload is acknowledged only by `wait`"]
 pub struct PendingPut {
     pub(crate) inner: PlainArc<Inner>,
-    pub(crate) upload: Arc<Upload>,
+    pub(crate) upload: Arc<UploadState>,
     /// Last, so that it lives until the upload is committed or taken back.
     pub(crate) _session: PlainArc<UploadSession>,
 }
@@ -389,7 +391,8 @@ impl PendingPut {
     }
 
     /// Blocks until the object is committed: durable as the store's policy says, and visible.
-    /// `ingest` is the one that read it; what it has read and not passed on yet goes first.
+    /// `ingest` must be the one that read the object. What it has read and not passed on yet is
+    /// sent first.
     ///
     /// # Errors
     /// Why it was not stored; then nothing of it is visible.

@@ -8,7 +8,7 @@ use drystone_sync::{Arc, PlainArc};
 use crate::ingest::{Ingest, SEND_BYTES};
 use crate::parked::Parked;
 use crate::stream::{End, Message};
-use crate::upload::Upload;
+use crate::upload::UploadState;
 use crate::{PendingPut, PutFailure, Result, StoreError, Target, UploadSession};
 
 /// A buffer with less room than this is not begun with a new upload.
@@ -26,7 +26,7 @@ pub(crate) const PROBE_BYTES: usize = 512;
 pub struct Writing<'a> {
     ingest: &'a mut Ingest,
     /// `None` once finished.
-    upload: Option<Arc<Upload>>,
+    upload: Option<Arc<UploadState>>,
     /// That of the ingest in which it began.
     session: PlainArc<UploadSession>,
     /// Whether anything was passed on.
@@ -43,7 +43,7 @@ pub struct Writing<'a> {
 impl<'a> Writing<'a> {
     pub(crate) fn begin(
         ingest: &'a mut Ingest,
-        upload: Arc<Upload>,
+        upload: Arc<UploadState>,
         session: PlainArc<UploadSession>,
         size_hint: Option<u64>,
     ) -> Self {
@@ -98,8 +98,8 @@ impl<'a> Writing<'a> {
     /// There are no more bytes: this is what they become.
     ///
     /// # Errors
-    /// The store failed; the object will not be stored. Whatever else there is to fail shows when
-    /// the put is waited for.
+    /// The store failed, and the object will not be stored. Other errors are returned when the put
+    /// is waited for.
     pub fn finish(mut self, target: impl Into<Target>) -> Result<PendingPut> {
         self.pass_on();
         let upload = self.upload.take().expect("only this takes it, and consumes the value");
@@ -131,7 +131,7 @@ impl<'a> Writing<'a> {
         Ok((Parked::new(inner, session, upload, cut.number, cut.offset), cut.tail))
     }
 
-    fn upload(&self) -> &Arc<Upload> {
+    fn upload(&self) -> &Arc<UploadState> {
         self.upload.as_ref().expect("it is there until the value is consumed")
     }
 
@@ -146,7 +146,7 @@ impl<'a> Writing<'a> {
         self.ingest.lease.as_ref().is_some_and(|lease| lease.len() - self.filled >= bytes_min)
     }
 
-    /// Where the next bytes go; not empty.
+    /// The room for the next bytes. It is not empty.
     fn room(&mut self) -> Result<&mut [u8]> {
         if !self.has_room() {
             self.headroom = match self.ingest.next_buffer(self.begun) {
@@ -173,7 +173,7 @@ impl<'a> Writing<'a> {
         self.pass_on();
         let passed = self.ingest.flush_when_due();
         if self.upload().is_over() {
-            // Its outcome says why; taking more would be wasted.
+            // The upload is over, and its outcome says why. More bytes would be of no use.
             return Err(self.cause(StoreError::Cancelled));
         }
         passed.map_err(|error| self.cause(error))

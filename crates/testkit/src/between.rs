@@ -316,10 +316,9 @@ fn seen(store: &Store) -> String {
     seen
 }
 
-fn store(opened: Opened, sync: SyncPolicy) -> Store {
+fn store(opened: Opened) -> Store {
     let config = StoreConfig {
         chunking: chunking(),
-        sync,
         workers: 1,
         buffers: 4,
         ingests: 2,
@@ -327,7 +326,7 @@ fn store(opened: Opened, sync: SyncPolicy) -> Store {
         read_ahead_max: 2,
         commit_queue_bytes: 1 << 20,
     };
-    let Opened { records, segments } = opened;
+    let Opened { records, segments, .. } = opened;
     Store::with_steps_of(2, records, segments, config).expect("threads are to be had")
 }
 
@@ -361,25 +360,19 @@ type Outcome = (String, String, String);
 fn in_turn(first: &Op, second: &Op) -> Outcome {
     let sync = SyncPolicy::Commit;
     let memory = Memory::new(MemoryConfig { sync, segment_bytes_max: u64::MAX });
-    let store = store(Fixture::open(&memory), sync);
+    let store = store(Fixture::open(&memory));
     let made = prepare(&store);
     let answers = ((first.run)(&store, made), (second.run)(&store, made));
     (answers.0, answers.1, seen(&store))
 }
 
 /// `act` happens before a call of `op`, after so many. `None` when there are not so many.
-fn between(
-    fixture: &dyn Fixture,
-    sync: SyncPolicy,
-    op: &Op,
-    act: &Op,
-    calls: usize,
-) -> Option<Outcome> {
-    let others = store(fixture.open(), sync);
+fn between(fixture: &dyn Fixture, op: &Op, act: &Op, calls: usize) -> Option<Outcome> {
+    let others = store(fixture.open());
     let made = prepare(&others);
-    let Opened { records, segments } = fixture.open();
+    let Opened { records, segments, files } = fixture.open();
     let records = PlainArc::new(Between::new(records));
-    let store = store(Opened { records: PlainArc::clone(&records) as _, segments }, sync);
+    let store = store(Opened { records: PlainArc::clone(&records) as _, segments, files });
     let acted = PlainArc::new(Mutex::new(None));
     let (run, answer, other) = (act.run, PlainArc::clone(&acted), others.clone());
     records.arm(calls, move || *answer.lock() = Some(run(&other, made)));
@@ -401,7 +394,7 @@ fn between(
 ///
 /// # Panics
 /// When a pair came to something that it does not come to one after the other.
-pub fn check(sync: SyncPolicy, fixture: &dyn Fn() -> Box<dyn Fixture>) -> usize {
+pub fn check(fixture: &dyn Fn() -> Box<dyn Fixture>) -> usize {
     let mut times = 0;
     for op in OPS {
         for act in OPS.iter().filter(|act| !act.is_read) {
@@ -411,7 +404,7 @@ pub fn check(sync: SyncPolicy, fixture: &dyn Fn() -> Box<dyn Fixture>) -> usize 
             // What happens before the first call happens before all of it.
             for calls in 1.. {
                 assert!(calls < CALLS_MAX, "{}: it does not end", op.name);
-                let Some(found) = between(&*fixture(), sync, op, act, calls) else { break };
+                let Some(found) = between(&*fixture(), op, act, calls) else { break };
                 times += 1;
                 assert!(
                     found == before || found == after,

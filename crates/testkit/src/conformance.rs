@@ -1,13 +1,15 @@
 //! What every backend must do: one check for each behaviour, run over a [`Fixture`].
 //!
 //! The checks speak to [`Records`] and [`SegmentStorage`] directly and keep the protocol's own
-//! rules (bytes are written and synced before a commit names them, manifests have no gaps), so that
-//! the memory backend's contract holds in them, too.
+//! rules (bytes are written and settled before a commit names them, manifests have no gaps), so
+//! that the memory backend's contract holds in them, too. Where segments are files there are checks
+//! of these as well.
 
 mod bench;
 mod chunks;
 mod copies;
 mod deletes;
+mod files;
 mod keys;
 mod manifests;
 mod multipart;
@@ -16,6 +18,7 @@ mod objects;
 mod segments;
 mod sessions;
 
+use drystone_appender::OwnedFiles;
 use drystone_chunker::ChunkId;
 use drystone_store::{Records, SegmentStorage};
 use drystone_sync::PlainArc;
@@ -28,6 +31,8 @@ pub struct Opened {
     pub records: PlainArc<dyn Records>,
     /// Its segments.
     pub segments: PlainArc<dyn SegmentStorage>,
+    /// The files that its segments are; `None` where they are something else.
+    pub files: Option<PlainArc<dyn OwnedFiles>>,
 }
 
 /// An empty store of some backend.
@@ -44,8 +49,8 @@ pub trait Fixture {
 
 impl Fixture for Memory {
     fn open(&self) -> Opened {
-        let (records, segments) = Memory::open(self);
-        Opened { records, segments }
+        let (records, segments, files) = self.open_with_files();
+        Opened { records, segments, files: Some(files) }
     }
 
     fn condemn(&self, id: &ChunkId) {
@@ -54,6 +59,24 @@ impl Fixture for Memory {
 
     fn finish(&self) {
         self.verify();
+    }
+}
+
+/// A machine whose segments are objects.
+pub struct ObjectMachine(pub Memory);
+
+impl Fixture for ObjectMachine {
+    fn open(&self) -> Opened {
+        let (records, segments) = self.0.open_objects();
+        Opened { records, segments, files: None }
+    }
+
+    fn condemn(&self, id: &ChunkId) {
+        Fixture::condemn(&self.0, id);
+    }
+
+    fn finish(&self) {
+        Fixture::finish(&self.0);
     }
 }
 
@@ -117,13 +140,18 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("a_pending_manifest_is_invisible", manifests::a_pending_manifest_is_invisible),
     ("appended_bytes_read_back", segments::appended_bytes_read_back),
     ("reads_beyond_the_end_say_so", segments::reads_beyond_the_end_say_so),
-    ("an_owned_segment_is_not_adopted", segments::an_owned_segment_is_not_adopted),
-    ("a_new_owner_reads_the_length_again", segments::a_new_owner_reads_the_length_again),
-    ("a_rewind_drops_what_was_not_committed", segments::a_rewind_drops_what_was_not_committed),
-    ("a_rewind_beyond_the_end_is_refused", segments::a_rewind_beyond_the_end_is_refused),
+    ("what_is_held_is_not_given_back", segments::what_is_held_is_not_given_back),
+    ("a_removed_segment_is_gone", segments::a_removed_segment_is_gone),
+    ("segments_are_listed_by_id", segments::segments_are_listed_by_id),
     ("the_fullest_open_segment_comes_first", segments::the_fullest_open_segment_comes_first),
     ("a_committed_length_never_shrinks", segments::a_committed_length_never_shrinks),
-    ("a_segment_is_full_at_its_limit", segments::a_segment_is_full_at_its_limit),
+    ("a_file_grows_by_whole_appends", files::a_file_grows_by_whole_appends),
+    ("an_owned_segment_is_not_adopted", files::an_owned_segment_is_not_adopted),
+    ("an_owned_segment_is_not_removed", files::an_owned_segment_is_not_removed),
+    ("a_new_owner_reads_the_length_again", files::a_new_owner_reads_the_length_again),
+    ("a_rewind_drops_what_was_not_committed", files::a_rewind_drops_what_was_not_committed),
+    ("a_rewind_beyond_the_end_is_refused", files::a_rewind_beyond_the_end_is_refused),
+    ("a_segment_is_full_at_its_limit", files::a_segment_is_full_at_its_limit),
 ];
 
 /// Runs every check over a fixture of its own.

@@ -54,7 +54,7 @@ impl LocalFolder {
 impl Fixture for LocalFolder {
     fn open(&self) -> Opened {
         let store = self.open_store();
-        Opened { records: store.records, segments: store.segments }
+        Opened { records: store.records, segments: store.segments, files: Some(store.files) }
     }
 
     fn condemn(&self, id: &ChunkId) {
@@ -79,9 +79,5 @@ impl LocalBackend {
 impl Backend for LocalBackend {
     fn open(&mut self) -> Opened {
         Fixture::open(&self.0)
-    }
-
-    fn sync(&self) -> SyncPolicy {
-        SyncPolicy::Never
     }
 }

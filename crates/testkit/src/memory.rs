@@ -3,7 +3,9 @@
 //! conformance suite, the reference model and the model checkers all run over it.
 //!
 //! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has
-//! the store open; any number may at once. [`Memory::crash`] cuts the power: every process is dead
+//! the store open; any number may at once. Its segments are files, of which an
+//! [`Appender`](drystone_appender::Appender) makes the storage; with [`Memory::open_objects`] each
+//! is an object that is written once. [`Memory::crash`] cuts the power: every process is dead
 //! (all its I/O fails from then on, nothing takes effect), un-synced segment bytes are lost, torn
 //! or garbled, committed transactions stay. [`Memory::arm`] makes I/Os go wrong.
 //!
@@ -19,19 +21,22 @@
 mod collect;
 mod disk;
 mod faults;
+mod objects;
 mod records;
 mod segments;
 mod tables;
 mod watch;
 
+use drystone_appender::Appender;
 use drystone_chunker::ChunkId;
 use drystone_store::{SegmentId, SyncPolicy};
 use drystone_sync::{Condvar, Mutex, PlainArc};
 
 pub use disk::HEADER_BYTES;
 pub use faults::{Fault, FaultPlan, Io};
+pub use objects::ObjectSegments;
 pub use records::MemoryRecords;
-pub use segments::MemorySegments;
+pub use segments::MemoryFiles;
 
 use disk::Disk;
 use faults::Faults;
@@ -83,11 +88,36 @@ impl Memory {
     }
 
     /// A process that opens the store; after a power cut, the machine is up again.
-    pub fn open(&self) -> (PlainArc<MemoryRecords>, PlainArc<MemorySegments>) {
+    pub fn open(&self) -> (PlainArc<MemoryRecords>, PlainArc<Appender>) {
+        let (records, segments, _) = self.open_with_files();
+        (records, segments)
+    }
+
+    /// The same, and the files that its segments are: for tests of these.
+    pub fn open_with_files(
+        &self,
+    ) -> (PlainArc<MemoryRecords>, PlainArc<Appender>, PlainArc<MemoryFiles>) {
+        let (process, records) = self.open_records();
+        let files = PlainArc::new(MemoryFiles::new(PlainArc::clone(&self.shared), process));
+        let sync = self.shared.lock().config.sync;
+        let shared = PlainArc::clone(&records);
+        let segments = PlainArc::new(Appender::new(shared, PlainArc::clone(&files) as _, sync));
+        (records, segments, files)
+    }
+
+    /// [`open`](Self::open) with segments that are objects. The two do not go together in one
+    /// store.
+    pub fn open_objects(&self) -> (PlainArc<MemoryRecords>, PlainArc<ObjectSegments>) {
+        let (process, records) = self.open_records();
+        let (machine, shared) = (PlainArc::clone(&self.shared), PlainArc::clone(&records));
+        let segments = PlainArc::new(ObjectSegments::new(machine, process, shared));
+        (records, segments)
+    }
+
+    fn open_records(&self) -> (u64, PlainArc<MemoryRecords>) {
         let process = self.shared.lock().faults.open();
         let records = MemoryRecords::new(self.clone(), process);
-        let segments = MemorySegments::new(PlainArc::clone(&self.shared), process);
-        (PlainArc::new(records), PlainArc::new(segments))
+        (process, PlainArc::new(records))
     }
 
     /// Makes one coming I/O go wrong; replaces what was armed before.
@@ -162,7 +192,7 @@ impl Memory {
             (from, to)
         };
         self.shared.lock().tables.move_chunks(from, to);
-        self.shared.lock().disk.remove(from);
+        self.shared.lock().disk.take_away(from);
     }
 
     /// Loses every segment, as a disk that is replaced does.

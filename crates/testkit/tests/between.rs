@@ -12,7 +12,7 @@ const SEGMENT_BYTES_MAX: u64 = 64;
 fn in_memory_one_comes_after_the_other() {
     let sync = SyncPolicy::Commit;
     let config = MemoryConfig { sync, segment_bytes_max: SEGMENT_BYTES_MAX };
-    let times = check(sync, &|| Box::new(Memory::new(config)));
+    let times = check(&|| Box::new(Memory::new(config)));
     println!("{times} times something came between");
     assert!(times > 500, "only {times} times");
 }
@@ -20,7 +20,7 @@ fn in_memory_one_comes_after_the_other() {
 #[test]
 fn in_files_one_comes_after_the_other() {
     let sync = SyncPolicy::Never;
-    let times = check(sync, &|| Box::new(LocalFolder::new(chunking(), sync, SEGMENT_BYTES_MAX)));
+    let times = check(&|| Box::new(LocalFolder::new(chunking(), sync, SEGMENT_BYTES_MAX)));
     println!("{times} times something came between");
     assert!(times > 500, "only {times} times");
 }

@@ -18,7 +18,6 @@ fn store(chunking: Chunking) -> Store {
     let (records, segments) = Memory::new(MemoryConfig { sync, segment_bytes_max: 1 << 20 }).open();
     let config = StoreConfig {
         chunking,
-        sync,
         workers: 2,
         buffers: 4,
         ingests: 2,

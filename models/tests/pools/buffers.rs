@@ -30,7 +30,7 @@ impl Addresses {
 }
 
 fn lease(owner: &BufferOwner, addresses: &Addresses) -> Lease {
-    let lease = owner.acquire().expect("nobody closes or cancels");
+    let lease = owner.acquire().expect("nothing closes or cancels it");
     addresses.see(&lease);
     lease
 }
@@ -154,10 +154,10 @@ fn an_owner_of_buffers_never_passes_its_share() {
         let threads = [(); 2].map(|()| {
             let (owner, out) = (Arc::clone(&owner), PlainArc::clone(&out));
             start(move || {
-                let lease = owner.acquire().expect("nobody closes or cancels");
+                let lease = owner.acquire().expect("nothing closes or cancels it");
                 let before = out.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(before, 0, "an owner holds more than its share");
-                let more = owner.try_acquire().expect("nobody closes or cancels");
+                let more = owner.try_acquire().expect("nothing closes or cancels it");
                 assert!(more.is_none(), "an owner holds more than its share");
                 out.fetch_sub(1, Ordering::SeqCst);
                 drop(lease);

@@ -1,4 +1,4 @@
-//! Single flight: one does the work, and whoever waits is never left behind.
+//! Single flight: one thread does the work, and every thread that waits is woken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ fn a_failure_hands_over() {
         let waits = start(move || drop(fly(&waiting, &counted)));
         drop(fly(&flights, &works));
         finish(waits);
-        // It may have got somebody else's outcome.
+        // It may have got the outcome of another thread's work.
         let _ = finish(fails);
         assert!(works.load(Ordering::SeqCst) >= 1);
         assert_nothing_is_kept(&flights);
@@ -155,7 +155,7 @@ fn what_landed_is_listed_once_while_it_is_kept() {
         finish(keeps);
         assert_eq!(flights.landed(), [1], "what is kept is not listed once");
         drop(first);
-        assert!(flights.landed().is_empty(), "what nobody keeps is listed");
+        assert!(flights.landed().is_empty(), "what no thread keeps is listed");
         assert_nothing_is_kept(&flights);
     });
 }

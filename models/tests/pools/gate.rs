@@ -2,7 +2,7 @@
 
 use drystone_sync::{Arc, Condvar, Mutex};
 
-/// Closed until somebody opens it.
+/// Closed until a thread opens it.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 

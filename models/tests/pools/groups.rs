@@ -150,7 +150,7 @@ fn two_that_wait_both_see_the_end() {
     });
 }
 
-/// Two fill one group. Each job is waited for, whoever has submitted it.
+/// Two fill one group. Each job is waited for, whichever of them has submitted it.
 #[test]
 fn two_that_submit_share_the_end() {
     check(Scope::PAIR, || {

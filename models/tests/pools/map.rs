@@ -108,7 +108,7 @@ fn dropped_half_way_it_begins_nothing_more() {
         drop(map);
         gate.open();
         pool.shutdown();
-        assert!(begun.load(Ordering::SeqCst) < 2, "an item was begun that nobody waits for");
+        assert!(begun.load(Ordering::SeqCst) < 2, "an item was begun that no thread waits for");
     });
 }
 

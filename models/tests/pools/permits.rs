@@ -1,4 +1,4 @@
-//! Permits: nobody waits for ever, nobody gets more than a share, no unit is lost.
+//! Permits: no owner waits for ever, none gets more than its share, and no unit is lost.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use drystone_sync::{Arc, PlainArc, thread};
 
 use crate::gate::Gate;
 
-/// Counts who is inside; unseen by the checkers.
+/// Counts the threads that are inside. The checkers do not see it.
 #[derive(Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -26,7 +26,7 @@ impl Gauge {
 }
 
 fn enter_and_leave(owner: &Owner, gauge: &Gauge) {
-    let permit = owner.acquire().expect("nobody closes or cancels");
+    let permit = owner.acquire().expect("nothing closes or cancels it");
     gauge.enter(1, "two hold the only permit");
     gauge.leave();
     drop(permit);
@@ -61,7 +61,7 @@ fn every_waiter_is_served_twice_over() {
             let owner = permits.owner();
             start(move || {
                 for _ in 0..2 {
-                    drop(owner.acquire().expect("nobody closes or cancels"));
+                    drop(owner.acquire().expect("nothing closes or cancels it"));
                 }
             })
         });
@@ -79,7 +79,7 @@ fn an_owner_never_passes_its_share() {
         let threads = [(); 2].map(|()| {
             let (greedy, gauge) = (Arc::clone(&greedy), PlainArc::clone(&gauge));
             start(move || {
-                let permit = greedy.acquire().expect("nobody closes or cancels");
+                let permit = greedy.acquire().expect("nothing closes or cancels it");
                 gauge.enter(1, "an owner holds more than its share");
                 // A step that the checker sees, so that the other thread can come in between.
                 let _ = greedy
@@ -89,7 +89,7 @@ fn an_owner_never_passes_its_share() {
                 drop(permit);
             })
         });
-        drop(other.acquire().expect("nobody closes or cancels"));
+        drop(other.acquire().expect("nothing closes or cancels it"));
         threads.into_iter().for_each(finish);
         assert_all_back(&permits);
     });
@@ -164,7 +164,7 @@ fn two_units_serve_two_waiters() {
             let (mine, other) = (gates[mine].clone(), gates[other].clone());
             let owner = permits.owner();
             start(move || {
-                let permit = owner.acquire().expect("nobody closes or cancels");
+                let permit = owner.acquire().expect("nothing closes or cancels it");
                 mine.open();
                 other.wait();
                 drop(permit);
@@ -202,9 +202,10 @@ fn a_waiter_at_its_share_holds_up_nobody_behind_it() {
         let greedy = Arc::new(permits.owner());
         let its_share = greedy.acquire().expect("it is free");
         let other = permits.owner().acquire().expect("it is free");
-        let at_its_share = start(move || drop(greedy.acquire().expect("nobody cancels")));
+        let at_its_share =
+            start(move || drop(greedy.acquire().expect("the owner is not cancelled")));
         let patient = permits.owner();
-        let waits = start(move || drop(patient.acquire().expect("nobody cancels")));
+        let waits = start(move || drop(patient.acquire().expect("the owner is not cancelled")));
         drop(other);
         finish(waits);
         drop(its_share);
@@ -223,7 +224,7 @@ fn the_first_to_wait_is_the_first_to_be_served() {
         let waiters = [0, 1].map(|number| {
             let (owner, served) = (permits.owner(), PlainArc::clone(&served));
             let waiter = start(move || {
-                let permit = owner.acquire().expect("nobody closes or cancels");
+                let permit = owner.acquire().expect("nothing closes or cancels it");
                 let before = served.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(before, number, "a newcomer overtook one that waited");
                 drop(permit);

@@ -1,4 +1,4 @@
-//! The bounded queue: nothing lost, nothing past the bound, nobody left asleep.
+//! The bounded queue: no item is lost, none is past the bound, and no thread is left asleep.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ fn nothing_is_lost_and_the_order_is_kept() {
         let producer = queue.clone();
         let produces = start(move || {
             for item in 0..3 {
-                producer.push(item).expect("nobody else closes");
+                producer.push(item).expect("the queue is open");
             }
             producer.close();
         });
@@ -31,7 +31,7 @@ fn the_bound_is_never_passed() {
         let producers = [1, 2].map(|item| {
             let (queue, inside) = (queue.clone(), PlainArc::clone(&inside));
             start(move || {
-                queue.push(item).expect("nobody closes");
+                queue.push(item).expect("the queue is open");
                 inside.fetch_add(1, Ordering::SeqCst);
             })
         });
@@ -49,8 +49,8 @@ fn two_producers_and_two_consumers_exchange_everything() {
         let producers = [1u32, 10].map(|item| {
             let queue = queue.clone();
             start(move || {
-                queue.push(item).expect("nobody closes");
-                queue.push(item).expect("nobody closes");
+                queue.push(item).expect("the queue is open");
+                queue.push(item).expect("the queue is open");
             })
         });
         let consumer = queue.clone();
@@ -114,7 +114,7 @@ fn two_items_reach_two_consumers() {
                 }
             })
         });
-        (0..2).for_each(|item| queue.push(item).expect("nobody closes"));
+        (0..2).for_each(|item| queue.push(item).expect("the queue is open"));
         consumers.into_iter().for_each(finish);
     });
 }
@@ -126,7 +126,7 @@ fn a_queue_of_two_keeps_the_order() {
         let producer = queue.clone();
         let produces = start(move || {
             for item in 0..4 {
-                producer.push(item).expect("nobody else closes");
+                producer.push(item).expect("the queue is open");
             }
             producer.close();
         });
@@ -145,7 +145,7 @@ fn room_for_two_is_given_to_two() {
         (0..2).for_each(|item| queue.push(item).expect("there is room"));
         let producers = [2, 3].map(|item| {
             let queue = queue.clone();
-            start(move || queue.push(item).expect("nobody closes"))
+            start(move || queue.push(item).expect("the queue is open"))
         });
         assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(1)), "an item was out of order");
         producers.into_iter().for_each(finish);
@@ -164,7 +164,7 @@ fn a_wait_for_room_is_counted_once() {
         queue.push(0).expect("there is room");
         let producers = [1, 2].map(|item| {
             let queue = queue.clone();
-            start(move || queue.push(item).expect("nobody closes"))
+            start(move || queue.push(item).expect("the queue is open"))
         });
         while queue.usage().waits < 2 {
             thread::yield_now();

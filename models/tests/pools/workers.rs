@@ -109,7 +109,8 @@ fn jobs_that_wait_for_each_other_run_side_by_side() {
     });
 }
 
-/// Whoever is told to leave ends after the jobs that were there before, and takes none along.
+/// A thread that is told to leave does so after the jobs that were queued before. No job is lost
+/// with it.
 #[test]
 fn a_pool_that_is_made_smaller_runs_every_job() {
     check(Scope::WORKERS, || {
@@ -172,7 +173,8 @@ fn two_that_resize_agree_on_the_number() {
     });
 }
 
-/// One makes it smaller while another makes it larger again: whoever is told to leave is replaced.
+/// One thread makes the pool smaller while another makes it larger again. Each worker that is told
+/// to leave is replaced.
 #[test]
 fn a_pool_that_is_made_smaller_and_larger_has_every_thread() {
     check(Scope::PAIR, || {
@@ -186,7 +188,7 @@ fn a_pool_that_is_made_smaller_and_larger_has_every_thread() {
     });
 }
 
-/// Whoever ends a pool may rely on it: no job runs when it has returned, also to the second of two.
+/// When `shutdown` has returned, no job runs any more. This holds for both threads that call it.
 #[test]
 fn two_that_shut_down_both_see_the_last_job_end() {
     check(Scope::PAIR, || {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use super::items::{close_of, test_items};
-use super::source::{Source, Token};
+use super::source::{LexedFile, Token};
 
 const LINES_MAX: usize = 800;
 const LINES_REPORTED: usize = 400;
 
 /// Crates that take every lock and thread from `drystone-sync`, so that the checkers see them.
-const BEHIND_THE_FACADE: [&str; 3] = ["pool", "store", "chunker"];
+const BEHIND_THE_FACADE: [&str; 4] = ["pool", "store", "appender", "chunker"];
 /// Crates that start no thread at all.
 const WITHOUT_THREADS: [&str; 2] = ["chunker", "limits"];
 const FACADE: &str = "sync";
@@ -23,14 +23,14 @@ pub(super) struct RustFile<'a> {
     /// Relative to the workspace root.
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
-    pub(super) source: Source<'a>,
+    pub(super) source: LexedFile<'a>,
     /// Tokens that are compiled for tests only.
     test_ranges: Vec<Range<usize>>,
 }
 
 impl<'a> RustFile<'a> {
     pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
-        let source = Source::new(text);
+        let source = LexedFile::new(text);
         let test_ranges = test_items(&source.tokens);
         Self { path, text, source, test_ranges }
     }

@@ -9,14 +9,14 @@ pub(super) struct Token<'a> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Source<'a> {
+pub(super) struct LexedFile<'a> {
     pub(super) tokens: Vec<Token<'a>>,
     pub(super) comments: Vec<Token<'a>>,
     /// String literals with their quotes. Raw ones begin with their hashes.
     pub(super) strings: Vec<Token<'a>>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> LexedFile<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let mut lexer = Lexer { text, at: 0, line: 1, source: Self::default() };
         while lexer.at < text.len() {
@@ -30,7 +30,7 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: usize,
-    source: Source<'a>,
+    source: LexedFile<'a>,
 }
 
 impl<'a> Lexer<'a> {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> String {
-        Source::new(text).tokens.iter().map(|token| token.text).collect::<Vec<_>>().join(" ")
+        LexedFile::new(text).tokens.iter().map(|token| token.text).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -168,14 +168,14 @@ mod tests {
 
     #[test]
     fn strings_are_kept_with_the_lines_they_begin_on() {
-        let source = Source::new("f(\"a\\\"b\",\n br#\"c\n\"#, 'd')");
+        let source = LexedFile::new("f(\"a\\\"b\",\n br#\"c\n\"#, 'd')");
         let strings: Vec<_> = source.strings.iter().map(|t| (t.line, t.text)).collect();
         assert_eq!(strings, [(1, "\"a\\\"b\""), (2, "#\"c\n\"#")]);
     }
 
     #[test]
     fn lines_are_counted_through_everything() {
-        let source = Source::new("\"a\nb\"\n/* c\n */ d // e\nf");
+        let source = LexedFile::new("\"a\nb\"\n/* c\n */ d // e\nf");
         let at = |tokens: &[Token<'_>]| tokens.iter().map(|t| t.line).collect::<Vec<_>>();
         assert_eq!(at(&source.tokens), [4, 5]);
         assert_eq!(at(&source.comments), [3, 4]);

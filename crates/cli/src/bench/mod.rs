@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::args::{BenchArgs, BenchData};
 use crate::bench::measure::{Cost, Meter, prepare};
-use crate::bench::source::Source;
+use crate::bench::source::BenchBytes;
 use crate::bench::strategies::Strategy;
 use crate::exit::{Exit, Outcome, Usage};
 use crate::interrupt::Interrupt;
@@ -52,7 +52,7 @@ pub(crate) fn run(settings: &Settings, args: &BenchArgs, output: &Output) -> Out
     let mut rounds: Vec<Vec<Cost>> = Vec::new();
     for round in 0..=args.rounds {
         let bytes = if round == 0 { args.size.min(WARM_UP_BYTES) } else { args.size };
-        let source = Source::new(args.data, bytes);
+        let source = BenchBytes::new(args.data, bytes);
         let mut costs = Vec::with_capacity(strategies.len());
         for strategy in &strategies {
             interrupt.check()?;

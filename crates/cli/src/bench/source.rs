@@ -16,14 +16,14 @@ const STAMP_EVERY: usize = 4096;
 
 /// Bytes that do not come from a disk: reading them costs one copy.
 #[derive(Clone)]
-pub(crate) struct Source {
+pub(crate) struct BenchBytes {
     data: BenchData,
     noise: PlainArc<Vec<u8>>,
     at: u64,
     end: u64,
 }
 
-impl Source {
+impl BenchBytes {
     pub(crate) fn new(data: BenchData, bytes: u64) -> Self {
         let mut noise = Vec::with_capacity(NOISE_BYTES);
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -65,7 +65,7 @@ impl Source {
     }
 }
 
-impl Read for Source {
+impl Read for BenchBytes {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let len = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(into.len());
         match self.data {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn parts_give_the_same_bytes_as_the_whole() {
-        let source = Source::new(BenchData::Unique, (NOISE_BYTES + 20_000) as u64);
+        let source = BenchBytes::new(BenchData::Unique, (NOISE_BYTES + 20_000) as u64);
         let mut whole = Vec::new();
         source.clone().read_to_end(&mut whole).unwrap();
         assert_eq!(whole.len() as u64, source.len());

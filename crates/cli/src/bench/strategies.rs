@@ -11,7 +11,7 @@ use drystone_local::LocalStore;
 use drystone_pool::{BufferPool, JobGroup, WorkerPool};
 use drystone_store::{BucketName, Condition, Key, ObjectMeta, PutTarget, SyncPolicy};
 
-use crate::bench::source::Source;
+use crate::bench::source::BenchBytes;
 use crate::heartbeat::LEASE_MS;
 use crate::open;
 use crate::settings::Settings;
@@ -72,7 +72,7 @@ impl Strategy {
     pub(crate) fn run(
         self,
         settings: &Settings,
-        source: Source,
+        source: BenchBytes,
         folder: &Path,
         begin: &mut dyn FnMut(),
     ) -> anyhow::Result<()> {
@@ -93,7 +93,7 @@ fn new_file(folder: &Path, name: impl std::fmt::Display) -> io::Result<File> {
 }
 
 /// Fills as much of `buffer` as the source has.
-fn fill(source: &mut Source, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(source: &mut BenchBytes, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     while len < buffer.len() {
         match source.read(&mut buffer[len..])? {
@@ -106,7 +106,7 @@ fn fill(source: &mut Source, buffer: &mut [u8]) -> io::Result<usize> {
 
 fn raw(
     threads: usize,
-    source: &Source,
+    source: &BenchBytes,
     folder: &Path,
     file_per_chunk: bool,
     begin: &mut dyn FnMut(),
@@ -150,7 +150,11 @@ fn keep(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn sequential(mut source: Source, folder: &Path, begin: &mut dyn FnMut()) -> anyhow::Result<()> {
+fn sequential(
+    mut source: BenchBytes,
+    folder: &Path,
+    begin: &mut dyn FnMut(),
+) -> anyhow::Result<()> {
     begin();
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
@@ -162,7 +166,7 @@ fn sequential(mut source: Source, folder: &Path, begin: &mut dyn FnMut()) -> any
 }
 
 fn thread_per_chunk(
-    mut source: Source,
+    mut source: BenchBytes,
     folder: &Path,
     begin: &mut dyn FnMut(),
 ) -> anyhow::Result<()> {
@@ -186,7 +190,7 @@ fn thread_per_chunk(
 
 fn bounded(
     workers: usize,
-    mut source: Source,
+    mut source: BenchBytes,
     folder: &Path,
     begin: &mut dyn FnMut(),
 ) -> anyhow::Result<()> {
@@ -208,7 +212,7 @@ fn bounded(
     group.wait().map_err(anyhow::Error::from)
 }
 
-fn cut_alone(mut source: Source, begin: &mut dyn FnMut()) -> anyhow::Result<()> {
+fn cut_alone(mut source: BenchBytes, begin: &mut dyn FnMut()) -> anyhow::Result<()> {
     let cutter = Cutter::new(Chunking::default());
     let mut bytes = Vec::new();
     source.read_to_end(&mut bytes)?;
@@ -224,7 +228,7 @@ fn cut_alone(mut source: Source, begin: &mut dyn FnMut()) -> anyhow::Result<()> 
 fn store(
     settings: &Settings,
     chunking: Chunking,
-    mut source: Source,
+    mut source: BenchBytes,
     folder: &Path,
     begin: &mut dyn FnMut(),
 ) -> anyhow::Result<()> {

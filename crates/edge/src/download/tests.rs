@@ -16,7 +16,6 @@ fn edge(folder: &LocalFolder, buffers: usize) -> (PlainArc<Edge>, Vec<u8>) {
     let local = folder.open_store();
     let config = StoreConfig {
         chunking: CHUNKING.parse().unwrap(),
-        sync: SyncPolicy::Never,
         workers: 2,
         buffers,
         ingests: 1,

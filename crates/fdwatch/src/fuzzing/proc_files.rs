@@ -10,7 +10,7 @@ use crate::parse::{
 
 /// A file as the kernel writes it, of which it is known what it must be read as.
 #[derive(Debug, Arbitrary)]
-enum Plan {
+enum ProcInput {
     Stat {
         pid: u32,
         comm: Vec<u8>,
@@ -74,8 +74,8 @@ pub fn proc_files(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else { return };
     if choice % 2 == 0 {
         check_any(data);
-    } else if let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) {
-        plan.check();
+    } else if let Ok(input) = ProcInput::arbitrary(&mut Unstructured::new(data)) {
+        input.check();
     }
 }
 
@@ -124,7 +124,7 @@ fn check_any(data: &[u8]) {
     assert!(data.starts_with(first) && !first.contains(&0));
 }
 
-impl Plan {
+impl ProcInput {
     fn check(self) {
         match self {
             Self::Stat { pid, comm, state, parent, flags, threads, start_ticks } => {

@@ -9,7 +9,7 @@ use crate::{Kind, Socket, pattern};
 
 /// A line as the kernel writes it, of which it is known what it must be read as.
 #[derive(Debug, Arbitrary)]
-enum Plan {
+enum NetInput {
     Inet { table: Inet, local: End, peer: End, state: u8, inode: u64, queues: [u32; 2], user: u32 },
     Unix { listens: bool, state: u8, inode: u64, name: Option<Vec<u8>>, is_stream: bool },
     Netlink { protocol: u8, port: u32, inode: u64 },
@@ -60,8 +60,8 @@ pub fn proc_net(data: &[u8]) {
         for table in Table::all() {
             data.split(|byte| *byte == b'\n').for_each(|line| check_any(*table, line));
         }
-    } else if let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) {
-        plan.check();
+    } else if let Ok(input) = NetInput::arbitrary(&mut Unstructured::new(data)) {
+        input.check();
     }
 }
 
@@ -107,7 +107,7 @@ fn check_any(table: Table, line: &[u8]) {
     let _ = pattern(Kind::Socket, b"socket:[1]", Some(&socket));
 }
 
-impl Plan {
+impl NetInput {
     fn check(self) {
         let (path, line, inode, expected) = self.written();
         let table =

@@ -235,7 +235,7 @@ fn names_are_found_in_three_places() {
     assert_eq!(find("worker"), [10, 13]);
     assert_eq!(find("a-very-long-name"), [11, 12]);
     assert_eq!(find("a-very-long-nam"), [11]);
-    assert_eq!(find("nobody"), [0; 0]);
+    assert_eq!(find("no-such-name"), [0; 0]);
 }
 
 #[test]

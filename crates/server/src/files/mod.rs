@@ -48,7 +48,7 @@ pub(crate) struct Files {
 }
 
 /// A path below `/_/files/`.
-enum Place {
+enum FilesPath {
     Buckets,
     /// A bucket and a prefix that is empty or ends with a slash.
     Folder(BucketName, String),
@@ -89,7 +89,7 @@ impl Files {
         let place = path.strip_prefix("/_/files/").map(place).transpose()?;
         check_headers(
             request.method(),
-            matches!(place, Some(Place::Object(..))),
+            matches!(place, Some(FilesPath::Object(..))),
             request.headers(),
         )?;
         if let Some(place) = place {
@@ -148,42 +148,44 @@ impl Files {
         Ok(text(StatusCode::OK, "ready\n"))
     }
 
-    async fn file(&self, request: Request<RequestBody>, place: Place) -> Result<Answer, Error> {
+    async fn file(&self, request: Request<RequestBody>, place: FilesPath) -> Result<Answer, Error> {
         let method = request.method().clone();
-        let is_page = matches!(place, Place::Buckets | Place::Folder(..));
+        let is_page = matches!(place, FilesPath::Buckets | FilesPath::Folder(..));
         if !is_page || !matches!(method, Method::GET | Method::HEAD) {
             Query::read(&request, &[])?;
         }
         let who = self.engine.identify(request.headers()).await?;
         let names = match &place {
-            Place::Buckets => Names::Buckets,
-            Place::Folder(_, prefix) if prefix.is_empty() => Names::Bucket,
-            Place::Folder(..) => Names::Folder,
-            Place::Object(..) => Names::Object,
+            FilesPath::Buckets => Names::Buckets,
+            FilesPath::Folder(_, prefix) if prefix.is_empty() => Names::Bucket,
+            FilesPath::Folder(..) => Names::Folder,
+            FilesPath::Object(..) => Names::Object,
         };
         let allowed = match Route::of(names) {
             Some(route) if route.takes(&method) => route.methods,
             route => return Err(Error::Method(route.map_or("", |route| route.methods))),
         };
         match (place, method) {
-            (Place::Buckets, _) => self.list_buckets(&request, &who).await,
-            (Place::Folder(bucket, prefix), Method::GET | Method::HEAD) => {
+            (FilesPath::Buckets, _) => self.list_buckets(&request, &who).await,
+            (FilesPath::Folder(bucket, prefix), Method::GET | Method::HEAD) => {
                 self.folder(&request, &who, bucket, prefix).await
             }
-            (Place::Folder(bucket, prefix), Method::POST) => {
+            (FilesPath::Folder(bucket, prefix), Method::POST) => {
                 self.post_form(request, &who, bucket, prefix).await
             }
-            (Place::Folder(bucket, _), Method::PUT) => {
+            (FilesPath::Folder(bucket, _), Method::PUT) => {
                 self.make_bucket(&request, &who, bucket).await
             }
-            (Place::Folder(bucket, _), Method::DELETE) => {
+            (FilesPath::Folder(bucket, _), Method::DELETE) => {
                 self.remove_bucket(&request, &who, bucket).await
             }
-            (Place::Object(bucket, key), Method::GET | Method::HEAD) => {
+            (FilesPath::Object(bucket, key), Method::GET | Method::HEAD) => {
                 self.get(&request, &who, bucket, key).await
             }
-            (Place::Object(bucket, key), Method::PUT) => self.put(request, &who, bucket, key).await,
-            (Place::Object(bucket, key), Method::DELETE) => {
+            (FilesPath::Object(bucket, key), Method::PUT) => {
+                self.put(request, &who, bucket, key).await
+            }
+            (FilesPath::Object(bucket, key), Method::DELETE) => {
                 self.delete(&request, &who, bucket, key).await
             }
             _ => Err(Error::Method(allowed)),
@@ -241,9 +243,9 @@ impl Files {
     }
 }
 
-fn place(rest: &str) -> Result<Place, Error> {
+fn place(rest: &str) -> Result<FilesPath, Error> {
     if rest.is_empty() {
-        return Ok(Place::Buckets);
+        return Ok(FilesPath::Buckets);
     }
     let decoded = percent_decode_str(rest).decode_utf8();
     let decoded = decoded
@@ -251,13 +253,13 @@ fn place(rest: &str) -> Result<Place, Error> {
     let (bucket, key) = decoded.split_once('/').unwrap_or((&decoded, ""));
     let bucket = BucketName::new(bucket)?;
     if key.is_empty() {
-        return Ok(Place::Folder(bucket, String::new()));
+        return Ok(FilesPath::Folder(bucket, String::new()));
     }
     // A folder's prefix obeys the rules of keys.
     let checked = Key::new(key)?;
     Ok(if key.ends_with('/') {
-        Place::Folder(bucket, key.to_owned())
+        FilesPath::Folder(bucket, key.to_owned())
     } else {
-        Place::Object(bucket, checked)
+        FilesPath::Object(bucket, checked)
     })
 }

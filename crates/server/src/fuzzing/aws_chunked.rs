@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 256;
 
 /// A body that is well-formed.
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct ChunkedInput {
     splits: Splits,
     signed: bool,
     chunks: Vec<Chunk>,
@@ -44,13 +44,13 @@ struct Decoded {
 /// # Panics
 /// When that does not hold.
 pub fn aws_chunked(data: &[u8]) {
-    match Input::<Plan>::new(data) {
+    match Input::<ChunkedInput>::new(data) {
         Some(Input::Raw(splits, body)) => {
             for signed in [false, true] {
                 check(signed, &body, &splits);
             }
         }
-        Some(Input::Plan(plan)) => plan.check(),
+        Some(Input::Built(input)) => input.check(),
         None => {}
     }
 }
@@ -144,7 +144,7 @@ fn size(line: &[u8]) -> Option<u64> {
     })
 }
 
-impl Plan {
+impl ChunkedInput {
     fn check(&self) {
         let mut body = Vec::new();
         let mut payload = Vec::new();

@@ -27,7 +27,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// A form that is well-formed.
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct FormInput {
     splits: Splits,
     preamble: Vec<u8>,
     fields: Vec<PlannedField>,
@@ -61,11 +61,11 @@ struct Read {
 /// # Panics
 /// When that does not hold.
 pub fn form_body(data: &[u8]) {
-    match Input::<Plan>::new(data) {
+    match Input::<FormInput>::new(data) {
         Some(Input::Raw(splits, body)) => {
             check(&body, &splits);
         }
-        Some(Input::Plan(plan)) => plan.check(),
+        Some(Input::Built(input)) => input.check(),
         None => {}
     }
 }
@@ -133,7 +133,7 @@ fn body(pieces: Vec<Bytes>, sleepy: bool) -> impl Stream<Item = Result<Bytes, Fa
     })
 }
 
-impl Plan {
+impl FormInput {
     fn check(&self) {
         let delimiter = format!("--{BOUNDARY}");
         let (mut body, mut files) = (Vec::new(), Vec::new());

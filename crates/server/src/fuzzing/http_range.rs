@@ -8,7 +8,7 @@ use crate::range::{Ranged, parse};
 
 /// A header that is well-formed, and the size of what it is asked of.
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct RangeInput {
     size: Number,
     asked: Asked,
     spaces: [bool; 4],
@@ -61,12 +61,12 @@ pub fn http_range(data: &[u8]) {
         let several = format!("{text},0-0");
         assert_eq!(parse(Some(&several), size), Ranged::Whole, "{several:?} is several ranges");
     }
-    if let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) {
-        plan.check();
+    if let Ok(input) = RangeInput::arbitrary(&mut Unstructured::new(data)) {
+        input.check();
     }
 }
 
-impl Plan {
+impl RangeInput {
     fn check(&self) {
         let size = self.size.capped();
         let [before, first, second, after] = self.spaces.map(|space| if space { " " } else { "" });

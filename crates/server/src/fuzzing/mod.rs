@@ -52,7 +52,7 @@ enum Input<P> {
     /// As it is.
     Raw(Splits, Vec<u8>),
     /// As something well-formed is made of.
-    Plan(P),
+    Built(P),
 }
 
 impl<P: for<'a> Arbitrary<'a>> Input<P> {
@@ -61,7 +61,7 @@ impl<P: for<'a> Arbitrary<'a>> Input<P> {
         let (choice, data) = data.split_first()?;
         let mut source = Unstructured::new(data);
         if choice % 2 == 1 {
-            return P::arbitrary(&mut source).ok().map(Self::Plan);
+            return P::arbitrary(&mut source).ok().map(Self::Built);
         }
         let splits = Splits::arbitrary(&mut source).ok()?;
         let bytes = source.take_rest();

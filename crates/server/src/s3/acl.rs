@@ -25,7 +25,7 @@ use super::errors::{self, custom, error};
 
 const HEADER: &str = "x-amz-acl";
 /// The group of all users, with and without a key.
-const EVERYBODY: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
+const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 
 /// A list by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Canned {
         {
             return Err(unsupported("everything belongs to the owner `drystone`"));
         }
-        let (mut has_owner, mut has_everybody) = (false, false);
+        let (mut has_owner, mut has_all_users) = (false, false);
         for grant in document.grants.iter().flatten() {
             let permission = grant.permission.as_ref().map(Permission::as_str);
             let grantee = grant.grantee.as_ref();
@@ -77,13 +77,13 @@ impl Canned {
                 {
                     has_owner = true;
                 }
-                (Some(Type::GROUP), None, Some(EVERYBODY), Some(Permission::READ)) => {
-                    has_everybody = true;
+                (Some(Type::GROUP), None, Some(ALL_USERS), Some(Permission::READ)) => {
+                    has_all_users = true;
                 }
                 _ => return Err(unsupported("the list has a grant that cannot be given here")),
             }
         }
-        match (has_owner, has_everybody) {
+        match (has_owner, has_all_users) {
             (false, _) => Err(unsupported("the owner `drystone` always has FULL_CONTROL")),
             (true, false) => Ok(Self::Private),
             (true, true) => Ok(Self::PublicRead),
@@ -125,7 +125,7 @@ impl Canned {
             return Ok(());
         }
         Err(unsupported(if bucket.public {
-            "the bucket is public, so anybody can read each object in it; use another bucket, or take the list of this one back \
+            "the bucket is public, so every client can read each object in it; use another bucket, or take the list of this one back \
              with PutBucketAcl private"
         } else {
             "the bucket is not public, so no object in it can be; make the bucket public with PutBucketAcl public-read"
@@ -234,14 +234,14 @@ fn grants(bucket: &BucketRow) -> Vec<Grant> {
     };
     let mut grants = vec![grant(own, Permission::FULL_CONTROL)];
     if bucket.public {
-        let everybody = Grantee {
+        let all_users = Grantee {
             display_name: None,
             email_address: None,
             id: None,
             type_: Type::from_static(Type::GROUP),
-            uri: Some(EVERYBODY.into()),
+            uri: Some(ALL_USERS.into()),
         };
-        grants.push(grant(everybody, Permission::READ));
+        grants.push(grant(all_users, Permission::READ));
     }
     grants
 }

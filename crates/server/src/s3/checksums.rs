@@ -90,12 +90,12 @@ impl Promised {
 
 /// How the checksums of an upload's parts become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct PartChecksums {
     pub(super) algorithm: Algorithm,
     pub(super) full: bool,
 }
 
-impl Plan {
+impl PartChecksums {
     /// From what was asked when the upload was created.
     pub(super) fn choose(
         algorithm: Option<&str>,
@@ -297,7 +297,7 @@ mod tests {
                     .iter()
                     .zip(&parts)
                     .map(|(sum, part)| (Some(sum.as_str()), part.len() as u64));
-                let found = Plan { algorithm, full: true }.combine(known).unwrap();
+                let found = PartChecksums { algorithm, full: true }.combine(known).unwrap();
                 assert_eq!(found, base64_of(algorithm, &bytes), "{algorithm:?} {cuts:?}");
             }
         }
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_composite_checksum_counts_its_parts_and_needs_all_of_them() {
-        let plan = Plan { algorithm: Algorithm::Sha256, full: false };
+        let plan = PartChecksums { algorithm: Algorithm::Sha256, full: false };
         let (one, two) =
             (base64_of(Algorithm::Sha256, b"one"), base64_of(Algorithm::Sha256, b"two"));
         let both = [BASE64.decode(&one).unwrap(), BASE64.decode(&two).unwrap()].concat();
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn types_fit_their_algorithms() {
         let full = |algorithm, kind| {
-            Plan::choose(Some(algorithm), kind).map(|plan| plan.unwrap().full).ok()
+            PartChecksums::choose(Some(algorithm), kind).map(|plan| plan.unwrap().full).ok()
         };
         assert_eq!(full("CRC64NVME", None), Some(true));
         assert_eq!(full("CRC32", None), Some(false));

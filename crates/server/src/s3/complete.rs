@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::api::{Api, bucket_name, key_name};
-use super::checksums::{FULL_OBJECT, Fields, KIND, Plan, checksum_fields};
+use super::checksums::{FULL_OBJECT, Fields, KIND, PartChecksums, checksum_fields};
 use super::conditions::Write;
 use super::errors::{self, error, invalid};
 use super::listing::PLAIN;
@@ -102,7 +102,7 @@ impl Api {
             .ok_or_else(|| no_upload(&input.upload_id))?;
         let plan = object.meta.system.get(KIND).and_then(|kind| {
             let (algorithm, sum) = Fields::of(&object.meta.system).first()?;
-            Some((Plan { algorithm, full: kind == FULL_OBJECT }, sum))
+            Some((PartChecksums { algorithm, full: kind == FULL_OBJECT }, sum))
         });
         check_promised(input, plan.as_ref())?;
         Ok(object)
@@ -225,7 +225,7 @@ fn properties(
     let mut system = BTreeMap::from([(COMPLETED.to_owned(), id_text(upload.id))]);
     meta::note_etag(&mut system, etag(parts));
     super::parts::note(&mut system, upload.id);
-    let plan = Plan::of(&upload.meta.system);
+    let plan = PartChecksums::of(&upload.meta.system);
     if let Some(kind) = input.checksum_type.as_ref().map(ChecksumType::as_str)
         && plan.is_some_and(|plan| plan.kind() != kind)
     {
@@ -251,7 +251,7 @@ fn properties(
 /// Compares the object's checksums that the client gives with what follows from the parts'.
 fn check_promised(
     input: &CompleteMultipartUploadInput,
-    combined: Option<&(Plan, String)>,
+    combined: Option<&(PartChecksums, String)>,
 ) -> Result<(), S3Error> {
     let bare = |sum: &str| sum.split('-').next().unwrap_or_default().to_owned();
     for (algorithm, sum) in checksum_fields!(input).iter() {

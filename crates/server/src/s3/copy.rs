@@ -11,7 +11,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::api::{Api, bucket_name, check_version, key_name};
-use super::checksums::{self, Fields, Plan, checksum_fields};
+use super::checksums::{self, Fields, PartChecksums, checksum_fields};
 use super::conditions::{Read, Tags, Write};
 use super::errors::{error, invalid};
 use super::{describe, errors, objects, part_sizes, parts, tags};
@@ -22,12 +22,12 @@ use crate::meta;
 const COPY_BYTES_MAX: u64 = 5 << 30;
 
 /// The source of a copy.
-struct Source {
+struct SourceObject {
     bucket: BucketName,
     object: ObjectRow,
 }
 
-impl Source {
+impl SourceObject {
     /// As the store wants it: what has been looked at is what is copied.
     fn pinned(&self) -> CopySource {
         let (bucket, key) = (self.bucket.clone(), self.object.key.clone());
@@ -133,7 +133,7 @@ impl Api {
             return Err(error(S3ErrorCode::InvalidRequest, "a part has at most 5 GiB"));
         }
         if range.is_none() {
-            target.system = whole_part(&source.object, Plan::of(&upload.meta.system));
+            target.system = whole_part(&source.object, PartChecksums::of(&upload.meta.system));
         }
         let source = source.pinned();
         let part = self.call(move |store| store.copy_part(&source, range, &target)).await?;
@@ -154,7 +154,7 @@ impl Api {
         &self,
         request: &S3Request<T>,
         source: &dto::CopySource,
-    ) -> Result<Source, S3Error> {
+    ) -> Result<SourceObject, S3Error> {
         let dto::CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(invalid("the copy source is BUCKET/KEY"));
         };
@@ -163,7 +163,7 @@ impl Api {
         let who = request.extensions.get::<Who>().cloned().unwrap_or(Who::Anonymous);
         self.engine.allow(&who, Right::Read, Some(&bucket)).await.map_err(errors::refused)?;
         let object = self.stat(&bucket, &key).await?;
-        Ok(Source { bucket, object })
+        Ok(SourceObject { bucket, object })
     }
 }
 
@@ -172,7 +172,7 @@ fn goes_with_content(name: &str) -> bool {
 }
 
 /// What is known of a part that is all of an object.
-fn whole_part(object: &ObjectRow, plan: Option<Plan>) -> BTreeMap<String, String> {
+fn whole_part(object: &ObjectRow, plan: Option<PartChecksums>) -> BTreeMap<String, String> {
     let mut system = BTreeMap::new();
     let etag = meta::etag(object);
     if !etag.contains('-') {

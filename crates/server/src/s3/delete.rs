@@ -85,26 +85,31 @@ fn delete_all(
     bucket: &BucketName,
     objects: Vec<ObjectIdentifier>,
 ) -> Result<Vec<Outcome>, S3Error> {
-    let plans: Vec<Result<Plan, S3Error>> =
-        objects.iter().map(|object| plan(store, bucket, object)).collect();
-    let asked: Vec<_> = plans.iter().filter_map(|plan| plan.as_ref().ok()?.clone()).collect();
+    let deletions: Vec<Result<Deletion, S3Error>> =
+        objects.iter().map(|object| deletion(store, bucket, object)).collect();
+    let asked: Vec<_> =
+        deletions.iter().filter_map(|deletion| deletion.as_ref().ok()?.clone()).collect();
     let mut outcomes =
         store.delete_many(bucket, &asked).map_err(|error| errors::store(&error))?.into_iter();
-    let outcome = |plan: Result<Plan, S3Error>| match plan? {
+    let outcome = |deletion: Result<Deletion, S3Error>| match deletion? {
         None => Ok(()),
         Some(_) => {
             let outcome = outcomes.next().expect("each object that is asked for is answered");
             outcome.map(drop).map_err(|refused| errors::store(&refused))
         }
     };
-    let outcomes: Vec<Result<(), S3Error>> = plans.into_iter().map(outcome).collect();
+    let outcomes: Vec<Result<(), S3Error>> = deletions.into_iter().map(outcome).collect();
     Ok(objects.into_iter().zip(outcomes).collect())
 }
 
 /// What a delete asks of the store: nothing where what is to be gone is gone already.
-type Plan = Option<(Key, Condition)>;
+type Deletion = Option<(Key, Condition)>;
 
-fn plan(store: &Store, bucket: &BucketName, object: &ObjectIdentifier) -> Result<Plan, S3Error> {
+fn deletion(
+    store: &Store,
+    bucket: &BucketName,
+    object: &ObjectIdentifier,
+) -> Result<Deletion, S3Error> {
     check_version(object.version_id.as_deref())?;
     // As it stands in the document: only a strong tag names bytes.
     let text = object.e_tag.as_ref().map(|tag| match tag {

@@ -27,26 +27,27 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
     }
     let mut reader = Reader::from_reader(bytes);
     reader.config_mut().check_comments = true;
-    let mut place = Place { root, open: Vec::new(), has_root: false, value: String::new() };
+    let mut position =
+        DocumentPosition { root, open: Vec::new(), has_root: false, value: String::new() };
     let mut is_first = true;
     loop {
         match reader.read_event()? {
             Event::Start(tag) => {
-                let element = place.enter(&tag)?;
-                place.open.push((element, 0));
+                let element = position.enter(&tag)?;
+                position.open.push((element, 0));
             }
             Event::Empty(tag) => {
-                let element = place.enter(&tag)?;
-                place.leave(element)?;
+                let element = position.enter(&tag)?;
+                position.leave(element)?;
             }
             // That the names match is checked by the reader.
             Event::End(_) => {
-                if let Some((element, _)) = place.open.pop() {
-                    place.leave(element)?;
+                if let Some((element, _)) = position.open.pop() {
+                    position.leave(element)?;
                 }
             }
-            Event::Text(text) => place.text(&text)?,
-            Event::GeneralRef(reference) => place.reference(&reference)?,
+            Event::Text(text) => position.text(&text)?,
+            Event::GeneralRef(reference) => position.reference(&reference)?,
             // It is no part of the text around it, for XML and for s3s.
             Event::Comment(_) => {}
             Event::Decl(declaration) if is_first => declared(&declaration)?,
@@ -54,7 +55,7 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
             Event::CData(_) => return Err(BadDocument::CData),
             Event::DocType(_) => return Err(BadDocument::Doctype),
             Event::PI(_) => return Err(BadDocument::Instruction),
-            Event::Eof if place.has_root && place.open.is_empty() => return Ok(()),
+            Event::Eof if position.has_root && position.open.is_empty() => return Ok(()),
             Event::Eof => return Err(BadDocument::Malformed),
         }
         is_first = false;
@@ -65,7 +66,7 @@ pub(super) fn check(root: &'static Element, bytes: &[u8]) -> Result<(), BadDocum
 const VALUE_BYTES_MAX: usize = 1024;
 
 /// Where in a document the reader is.
-struct Place {
+struct DocumentPosition {
     root: &'static Element,
     /// The elements around it, each with a mask of those that it has had. As deep as the table.
     open: Vec<(&'static Element, u32)>,
@@ -74,7 +75,7 @@ struct Place {
     value: String,
 }
 
-impl Place {
+impl DocumentPosition {
     fn enter(&mut self, tag: &BytesStart<'_>) -> Result<&'static Element, BadDocument> {
         let name = tag.name();
         let element = match self.open.last_mut() {

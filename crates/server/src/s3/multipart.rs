@@ -8,7 +8,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::api::{Api, bucket_name, key_name};
-use super::checksums::Plan;
+use super::checksums::PartChecksums;
 use super::describe;
 use super::errors::{error, invalid};
 use super::tags::ObjectTags;
@@ -24,7 +24,10 @@ impl Api {
         ObjectTags::of_header(&request.headers)?.unwrap_or_default().note(&mut meta.system)?;
         self.check_object_acl(&bucket, &request.headers).await?;
         let algorithm = input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str);
-        let plan = Plan::choose(algorithm, input.checksum_type.as_ref().map(ChecksumType::as_str))?;
+        let plan = PartChecksums::choose(
+            algorithm,
+            input.checksum_type.as_ref().map(ChecksumType::as_str),
+        )?;
         if let Some(plan) = plan {
             plan.note(&mut meta.system);
         }

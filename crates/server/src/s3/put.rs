@@ -14,7 +14,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders
 
 use super::api::{Api, bucket_name, key_name};
 use super::body::{self, Failure};
-use super::checksums::{self, Fields, Plan, Promised, checksum_fields};
+use super::checksums::{self, Fields, PartChecksums, Promised, checksum_fields};
 use super::conditions::Write;
 use super::describe;
 use super::errors::{error, fault, invalid};
@@ -105,7 +105,7 @@ impl Api {
         let incoming = Incoming::of(&request, request.input.content_length, body)?;
         let input = request.input;
         let upload = self.need_upload(&input.bucket, &input.key, &input.upload_id).await?;
-        let plan = Plan::of(&upload.meta.system);
+        let plan = PartChecksums::of(&upload.meta.system);
         let mut target = super::multipart::part_target(upload.id, input.part_number)?;
         let target = move |digested: &_, _| {
             meta::note_digests_in(&mut target.system, digested);

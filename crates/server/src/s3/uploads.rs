@@ -10,7 +10,7 @@ use s3s::{S3Request, S3Response, S3Result};
 
 use super::acl::owner;
 use super::api::{Api, bucket_name};
-use super::checksums::{Fields, Plan, checksum_fields};
+use super::checksums::{Fields, PartChecksums, checksum_fields};
 use super::describe;
 use super::errors::invalid;
 use super::listing::{Encoding, page_limit};
@@ -146,7 +146,7 @@ impl Api {
             checksum_fields!(Fields::of(&row.system) => part);
             part
         });
-        let plan = Plan::of(&upload.meta.system);
+        let plan = PartChecksums::of(&upload.meta.system);
         Ok(S3Response::new(ListPartsOutput {
             bucket: Some(input.bucket),
             checksum_algorithm: plan.map(algorithm),
@@ -186,7 +186,7 @@ fn number(number: u32) -> Option<i32> {
     i32::try_from(number).ok()
 }
 
-fn algorithm(plan: Plan) -> ChecksumAlgorithm {
+fn algorithm(plan: PartChecksums) -> ChecksumAlgorithm {
     ChecksumAlgorithm::from(plan.algorithm.name().to_ascii_uppercase())
 }
 
@@ -196,7 +196,7 @@ fn initiator() -> Initiator {
 }
 
 fn upload(row: &UploadRow, encoding: Encoding) -> MultipartUpload {
-    let plan = Plan::of(&row.meta.system);
+    let plan = PartChecksums::of(&row.meta.system);
     MultipartUpload {
         checksum_algorithm: plan.map(algorithm),
         checksum_type: plan.map(|plan| ChecksumType::from_static(plan.kind())),

@@ -35,7 +35,6 @@ fn small() -> (Store, ServerConfig) {
     let (records, segments) = memory.open();
     let store = StoreConfig {
         chunking: "cdc:4KiB,16KiB,64KiB".parse().unwrap(),
-        sync: SyncPolicy::Never,
         workers: 1,
         buffers: 2,
         ingests: 1,

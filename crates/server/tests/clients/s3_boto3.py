@@ -165,12 +165,12 @@ def check_unconfigured(bucket):
 
 def check_access_lists(bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"seen", ACL="bucket-owner-full-control")
-    url, everybody = f"{ENDPOINT}/{bucket}/k", "http://acs.amazonaws.com/groups/global/AllUsers"
+    url, all_users = f"{ENDPOINT}/{bucket}/k", "http://acs.amazonaws.com/groups/global/AllUsers"
 
     def check_public(public):
         for acl in [s3.get_bucket_acl(Bucket=bucket), s3.get_object_acl(Bucket=bucket, Key="k")]:
             found = [(grant["Grantee"].get("URI"), grant["Permission"]) for grant in acl["Grants"]]
-            assert found == [(None, "FULL_CONTROL")] + [(everybody, "READ")] * public, acl
+            assert found == [(None, "FULL_CONTROL")] + [(all_users, "READ")] * public, acl
         assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is public
         assert fetch(url)[0] == (200 if public else 403)
         assert fetch(f"{ENDPOINT}/{bucket}")[0] == 403, "no listing without a key"
@@ -190,7 +190,7 @@ def check_access_lists(bucket):
     check_public(True)
     s3.put_bucket_acl(Bucket=bucket, ACL="private")
     check_public(False)
-    for kwargs in [{"ACL": "public-read-write"}, {"ACL": "authenticated-read"}, {"GrantRead": f"uri={everybody}"}]:
+    for kwargs in [{"ACL": "public-read-write"}, {"ACL": "authenticated-read"}, {"GrantRead": f"uri={all_users}"}]:
         refused("AccessControlListNotSupported", s3.put_bucket_acl, Bucket=bucket, **kwargs)
     check_public(False)
     if "OTHER_KEYS" in os.environ:

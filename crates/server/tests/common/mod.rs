@@ -55,7 +55,6 @@ pub(crate) fn store(
 ) -> Store {
     let store = StoreConfig {
         chunking: chunking(),
-        sync: SyncPolicy::Never,
         workers: 2,
         buffers: 3 * config.ingests,
         ingests: config.ingests,

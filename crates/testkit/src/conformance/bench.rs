@@ -1,12 +1,14 @@
 //! What the checks are written with.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, CommitBatch, CommitResult, Complete, Condition, ContentHash, Entry, Key, Location,
-    ManifestEntry, ManifestId, NewBucket, ObjectMeta, ObjectRow, PutTarget, Records, SegmentId,
-    SegmentLen, SegmentStorage, SegmentWriter, SessionId, Source, StoreError, Target,
+    Appended, BucketName, CommitBatch, CommitOutcome, CommitResult, Complete, Condition,
+    ContentHash, Entry, Key, Location, ManifestEntry, ManifestId, NewBucket, ObjectMeta, ObjectRow,
+    PutTarget, Records, SegmentId, SegmentLen, SegmentStorage, SessionId, Settled, Source,
+    StoreError, Target,
 };
 use drystone_sync::PlainArc;
 
@@ -15,12 +17,14 @@ use super::Fixture;
 /// Longer than any test takes, in milliseconds.
 pub(super) const LONG_MS: u64 = 3_600_000;
 
-/// A process with the store open, a live session, a segment of its own and a bucket.
+/// A process with the store open, a live session and a bucket.
 pub(super) struct Bench {
     pub(super) records: PlainArc<dyn Records>,
     pub(super) segments: PlainArc<dyn SegmentStorage>,
     pub(super) session: SessionId,
-    pub(super) writer: Box<dyn SegmentWriter>,
+    /// What it has appended to so far.
+    lens: BTreeMap<SegmentId, SegmentLen>,
+    held: Vec<Appended>,
 }
 
 pub(super) fn key(text: &str) -> Key {
@@ -46,9 +50,13 @@ impl Bench {
         let opened = fixture.open();
         let session = ok(opened.records.begin_session(LONG_MS)).id;
         ok(opened.records.create_bucket(&NewBucket::named(bucket())));
-        let segment = ok(opened.records.create_segment());
-        let writer = ok(opened.segments.create(segment));
-        Self { records: opened.records, segments: opened.segments, session, writer }
+        Self {
+            records: opened.records,
+            segments: opened.segments,
+            session,
+            lens: BTreeMap::new(),
+            held: Vec::new(),
+        }
     }
 
     /// A session that is dead.
@@ -59,12 +67,24 @@ impl Bench {
         session
     }
 
-    /// Appends a chunk and syncs it.
+    /// Appends a chunk and settles it.
     pub(super) fn append(&mut self, bytes: &[u8]) -> ManifestEntry {
-        let offset = ok(self.writer.append(&[bytes]));
-        ok(self.segments.sync(self.writer.id()));
-        let at = Location { segment: self.writer.id(), offset, len: bytes.len() as u32 };
+        let at = self.append_parts(&[bytes]);
         ManifestEntry { offset: 0, id: ChunkId::of(bytes), source: Source::Written(at) }
+    }
+
+    /// Appends parts in one go and settles them; where all of them are.
+    pub(super) fn append_parts(&mut self, parts: &[&[u8]]) -> Location {
+        let appended = ok(self.segments.append(parts));
+        let (segment, offset) = (appended.segment, appended.offset);
+        self.held.push(appended);
+        let mut settled = self.segments.settle(&[segment]);
+        let settled = ok(settled.pop().expect("one answer for one segment"));
+        let at =
+            Location { segment, offset, len: parts.iter().map(|part| part.len() as u32).sum() };
+        let bytes = offset + u64::from(at.len);
+        self.lens.insert(segment, SegmentLen { segment, bytes, sealed: settled == Settled::Whole });
+        at
     }
 
     /// Appends chunks that follow one another in an object; the length is that of the object.
@@ -82,14 +102,16 @@ impl Bench {
         Entry { session: self.session, manifest: None, chunks, complete, advance: false }
     }
 
-    pub(super) fn own_len(&self) -> SegmentLen {
-        SegmentLen { segment: self.writer.id(), bytes: self.writer.len(), sealed: false }
+    /// Of what it has appended to so far.
+    pub(super) fn own_lens(&self) -> Vec<SegmentLen> {
+        self.lens.values().copied().collect()
     }
 
     pub(super) fn commit(&self, entries: &[Entry]) -> Vec<CommitResult> {
-        ok(self.segments.sync(self.writer.id()));
-        let batch = CommitBatch { entries: entries.iter().collect(), segments: &[self.own_len()] };
+        let told = self.own_lens();
+        let batch = CommitBatch { entries: entries.iter().collect(), segments: &told };
         let results = ok(self.records.commit(&batch));
+        self.segments.note_commit(&told, CommitOutcome::Committed);
         assert_eq!(results.len(), entries.len(), "a commit answers every entry");
         results
     }

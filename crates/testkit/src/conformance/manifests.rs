@@ -123,7 +123,7 @@ pub(super) fn what_is_left_pending_is_taken_back(fixture: &dyn Fixture) {
     ok(bench.records.end_session(bench.session));
     while !ok(bench.records.take_back(bench.session, None, 1)) {}
     assert!(ok(bench.records.take_back(bench.session, None, 1)), "there is nothing left");
-    // What is committed is nobody's to take back.
+    // What is committed cannot be taken back.
     assert!(ok(bench.records.take_back(bench.session, Some(stored), 9)));
     assert_eq!(
         (bench.bytes(stored, 0), bench.bytes(manifest, 0)),

@@ -132,8 +132,8 @@ fn check_kept(bench: &Bench, condition: Condition) {
     assert!(bench.stat("wall").is_some(), "what is refused removes nothing");
 }
 
-/// Whoever judged an object has judged no other, though it has the same bytes: not the same put
-/// again, and not a copy onto itself.
+/// A condition about an object holds for that object only. One with the same bytes is another: the
+/// same put again, and a copy onto itself.
 pub(super) fn the_same_bytes_again_are_another_object(fixture: &dyn Fixture) {
     let mut bench = Bench::new(fixture);
     ok(put_if(&mut bench, Condition::Always, 1));
@@ -260,7 +260,7 @@ pub(super) fn a_deleted_object_is_gone(fixture: &dyn Fixture) {
     assert!(!ok(bench.records.delete(&bucket(), &key("wall"), Condition::Always)));
     assert_eq!(bench.stat("wall"), None);
     assert_eq!(bench.names("", None, 9), ["wall/top"]);
-    // Who looked the object up before can still read it.
+    // A reader that looked the object up before can still read it.
     assert_eq!(ok(bench.records.manifest_page(manifest, 0, 9)).len(), 1);
     bench.put("wall", &[b"stone"]);
     assert_eq!(bench.names("", None, 9), ["wall", "wall/top"]);

@@ -21,7 +21,7 @@ pub(super) fn a_session_lives_until_it_is_ended(fixture: &dyn Fixture) {
     let one = ok(bench.records.begin_session(LONG_MS));
     let two = ok(bench.records.begin_session(LONG_MS));
     assert_ne!(one.id, two.id);
-    assert_eq!(one.epoch, two.epoch, "nobody moved the epoch");
+    assert_eq!(one.epoch, two.epoch, "the epoch did not move");
     ok(bench.records.extend_session(one.id, LONG_MS));
     ok(bench.records.end_session(one.id));
     ok(bench.records.end_session(one.id));

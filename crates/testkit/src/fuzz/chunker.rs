@@ -18,7 +18,7 @@ const CHUNKS_MAX: usize = 200;
 const STEPS_MAX: usize = 200;
 
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct ChunkerInput {
     params: Params,
     /// What the reader's buffer holds beyond the largest chunk, in bytes.
     read_bytes: u8,
@@ -94,19 +94,19 @@ impl Read for Stepping<'_> {
 /// When that does not hold.
 pub fn chunker(data: &[u8]) {
     let mut source = Unstructured::new(data);
-    let Ok(plan) = Plan::arbitrary(&mut source) else { return };
-    let Some(chunking) = plan.params.chunking() else { return };
+    let Ok(given) = ChunkerInput::arbitrary(&mut source) else { return };
+    let Some(chunking) = given.params.chunking() else { return };
     let rest = source.take_rest();
-    let mut input = rest.repeat(1 + usize::from(plan.repeats % 4));
-    input.extend(Noise::new(plan.repeats.into()).bytes(usize::from(plan.noise_bytes) % 3000));
+    let mut input = rest.repeat(1 + usize::from(given.repeats % 4));
+    input.extend(Noise::new(given.repeats.into()).bytes(usize::from(given.noise_bytes) % 3000));
     input.truncate(INPUT_BYTES_MAX.min(CHUNKS_MAX * chunking.chunk_bytes_max()));
 
     let cutter = Cutter::new(chunking);
     let expected = cut_lens(&cutter, &input);
     check_against_the_published_crate(chunking, &input, &expected);
     check_limits(chunking, &expected);
-    check_reader(chunking, &plan, &input, &expected);
-    check_windows(&cutter, &plan.reads, &input, &expected);
+    check_reader(chunking, &given, &input, &expected);
+    check_windows(&cutter, &given.reads, &input, &expected);
 }
 
 fn check_against_the_published_crate(chunking: Chunking, input: &[u8], lens: &[usize]) {
@@ -140,10 +140,10 @@ fn check_limits(chunking: Chunking, lens: &[usize]) {
     assert!((1..=most).contains(last), "{chunking}: a last chunk of {last} bytes");
 }
 
-fn check_reader(chunking: Chunking, plan: &Plan, input: &[u8], expected: &[usize]) {
-    let reader = Stepping { bytes: input, steps: &plan.reads, at: 0 };
+fn check_reader(chunking: Chunking, given: &ChunkerInput, input: &[u8], expected: &[usize]) {
+    let reader = Stepping { bytes: input, steps: &given.reads, at: 0 };
     // A small buffer, so that it is full, and moved to the front, again and again.
-    let mut chunks = Chunks::with_read_bytes(reader, chunking, plan.read_bytes.into());
+    let mut chunks = Chunks::with_read_bytes(reader, chunking, given.read_bytes.into());
     let mut rest = input;
     let mut lens = Vec::with_capacity(expected.len());
     loop {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::ChunkId;
 use drystone_store::{
-    BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource, Entry, Key,
-    Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta, ObjectRecords as _,
-    ObjectRow, PartTarget, PutTarget, Records, SegmentLen, SegmentStorage, Source, Store,
-    SyncPolicy,
+    Appended, BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource,
+    Entry, Key, Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta,
+    ObjectRecords as _, ObjectRow, PartTarget, PutTarget, Records, SegmentId, SegmentLen,
+    SegmentStorage, Source, Store, SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -19,7 +19,7 @@ use crate::reference::{CutBy, Setup};
 const CHUNK_BYTES_MAX: usize = 100;
 
 #[derive(Debug, Arbitrary)]
-struct Plan {
+struct ManifestInput {
     /// Seed and length of each chunk; the seeds repeat, so chunks do.
     chunks: Vec<(u8, u8)>,
     /// Chunks in one step.
@@ -36,8 +36,8 @@ struct Plan {
 /// # Panics
 /// When that does not hold.
 pub fn manifest_page(data: &[u8]) {
-    let Ok(plan) = Plan::arbitrary(&mut Unstructured::new(data)) else { return };
-    let chunks: Vec<Vec<u8>> = plan
+    let Ok(input) = ManifestInput::arbitrary(&mut Unstructured::new(data)) else { return };
+    let chunks: Vec<Vec<u8>> = input
         .chunks
         .iter()
         .take(600)
@@ -48,20 +48,19 @@ pub fn manifest_page(data: &[u8]) {
     let memory =
         Memory::new(MemoryConfig { sync: SyncPolicy::Commit, segment_bytes_max: u64::MAX });
     let (records, segments) = memory.open();
-    let object = insert(&*records, &*segments, &chunks, usize::from(plan.step).max(1));
+    let object = insert(&*records, &*segments, &chunks, usize::from(input.step).max(1));
     assert_eq!(memory.violations(), [""; 0]);
-    check_pages(&*records, object.manifest, &rows_of(&chunks), &plan.pages);
+    check_pages(&*records, object.manifest, &rows_of(&chunks), &input.pages);
     let bytes = chunks.concat();
-    let (composite, its_bytes) = put_together(&*records, &bytes, &plan.slices);
+    let (composite, its_bytes) = put_together(&*records, &bytes, &input.slices);
     let rows = records.manifest_page(composite.manifest, 0, usize::MAX).expect("nothing fails");
     let rows: Vec<_> = rows.iter().map(|row| (row.offset, row.chunk)).collect();
-    check_pages(&*records, composite.manifest, &rows, &plan.pages);
+    check_pages(&*records, composite.manifest, &rows, &input.pages);
 
     let setup = Setup { cut: CutBy::Fixed100, two_workers: false, tiny_queue: false };
-    let store = Store::new(records, segments, setup.config(SyncPolicy::Commit))
-        .expect("threads can be started");
-    check_ranges(&store, &object, &bytes, &plan.ranges);
-    check_ranges(&store, &composite, &its_bytes, &plan.ranges);
+    let store = Store::new(records, segments, setup.config()).expect("threads can be started");
+    check_ranges(&store, &object, &bytes, &input.ranges);
+    check_ranges(&store, &composite, &its_bytes, &input.ranges);
 }
 
 fn check_ranges(store: &Store, object: &ObjectRow, bytes: &[u8], ranges: &[(u16, u16)]) {
@@ -121,15 +120,17 @@ fn insert(
     let bucket = BucketName::new("walls").expect("a good name");
     records.create_bucket(&NewBucket::named(bucket.clone())).expect(sound);
     let session = records.begin_session(1000).expect(sound).id;
-    let mut writer = segments.create(records.create_segment().expect(sound)).expect(sound);
     let content =
         ContentHash::of_chunks(chunks.iter().map(|bytes| (ChunkId::of(bytes), bytes.len() as u64)));
     let (mut end, mut manifest) = (0, None);
+    let mut held = Vec::new();
     let mut commit = |chunks: &[Vec<u8>], last: bool| {
-        let mut rows = Vec::new();
+        let (mut rows, mut ends) = (Vec::new(), BTreeMap::new());
         for bytes in chunks {
-            let offset = writer.append(&[bytes]).expect(sound);
-            let at = Location { segment: writer.id(), offset, len: bytes.len() as u32 };
+            let Appended { segment, offset, hold } = segments.append(&[bytes]).expect(sound);
+            held.push(hold);
+            let at = Location { segment, offset, len: bytes.len() as u32 };
+            ends.insert(segment, offset + bytes.len() as u64);
             rows.push(ManifestEntry {
                 offset: end,
                 id: ChunkId::of(bytes),
@@ -137,7 +138,10 @@ fn insert(
             });
             end += bytes.len() as u64;
         }
-        segments.sync(writer.id()).expect(sound);
+        let named: Vec<SegmentId> = ends.keys().copied().collect();
+        segments.settle(&named).into_iter().for_each(|settled| {
+            settled.expect(sound);
+        });
         let complete = last.then(|| Complete {
             target: PutTarget {
                 bucket: bucket.clone(),
@@ -150,8 +154,11 @@ fn insert(
             content,
         });
         let entry = Entry { session, manifest, chunks: rows, complete, advance: false };
-        let len = SegmentLen { segment: writer.id(), bytes: writer.len(), sealed: false };
-        let batch = CommitBatch { entries: vec![&entry], segments: &[len] };
+        let told: Vec<SegmentLen> = ends
+            .into_iter()
+            .map(|(segment, bytes)| SegmentLen { segment, bytes, sealed: false })
+            .collect();
+        let batch = CommitBatch { entries: vec![&entry], segments: &told };
         let result = records.commit(&batch).expect(sound).pop().expect("one answer for one entry");
         manifest = Some(result.expect("the session lives"));
     };

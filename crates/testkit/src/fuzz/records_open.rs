@@ -67,7 +67,7 @@ pub fn records_open(data: &[u8]) {
 }
 
 fn config() -> StoreConfig {
-    SETUP.config(SyncPolicy::Never)
+    SETUP.config()
 }
 
 fn read_everything(template: &Template, opened: LocalStore) {

@@ -1,14 +1,14 @@
 //! The disk: what processes see (the page cache), and how much of it a power cut leaves.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use drystone_store::{Location, SegmentId};
 
 use crate::noise::Noise;
 
-/// Bytes of a segment before its first chunk. Not what the local backend has: nobody may rely on
-/// the number.
+/// Bytes of a segment before its first chunk. The local backend has another number, so that no code
+/// relies on it.
 pub const HEADER_BYTES: u64 = 16;
 /// What a disk writes whole; from sector to sector anything may happen to what was not synced.
 const SECTOR_BYTES: usize = 512;
@@ -72,7 +72,8 @@ impl Disk {
         is_new
     }
 
-    pub(super) fn remove(&mut self, segment: SegmentId) {
+    /// Takes a segment away, also one that is owned: its owner finds it gone.
+    pub(super) fn take_away(&mut self, segment: SegmentId) {
         self.files.remove(&segment);
     }
 
@@ -80,7 +81,28 @@ impl Disk {
         self.files.clear();
     }
 
-    /// Gives a segment that nobody owns an owner.
+    /// Makes an object, whole and durable at once. One that is there stays as it is.
+    pub(super) fn put_object(&mut self, segment: SegmentId, bytes: Vec<u8>) {
+        let synced = bytes.len();
+        let object = SegmentFile { bytes, synced, lost: Vec::new(), owner: None };
+        self.files.entry(segment).or_insert(object);
+    }
+
+    /// Removes a segment, if there is one; unless it is owned. Returns whether it is gone.
+    pub(super) fn remove(&mut self, segment: SegmentId) -> bool {
+        if self.files.get(&segment).is_some_and(|file| file.owner.is_some()) {
+            return false;
+        }
+        self.files.remove(&segment);
+        true
+    }
+
+    pub(super) fn list(&self, after: Option<SegmentId>, limit: usize) -> Vec<SegmentId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.files.range((from, Bound::Unbounded)).map(|(id, _)| *id).take(limit).collect()
+    }
+
+    /// Gives an owner to a segment that has none.
     pub(super) fn own(&mut self, segment: SegmentId) -> Option<u64> {
         let file = self.files.get_mut(&segment).filter(|file| file.owner.is_none())?;
         self.owners += 1;
@@ -168,7 +190,7 @@ impl SegmentFile {
         self.synced = self.bytes.len();
     }
 
-    /// A sync fails: what was not synced is lost, and nobody will hear of it again.
+    /// A sync fails: what was not synced is lost, and a later sync does not report it.
     pub(super) fn fail_sync(&mut self) {
         if self.synced < self.bytes.len() {
             self.lost.push(self.synced..self.bytes.len());

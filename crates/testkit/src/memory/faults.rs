@@ -46,7 +46,7 @@ pub enum Fault {
     Garble,
     /// The power is cut before it takes effect.
     PowerCut,
-    /// The power is cut after it took effect and before anybody heard.
+    /// The power is cut after it took effect and before its caller has the answer.
     PowerCutLate,
 }
 

@@ -14,7 +14,7 @@ use drystone_store::{
     SessionId, SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
 };
 
-use super::tables::{SessionRow, Upload};
+use super::tables::{BegunUpload, SessionRow};
 use super::{Io, Memory, State};
 
 /// One process's view of the records.
@@ -279,7 +279,7 @@ impl UploadRecords for MemoryRecords {
             let bucket = rules::bucket(state, bucket)?;
             let (id, created_ms) = (UploadId(state.tables.next_id()), state.tables.now_ms);
             let row = UploadRow { id, bucket, key: key.clone(), meta: meta.clone(), created_ms };
-            let begun = Upload { row: row.clone(), parts: BTreeMap::new() };
+            let begun = BegunUpload { row: row.clone(), parts: BTreeMap::new() };
             state.tables.uploads.insert(id, begun);
             Ok(row)
         })

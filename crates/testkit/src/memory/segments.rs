@@ -1,16 +1,17 @@
-//! [`SegmentStorage`] over the disk.
+//! Segment files on the disk.
 
 use std::io;
 
-use drystone_store::{Location, Result, SegmentId, SegmentStorage, SegmentWriter, StoreError};
+use drystone_appender::{OwnedFile, OwnedFiles};
+use drystone_store::{Location, Result, SegmentId, StoreError};
 use drystone_sync::{Mutex, PlainArc};
 
 use super::disk::{HEADER_BYTES, SegmentFile};
 use super::faults::Pass;
 use super::{Io, State};
 
-/// One process's view of the segments.
-pub struct MemorySegments {
+/// One process's view of the segment files.
+pub struct MemoryFiles {
     shared: PlainArc<Mutex<State>>,
     process: u64,
 }
@@ -25,15 +26,56 @@ struct MemoryWriter {
     len: Option<u64>,
 }
 
-fn failed(what: &str, id: SegmentId, error: io::Error) -> StoreError {
+pub(super) fn failed(what: &str, id: SegmentId, error: io::Error) -> StoreError {
     StoreError::storage(format!("cannot {what} segment {id}"), error)
 }
 
-fn gone(id: SegmentId) -> StoreError {
+pub(super) fn gone(id: SegmentId) -> StoreError {
     failed("find", id, io::ErrorKind::NotFound.into())
 }
 
-impl MemorySegments {
+/// Reads what any process may read.
+pub(super) fn read(
+    shared: &Mutex<State>,
+    process: u64,
+    at: Location,
+    into: &mut [u8],
+) -> Result<()> {
+    let mut state = shared.lock();
+    let pass =
+        state.faults.gate(process, Io::Read).map_err(|error| failed("read", at.segment, error))?;
+    let file = state.disk.file(at.segment).ok_or_else(|| gone(at.segment))?;
+    let bytes = file
+        .at(at)
+        .ok_or_else(|| failed("read", at.segment, io::ErrorKind::UnexpectedEof.into()))?;
+    into.copy_from_slice(bytes);
+    if let (Pass::Garbled, Some(byte)) = (&pass, into.len().checked_sub(1)) {
+        into[byte / 2] ^= 0x10;
+    }
+    pass.done().map_err(|error| failed("read", at.segment, error))
+}
+
+pub(super) fn remove(shared: &Mutex<State>, process: u64, id: SegmentId) -> Result<()> {
+    let mut state = shared.lock();
+    let pass = state.faults.gate(process, Io::Open).map_err(|error| failed("remove", id, error))?;
+    let removed = if state.disk.remove(id) { Ok(()) } else { Err(io::ErrorKind::ResourceBusy) };
+    let removed = removed.map_err(io::Error::from).and_then(|()| pass.done());
+    removed.map_err(|error| failed("remove", id, error))
+}
+
+pub(super) fn list(
+    shared: &Mutex<State>,
+    process: u64,
+    after: Option<SegmentId>,
+    limit: usize,
+) -> Result<Vec<SegmentId>> {
+    let mut state = shared.lock();
+    let pass = state.faults.gate(process, Io::Read);
+    let listed = pass.and_then(|pass| pass.done().map(|()| state.disk.list(after, limit)));
+    listed.map_err(|error| StoreError::storage("cannot list the segments", error))
+}
+
+impl MemoryFiles {
     pub(super) fn new(shared: PlainArc<Mutex<State>>, process: u64) -> Self {
         Self { shared, process }
     }
@@ -49,8 +91,8 @@ impl MemorySegments {
     }
 }
 
-impl SegmentStorage for MemorySegments {
-    fn create(&self, id: SegmentId) -> Result<Box<dyn SegmentWriter>> {
+impl OwnedFiles for MemoryFiles {
+    fn create(&self, id: SegmentId) -> Result<Box<dyn OwnedFile>> {
         let mut state = self.shared.lock();
         let pass = state
             .faults
@@ -65,7 +107,7 @@ impl SegmentStorage for MemorySegments {
         Ok(Box::new(writer))
     }
 
-    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn SegmentWriter>>> {
+    fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn OwnedFile>>> {
         let mut state = self.shared.lock();
         let pass =
             state.faults.gate(self.process, Io::Open).map_err(|error| failed("open", id, error))?;
@@ -73,24 +115,19 @@ impl SegmentStorage for MemorySegments {
         drop(state);
         let writer = owner.map(|owner| self.writer(id, owner, None));
         pass.done().map_err(|error| failed("open", id, error))?;
-        Ok(writer.map(|writer| Box::new(writer) as Box<dyn SegmentWriter>))
+        Ok(writer.map(|writer| Box::new(writer) as Box<dyn OwnedFile>))
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
-        let mut state = self.shared.lock();
-        let pass = state
-            .faults
-            .gate(self.process, Io::Read)
-            .map_err(|error| failed("read", at.segment, error))?;
-        let file = state.disk.file(at.segment).ok_or_else(|| gone(at.segment))?;
-        let bytes = file
-            .at(at)
-            .ok_or_else(|| failed("read", at.segment, io::ErrorKind::UnexpectedEof.into()))?;
-        into.copy_from_slice(bytes);
-        if let (Pass::Garbled, Some(byte)) = (&pass, into.len().checked_sub(1)) {
-            into[byte / 2] ^= 0x10;
-        }
-        pass.done().map_err(|error| failed("read", at.segment, error))
+        read(&self.shared, self.process, at, into)
+    }
+
+    fn remove(&self, id: SegmentId) -> Result<()> {
+        remove(&self.shared, self.process, id)
+    }
+
+    fn list(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentId>> {
+        list(&self.shared, self.process, after, limit)
     }
 
     fn sync(&self, id: SegmentId) -> Result<()> {
@@ -131,7 +168,7 @@ impl MemoryWriter {
     }
 }
 
-impl SegmentWriter for MemoryWriter {
+impl OwnedFile for MemoryWriter {
     fn id(&self) -> SegmentId {
         self.id
     }

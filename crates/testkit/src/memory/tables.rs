@@ -26,7 +26,7 @@ pub(super) struct Tables {
     pub(super) manifests: BTreeMap<ManifestId, Manifest>,
     pub(super) buckets: BTreeMap<BucketName, BucketRow>,
     pub(super) objects: BTreeMap<BucketName, BTreeMap<Key, ObjectRow>>,
-    pub(super) uploads: BTreeMap<UploadId, Upload>,
+    pub(super) uploads: BTreeMap<UploadId, BegunUpload>,
     pub(super) keys: BTreeMap<String, KeyRow>,
     /// One counter for all ids, so that an id used as one of another kind is found out.
     ids: u64,
@@ -63,7 +63,7 @@ pub(super) struct Manifest {
 
 /// A multipart upload and its parts.
 #[derive(Clone)]
-pub(super) struct Upload {
+pub(super) struct BegunUpload {
     pub(super) row: UploadRow,
     pub(super) parts: BTreeMap<u32, PartRow>,
 }

@@ -10,16 +10,13 @@ use crate::conformance::Opened;
 use crate::memory::{Memory, MemoryConfig};
 
 use super::model::Model;
-use super::uploads::{SLOTS, Upload};
+use super::uploads::{OpenUpload, SLOTS};
 use super::{Op, Place, Script, Setup, cut_lens};
 
 /// What the driver runs over.
 pub trait Backend {
     /// Opens the store in a fresh process; there is no other by now.
     fn open(&mut self) -> Opened;
-
-    /// How durable commits are.
-    fn sync(&self) -> SyncPolicy;
 
     /// The machine, where it can be made to fail. Without one, faults are passed over and a crash
     /// is a reopening.
@@ -42,11 +39,7 @@ impl Machine {
 impl Backend for Machine {
     fn open(&mut self) -> Opened {
         let (records, segments) = self.0.open();
-        Opened { records, segments }
-    }
-
-    fn sync(&self) -> SyncPolicy {
-        SyncPolicy::Commit
+        Opened { records, segments, files: None }
     }
 
     fn machine(&self) -> Option<&Memory> {
@@ -91,7 +84,7 @@ pub(super) struct Driver<'a> {
     /// For messages.
     pub(super) doing: String,
     /// Uploads under way.
-    pub(super) uploads: [Option<Upload>; SLOTS],
+    pub(super) uploads: [Option<OpenUpload>; SLOTS],
     /// A fault leaves open whether the second bucket is there.
     pub(super) bucket_may_be_gone: bool,
     /// Where a crash's seed comes from when a mishap cuts the power.
@@ -116,7 +109,7 @@ fn open(backend: &mut dyn Backend, config: &StoreConfig) -> (Store, PlainArc<dyn
 
 impl<'a> Driver<'a> {
     fn new(setup: Setup, backend: &'a mut dyn Backend) -> Self {
-        let config = setup.config(backend.sync());
+        let config = setup.config();
         let (store, records) = open(backend, &config);
         for second in [false, true] {
             store.create_bucket(&bucket(second)).expect("nothing fails yet");

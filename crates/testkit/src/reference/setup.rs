@@ -1,7 +1,7 @@
 //! A store so small that every boundary is near.
 
 use drystone_chunker::{Chunking, Cut, Cutter};
-use drystone_store::{StoreConfig, SyncPolicy};
+use drystone_store::StoreConfig;
 
 use super::Anchor;
 
@@ -52,10 +52,9 @@ impl Setup {
     }
 
     /// The store's configuration.
-    pub fn config(&self, sync: SyncPolicy) -> StoreConfig {
+    pub fn config(&self) -> StoreConfig {
         StoreConfig {
             chunking: self.chunking(),
-            sync,
             workers: if self.two_workers { 2 } else { 1 },
             buffers: 2,
             ingests: 1,

@@ -21,7 +21,7 @@ const NUMBERS: u8 = 4;
 type MaybePart = Option<(String, Vec<Piece>)>;
 
 /// An upload as the specification sees it.
-pub(super) struct Upload {
+pub(super) struct OpenUpload {
     id: UploadId,
     place: Place,
     meta: ObjectMeta,
@@ -35,7 +35,7 @@ fn number(from: u8) -> u32 {
     1 + u32::from(from % NUMBERS)
 }
 
-impl Upload {
+impl OpenUpload {
     fn possible(&mut self, number: u32) -> &mut Vec<MaybePart> {
         self.parts.entry(number).or_insert_with(|| vec![None])
     }
@@ -115,7 +115,7 @@ impl Driver<'_> {
         match self.store().create_upload(&bucket(place.second_bucket), &key(place), &meta) {
             Ok(row) => {
                 let parts = BTreeMap::new();
-                let upload = Upload { id: row.id, place, meta, parts, may_be_gone: false };
+                let upload = OpenUpload { id: row.id, place, meta, parts, may_be_gone: false };
                 self.uploads[usize::from(slot) % SLOTS] = Some(upload);
             }
             Err(error) => self.excuse(&error, fired_before),
@@ -123,14 +123,14 @@ impl Driver<'_> {
     }
 
     /// The upload in a slot, taken out, with a name for its next part.
-    fn take(&mut self, slot: u8) -> Option<(Upload, String)> {
+    fn take(&mut self, slot: u8) -> Option<(OpenUpload, String)> {
         let upload = self.uploads[usize::from(slot) % SLOTS].take()?;
         self.puts += 1;
         Some((upload, self.puts.to_string()))
     }
 
     /// An upload was said to be gone.
-    fn gone(&self, upload: &Upload) {
+    fn gone(&self, upload: &OpenUpload) {
         assert!(upload.may_be_gone, "{}: an upload is gone", self.doing);
     }
 
@@ -221,7 +221,7 @@ impl Driver<'_> {
 
     /// Which of what they may be the parts are. `None` when the upload is gone or a fault comes in
     /// between.
-    fn settle_parts(&mut self, upload: &mut Upload) -> Option<BTreeMap<u32, Vec<Piece>>> {
+    fn settle_parts(&mut self, upload: &mut OpenUpload) -> Option<BTreeMap<u32, Vec<Piece>>> {
         let fired_before = self.fired();
         let rows: Vec<PartRow> = match self.store().parts(upload.id, 0, 99) {
             Ok(rows) => rows,
@@ -247,7 +247,7 @@ impl Driver<'_> {
                 found.insert(*number, pieces);
             }
         }
-        assert_eq!(rows.len(), found.len(), "{}: parts that nobody put", self.doing);
+        assert_eq!(rows.len(), found.len(), "{}: parts that were never put", self.doing);
         Some(found)
     }
 
@@ -352,7 +352,7 @@ impl Driver<'_> {
     }
 }
 
-fn part_target(upload: &Upload, number: u32, tag: &str) -> PartTarget {
+fn part_target(upload: &OpenUpload, number: u32, tag: &str) -> PartTarget {
     let system = BTreeMap::from([("etag".to_owned(), tag.to_owned())]);
     PartTarget { upload: upload.id, number, system }
 }

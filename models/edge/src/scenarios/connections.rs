@@ -71,7 +71,8 @@ impl Reading {
     }
 }
 
-/// Somebody knocks while a request begins on the connection that has been idle for longest.
+/// A new client asks for a place while a request begins on the connection that has been idle for
+/// longest.
 pub async fn one_with_a_request_is_not_closed_for_others() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let connection = open(&eviction);
@@ -110,8 +111,8 @@ pub async fn one_with_a_request_is_not_closed_for_others() {
     knock.await.expect("no panic");
 }
 
-/// Nobody moves the clock: the watch of a connection that was chosen hears of it, or this would
-/// wait for ever.
+/// The clock stands still. So the watch of a connection that was chosen has to be woken, or this
+/// would wait for ever.
 pub async fn one_that_is_chosen_hears_of_it() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let (first, second) = (open(&eviction), open(&eviction));
@@ -132,7 +133,8 @@ pub async fn one_that_is_chosen_hears_of_it() {
     assert!(!eviction.close_idle(), "a connection that is gone can still be chosen");
 }
 
-/// Somebody knocks while one client is served again and again, and another has said nothing yet.
+/// A new client asks for a place while one client is served again and again, and another has sent
+/// nothing yet.
 pub async fn one_that_is_served_stays_while_another_says_nothing() {
     let eviction = PlainArc::new(EvictionOrder::default());
     let (served, silent) = (open(&eviction), open(&eviction));
@@ -201,5 +203,5 @@ pub async fn a_large_request_gets_room_although_the_first_it_asked_has_stayed() 
     large.is_wide().await;
     closed.await.expect("no panic");
     large.is_wide().await;
-    assert!(large.is_wide().await, "nobody has the place");
+    assert!(large.is_wide().await, "the place is still taken");
 }

@@ -12,9 +12,7 @@ use drystone_edge::gate::{Share, Size};
 use drystone_edge::upload::{Upload, Uploaded};
 use drystone_edge::{Edge, EdgeConfig, Fault};
 pub(super) use drystone_protocol::bucket;
-use drystone_store::{
-    Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError, SyncPolicy,
-};
+use drystone_store::{Condition, Key, ObjectMeta, PutTarget, Store, StoreConfig, StoreError};
 use drystone_sync::PlainArc;
 use drystone_testkit::memory::Memory;
 use futures_util::{Stream, stream};
@@ -107,7 +105,6 @@ impl Rig {
         let memory = drystone_protocol::machine(&[]);
         let config = StoreConfig {
             chunking: Chunking::fixed(chunk_bytes).expect("a valid size"),
-            sync: SyncPolicy::Commit,
             workers: 1,
             buffers,
             ingests,
@@ -228,7 +225,7 @@ pub(super) struct Script {
     steps: PlainArc<[Step]>,
     /// Steps that have been made; one more when the body has come to its end.
     made: PlainArc<AtomicUsize>,
-    /// At this step somebody hears of it.
+    /// The step at which to notify, and what to notify.
     cue: Option<(usize, PlainArc<Notify>)>,
 }
 

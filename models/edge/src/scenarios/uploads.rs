@@ -38,7 +38,8 @@ const SLOW: [Step; 7] = [
     Step::Send(1),
 ];
 
-/// One after whom nobody is left under way: there is one place for all.
+/// Makes one more upload. It succeeds only if no earlier request is still under way: there is one
+/// place for all.
 async fn expect_a_place_and_an_ingest_slot(rig: &Rig) {
     let healthy =
         upload(rig.edge.clone(), "healthy", Script::new(&LARGE).body(), Expected::default());
@@ -197,7 +198,7 @@ pub async fn one_that_is_asked_to_leave_leaves_nothing_or_ends() {
     match slow {
         Ok(_) => assert!(rig.is_stored("slow"), "an acknowledged upload is not there"),
         Err(Fault::MadeWay) => {
-            assert!(asked, "a slow upload was turned away for nobody");
+            assert!(asked, "a slow upload was turned away without need");
             assert!(!rig.is_stored("slow"), "an upload that was turned away is there");
         }
         Err(error) => panic!("a slow upload failed: {error}"),
@@ -210,7 +211,7 @@ pub async fn a_slow_one_that_is_alone_may_take_its_time() {
     let rig = Rig::new(1, 1);
     let slow = Script::new(&SLOW);
     if let Err(error) = upload(rig.edge.clone(), "slow", slow.body(), Expected::default()).await {
-        panic!("a slow upload was turned away for nobody: {error}");
+        panic!("a slow upload was turned away without need: {error}");
     }
     rig.finish();
 }

@@ -4,11 +4,12 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use drystone_appender::OwnedFiles as _;
 use drystone_chunker::Chunking;
 use drystone_models::explore::{Scope, check, finish};
 use drystone_store::{
-    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, SegmentRecords as _,
-    SegmentStorage as _, StoreConfig, StoreError,
+    Condition, ManifestId, ObjectVersion, PutFailure, PutTarget, SegmentRecords as _, StoreConfig,
+    StoreError,
 };
 use drystone_sync::bound;
 use drystone_testkit::memory::{Fault, Io};
@@ -25,8 +26,8 @@ fn rig(io: Io, number: u32, fault: Fault) -> Rig {
     Rig::new(StoreConfig { buffers: 4, ..config() }, &[nth(io, number, fault)])
 }
 
-/// Who finds the disk full has the ends of segments cut; not those that somebody has written and
-/// not committed yet.
+/// An upload that finds the disk full has the ends of segments cut. An end that another upload has
+/// written and not committed yet stays.
 #[test]
 fn a_full_disk_costs_only_who_does_not_fit() {
     check(Scope::STORE, || {
@@ -58,7 +59,7 @@ fn a_full_disk_has_room_again_when_a_put_has_failed() {
     });
 }
 
-/// Whoever makes room does so while another has written something and has not said so yet.
+/// A thread makes room while another has written something and has not recorded it yet.
 #[test]
 fn who_makes_room_spares_what_has_just_been_written() {
     check(Scope::STORE.shuttle(100_000), || {
@@ -71,16 +72,16 @@ fn who_makes_room_spares_what_has_just_been_written() {
     });
 }
 
-/// A process has died on a full disk. What it left in one segment is in the way of who writes to
-/// the other.
+/// A process has died on a full disk. What it left in one segment takes the room that
+/// a write to the other segment needs.
 #[test]
 fn a_full_disk_has_room_again_for_the_next_process() {
     check(Scope::STORE, || {
         let rig = Rig::with_buffers(4);
-        let (records, segments) = rig.memory.open();
+        let (records, _, files) = rig.memory.open_with_files();
         for left in [&b"xxxx"[..], b"xxxxyyyyzzzz"] {
             let id = records.create_segment().expect("nothing fails");
-            let appended = segments.create(id).and_then(|mut writer| writer.append(&[left]));
+            let appended = files.create(id).and_then(|mut writer| writer.append(&[left]));
             appended.expect("nothing fails");
         }
         rig.memory.limit(16);
@@ -92,8 +93,8 @@ fn a_full_disk_has_room_again_for_the_next_process() {
     });
 }
 
-/// A transaction that failed may have left all of itself in the log. Nobody may write over what it
-/// names.
+/// A transaction that failed may be complete in the log. The bytes that it names must not be
+/// overwritten.
 fn check_what_is_in_the_log(how: Fault) {
     let faults = [
         nth(Io::Commit, 1, how),
@@ -245,7 +246,7 @@ fn a_commit_that_panics_leaves_nobody_waiting() {
         let first = ingest.put(target("a"), None, first).expect("the source is well");
         let second = ingest.put(target("b"), None, second).expect("the source is well");
         for put in [first, second] {
-            // Whoever leads may get the panic itself.
+            // The thread that leads may get the panic itself.
             let _ = catch_unwind(AssertUnwindSafe(|| put.wait(&mut ingest)));
         }
         drop(ingest);
@@ -254,7 +255,7 @@ fn a_commit_that_panics_leaves_nobody_waiting() {
     });
 }
 
-/// A reader of a large object lets workers read ahead for it. When everybody else has gone, a
+/// A reader of a large object lets workers read ahead for it. When every other owner has gone, a
 /// worker that held the store would have to end, and wait for, itself.
 #[test]
 fn a_store_can_be_dropped_while_it_reads_ahead() {

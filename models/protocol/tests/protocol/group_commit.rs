@@ -1,5 +1,5 @@
-//! Group commit: every submitter gets its own answer, whoever leads and whatever happens to the
-//! leader.
+//! Group commit: every submitter gets its own answer, whichever thread leads and whatever happens
+//! to the leader.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex as PlainMutex;
@@ -19,7 +19,7 @@ fn doubler(cost_max: usize, log: &Log) -> Doubler {
     let commit = move |items: Vec<u32>| {
         let mut log = log.lock().expect("no commit panics under it");
         log.extend(&items);
-        // A transaction for nobody: it would be seen as an item that nobody has submitted.
+        // An empty transaction is logged as an item that no submitter has.
         log.extend(items.is_empty().then_some(0));
         items.into_iter().map(|item| Some(item * 2)).collect()
     };

@@ -14,6 +14,8 @@ mod moving;
 #[cfg(not(model_loom))]
 mod multipart;
 #[cfg(not(model_loom))]
+mod objects;
+#[cfg(not(model_loom))]
 mod one_key;
 #[cfg(not(model_loom))]
 mod parking;

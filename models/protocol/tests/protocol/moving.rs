@@ -1,4 +1,4 @@
-//! A collect moves chunks from segment to segment under those who read them.
+//! A collect moves chunks from segment to segment while readers read them.
 
 use drystone_models::explore::{Scope, check, finish, start};
 use drystone_store::StoreError;

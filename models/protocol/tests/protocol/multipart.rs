@@ -189,7 +189,7 @@ fn pieces_of_different_objects_do_not_mix() {
     });
 }
 
-/// Gives its bytes only when nobody holds a buffer for them.
+/// Gives its bytes only when no thread holds a buffer for them.
 struct Patient<'a> {
     rig: &'a Rig,
     bytes: &'a [u8],

@@ -1,4 +1,4 @@
-//! One key, several who want it: puts, conditional puts and deletes have one outcome, which some
+//! Several clients use one key. Puts, conditional puts and deletes have one outcome, which some
 //! order of them explains.
 
 use std::ops::Bound;
@@ -70,7 +70,7 @@ fn two_puts_and_a_delete_leave_one_object_or_none() {
         assert_eq!(left.as_deref(), expected, "a mixture of two objects was read");
         assert_is(&rig, expected, &[OLD, ONE, OTHER]);
         let new_bytes = old.new_bytes + one.new_bytes + other.new_bytes;
-        assert_eq!(new_bytes, 16, "every new chunk is somebody's, and of one only");
+        assert_eq!(new_bytes, 16, "every new chunk is counted for one upload, and for one only");
         assert_eq!(rig.store.put_stats().new_bytes, 16, "what was written does not add up");
         rig.finish();
     });
@@ -142,8 +142,8 @@ fn a_delete_and_a_put_that_asked_for_the_old_object_leave_nothing() {
     });
 }
 
-/// The same bytes are put again, and somebody who has judged the first object deletes on a
-/// condition: whichever comes first, the second object stays.
+/// The same bytes are put again, and a client deletes on a condition that only the first object
+/// meets. In either order the second object stays.
 #[test]
 fn a_delete_that_saw_the_old_object_spares_the_same_bytes_put_again() {
     check(SCOPE, || {

@@ -8,7 +8,7 @@ pub(crate) use drystone_protocol::bucket;
 use drystone_protocol::machine;
 use drystone_store::{
     Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
-    StoreError, Stored, SyncPolicy, Target,
+    StoreError, Stored, Target,
 };
 use drystone_sync::thread::JoinHandle;
 use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory};
@@ -30,7 +30,6 @@ pub(crate) struct Rig {
 pub(crate) fn config() -> StoreConfig {
     StoreConfig {
         chunking: Chunking::fixed(CHUNK_BYTES).expect("a valid size"),
-        sync: SyncPolicy::Commit,
         workers: 2,
         buffers: 2,
         ingests: 1,

@@ -1,10 +1,11 @@
-//! Making room on a full disk: while nobody appends, by one at a time, and nobody is forgotten.
+//! Making room on a full disk: one thread at a time does so, while no thread appends, and every
+//! thread that waits is woken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use drystone_appender::Room;
 use drystone_models::explore::{Scope, check, finish, plotted_panic, start};
-use drystone_store::Room;
 use drystone_sync::{Condvar, Mutex, PlainArc};
 
 /// Unseen by the checkers.
@@ -80,12 +81,12 @@ fn a_panic_in_the_making_keeps_nobody_out() {
         }));
         finish(other);
         let has_made = seen.made.load(Ordering::SeqCst) == 1;
-        assert!(entered.is_ok() == has_made, "room was made twice, or by nobody");
+        assert!(entered.is_ok() == has_made, "room was made twice, or never");
     });
 }
 
-/// What one that is alone sets free is not taken away by appends, and what fails meanwhile is not
-/// forgotten.
+/// A thread that is alone sets room free. Appends do not take it away, and an append that fails
+/// meanwhile is not forgotten.
 #[test]
 fn nothing_is_appended_while_one_is_alone() {
     check(Scope::SMALL, || {

@@ -87,8 +87,8 @@ fn a_reader_and_an_upload_share_the_smallest_pool() {
     });
 }
 
-/// As many claimants as buffers: when each holds one, whoever waits for another while it holds its
-/// own waits for ever. Uploads may, so readers must not.
+/// There are as many claimants as buffers. When each holds one, a claimant that keeps its own and
+/// waits for another waits for ever. Uploads may do so, so readers must not.
 #[test]
 fn two_readers_and_two_uploads_share_four_buffers() {
     check(Scope::STORE.shuttle(4_000), || {

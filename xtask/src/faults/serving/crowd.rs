@@ -122,7 +122,7 @@ struct Talk {
     answer: Answer,
 }
 
-enum Place {
+enum ClientPlace {
     Away(Instant),
     Talking(Talk),
     Home,
@@ -130,7 +130,7 @@ enum Place {
 
 struct Client {
     script: Script,
-    place: Place,
+    place: ClientPlace,
     /// Bytes of bodies that the client has received, over all its requests.
     came: u64,
     completed: usize,
@@ -196,7 +196,7 @@ pub(super) fn drive(
         .into_iter()
         .map(|script| Client {
             script,
-            place: Place::Away(begun),
+            place: ClientPlace::Away(begun),
             came: 0,
             completed: 0,
             turned_away: 0,
@@ -205,7 +205,7 @@ pub(super) fn drive(
     let mut buffer = vec![0; PIECE];
     loop {
         let most = if clients.iter().any(Client::is_unanswered) { patience } else { stays };
-        let is_over = clients.iter().all(|client| matches!(client.place, Place::Home));
+        let is_over = clients.iter().all(|client| matches!(client.place, ClientPlace::Home));
         if is_over || begun.elapsed() >= most {
             break;
         }
@@ -240,7 +240,7 @@ pub(super) fn drive(
 fn wait(clients: &[Client], now: Instant) -> Result<Vec<usize>> {
     let (mut fds, mut indices) = (Vec::new(), Vec::new());
     for (index, client) in clients.iter().enumerate() {
-        if let Place::Talking(talk) = &client.place {
+        if let ClientPlace::Talking(talk) = &client.place {
             let flags = client.wants(talk, now);
             if !flags.is_empty() {
                 fds.push(PollFd::new(&talk.socket, flags));
@@ -271,14 +271,14 @@ impl Client {
 
     /// Connects when it is time for that.
     fn come(&mut self, address: &Address, now: Instant, tally: &mut Tally) {
-        let Place::Away(until) = self.place else { return };
+        let ClientPlace::Away(until) = self.place else { return };
         if until > now {
             return;
         }
         let window = self.script.read.per_s.map(|rate| (rate / 2).clamp(WINDOW_MIN, WINDOW_MAX));
         self.place = match open(address, window) {
-            Ok(socket) => Place::Talking(self.talk(socket)),
-            Err(_) => Place::Away(now + COMES_AGAIN),
+            Ok(socket) => ClientPlace::Talking(self.talk(socket)),
+            Err(_) => ClientPlace::Away(now + COMES_AGAIN),
         };
         tally.begun += 1;
     }
@@ -318,8 +318,8 @@ impl Client {
     }
 
     fn work(&mut self, buffer: &mut [u8], tally: &mut Tally) {
-        let place = std::mem::replace(&mut self.place, Place::Home);
-        let Place::Talking(mut talk) = place else { return };
+        let place = std::mem::replace(&mut self.place, ClientPlace::Home);
+        let ClientPlace::Talking(mut talk) = place else { return };
         let (send, read) = self.budgets(&talk, Instant::now());
         let before = talk.answer.body_bytes();
         let mut is_open = true;
@@ -351,12 +351,12 @@ impl Client {
         self.place = self.next(talk, is_open, tally);
     }
 
-    fn next(&mut self, talk: Talk, is_open: bool, tally: &mut Tally) -> Place {
+    fn next(&mut self, talk: Talk, is_open: bool, tally: &mut Tally) -> ClientPlace {
         if talk.answer.is_wrong() {
             tally.wrong += 1;
-            return Place::Home;
+            return ClientPlace::Home;
         }
-        let again = Place::Away(Instant::now() + COMES_AGAIN);
+        let again = ClientPlace::Away(Instant::now() + COMES_AGAIN);
         if talk.answer.is_whole() {
             let status = talk.answer.status();
             if !self.script.is_served_by(status) {
@@ -367,16 +367,16 @@ impl Client {
             tally.completed += 1;
             self.completed += 1;
             return match (self.script.again, is_open) {
-                (false, _) => Place::Home,
+                (false, _) => ClientPlace::Home,
                 (true, false) => again,
                 (true, true) => {
                     tally.begun += 1;
-                    Place::Talking(self.talk(talk.socket))
+                    ClientPlace::Talking(self.talk(talk.socket))
                 }
             };
         }
         if is_open {
-            return Place::Talking(talk);
+            return ClientPlace::Talking(talk);
         }
         tally.broken += 1;
         self.turned_away += 1;

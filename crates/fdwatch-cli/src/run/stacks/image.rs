@@ -10,7 +10,7 @@ use framehop::{
     FrameAddress, MayAllocateDuringUnwind, Module, UnwindRegsNative, Unwinder as _, UnwinderNative,
 };
 
-use super::interner::{Code as Place, FRAMES_MAX, Frame};
+use super::interner::{Code as FrameCode, FRAMES_MAX, Frame};
 use super::made_code::MadeName;
 use super::maps::{Mapping, code_of};
 use super::memory::StackMemory;
@@ -85,12 +85,12 @@ impl Image {
         let mut address = FrameAddress::from_instruction_pointer(registers.pc);
         loop {
             let frame = self.frame(address, &mut made);
-            walk.is_lost |= frame.code == Place::Unknown;
+            walk.is_lost |= frame.code == FrameCode::Unknown;
             walk.frames.push(frame);
             if walk.frames.len() == FRAMES_MAX {
                 return walk;
             }
-            let is_made = matches!(frame.code, Place::Made(_)) && frame.is_return;
+            let is_made = matches!(frame.code, FrameCode::Made(_)) && frame.is_return;
             let left = is_made.then(|| leave(address.address(), &mut unwound, memory)).flatten();
             let next = left.or_else(|| {
                 let mut read = |address| memory.word(address).ok_or(());
@@ -113,12 +113,12 @@ impl Image {
         match code.filter(|code| code.mapping.range.contains(&address)) {
             Some(code) => {
                 let address = address.wrapping_sub(code.bias);
-                Frame { code: Place::File { module: code.module, address }, is_return }
+                Frame { code: FrameCode::File { module: code.module, address }, is_return }
             }
             // A return address is that of the next instruction, which may belong to something else.
             None => match made(address - u64::from(is_return)) {
-                Some(name) => Frame { code: Place::Made(name), is_return },
-                None => Frame { code: Place::Unknown, is_return },
+                Some(name) => Frame { code: FrameCode::Made(name), is_return },
+                None => Frame { code: FrameCode::Unknown, is_return },
             },
         }
     }

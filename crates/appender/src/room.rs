@@ -1,8 +1,8 @@
-//! Who appends, and who makes room when the disk is full: never both at a time.
+//! Which threads append, and which one makes room when the disk is full: never both at a time.
 
 use drystone_sync::{Condvar, Mutex};
 
-/// Whether the disk was full, and who is at what.
+/// Whether the disk was full, and which threads append or make room.
 #[derive(Default)]
 pub struct Room {
     /// A leaf lock.
@@ -18,7 +18,7 @@ struct State {
     is_full: bool,
     /// Something has ever failed for want of room.
     was_full: bool,
-    /// Somebody makes room, or waits for the appends to end to begin with it.
+    /// A thread makes room, or waits for the appends to end before it makes room.
     is_making: bool,
 }
 
@@ -37,8 +37,8 @@ impl Room {
     /// Leave to append. When the disk was full, one makes room first and the others wait for it.
     pub fn enter(&self, make: impl Fn()) -> Appending<'_> {
         let mut state = self.state.lock();
-        // As often as it takes: somebody may have found the disk full again, and be at it, before
-        // we are here with what we made.
+        // In a loop: after this thread has made room, another may have found the disk full again,
+        // and may be making room, before this one has the lock.
         while state.is_making || state.is_full {
             if state.is_making {
                 state = self.changed.wait(state);
@@ -80,7 +80,7 @@ impl Room {
     }
 }
 
-/// Leave to append, until it is dropped. Whoever has it must not ask for another.
+/// Leave to append, until it is dropped. A thread that has it must not ask for another.
 pub struct Appending<'a>(&'a Room);
 
 impl Drop for Appending<'_> {
