@@ -4,7 +4,7 @@
 //!
 //! One [`Memory`] is the machine: its disk and its database. [`Memory::open`] is a process that has
 //! the store open; any number may at once. Its segments are files, of which an
-//! [`Appender`](drystone_appender::Appender) makes the storage; with [`Memory::open_objects`] each
+//! [`Appender`] makes the storage; with [`Memory::open_objects`] each
 //! is an object that is written once. [`Memory::crash`] cuts the power: every process is dead
 //! (all its I/O fails from then on, nothing takes effect), un-synced segment bytes are lost, torn
 //! or garbled, committed transactions stay. [`Memory::arm`] makes I/Os go wrong.
