@@ -16,7 +16,7 @@ pub(crate) const VERSION: i64 = STEPS.len() as i64;
 
 /// Each makes the tables of its version from those of the version before; the first one makes them
 /// from nothing.
-pub(crate) const STEPS: [&str; 3] = [FIRST, PARTS_AND_REGIONS, CHUNKS_OF_SEGMENTS];
+pub(crate) const STEPS: [&str; 4] = [FIRST, PARTS_AND_REGIONS, CHUNKS_OF_SEGMENTS, COLLECT];
 
 /// For each version but the last: what stands in for what its tables lack, where they cannot be
 /// changed. Only for the connection that runs it, which may not write either.
@@ -27,7 +27,63 @@ CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_m
 ",
     // Nothing that reads needs the index.
     "",
+    "
+DROP VIEW IF EXISTS temp.buckets;
+CREATE TEMP VIEW buckets AS
+    SELECT id, name, created_ms, public, region, NULL AS lifecycle FROM main.buckets;
+CREATE TEMP VIEW chunks AS
+    SELECT id, hash, segment, offset, length, condemned, NULL AS damaged FROM main.chunks;
+CREATE TEMP VIEW segments AS
+    SELECT s.id, s.bytes, s.sealed, s.adoptions, s.unsynced, NULL AS condemned,
+        (SELECT coalesce(sum(c.length), 0) FROM main.chunks c WHERE c.segment = s.id) AS live
+    FROM main.segments s;
+CREATE TEMP TABLE pins (session, manifest);
+",
 ];
+
+/// What collect, scrub and expiry need.
+///
+/// What has lost its last reference is condemned by the transaction that takes the reference away,
+/// with the epoch as that transaction reads it. So a collect finds its work in the partial indices.
+/// Until `scanned` is 1, what was left by earlier versions is looked for first.
+///
+/// `live` is kept by triggers: no statement that moves chunks can forget it.
+const COLLECT: &str = "
+INSERT INTO meta VALUES ('scanned', 0);
+
+ALTER TABLE sessions ADD COLUMN late_ms INTEGER;
+
+ALTER TABLE manifests ADD COLUMN condemned INTEGER;
+CREATE INDEX manifests_condemned ON manifests (condemned) WHERE condemned IS NOT NULL;
+CREATE INDEX chunks_condemned ON chunks (condemned) WHERE condemned IS NOT NULL;
+
+-- Manifests that are being read, for as long as the session lives.
+CREATE TABLE pins (
+    session  INTEGER NOT NULL,
+    manifest INTEGER NOT NULL,
+    PRIMARY KEY (session, manifest)
+) WITHOUT ROWID;
+CREATE INDEX pins_manifest ON pins (manifest);
+
+ALTER TABLE chunks ADD COLUMN damaged INTEGER;
+CREATE INDEX chunks_damaged ON chunks (damaged) WHERE damaged IS NOT NULL;
+
+ALTER TABLE segments ADD COLUMN condemned INTEGER;
+ALTER TABLE segments ADD COLUMN live INTEGER NOT NULL DEFAULT 0;
+UPDATE segments SET live = (SELECT coalesce(sum(length), 0) FROM chunks WHERE segment = segments.id);
+CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+    UPDATE segments SET live = live + NEW.length WHERE id = NEW.segment;
+END;
+CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+    UPDATE segments SET live = live - OLD.length WHERE id = OLD.segment;
+END;
+CREATE TRIGGER chunks_moved AFTER UPDATE OF segment ON chunks BEGIN
+    UPDATE segments SET live = live - OLD.length WHERE id = OLD.segment;
+    UPDATE segments SET live = live + NEW.length WHERE id = NEW.segment;
+END;
+
+ALTER TABLE buckets ADD COLUMN lifecycle TEXT;
+";
 
 /// What a collector looks up before it rewrites or removes a segment.
 const CHUNKS_OF_SEGMENTS: &str = "CREATE INDEX chunks_segment ON chunks (segment);";

@@ -14,9 +14,9 @@ use drystone_store::{
 use rusqlite::Connection;
 
 /// What this code makes, as `src/schema.rs` has it.
-const TODAY: i64 = 3;
+const TODAY: i64 = 4;
 /// Those before.
-const EARLIER: [i64; 2] = [1, 2];
+const EARLIER: [i64; 3] = [1, 2, 3];
 
 /// A copy of the store that a version made, which may be written to.
 fn fixture(version: i64) -> tempfile::TempDir {
@@ -177,10 +177,10 @@ fn a_store_of_a_later_version_is_refused_and_left_alone() {
     drop(open(folder.path()));
     set_version(folder.path(), TODAY + 1);
     let refused = LocalStore::open(folder.path(), &LocalConfig::default()).err().unwrap();
-    assert!(matches!(refused, OpenError::NewerRecords { found: 4 }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerRecords { found: 5 }), "{refused}");
     let said = refused.to_string();
     assert!(
-        said.contains("version 4") && said.contains("up to 3") && said.contains("newer drystone"),
+        said.contains("version 5") && said.contains("up to 4") && said.contains("newer drystone"),
         "{said}"
     );
     assert_eq!(version(folder.path()), TODAY + 1);

@@ -136,7 +136,7 @@ fn a_store_of_an_earlier_version_that_cannot_be_written_to_is_read() {
     if let Some(folder) = std::env::var_os("DRYSTONE_TEST_OLD_READ_ONLY") {
         return read_an_old_one(Path::new(&folder));
     }
-    ["version-1", "version-2"].into_iter().for_each(check_read_as_it_is);
+    ["version-1", "version-2", "version-3"].into_iter().for_each(check_read_as_it_is);
 }
 
 fn check_read_as_it_is(version: &str) {
