@@ -167,8 +167,11 @@ impl Appender {
         if self.is_broken(segment) {
             return Err(not_synced(segment, "an earlier sync of it failed"));
         }
-        self.files.sync(segment).inspect_err(|_| {
-            self.failed.lock().insert(segment);
+        self.files.sync(segment).inspect_err(|error| {
+            // One that a collect has removed is no reason to think ill of the disk.
+            if !error.is_missing() {
+                self.failed.lock().insert(segment);
+            }
         })
     }
 
@@ -239,18 +242,17 @@ impl SegmentStorage for Appender {
     }
 
     fn settle(&self, segments: &[SegmentId]) -> Vec<Result<Settled>> {
-        // What fails here is remembered as broken.
-        for segment in segments {
-            let _ = self.sync_once(*segment);
-        }
+        let synced: Vec<_> = segments.iter().map(|segment| self.sync_once(*segment)).collect();
+        // Another thread's sync may have failed since.
         let failed = self.failed.lock();
-        let settled = |segment: &SegmentId| {
-            if failed.contains(segment) {
-                return Err(not_synced(*segment, "its bytes may not have reached the disk"));
+        let settled = |(segment, synced): (&SegmentId, Result<()>)| match synced {
+            Err(error) if error.is_missing() => Err(error),
+            _ if failed.contains(segment) => {
+                Err(not_synced(*segment, "its bytes may not have reached the disk"))
             }
-            Ok(Settled::Open)
+            _ => Ok(Settled::Open),
         };
-        segments.iter().map(settled).collect()
+        segments.iter().zip(synced).map(settled).collect()
     }
 
     fn note_commit(&self, told: &[SegmentLen], outcome: CommitOutcome) {
@@ -267,6 +269,44 @@ impl SegmentStorage for Appender {
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {
         self.files.read(at, into)
+    }
+
+    fn seal(&self, segment: SegmentId) -> Result<bool> {
+        let mut taken = Taken::new(&self.idle);
+        taken.leave = Some(self.room.enter(|| self.cut_tails()));
+        let idle = {
+            let mut idle = self.idle.lock();
+            let at = idle.iter().position(|file| file.id() == segment);
+            at.map(|at| idle.swap_remove(at))
+        };
+        match idle {
+            Some(file) => taken.files.push(file),
+            None => match self.files.adopt(segment)? {
+                None => return Ok(false),
+                Some(mut file) => {
+                    // As when it is taken over to be appended to.
+                    let len = self.records.segment_len(segment)?;
+                    let Some(len) = len.filter(|len| !len.sealed) else { return Ok(false) };
+                    file.rewind(len.bytes)?;
+                    self.tails.note_end(segment, len.bytes);
+                    taken.files.push(file);
+                }
+            },
+        }
+        if self.is_broken(segment) {
+            return Ok(false);
+        }
+        self.cut(&mut **taken.file())?;
+        self.let_go(&mut taken)?;
+        Ok(true)
+    }
+
+    fn trim(&self) {
+        self.room.alone(|| self.cut_tails());
+    }
+
+    fn header_bytes(&self) -> u64 {
+        self.files.header_bytes()
     }
 
     fn remove(&self, segment: SegmentId) -> Result<()> {

@@ -14,6 +14,9 @@ pub trait OwnedFiles: Send + Sync {
     /// still be committing.
     fn adopt(&self, id: SegmentId) -> Result<Option<Box<dyn OwnedFile>>>;
 
+    /// Bytes at the beginning of each that are not appended.
+    fn header_bytes(&self) -> u64;
+
     /// Makes everything appended to the segment so far durable. May run while its owner appends. A
     /// failed sync is final for the segment: what it held un-synced counts as lost.
     fn sync(&self, id: SegmentId) -> Result<()>;

@@ -155,7 +155,8 @@ pub(crate) fn rm(settings: &Settings, args: &RmArgs, output: &Output) -> Outcome
     if output.json {
         output.json(&serde_json::json!({ "removed": removed, "missing": missing }))?;
     } else {
-        output.note(format!("removed {removed} objects; this version gives no space back"));
+        output
+            .note(format!("removed {removed} objects; `drystone collect` gives their space back"));
     }
     Ok(if missing > 0 { Exit::NotFound } else { Exit::Success })
 }

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod bucket;
 mod cat;
+mod collect;
 mod commands;
 mod counting_alloc;
 mod exit;
@@ -79,6 +80,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Ls(args) => commands::ls(&settings, &args, output),
         Command::Rm(args) => commands::rm(&settings, &args, output),
         Command::Stat(args) => commands::stat(&settings, &args, output),
+        Command::Collect(args) => collect::run(&settings, &args, output),
         Command::Serve(args) => serve::run(&settings, &args, output),
         Command::Key(command) => key::run(&settings, &command, output),
         Command::Bucket(command) => bucket::run(&settings, &command, output),

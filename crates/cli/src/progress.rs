@@ -47,6 +47,11 @@ impl Progress {
         }
     }
 
+    /// What is going on, behind the bar.
+    pub(crate) fn say(&self, what: String) {
+        self.bar.set_message(what);
+    }
+
     /// Lets other lines be printed without tearing the bar.
     pub(crate) fn suspend<T>(&self, body: impl FnOnce() -> T) -> T {
         self.bar.suspend(body)

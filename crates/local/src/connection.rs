@@ -78,13 +78,7 @@ pub(crate) fn open(
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = migration::version(&db)?;
-        let policy = match sync {
-            SyncPolicy::Commit => "FULL",
-            // Not OFF: a checkpoint under OFF would also un-sync what another process has
-            // acknowledged as durable.
-            SyncPolicy::Never => "NORMAL",
-        };
-        db.pragma_update(None, "synchronous", policy)?;
+        db.pragma_update(None, "synchronous", synchronous(sync))?;
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
         // Negative: in KiB instead of pages.
@@ -223,7 +217,7 @@ fn may_want_room(error: &rusqlite::Error) -> bool {
     })
 }
 
-fn is_wrong_value(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_wrong_value(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{
         FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
     };
@@ -263,6 +257,16 @@ impl Halt {
             Self::Refused(error) => error,
             Self::Failed(error) => refused(what, path, error),
         }
+    }
+}
+
+/// How SQLite syncs under a policy.
+pub(crate) fn synchronous(policy: SyncPolicy) -> &'static str {
+    match policy {
+        SyncPolicy::Commit => "FULL",
+        // Not OFF: a checkpoint under OFF would also un-sync what another process has acknowledged
+        // as durable.
+        SyncPolicy::Never => "NORMAL",
     }
 }
 

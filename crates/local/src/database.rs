@@ -244,6 +244,33 @@ impl SqliteRecords {
         })
     }
 
+    /// The same, whatever this process's policy is, and durable itself: for a transaction after
+    /// which stored bytes are taken away. If it came undone, or the bytes that took their place
+    /// were lost, so would be objects that another process has promised to keep.
+    pub(crate) fn write_synced<T, E: Into<Halt>>(
+        &self,
+        what: &'static str,
+        body: impl Fn(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T> {
+        self.may_write(what)?;
+        self.sync_ahead(what)?;
+        let with = |tx: &Transaction<'_>| {
+            self.settle(tx)?;
+            body(tx).map_err(Into::<Halt>::into)
+        };
+        if self.sync != SyncPolicy::Never {
+            return self.write_on_a_full_disk(what, with);
+        }
+        let mut writer = self.writer.lock();
+        let set = |writer: &Writer, policy: &str| {
+            writer.connection.pragma_update(None, "synchronous", policy)
+        };
+        set(&writer, "FULL").map_err(self.halted(what))?;
+        let written = transaction(&mut writer, &self.growth, with).map_err(self.halted(what));
+        set(&writer, connection::synchronous(self.sync)).map_err(self.halted(what))?;
+        written
+    }
+
     /// Syncs what processes have committed that do not sync, now if there is any.
     pub(crate) fn sync_leftovers(&self) -> Result<()> {
         let what = "cannot note synced segments";

@@ -9,6 +9,7 @@
 //! each segment that is appended to, and [`LocalConfig::segment_readers`] for reading. Memory: the
 //! database caches.
 
+mod collect;
 mod connection;
 mod database;
 mod format;
@@ -17,6 +18,7 @@ mod migration;
 mod plain_file;
 mod readers;
 mod records;
+mod records_collect;
 mod records_keys;
 mod records_manifest;
 mod records_read;

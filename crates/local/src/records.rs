@@ -7,18 +7,18 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 use drystone_store::rules::{self, Tables};
 use drystone_store::{
-    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CollectRecords, CommitBatch,
-    CommitResult, Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow,
-    KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords,
-    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session,
-    SessionId, SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
+    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CommitBatch, CommitResult,
+    Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow, KnownChunk,
+    ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow,
+    PartRow, PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session, SessionId,
+    SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::connection::Halt;
 use crate::database::{NOW_MS, SqliteRecords, int, limit_of, uint};
 use crate::records_tables::SqlTables;
-use crate::{records_keys, records_manifest, records_read, records_uploads};
+use crate::{records_collect, records_keys, records_manifest, records_read, records_uploads};
 
 /// A lease in milliseconds, as SQLite has it.
 fn lease(lease_ms: u64) -> Result<i64> {
@@ -67,11 +67,11 @@ impl SessionRecords for SqliteRecords {
     ) -> Result<bool> {
         // Asked before: of most sessions nothing is left.
         let what = "cannot take back what an upload left";
-        if self.read(what, |db| records_manifest::pending(db, session, manifest))?.is_none() {
+        if self.read(what, |db| records_collect::pending(db, session, manifest))?.is_none() {
             return Ok(true);
         }
         self.write_on_a_full_disk(what, |tx| {
-            records_manifest::take_back(tx, session, manifest, limit)
+            rules::take_back(&mut SqlTables::of(tx), session, manifest, limit)
         })
     }
 
@@ -103,11 +103,9 @@ impl ChunkRecords for SqliteRecords {
         self.read("cannot look chunks up", |db| records_read::find_chunks(db, ids))
     }
 
-    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
-        self.write("cannot revive a chunk", |tx| -> Result<_, Halt> {
-            rules::check_alive(&mut SqlTables::of(tx), session)?;
-            let sql = "UPDATE chunks SET condemned = NULL WHERE id = ?1";
-            Ok(tx.execute(sql, [int(chunk.0)])? == 1)
+    fn revive_chunks(&self, session: SessionId, chunks: &[ChunkRef]) -> Result<Vec<bool>> {
+        self.write("cannot revive chunks", |tx| {
+            rules::revive_chunks(&mut SqlTables::of(tx), session, chunks)
         })
     }
 }
@@ -326,10 +324,8 @@ impl UploadRecords for SqliteRecords {
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.write_on_a_full_disk("cannot abort a multipart upload", |tx| -> Result<_, Halt> {
-            let is_there = records_uploads::bucket_of(tx, upload)?.is_some();
-            records_uploads::remove(tx, upload)?;
-            Ok(is_there)
+        self.write_on_a_full_disk("cannot abort a multipart upload", |tx| {
+            rules::abort_upload(&mut SqlTables::of(tx), upload)
         })
     }
 
@@ -368,22 +364,6 @@ impl KeyRecords for SqliteRecords {
     fn revoke_key(&self, access: &str) -> Result<bool> {
         self.write_on_a_full_disk("cannot revoke an access key", |tx| {
             records_keys::revoke(tx, access)
-        })
-    }
-}
-
-impl CollectRecords for SqliteRecords {
-    fn advance_epoch(&self) -> Result<Epoch> {
-        self.write("cannot end an epoch", |tx| {
-            let sql = "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value - 1";
-            tx.query_row(sql, [], |row| uint(row.get(0)?).map(Epoch))
-        })
-    }
-
-    fn oldest_epoch(&self) -> Result<Option<Epoch>> {
-        self.read("cannot look for live sessions", |db| {
-            let sql = "SELECT epoch FROM sessions WHERE dead = 0 ORDER BY epoch LIMIT 1";
-            db.query_row(sql, [], |row| uint(row.get(0)?).map(Epoch)).optional()
         })
     }
 }

@@ -6,9 +6,9 @@ use std::ops::Range;
 use drystone_chunker::ChunkId;
 use drystone_store::{
     Composite, ContentHash, Location, ManifestId, ManifestRow, NamedPart, ObjectPart, ObjectParts,
-    PlainSlice, Result, SegmentId, SessionId, UploadId,
+    PlainSlice, Result, SegmentId, UploadId,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connection::Halt;
 use crate::database::{int, limit_of, uint};
@@ -188,47 +188,4 @@ pub(crate) fn write(db: &Connection, composite: &Composite) -> rusqlite::Result<
         ])?;
     }
     uint(manifest).map(ManifestId)
-}
-
-/// A manifest that a session left pending: the one asked for, or any.
-pub(crate) fn pending(
-    db: &Connection,
-    session: SessionId,
-    wanted: Option<ManifestId>,
-) -> rusqlite::Result<Option<ManifestId>> {
-    let row = |row: &Row<'_>| uint(row.get(0)?).map(ManifestId);
-    let session = int(session.0);
-    let found = match wanted {
-        Some(wanted) => db
-            .prepare_cached("SELECT id FROM manifests WHERE id = ?1 AND session = ?2")?
-            .query_row([int(wanted.0), session], row),
-        None => db
-            .prepare_cached("SELECT id FROM manifests WHERE session = ?1 LIMIT 1")?
-            .query_row([session], row),
-    };
-    found.optional()
-}
-
-/// Removes up to `limit` rows of what [`pending`] finds. Returns whether nothing is left.
-pub(crate) fn take_back(
-    tx: &Transaction<'_>,
-    session: SessionId,
-    wanted: Option<ManifestId>,
-    limit: usize,
-) -> rusqlite::Result<bool> {
-    let mut left = limit;
-    while let Some(manifest) = pending(tx, session, wanted)? {
-        let rows = tx
-            .prepare_cached(
-                "DELETE FROM manifest_chunks WHERE manifest = ?1 AND offset IN
-                     (SELECT offset FROM manifest_chunks WHERE manifest = ?1 ORDER BY offset DESC LIMIT ?2)",
-            )?
-            .execute(params![int(manifest.0), limit_of(left)])?;
-        left -= rows;
-        if left == 0 {
-            return Ok(false);
-        }
-        tx.prepare_cached("DELETE FROM manifests WHERE id = ?1")?.execute([int(manifest.0)])?;
-    }
-    Ok(true)
 }

@@ -5,15 +5,15 @@ use std::ops::Range;
 
 use drystone_store::rules::Tables;
 use drystone_store::{
-    BucketName, ChunkRef, Composite, ContentHash, Entry, Key, ManifestId, NamedPart, ObjectRow,
-    PartRow, PartTarget, PlainSlice, Result, SegmentLen, SessionId, Source, SyncPolicy, UploadId,
-    UploadRow,
+    BucketName, ChunkMove, ChunkRef, Composite, ContentHash, Entry, Epoch, Key, ManifestId,
+    NamedPart, ObjectRow, PartRow, PartTarget, PlainSlice, Result, SegmentLen, SessionId, Source,
+    StoreError, SweepFrom, SyncPolicy, UploadId, UploadRow,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::connection::Halt;
+use crate::connection::{Halt, is_wrong_value};
 use crate::database::{int, uint};
-use crate::{records_manifest, records_read, records_uploads};
+use crate::{records_collect, records_manifest, records_read, records_uploads};
 
 /// What a transaction works on, and what it has looked up already.
 pub(crate) struct SqlTables<'a> {
@@ -179,9 +179,22 @@ impl Tables for SqlTables<'_> {
         Ok(())
     }
 
-    fn remove_object(&mut self, bucket: &i64, key: &Key) -> Result<bool, Halt> {
-        let sql = "DELETE FROM objects WHERE bucket = ?1 AND key = ?2";
-        Ok(self.db.prepare_cached(sql)?.execute(params![bucket, key.as_str()])? == 1)
+    fn remove_object(&mut self, bucket: &i64, key: &Key) -> Result<Option<ManifestId>, Halt> {
+        let sql = "DELETE FROM objects WHERE bucket = ?1 AND key = ?2 RETURNING manifest";
+        let values = params![bucket, key.as_str()];
+        let mut statement = self.db.prepare_cached(sql)?;
+        let removed =
+            statement.query_row(values, |row| uint(row.get(0)?).map(ManifestId)).optional()?;
+        Ok(removed)
+    }
+
+    fn manifest_of(&mut self, bucket: &i64, key: &Key) -> Result<Option<ManifestId>, Halt> {
+        let sql = "SELECT manifest FROM objects WHERE bucket = ?1 AND key = ?2";
+        let values = params![bucket, key.as_str()];
+        let mut statement = self.db.prepare_cached(sql)?;
+        let found =
+            statement.query_row(values, |row| uint(row.get(0)?).map(ManifestId)).optional()?;
+        Ok(found)
     }
 
     fn put_part(
@@ -207,8 +220,101 @@ impl Tables for SqlTables<'_> {
         Ok(records_manifest::remember_parts(self.db, manifest, upload, parts)?)
     }
 
-    fn remove_upload(&mut self, upload: UploadId) -> Result<(), Halt> {
+    fn remove_upload(&mut self, upload: UploadId) -> Result<Vec<ManifestId>, Halt> {
         Ok(records_uploads::remove(self.db, upload)?)
+    }
+
+    fn epoch(&mut self) -> Result<Epoch, Halt> {
+        Ok(records_collect::epoch(self.db)?)
+    }
+
+    fn is_manifest_named(&mut self, manifest: ManifestId) -> Result<bool, Halt> {
+        Ok(records_collect::is_manifest_named(self.db, manifest)?)
+    }
+
+    fn is_chunk_named(&mut self, chunk: ChunkRef) -> Result<bool, Halt> {
+        Ok(records_collect::is_chunk_named(self.db, chunk)?)
+    }
+
+    fn stamp_manifest(&mut self, manifest: ManifestId, stamp: Option<Epoch>) -> Result<(), Halt> {
+        Ok(records_collect::stamp_manifest(self.db, manifest, stamp)?)
+    }
+
+    fn stamp_chunk(&mut self, chunk: ChunkRef, stamp: Option<Epoch>) -> Result<bool, Halt> {
+        Ok(records_collect::stamp_chunk(self.db, chunk, stamp)?)
+    }
+
+    fn condemned_manifests(
+        &mut self,
+        upto: Epoch,
+        after: SweepFrom,
+        limit: usize,
+    ) -> Result<Vec<SweepFrom>, Halt> {
+        Ok(records_collect::condemned_manifests(self.db, upto, after, limit)?)
+    }
+
+    fn condemned_chunks(
+        &mut self,
+        upto: Epoch,
+        after: SweepFrom,
+        limit: usize,
+    ) -> Result<Vec<SweepFrom>, Halt> {
+        Ok(records_collect::condemned_chunks(self.db, upto, after, limit)?)
+    }
+
+    fn manifests_after(
+        &mut self,
+        after: ManifestId,
+        limit: usize,
+    ) -> Result<Vec<ManifestId>, Halt> {
+        Ok(records_collect::manifests_after(self.db, after, limit)?)
+    }
+
+    fn chunks_after(&mut self, after: ChunkRef, limit: usize) -> Result<Vec<ChunkRef>, Halt> {
+        Ok(records_collect::chunks_after(self.db, after, limit)?)
+    }
+
+    fn left_pending(&mut self, limit: usize) -> Result<Vec<ManifestId>, Halt> {
+        Ok(records_collect::left_pending(self.db, limit)?)
+    }
+
+    fn upload_without_bucket(&mut self) -> Result<Option<UploadId>, Halt> {
+        Ok(records_collect::upload_without_bucket(self.db)?)
+    }
+
+    fn pending(
+        &mut self,
+        session: SessionId,
+        wanted: Option<ManifestId>,
+    ) -> Result<Option<ManifestId>, Halt> {
+        Ok(records_collect::pending(self.db, session, wanted)?)
+    }
+
+    fn take_rows(&mut self, manifest: ManifestId, limit: usize) -> Result<Vec<ChunkRef>, Halt> {
+        Ok(records_collect::take_rows(self.db, manifest, limit)?)
+    }
+
+    fn take_slices(&mut self, manifest: ManifestId, limit: usize) -> Result<Vec<ManifestId>, Halt> {
+        Ok(records_collect::take_slices(self.db, manifest, limit)?)
+    }
+
+    fn remove_manifest(&mut self, manifest: ManifestId) -> Result<(), Halt> {
+        Ok(records_collect::remove_manifest(self.db, manifest)?)
+    }
+
+    fn remove_chunk(&mut self, chunk: ChunkRef) -> Result<u32, Halt> {
+        Ok(records_collect::remove_chunk(self.db, chunk)?)
+    }
+
+    fn move_chunk(&mut self, moved: &ChunkMove) -> Result<bool, Halt> {
+        Ok(records_collect::move_chunk(self.db, moved)?)
+    }
+
+    fn is_unreadable(halt: &Halt) -> bool {
+        match halt {
+            Halt::Refused(error) => matches!(error, StoreError::Inconsistent(_)),
+            Halt::Failed(error) => is_wrong_value(error),
+        }
     }
 }
 

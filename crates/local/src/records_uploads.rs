@@ -112,10 +112,16 @@ pub(crate) fn uploads(
     Ok(uploads)
 }
 
-/// Removes an upload and its parts, if they are there.
-pub(crate) fn remove(db: &Connection, upload: UploadId) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM parts WHERE upload = ?1")?.execute([id(upload)])?;
-    db.prepare_cached("DELETE FROM uploads WHERE id = ?1")?.execute([id(upload)]).map(drop)
+/// Removes an upload and its parts, if they are there. Returns the parts' manifests.
+pub(crate) fn remove(db: &Connection, upload: UploadId) -> rusqlite::Result<Vec<ManifestId>> {
+    let manifests = {
+        let mut statement =
+            db.prepare_cached("DELETE FROM parts WHERE upload = ?1 RETURNING manifest")?;
+        let rows = statement.query_map([id(upload)], |row| uint(row.get(0)?).map(ManifestId))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    db.prepare_cached("DELETE FROM uploads WHERE id = ?1")?.execute([id(upload)])?;
+    Ok(manifests)
 }
 
 pub(crate) fn parts(

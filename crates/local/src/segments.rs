@@ -13,7 +13,7 @@ use drystone_sync::{Mutex, PlainArc};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock};
 
 use crate::readers::Readers;
-use crate::segment_file::{SegmentFile, header, write_all_at};
+use crate::segment_file::{HEADER_BYTES, SegmentFile, header, write_all_at};
 use crate::syncs::Syncs;
 use crate::{LocalConfig, plain_file};
 
@@ -198,6 +198,10 @@ impl OwnedFiles for SegmentFiles {
             file.sync_name().map_err(|error| self.failed("sync the name of", id, error))?;
         }
         Ok(adopted.map(|file| Box::new(file) as Box<dyn OwnedFile>))
+    }
+
+    fn header_bytes(&self) -> u64 {
+        HEADER_BYTES
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {

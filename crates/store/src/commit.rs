@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use drystone_chunker::ChunkId;
 use drystone_pool::Landed;
 use drystone_sync::PlainArc;
 
 use crate::segments::Placed;
+use crate::write::Name;
 use crate::{
     CommitBatch, CommitOutcome, CommitResult, Entry, GroupCommit, PartTarget, PutTarget, Result,
     SegmentId, SegmentLen, SegmentStorage, SessionRecords, Settled, Source, StoreError, Target,
@@ -29,7 +29,7 @@ pub enum SyncPolicy {
 /// in the records.
 pub(crate) struct Step {
     pub(crate) entry: Entry,
-    pub(crate) written: Vec<Landed<ChunkId, Placed>>,
+    pub(crate) written: Vec<Landed<Name, Placed>>,
 }
 
 impl Step {
@@ -153,6 +153,9 @@ fn lost_bytes(entry: &Entry, settled: &SettledSegments) -> Option<StoreError> {
         }
         match settled.get(&at.segment) {
             Some(Ok(_)) => last = Some(at.segment),
+            // Only a collect removes it, and only when the session is dead: then what the session
+            // had written is garbage.
+            Some(Err(error)) if error.is_missing() => return Some(StoreError::SessionExpired),
             Some(Err(error)) => return Some(error.clone()),
             None => {
                 let detail = format!("segment {} was left unsettled", at.segment);

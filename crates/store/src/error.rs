@@ -158,15 +158,27 @@ impl StoreError {
 
     /// Whether the disk (or a quota) is full.
     pub fn is_full(&self) -> bool {
-        let kind = match self {
-            Self::Storage { source, .. } => source.kind(),
-            Self::Records { source, .. } => match source.downcast_ref::<io::Error>() {
-                Some(error) => error.kind(),
-                None => return false,
-            },
-            _ => return false,
-        };
-        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        self.io_kind().is_some_and(|kind| {
+            matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        })
+    }
+
+    /// Whether something is in use by another process.
+    pub fn is_busy(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::ResourceBusy)
+    }
+
+    /// Whether something is not there.
+    pub fn is_missing(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::NotFound)
+    }
+
+    fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Storage { source, .. } => Some(source.kind()),
+            Self::Records { source, .. } => source.downcast_ref::<io::Error>().map(io::Error::kind),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u64);
 
         impl fmt::Display for $name {
@@ -37,7 +37,8 @@ number!(
     UploadId
 );
 number!(
-    /// The collector's clock; it moves forward when a condemning scan has ended.
+    /// The collector's clock. What loses its last reference is stamped with it; it moves forward when a
+    /// collect wants to sweep what was stamped so far.
     Epoch
 );
 

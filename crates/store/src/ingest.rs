@@ -116,7 +116,7 @@ impl Ingest {
     pub fn begin(&mut self, size_hint: Option<u64>) -> Writing<'_> {
         let (committer, step_chunks_max) =
             (self.inner.committer.clone(), self.inner.step_chunks_max);
-        let upload = Arc::new(UploadState::new(self.session.id(), committer, step_chunks_max));
+        let upload = Arc::new(UploadState::new(self.session.begun(), committer, step_chunks_max));
         let session = PlainArc::clone(&self.session);
         Writing::begin(self, upload, session, size_hint)
     }

@@ -18,6 +18,8 @@
 //! - memory is the buffer pool plus the commit queue, whatever the sizes and the number of objects.
 
 mod batch;
+mod collect;
+mod collect_rows;
 mod commit;
 mod composite;
 mod error;
@@ -31,6 +33,7 @@ mod multipart;
 mod names;
 mod parked;
 mod records;
+mod rewrite;
 mod rows;
 pub mod rules;
 mod segments;
@@ -44,6 +47,10 @@ mod writing;
 pub use batch::{
     CommitBatch, CommitResult, Complete, Condition, Entry, ManifestEntry, PutTarget, SegmentLen,
     Source, Target,
+};
+pub use collect::{AskPace, CollectOptions, CollectStage, Collected, Pace};
+pub use collect_rows::{
+    ChunkMove, CondemnedTotals, Epochs, ScanFrom, SegmentRow, StoredChunk, SweepFrom, Swept,
 };
 pub use commit::SyncPolicy;
 pub use composite::{Composite, PlainSlice, SLICES_MAX};

@@ -8,10 +8,11 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 
 use crate::{
-    BucketName, BucketRow, ChunkRef, CommitBatch, CommitResult, Completion, Condition, CopySource,
-    CopyTarget, Epoch, Key, KeyRow, KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey,
-    ObjectMeta, ObjectParts, ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen,
-    Session, SessionId, Totals, UploadId, UploadRow,
+    BucketName, BucketRow, ChunkMove, ChunkRef, CommitBatch, CommitResult, Completion,
+    CondemnedTotals, Condition, CopySource, CopyTarget, Epoch, Epochs, Key, KeyRow, KnownChunk,
+    ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow,
+    PartTarget, Result, ScanFrom, SegmentId, SegmentLen, SegmentRow, Session, SessionId,
+    StoredChunk, SweepFrom, Swept, Totals, UploadId, UploadRow,
 };
 
 /// Objects that one transaction deletes, at most.
@@ -93,11 +94,13 @@ pub trait ChunkRecords: Send + Sync {
     /// Looks chunks up; the answer has the same order and length.
     fn find_chunks(&self, ids: &[ChunkId]) -> Result<Vec<Option<KnownChunk>>>;
 
-    /// Takes a chunk back from the collector, for a live session. `false` when its row is gone.
+    /// Promises condemned chunks to a live session: they are stamped anew, with the current epoch.
+    /// So none is swept before the session has ended, or moved on because they are in its manifests.
+    /// The answer has the same order and length; `false` where the row is gone.
     ///
     /// # Errors
     /// [`SessionExpired`](crate::StoreError::SessionExpired).
-    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool>;
+    fn revive_chunks(&self, session: SessionId, chunks: &[ChunkRef]) -> Result<Vec<bool>>;
 }
 
 /// Segments and how much of them is committed.
@@ -322,13 +325,87 @@ pub trait KeyRecords: Send + Sync {
     fn revoke_key(&self, access: &str) -> Result<bool>;
 }
 
-/// What a collector needs of the sessions: its clock, and which of them it must wait for.
+/// What a collector needs. Nothing in here decides what may go: that is in
+/// [`rules`](crate::rules), as for every other role.
+///
+/// Whatever loses its last reference is *condemned* in that very transaction: it is stamped with
+/// the epoch as the transaction reads it. What a stamp is older than every live session may be
+/// swept, if nothing names it then.
 pub trait CollectRecords: Send + Sync {
-    /// Ends the current epoch, after a scan that has condemned everything unreferenced. Returns the
-    /// epoch that has ended.
+    /// Ends the current epoch. Returns the epoch that has ended.
     fn advance_epoch(&self) -> Result<Epoch>;
 
-    /// The oldest epoch that a live session is in. What was condemned in an epoch may be swept when
-    /// no live session is in that epoch or an older one.
-    fn oldest_epoch(&self) -> Result<Option<Epoch>>;
+    /// The current epoch, and the oldest one that a live session is in.
+    fn epochs(&self) -> Result<Epochs>;
+
+    /// Condemns up to `limit` of the things that no transaction could condemn as they lost their
+    /// references: manifests that dead sessions have left pending, and the parts of uploads whose
+    /// bucket is gone. Returns whether nothing is left.
+    fn condemn_left(&self, limit: usize) -> Result<bool>;
+
+    /// Condemns what nothing names among the next `limit` rows, wherever a version before this one,
+    /// or damage, may have left such: the first time over all rows. Returns where to go on, and
+    /// `None` at the end.
+    fn condemn_unreferenced(&self, from: ScanFrom, limit: usize) -> Result<Option<ScanFrom>>;
+
+    /// Whether all rows have been [looked at](Self::condemn_unreferenced) once.
+    fn is_scanned(&self) -> Result<bool>;
+
+    /// Notes that all rows have been looked at.
+    fn note_scanned(&self) -> Result<()>;
+
+    /// What is condemned: all of it, also what may not be swept yet. Reads as many rows.
+    fn condemned(&self) -> Result<CondemnedTotals>;
+
+    /// Removes rows of manifests that were condemned in `upto` or before, up to `limit` of them.
+    fn sweep_manifests(&self, upto: Epoch, after: SweepFrom, limit: usize) -> Result<Swept>;
+
+    /// Removes the rows of up to `limit` chunks that were condemned in `upto` or before.
+    fn sweep_chunks(&self, upto: Epoch, after: SweepFrom, limit: usize) -> Result<Swept>;
+
+    /// Up to `limit` segments by id, those after `after`.
+    fn segments(&self, after: Option<SegmentId>, limit: usize) -> Result<Vec<SegmentRow>>;
+
+    /// Up to `limit` segments with more than `dead_bytes` dead bytes, those with the most for each
+    /// live one first; without those that only wait to be removed, because no chunk is in them.
+    fn wasteful_segments(&self, dead_bytes: u64, limit: usize) -> Result<Vec<SegmentRow>>;
+
+    /// Up to `limit` chunks of a segment, those after `after`.
+    fn chunks_in(
+        &self,
+        segment: SegmentId,
+        after: Option<ChunkRef>,
+        limit: usize,
+    ) -> Result<Vec<StoredChunk>>;
+
+    /// Says that chunks are in other places from now on, where they have been copied to: those that
+    /// are still in their old places. Returns how many these were. `segments` as for
+    /// [`CommitBatch::segments`].
+    ///
+    /// # Errors
+    /// [`SessionExpired`](crate::StoreError::SessionExpired).
+    fn move_chunks(
+        &self,
+        session: SessionId,
+        moves: &[ChunkMove],
+        segments: &[SegmentLen],
+    ) -> Result<u64>;
+
+    /// Condemns every sealed segment that no chunk is in. Returns how many these were.
+    fn condemn_segments(&self) -> Result<u64>;
+
+    /// Up to `limit` segments that were condemned in `upto` or before, those after `after`.
+    fn condemned_segments(
+        &self,
+        upto: Epoch,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<SegmentRow>>;
+
+    /// Removes the row of a segment that was condemned in `upto` or before, if no chunk is in it.
+    /// Durable when it returns, whatever the backend's policy. Returns whether the row is gone.
+    fn sweep_segment(&self, segment: SegmentId, upto: Epoch) -> Result<bool>;
+
+    /// The highest id that a segment was ever registered under.
+    fn last_segment(&self) -> Result<Option<SegmentId>>;
 }

@@ -5,96 +5,23 @@
 //! is refused is refused before anything is written, so a database without savepoints will do, and
 //! one without transactions too, if it is a map under a lock.
 
+mod collect;
+mod tables;
+
 use std::ops::Range;
 
-use crate::{
-    BucketName, ChunkRef, CommitResult, Complete, Completion, Composite, Condition, ContentHash,
-    CopySource, CopyTarget, Entry, Key, LEASE_MS_MAX, ManifestId, NamedPart, ObjectRow, PartRow,
-    PartTarget, PlainSlice, Result, SessionId, Source, StoreError, Target, UploadId, UploadRow,
+pub use collect::{
+    condemn_left, condemn_unreferenced, move_chunks, revive_chunks, sweep_chunks, sweep_manifests,
+    take_back,
 };
+pub use tables::Tables;
 
-/// The tables as one transaction sees and changes them. Each method is a look-up or a write and
-/// decides nothing.
-pub trait Tables {
-    /// Why the transaction is not committed: a refusal, or a failure of the database.
-    type Halt: From<StoreError>;
-    /// What the database names a bucket by.
-    type Bucket;
-
-    /// Whether the session is there and not dead.
-    fn is_alive(&mut self, session: SessionId) -> Result<bool, Self::Halt>;
-
-    /// Whether there is such a row.
-    fn has_chunk(&mut self, chunk: ChunkRef) -> Result<bool, Self::Halt>;
-
-    /// A bucket by its name.
-    fn bucket(&mut self, name: &BucketName) -> Result<Option<Self::Bucket>, Self::Halt>;
-
-    /// Whether there are objects in the bucket.
-    fn has_objects(&mut self, bucket: &Self::Bucket) -> Result<bool, Self::Halt>;
-
-    /// An object.
-    fn object(&mut self, bucket: &Self::Bucket, key: &Key)
-    -> Result<Option<ObjectRow>, Self::Halt>;
-
-    /// Whether there is such an upload, in a bucket that is there.
-    fn has_upload(&mut self, upload: UploadId) -> Result<bool, Self::Halt>;
-
-    /// An upload in a bucket that is there.
-    fn upload(&mut self, upload: UploadId)
-    -> Result<Option<(Self::Bucket, UploadRow)>, Self::Halt>;
-
-    /// A part of an upload.
-    fn part(&mut self, upload: UploadId, number: u32) -> Result<Option<PartRow>, Self::Halt>;
-
-    /// Calls `each` with the slices of a committed manifest that `range` touches, in order and with
-    /// their offsets. A plain manifest is one slice, of all of itself. Returns whether the manifest
-    /// is there.
-    fn slices(
-        &mut self,
-        manifest: ManifestId,
-        range: &Range<u64>,
-        each: &mut dyn FnMut(u64, PlainSlice) -> Result<()>,
-    ) -> Result<bool, Self::Halt>;
-
-    /// Adds an entry's chunks to its manifest, or to a new one, which stays pending in the entry's
-    /// session unless the entry completes it. The first row of a chunk stays: one that is there
-    /// already is taken back from a collector.
-    fn add_to_manifest(&mut self, entry: &Entry) -> Result<ManifestId, Self::Halt>;
-
-    /// Moves a session to the current epoch.
-    fn advance_session(&mut self, session: SessionId) -> Result<(), Self::Halt>;
-
-    /// Writes an object over an earlier one of its key.
-    fn put_object(&mut self, bucket: &Self::Bucket, row: &ObjectRow) -> Result<(), Self::Halt>;
-
-    /// Removes an object's row. Returns whether there was one.
-    fn remove_object(&mut self, bucket: &Self::Bucket, key: &Key) -> Result<bool, Self::Halt>;
-
-    /// Writes a part over an earlier one of its number.
-    fn put_part(
-        &mut self,
-        target: &PartTarget,
-        size: u64,
-        content: ContentHash,
-        manifest: ManifestId,
-    ) -> Result<PartRow, Self::Halt>;
-
-    /// Makes a manifest of a composite.
-    fn put_composite(&mut self, composite: &Composite) -> Result<ManifestId, Self::Halt>;
-
-    /// Remembers with a manifest which parts of an upload it was put together from, while the
-    /// upload is still there.
-    fn remember_parts(
-        &mut self,
-        manifest: ManifestId,
-        upload: UploadId,
-        parts: &[NamedPart],
-    ) -> Result<(), Self::Halt>;
-
-    /// Removes an upload and its parts.
-    fn remove_upload(&mut self, upload: UploadId) -> Result<(), Self::Halt>;
-}
+use crate::{
+    BucketName, CommitResult, Complete, Completion, Composite, Condition, ContentHash, CopySource,
+    CopyTarget, Entry, Key, LEASE_MS_MAX, ManifestId, ObjectRow, PartRow, PartTarget, Result,
+    SessionId, Source, StoreError, Target, UploadId,
+};
+use collect::loosen;
 
 /// Whether a session may have such a lease.
 ///
@@ -199,11 +126,11 @@ fn write<T: Tables>(
         match (target, bucket) {
             (Target::Object(target), Some(bucket)) => {
                 let (key, meta) = (target.key.clone(), target.meta.clone());
-                tables.put_object(&bucket, &ObjectRow { key, size, content, meta, manifest })?;
+                put_object(tables, &bucket, &ObjectRow { key, size, content, meta, manifest })?;
             }
             (Target::Object(_), None) => unreachable!("an object without its bucket was refused"),
             (Target::Part(target), _) => {
-                tables.put_part(target, size, content, manifest)?;
+                put_part(tables, target, size, content, manifest)?;
             }
         }
     }
@@ -211,6 +138,54 @@ fn write<T: Tables>(
         tables.advance_session(entry.session)?;
     }
     Ok(manifest)
+}
+
+/// Writes an object over an earlier one of its key, whose manifest may be nothing's from then on.
+fn put_object<T: Tables>(
+    tables: &mut T,
+    bucket: &T::Bucket,
+    row: &ObjectRow,
+) -> Result<(), T::Halt> {
+    let before = tables.manifest_of(bucket, &row.key)?;
+    tables.put_object(bucket, row)?;
+    match before.filter(|before| *before != row.manifest) {
+        Some(before) => loosen(tables, before),
+        None => Ok(()),
+    }
+}
+
+/// The same for a part.
+fn put_part<T: Tables>(
+    tables: &mut T,
+    target: &PartTarget,
+    size: u64,
+    content: ContentHash,
+    manifest: ManifestId,
+) -> Result<PartRow, T::Halt> {
+    let before = tables.part(target.upload, target.number)?.map(|part| part.manifest);
+    let part = tables.put_part(target, size, content, manifest)?;
+    if let Some(before) = before.filter(|before| *before != manifest) {
+        loosen(tables, before)?;
+    }
+    Ok(part)
+}
+
+fn remove_object<T: Tables>(
+    tables: &mut T,
+    bucket: &T::Bucket,
+    key: &Key,
+) -> Result<bool, T::Halt> {
+    let removed = tables.remove_object(bucket, key)?;
+    if let Some(manifest) = removed {
+        loosen(tables, manifest)?;
+    }
+    Ok(removed.is_some())
+}
+
+/// Removes an upload and its parts.
+fn remove_upload<T: Tables>(tables: &mut T, id: UploadId) -> Result<(), T::Halt> {
+    let manifests = tables.remove_upload(id)?;
+    manifests.into_iter().try_for_each(|manifest| loosen(tables, manifest))
 }
 
 /// Whether the condition holds for the key. The inner error is the refusal.
@@ -238,7 +213,7 @@ pub fn delete<T: Tables>(
 ) -> Result<bool, T::Halt> {
     let bucket = bucket(tables, name)?;
     check_condition(tables, &bucket, key, condition)??;
-    tables.remove_object(&bucket, key)
+    remove_object(tables, &bucket, key)
 }
 
 /// Removes objects, each if its condition holds.
@@ -254,7 +229,7 @@ pub fn delete_many<T: Tables>(
     let mut answers = Vec::with_capacity(objects.len());
     for (key, condition) in objects {
         answers.push(match check_condition(tables, &bucket, key, *condition)? {
-            Ok(()) => Ok(tables.remove_object(&bucket, key)?),
+            Ok(()) => Ok(remove_object(tables, &bucket, key)?),
             Err(refused) => Err(refused),
         });
     }
@@ -313,7 +288,7 @@ pub fn copy<T: Tables>(
     let bucket = bucket(tables, &target.bucket)?;
     check_condition(tables, &bucket, &target.key, target.condition)??;
     let row = ObjectRow { key: target.key.clone(), meta: target.meta(&found.meta), ..found };
-    tables.put_object(&bucket, &row)?;
+    put_object(tables, &bucket, &row)?;
     Ok(row)
 }
 
@@ -334,7 +309,7 @@ pub fn copy_part<T: Tables>(
     let mut composite = Composite::default();
     add(tables, &mut composite, found.manifest, &range)?;
     let manifest = manifest_of(tables, &composite)?;
-    tables.put_part(target, composite.size(), composite.content(), manifest)
+    put_part(tables, target, composite.size(), composite.content(), manifest)
 }
 
 /// Makes the object of an upload's parts, and ends the upload.
@@ -361,10 +336,20 @@ pub fn complete_upload<T: Tables>(
     let manifest = manifest_of(tables, &composite)?;
     let (size, content) = (composite.size(), composite.content());
     let row = ObjectRow { key: begun.key, size, content, meta, manifest };
-    tables.put_object(&bucket, &row)?;
+    put_object(tables, &bucket, &row)?;
     tables.remember_parts(manifest, id, &completion.parts)?;
-    tables.remove_upload(id)?;
+    remove_upload(tables, id)?;
     Ok(row)
+}
+
+/// Drops an upload and its parts. Returns whether there was one.
+///
+/// # Errors
+/// The database's.
+pub fn abort_upload<T: Tables>(tables: &mut T, id: UploadId) -> Result<bool, T::Halt> {
+    let is_there = tables.has_upload(id)?;
+    remove_upload(tables, id)?;
+    Ok(is_there)
 }
 
 /// Adds bytes of a manifest to a composite.

@@ -47,6 +47,22 @@ pub trait SegmentStorage: Send + Sync {
     /// be a segment.
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()>;
 
+    /// Seals a segment that nothing is appended to at the moment, so that a collect may empty it.
+    /// Returns whether it is sealed now: not, if another process may still append to it, or if this
+    /// storage seals none.
+    fn seal(&self, segment: SegmentId) -> Result<bool> {
+        let _ = segment;
+        Ok(false)
+    }
+
+    /// Gives back what failed uploads have left at the ends of segments.
+    fn trim(&self) {}
+
+    /// Bytes of each segment that are no chunk's even if all that was appended is.
+    fn header_bytes(&self) -> u64 {
+        0
+    }
+
     /// Removes a segment; one that is gone already is fine. The caller knows that it is sealed and
     /// that no chunk is in it any more. A read under way ends well, or with `NotFound`.
     ///

@@ -6,7 +6,7 @@
 use drystone_sync::PlainArc;
 
 use crate::write::Writer;
-use crate::{Epoch, Result, SessionId, SessionRecords, rules};
+use crate::{Epoch, Result, Session, SessionId, SessionRecords, rules};
 
 /// The longest lease of an upload session, in milliseconds: a thousand years of 365 days, so that
 /// sums with any clock stay small.
@@ -49,6 +49,10 @@ impl UploadSession {
     /// The epoch it began in.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    pub(crate) fn begun(&self) -> Session {
+        Session { id: self.id(), epoch: self.epoch }
     }
 
     /// What a heartbeat needs.

@@ -11,10 +11,10 @@ use crate::ids::ContentHasher;
 use crate::segments::Placed;
 use crate::store::Inner;
 use crate::stream::{CutSoFar, ROOM_ASKED_EVERY};
-use crate::write::Writer;
+use crate::write::{Name, Writer};
 use crate::{
-    Complete, ContentHash, Entry, Ingest, ManifestEntry, ManifestId, Result, SessionId, Source,
-    StoreError, Target, UploadSession,
+    Complete, ContentHash, Entry, Epoch, Ingest, ManifestEntry, ManifestId, Result, Session,
+    SessionId, Source, StoreError, Target, UploadSession,
 };
 
 /// Manifest entries that are written as one pending step of a large object: about a gigabyte's
@@ -90,7 +90,7 @@ pub(crate) struct Done {
     pub(crate) id: ChunkId,
     pub(crate) len: u32,
     pub(crate) source: Source,
-    pub(crate) written: Option<Landed<ChunkId, Placed>>,
+    pub(crate) written: Option<Landed<Name, Placed>>,
     /// Whether this very piece was appended, rather than found.
     pub(crate) appended: bool,
 }
@@ -99,6 +99,8 @@ pub(crate) struct Done {
 /// for it.
 pub(crate) struct UploadState {
     pub(crate) session: SessionId,
+    /// In which the session began.
+    pub(crate) epoch: Epoch,
     committer: Committer,
     step_chunks_max: usize,
     /// Taken before the group commit's locks; a step is submitted under it, so that steps keep
@@ -120,7 +122,7 @@ struct State {
     /// flight, because the cutter waits.
     early: BTreeMap<u64, (u64, Done)>,
     pending: Vec<ManifestEntry>,
-    written: Vec<Landed<ChunkId, Placed>>,
+    written: Vec<Landed<Name, Placed>>,
     size: u64,
     new_bytes: u64,
     /// How many chunks there are, once the cutter has seen the end.
@@ -145,7 +147,7 @@ struct Submitted {
 }
 
 impl UploadState {
-    pub(crate) fn new(session: SessionId, committer: Committer, step_chunks_max: usize) -> Self {
+    pub(crate) fn new(session: Session, committer: Committer, step_chunks_max: usize) -> Self {
         let state = State {
             target: None,
             content: Some(Box::new(ContentHasher::new())),
@@ -164,7 +166,8 @@ impl UploadState {
             cut: None,
         };
         Self {
-            session,
+            session: session.id,
+            epoch: session.epoch,
             committer,
             step_chunks_max,
             state: Mutex::new(state),

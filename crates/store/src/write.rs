@@ -1,5 +1,7 @@
 //! What a worker does with pieces: hash, ask whether they are known, append the ones that are not.
 
+use std::collections::BTreeMap;
+
 use drystone_chunker::ChunkId;
 use drystone_pool::{Claim, Flight, Landed, SingleFlight, Waiting};
 use drystone_sync::{Mutex, PlainArc, bound};
@@ -7,7 +9,8 @@ use drystone_sync::{Mutex, PlainArc, bound};
 use crate::segments::Placed;
 use crate::upload::{Done, Piece};
 use crate::{
-    Appended, Location, ManifestId, Records, Result, SegmentStorage, SessionId, Source, StoreError,
+    Appended, ChunkRef, Epoch, Location, ManifestId, Records, Result, SegmentStorage, SessionId,
+    Source, StoreError,
 };
 
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
@@ -31,14 +34,20 @@ pub(crate) struct Writer {
     records: PlainArc<dyn Records>,
     segments: PlainArc<dyn SegmentStorage>,
     /// Chunks being written, and chunks written whose rows are not committed yet.
-    flights: SingleFlight<ChunkId, Placed>,
+    ///
+    /// By epoch: a session keeps its bytes' segment from being removed, and one of a later epoch
+    /// does not. So that one does not rely on these bytes.
+    flights: SingleFlight<Name, Placed>,
     stats: Mutex<WriteStats>,
 }
 
+/// A chunk, as the sessions of one epoch know it.
+pub(crate) type Name = (Epoch, ChunkId);
+
 /// A piece between hashing and its end.
 enum State {
-    Claimed(Flight<ChunkId, Placed>),
-    Elsewhere(Waiting<ChunkId, Placed>),
+    Claimed(Flight<Name, Placed>),
+    Elsewhere(Waiting<Name, Placed>),
     Done(Done),
 }
 
@@ -90,7 +99,7 @@ impl Writer {
         let mut states: Vec<State> = pieces
             .iter()
             .zip(ids)
-            .map(|(piece, id)| match self.flights.claim(*id) {
+            .map(|(piece, id)| match self.flights.claim((piece.upload().epoch, *id)) {
                 Claim::Mine(flight) => State::Claimed(flight),
                 Claim::Theirs(waiting) => State::Elsewhere(waiting),
                 Claim::Landed(landed) => State::Done(found(piece, *id, landed)),
@@ -120,22 +129,19 @@ impl Writer {
             return Ok(());
         }
         let asked: Vec<ChunkId> = claimed.iter().map(|&at| ids[at]).collect();
-        let known = self.records.find_chunks(&asked)?;
+        let known = self.find(pieces, &claimed, &asked)?;
         let mut missing = Vec::with_capacity(claimed.len());
         for (&at, known) in claimed.iter().zip(known) {
             let piece = &pieces[at];
             match known {
-                Some(row)
-                    if !row.condemned
-                        || self.records.revive_chunk(piece.upload().session, row.chunk)? =>
-                {
-                    let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(row.chunk));
+                Some(chunk) => {
+                    let (id, len, source) = (ids[at], chunk_len(piece), Source::Known(chunk));
                     // Replacing the claim drops the flight. A thread that waits for it then asks
                     // the records, as this one did.
                     states[at] =
                         State::Done(Done { id, len, source, written: None, appended: false });
                 }
-                _ => missing.push(at),
+                None => missing.push(at),
             }
         }
         if missing.is_empty() {
@@ -167,12 +173,39 @@ impl Writer {
         Ok(())
     }
 
+    /// The rows of chunks that the records have, and that no sweep takes while the pieces' sessions
+    /// live.
+    fn find(
+        &self,
+        pieces: &[Piece],
+        claimed: &[usize],
+        ids: &[ChunkId],
+    ) -> Result<Vec<Option<ChunkRef>>> {
+        let known = self.records.find_chunks(ids)?;
+        let mut found: Vec<_> = known.iter().map(|known| known.map(|row| row.chunk)).collect();
+        // Those that a collect may be about to sweep. Mostly there are none.
+        let mut condemned: BTreeMap<SessionId, Vec<usize>> = BTreeMap::new();
+        for (at, row) in known.iter().enumerate() {
+            if row.is_some_and(|row| row.condemned) {
+                condemned.entry(pieces[claimed[at]].upload().session).or_default().push(at);
+            }
+        }
+        for (session, places) in condemned {
+            let chunks: Vec<_> = places.iter().filter_map(|at| found[*at]).collect();
+            let revived = self.records.revive_chunks(session, &chunks)?;
+            for (at, _) in places.iter().zip(revived).filter(|(_, revived)| !revived) {
+                found[*at] = None;
+            }
+        }
+        Ok(found)
+    }
+
     /// Waits for another worker's flight. If that flight fails, this worker flies itself.
     fn await_other(
         &self,
         piece: &Piece,
         id: ChunkId,
-        waiting: Waiting<ChunkId, Placed>,
+        waiting: Waiting<Name, Placed>,
     ) -> Result<Done> {
         let mut claim = waiting.wait();
         loop {
@@ -231,7 +264,7 @@ fn chunk_len(piece: &Piece) -> u32 {
 
 /// A chunk whose bytes are written but whose row may not be committed: this upload carries the row
 /// along, so it does not depend on the other's success.
-fn found(piece: &Piece, id: ChunkId, landed: Landed<ChunkId, Placed>) -> Done {
+fn found(piece: &Piece, id: ChunkId, landed: Landed<Name, Placed>) -> Done {
     let source = Source::Written(landed.value().at);
     Done { id, len: chunk_len(piece), source, written: Some(landed), appended: false }
 }

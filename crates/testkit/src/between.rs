@@ -12,12 +12,13 @@ use std::ops::{Bound, Range};
 
 use drystone_chunker::{ChunkId, Chunking};
 use drystone_store::{
-    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CollectRecords, CommitBatch,
-    CommitResult, Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow,
-    KnownChunk, ManifestId, ManifestRow, NamedPart, NewBucket, NewKey, ObjectMeta, ObjectParts,
-    ObjectRecords, ObjectRow, ObjectVersion, PartRow, PartTarget, PutFailure, PutTarget, Records,
-    Result, SegmentId, SegmentLen, SegmentRecords, Session, SessionId, SessionRecords, Store,
-    StoreConfig, StoreError, SyncPolicy, Target, Totals, UploadId, UploadRecords, UploadRow,
+    BucketName, BucketRecords, BucketRow, ChunkMove, ChunkRecords, ChunkRef, CollectRecords,
+    CommitBatch, CommitResult, Completion, CondemnedTotals, Condition, CopySource, CopyTarget,
+    Epoch, Epochs, Key, KeyRecords, KeyRow, KnownChunk, ManifestId, ManifestRow, NamedPart,
+    NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow, ObjectVersion, PartRow,
+    PartTarget, PutFailure, PutTarget, Records, Result, ScanFrom, SegmentId, SegmentLen,
+    SegmentRecords, SegmentRow, Session, SessionId, SessionRecords, Store, StoreConfig, StoreError,
+    StoredChunk, SweepFrom, Swept, SyncPolicy, Target, Totals, UploadId, UploadRecords, UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -96,7 +97,7 @@ pass_on! {
     }
     ChunkRecords {
         fn find_chunks(ids: &[ChunkId]) -> Vec<Option<KnownChunk>>;
-        fn revive_chunk(session: SessionId, chunk: ChunkRef) -> bool;
+        fn revive_chunks(session: SessionId, chunks: &[ChunkRef]) -> Vec<bool>;
     }
     SegmentRecords {
         fn create_segment() -> SegmentId;
@@ -149,7 +150,24 @@ pass_on! {
     }
     CollectRecords {
         fn advance_epoch() -> Epoch;
-        fn oldest_epoch() -> Option<Epoch>;
+        fn epochs() -> Epochs;
+        fn condemn_left(limit: usize) -> bool;
+        fn condemn_unreferenced(from: ScanFrom, limit: usize) -> Option<ScanFrom>;
+        fn is_scanned() -> bool;
+        fn note_scanned() -> ();
+        fn condemned() -> CondemnedTotals;
+        fn sweep_manifests(upto: Epoch, after: SweepFrom, limit: usize) -> Swept;
+        fn sweep_chunks(upto: Epoch, after: SweepFrom, limit: usize) -> Swept;
+        fn segments(after: Option<SegmentId>, limit: usize) -> Vec<SegmentRow>;
+        fn wasteful_segments(dead_bytes: u64, limit: usize) -> Vec<SegmentRow>;
+        fn chunks_in(segment: SegmentId, after: Option<ChunkRef>, limit: usize)
+            -> Vec<StoredChunk>;
+        fn move_chunks(session: SessionId, moves: &[ChunkMove], segments: &[SegmentLen]) -> u64;
+        fn condemn_segments() -> u64;
+        fn condemned_segments(upto: Epoch, after: Option<SegmentId>, limit: usize)
+            -> Vec<SegmentRow>;
+        fn sweep_segment(segment: SegmentId, upto: Epoch) -> bool;
+        fn last_segment() -> Option<SegmentId>;
     }
 }
 

@@ -25,6 +25,7 @@ mod objects;
 mod records;
 mod segments;
 mod tables;
+mod transaction;
 mod watch;
 
 use drystone_appender::Appender;
@@ -176,23 +177,6 @@ impl Memory {
     /// Makes the disk so small: `room` bytes for all segments together, without their headers.
     pub fn limit(&self, room: u64) {
         self.shared.lock().disk.limit(room);
-    }
-
-    /// What a collect does with a segment of which it wants to keep the chunks only: it copies them
-    /// to another one, tells the records, and removes the old one. Each is a step of its own.
-    ///
-    /// # Panics
-    /// When nothing is there that could be moved.
-    pub fn move_chunks(&self) {
-        let (from, to) = {
-            let mut state = self.shared.lock();
-            let from = state.disk.first().expect("there is a segment");
-            let to = state.tables.add_segment();
-            assert!(state.disk.copy(from, to), "there is a segment");
-            (from, to)
-        };
-        self.shared.lock().tables.move_chunks(from, to);
-        self.shared.lock().disk.take_away(from);
     }
 
     /// Loses every segment, as a disk that is replaced does.

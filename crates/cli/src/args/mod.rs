@@ -151,6 +151,8 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Show what is known of an object, or of the store
     Stat(StatArgs),
+    /// Give the space back of what was deleted or overwritten
+    Collect(CollectArgs),
     /// Serve the store over S3 and plain HTTP
     Serve(ServeArgs),
     /// Make, list and revoke the keys that clients use
@@ -277,6 +279,22 @@ pub(crate) struct StatArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) bucket: BucketArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CollectArgs {
+    /// Change nothing, and say what there is to do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Look at every row for what nothing names, as the first collect of a store does
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) full: bool,
+    /// Rewrite segments until at most so many dead bytes are left for each hundred live ones
+    #[arg(long, value_name = "PERCENT", default_value_t = 5)]
+    pub(crate) dead_percent: u32,
+    /// Wait so long for uploads and downloads that are under way, in all
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) wait: u64,
 }
 
 #[derive(Args, Debug)]

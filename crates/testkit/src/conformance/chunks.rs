@@ -63,16 +63,13 @@ pub(super) fn a_condemned_chunk_is_revived(fixture: &dyn Fixture) {
     let row = known(&bench);
     assert!(row.condemned);
     let dead = bench.dead_session();
-    let refused = bench.records.revive_chunk(dead, row.chunk);
+    let refused = bench.records.revive_chunks(dead, &[row.chunk]);
     assert!(matches!(refused, Err(StoreError::SessionExpired)), "{refused:?}");
     assert!(known(&bench).condemned, "a dead session revives nothing");
-    assert!(ok(bench.records.revive_chunk(bench.session, row.chunk)));
+    let nothing = ChunkRef(987_654);
+    let revived = ok(bench.records.revive_chunks(bench.session, &[row.chunk, nothing]));
+    assert_eq!(revived, [true, false], "of the second one there is no row");
     assert_eq!(known(&bench).chunk, row.chunk);
-    assert!(!known(&bench).condemned);
-    assert!(
-        !ok(bench.records.revive_chunk(bench.session, ChunkRef(987_654))),
-        "there is no such row"
-    );
 }
 
 pub(super) fn writing_a_condemned_chunk_again_revives_it(fixture: &dyn Fixture) {

@@ -56,27 +56,6 @@ impl Disk {
         self.own(segment)
     }
 
-    pub(super) fn first(&self) -> Option<SegmentId> {
-        self.files.keys().next().copied()
-    }
-
-    /// Copies a segment to a new one, whose owner is not a process of the store's, and syncs it.
-    pub(super) fn copy(&mut self, from: SegmentId, to: SegmentId) -> bool {
-        let Some(bytes) = self.files.get(&from).map(|file| file.bytes.clone()) else {
-            return false;
-        };
-        let is_new = self.create(to).is_some();
-        if let Some(file) = self.files.get_mut(&to).filter(|_| is_new) {
-            (file.synced, file.bytes) = (bytes.len(), bytes);
-        }
-        is_new
-    }
-
-    /// Takes a segment away, also one that is owned: its owner finds it gone.
-    pub(super) fn take_away(&mut self, segment: SegmentId) {
-        self.files.remove(&segment);
-    }
-
     pub(super) fn remove_all(&mut self) {
         self.files.clear();
     }

@@ -7,14 +7,14 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 use drystone_store::rules;
 use drystone_store::{
-    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CollectRecords, CommitBatch,
-    CommitResult, Completion, Condition, CopySource, CopyTarget, Epoch, Key, KeyRecords, KeyRow,
-    KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords,
-    ObjectRow, PartRow, PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session,
-    SessionId, SessionRecords, StoreError, Totals, UploadId, UploadRecords, UploadRow,
+    BucketName, BucketRecords, BucketRow, ChunkRecords, ChunkRef, CommitBatch, CommitResult,
+    Completion, Condition, CopySource, CopyTarget, Key, KeyRecords, KeyRow, KnownChunk, ManifestId,
+    ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow, PartRow,
+    PartTarget, Result, SegmentId, SegmentLen, SegmentRecords, Session, SessionId, SessionRecords,
+    StoreError, Totals, UploadId, UploadRecords, UploadRow,
 };
 
-use super::tables::{BegunUpload, SessionRow};
+use super::tables::{BegunUpload, SessionRow, Tables};
 use super::{Io, Memory, State};
 
 /// One process's view of the records.
@@ -49,11 +49,11 @@ impl MemoryRecords {
         Ok(answer)
     }
 
-    fn query<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    pub(super) fn query<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         self.ask(Io::Query, body)
     }
 
-    fn transact<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+    pub(super) fn transact<T>(&self, body: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         self.ask(Io::Transaction, |state| {
             state.begin();
             body(state)
@@ -95,10 +95,10 @@ impl SessionRecords for MemoryRecords {
         limit: usize,
     ) -> Result<bool> {
         // Asked before, as a database would: what writes nothing takes no place in its log.
-        if !self.query(|State { tables, .. }| Ok(tables.is_pending(session, manifest)))? {
+        if self.query(|State { tables, .. }| Ok(tables.pending(session, manifest)))?.is_none() {
             return Ok(true);
         }
-        self.transact(|State { tables, .. }| Ok(tables.take_back(session, manifest, limit)))
+        self.transact(|state| rules::take_back(state, session, manifest, limit))
     }
 
     fn expire_sessions(&self) -> Result<u64> {
@@ -136,11 +136,8 @@ impl ChunkRecords for MemoryRecords {
         found
     }
 
-    fn revive_chunk(&self, session: SessionId, chunk: ChunkRef) -> Result<bool> {
-        self.transact(|state| {
-            rules::check_alive(state, session)?;
-            Ok(state.tables.chunks.get_mut(&chunk).map(|row| row.condemned = None).is_some())
-        })
+    fn revive_chunks(&self, session: SessionId, chunks: &[ChunkRef]) -> Result<Vec<bool>> {
+        self.transact(|state| rules::revive_chunks(state, session, chunks))
     }
 }
 
@@ -200,8 +197,13 @@ impl BucketRecords for MemoryRecords {
     fn delete_bucket(&self, bucket: &BucketName) -> Result<()> {
         self.transact(|state| {
             rules::empty_bucket(state, bucket)?;
-            state.tables.buckets.remove(bucket);
-            state.tables.uploads.retain(|_, upload| upload.row.bucket != *bucket);
+            let Tables { buckets, uploads, lost_uploads, .. } = &mut state.tables;
+            buckets.remove(bucket);
+            let (lost, kept) = std::mem::take(uploads)
+                .into_iter()
+                .partition::<BTreeMap<_, _>, _>(|(_, upload)| upload.row.bucket == *bucket);
+            *uploads = kept;
+            lost_uploads.extend(lost);
             Ok(())
         })
     }
@@ -322,7 +324,7 @@ impl UploadRecords for MemoryRecords {
     }
 
     fn abort_upload(&self, upload: UploadId) -> Result<bool> {
-        self.transact(|State { tables, .. }| Ok(tables.uploads.remove(&upload).is_some()))
+        self.transact(|state| rules::abort_upload(state, upload))
     }
 
     fn complete_upload(&self, upload: UploadId, completion: &Completion) -> Result<ObjectRow> {
@@ -369,15 +371,5 @@ impl KeyRecords for MemoryRecords {
 
     fn revoke_key(&self, access: &str) -> Result<bool> {
         self.transact(|State { tables, .. }| Ok(tables.keys.remove(access).is_some()))
-    }
-}
-
-impl CollectRecords for MemoryRecords {
-    fn advance_epoch(&self) -> Result<Epoch> {
-        self.transact(|State { tables, .. }| Ok(tables.advance_epoch()))
-    }
-
-    fn oldest_epoch(&self) -> Result<Option<Epoch>> {
-        self.query(|State { tables, .. }| Ok(tables.oldest_epoch()))
     }
 }

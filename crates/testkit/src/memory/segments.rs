@@ -58,6 +58,7 @@ pub(super) fn read(
 pub(super) fn remove(shared: &Mutex<State>, process: u64, id: SegmentId) -> Result<()> {
     let mut state = shared.lock();
     let pass = state.faults.gate(process, Io::Open).map_err(|error| failed("remove", id, error))?;
+    state.watch_removal(id);
     let removed = if state.disk.remove(id) { Ok(()) } else { Err(io::ErrorKind::ResourceBusy) };
     let removed = removed.map_err(io::Error::from).and_then(|()| pass.done());
     removed.map_err(|error| failed("remove", id, error))
@@ -116,6 +117,10 @@ impl OwnedFiles for MemoryFiles {
         let writer = owner.map(|owner| self.writer(id, owner, None));
         pass.done().map_err(|error| failed("open", id, error))?;
         Ok(writer.map(|writer| Box::new(writer) as Box<dyn OwnedFile>))
+    }
+
+    fn header_bytes(&self) -> u64 {
+        HEADER_BYTES
     }
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<()> {

@@ -1,18 +1,14 @@
 //! The tables of the records, and what the rules of the store ask of them.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
-use drystone_store::rules;
 use drystone_store::{
-    BucketName, BucketRow, ChunkRef, Composite, ContentHash, Entry, Epoch, Key, KeyRow, KnownChunk,
-    Location, ManifestId, ManifestRow, NamedPart, ObjectPart, ObjectParts, ObjectRow, PartRow,
-    PartTarget, PlainSlice, Result, SegmentId, SegmentLen, SessionId, Source, StoreError, TAGS,
-    Totals, UploadId, UploadRow,
+    BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location,
+    ManifestId, ManifestRow, ObjectPart, ObjectParts, ObjectRow, PartRow, PlainSlice, SegmentId,
+    SegmentLen, SessionId, Source, TAGS, Totals, UploadId, UploadRow,
 };
-
-use super::State;
 
 #[derive(Clone, Default)]
 pub(super) struct Tables {
@@ -27,7 +23,12 @@ pub(super) struct Tables {
     pub(super) buckets: BTreeMap<BucketName, BucketRow>,
     pub(super) objects: BTreeMap<BucketName, BTreeMap<Key, ObjectRow>>,
     pub(super) uploads: BTreeMap<UploadId, BegunUpload>,
+    /// Those whose bucket is gone.
+    pub(super) lost_uploads: BTreeMap<UploadId, BegunUpload>,
     pub(super) keys: BTreeMap<String, KeyRow>,
+    pub(super) condemned_segments: BTreeMap<SegmentId, Epoch>,
+    pub(super) last_segment: Option<SegmentId>,
+    pub(super) is_scanned: bool,
     /// One counter for all ids, so that an id used as one of another kind is found out.
     ids: u64,
 }
@@ -44,6 +45,8 @@ pub(super) struct ChunkRow {
     pub(super) id: ChunkId,
     pub(super) at: Location,
     pub(super) condemned: Option<Epoch>,
+    /// A transaction that reads it fails to.
+    pub(super) unreadable: bool,
 }
 
 #[derive(Clone, Default)]
@@ -54,11 +57,12 @@ pub(super) struct Manifest {
     /// The end of the last chunk or slice, in bytes.
     pub(super) end: u64,
     /// What it contains, once it is committed.
-    content: Option<ContentHash>,
+    pub(super) content: Option<ContentHash>,
     /// Of a composite, which has no rows.
     pub(super) slices: Vec<(u64, PlainSlice)>,
     /// Of each upload that put it together, the parts.
-    parts: BTreeMap<UploadId, Vec<ObjectPart>>,
+    pub(super) parts: BTreeMap<UploadId, Vec<ObjectPart>>,
+    pub(super) condemned: Option<Epoch>,
 }
 
 /// A multipart upload and its parts.
@@ -77,16 +81,8 @@ impl Tables {
     pub(super) fn add_segment(&mut self) -> SegmentId {
         let segment = SegmentId(self.next_id());
         self.segments.insert(segment, SegmentLen { segment, bytes: 0, sealed: false });
+        self.last_segment = Some(segment);
         segment
-    }
-
-    /// The chunks of one segment are in another from now on, at the same places.
-    pub(super) fn move_chunks(&mut self, from: SegmentId, to: SegmentId) {
-        let chunks = self.chunks.values_mut().filter(|chunk| chunk.at.segment == from);
-        chunks.for_each(|chunk| chunk.at.segment = to);
-        if let Some(len) = self.segments.remove(&from) {
-            self.segments.insert(to, SegmentLen { segment: to, ..len });
-        }
     }
 
     pub(super) fn is_live(&self, session: SessionId) -> bool {
@@ -108,36 +104,6 @@ impl Tables {
 
     pub(super) fn pending_manifests(&self) -> usize {
         self.manifests.values().filter(|manifest| manifest.session.is_some()).count()
-    }
-
-    /// Whether a session has left a manifest pending: the one asked for, or any.
-    pub(super) fn is_pending(&self, session: SessionId, wanted: Option<ManifestId>) -> bool {
-        let is_meant = |id: &ManifestId| wanted.is_none_or(|wanted| wanted == *id);
-        self.manifests.iter().any(|(id, row)| row.session == Some(session) && is_meant(id))
-    }
-
-    /// See [`take_back`](drystone_store::SessionRecords::take_back).
-    pub(super) fn take_back(
-        &mut self,
-        session: SessionId,
-        wanted: Option<ManifestId>,
-        limit: usize,
-    ) -> bool {
-        let mut left = limit;
-        self.manifests.retain(|id, manifest| {
-            if manifest.session != Some(session) || wanted.is_some_and(|wanted| wanted != *id) {
-                return true;
-            }
-            while left > 0 && manifest.rows.pop_last().is_some() {
-                left -= 1;
-            }
-            left == 0
-        });
-        left > 0
-    }
-
-    pub(super) fn chunk(&self, id: &ChunkId) -> Option<&ChunkRow> {
-        self.chunks.get(self.chunk_ids.get(id)?)
     }
 
     pub(super) fn chunk_mut(&mut self, id: &ChunkId) -> Option<&mut ChunkRow> {
@@ -252,7 +218,7 @@ impl Tables {
         }
     }
 
-    fn chunk_row(&mut self, id: ChunkId, source: Source) -> ChunkRef {
+    pub(super) fn chunk_row(&mut self, id: ChunkId, source: Source) -> ChunkRef {
         let at = match source {
             Source::Known(row) => return row,
             Source::Written(at) => at,
@@ -262,147 +228,8 @@ impl Tables {
             return row;
         }
         let row = ChunkRef(self.next_id());
-        self.chunks.insert(row, ChunkRow { id, at, condemned: None });
+        self.chunks.insert(row, ChunkRow { id, at, condemned: None, unreadable: false });
         self.chunk_ids.insert(id, row);
         row
-    }
-}
-
-impl rules::Tables for State {
-    type Halt = StoreError;
-    type Bucket = BucketName;
-
-    fn is_alive(&mut self, session: SessionId) -> Result<bool> {
-        Ok(self.tables.is_live(session))
-    }
-
-    fn has_chunk(&mut self, chunk: ChunkRef) -> Result<bool> {
-        Ok(self.tables.chunks.contains_key(&chunk))
-    }
-
-    fn bucket(&mut self, name: &BucketName) -> Result<Option<BucketName>> {
-        Ok(self.tables.buckets.get(name).map(|row| row.name.clone()))
-    }
-
-    fn has_objects(&mut self, bucket: &BucketName) -> Result<bool> {
-        Ok(self.tables.objects.get(bucket).is_some_and(|objects| !objects.is_empty()))
-    }
-
-    fn object(&mut self, bucket: &BucketName, key: &Key) -> Result<Option<ObjectRow>> {
-        Ok(self.tables.object(bucket, key).cloned())
-    }
-
-    fn has_upload(&mut self, upload: UploadId) -> Result<bool> {
-        Ok(self.tables.uploads.contains_key(&upload))
-    }
-
-    fn upload(&mut self, upload: UploadId) -> Result<Option<(BucketName, UploadRow)>> {
-        let found = self.tables.uploads.get(&upload);
-        Ok(found.map(|upload| (upload.row.bucket.clone(), upload.row.clone())))
-    }
-
-    fn part(&mut self, upload: UploadId, number: u32) -> Result<Option<PartRow>> {
-        let found = self.tables.uploads.get(&upload);
-        Ok(found.and_then(|upload| upload.parts.get(&number)).cloned())
-    }
-
-    fn slices(
-        &mut self,
-        manifest: ManifestId,
-        _: &Range<u64>,
-        each: &mut dyn FnMut(u64, PlainSlice) -> Result<()>,
-    ) -> Result<bool> {
-        let Some(found) = self.tables.manifests.get(&manifest) else { return Ok(false) };
-        if let ([], Some(content)) = (&found.slices[..], found.content) {
-            let size = found.end;
-            each(0, PlainSlice { manifest, content, size, from: 0, len: size })?;
-        }
-        found.slices.iter().try_for_each(|(offset, slice)| each(*offset, *slice))?;
-        Ok(found.content.is_some())
-    }
-
-    fn add_to_manifest(&mut self, entry: &Entry) -> Result<ManifestId> {
-        self.watch(entry);
-        let tables = &mut self.tables;
-        let id = entry.manifest.unwrap_or_else(|| ManifestId(tables.next_id()));
-        let row = |chunk: &drystone_store::ManifestEntry| {
-            (chunk.offset, tables.chunk_row(chunk.id, chunk.source))
-        };
-        let rows: Vec<_> = entry.chunks.iter().map(row).collect();
-        let end = rows.last().map(|(offset, row)| offset + u64::from(tables.chunks[row].at.len));
-        let manifest = tables.manifests.entry(id).or_default();
-        manifest.session = entry.complete.is_none().then_some(entry.session);
-        manifest.content = entry.complete.as_ref().map(|complete| complete.content);
-        manifest.rows.extend(rows);
-        manifest.end = end.unwrap_or(manifest.end);
-        Ok(id)
-    }
-
-    fn advance_session(&mut self, session: SessionId) -> Result<()> {
-        let epoch = self.tables.epoch();
-        self.tables.sessions.entry(session).and_modify(|row| row.epoch = epoch);
-        Ok(())
-    }
-
-    fn put_object(&mut self, bucket: &BucketName, row: &ObjectRow) -> Result<()> {
-        let objects = self.tables.objects.entry(bucket.clone()).or_default();
-        objects.insert(row.key.clone(), row.clone());
-        Ok(())
-    }
-
-    fn remove_object(&mut self, bucket: &BucketName, key: &Key) -> Result<bool> {
-        let objects = self.tables.objects.get_mut(bucket);
-        Ok(objects.is_some_and(|objects| objects.remove(key).is_some()))
-    }
-
-    fn put_part(
-        &mut self,
-        target: &PartTarget,
-        size: u64,
-        content: ContentHash,
-        manifest: ManifestId,
-    ) -> Result<PartRow> {
-        let (number, system) = (target.number, target.system.clone());
-        let modified_ms = self.tables.now_ms;
-        let part = PartRow { number, size, content, manifest, system, modified_ms };
-        let upload = self.tables.uploads.get_mut(&target.upload);
-        let upload = upload.ok_or(StoreError::NoSuchUpload(target.upload))?;
-        upload.parts.insert(number, part.clone());
-        Ok(part)
-    }
-
-    fn put_composite(&mut self, composite: &Composite) -> Result<ManifestId> {
-        let id = ManifestId(self.tables.next_id());
-        let manifest = Manifest {
-            content: Some(composite.content()),
-            slices: composite.slices().map(|(offset, slice)| (offset, *slice)).collect(),
-            end: composite.size(),
-            ..Manifest::default()
-        };
-        self.tables.manifests.insert(id, manifest);
-        Ok(id)
-    }
-
-    fn remember_parts(
-        &mut self,
-        manifest: ManifestId,
-        upload: UploadId,
-        parts: &[NamedPart],
-    ) -> Result<()> {
-        let Tables { uploads, manifests, .. } = &mut self.tables;
-        let stored = &uploads[&upload].parts;
-        let (mut offset, mut number) = (0, 0);
-        let remembered = parts.iter().filter_map(|named| stored.get(&named.number)).map(|part| {
-            let part_at = offset;
-            (offset, number) = (offset + part.size, number + 1);
-            ObjectPart { number, offset: part_at, size: part.size, system: part.system.clone() }
-        });
-        manifests.entry(manifest).or_default().parts.insert(upload, remembered.collect());
-        Ok(())
-    }
-
-    fn remove_upload(&mut self, upload: UploadId) -> Result<()> {
-        self.tables.uploads.remove(&upload);
-        Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! What the store must never ask of the records.
 
 use drystone_chunker::ChunkId;
-use drystone_store::{Entry, Location, ManifestEntry, SegmentLen, Source, SyncPolicy};
+use drystone_store::{
+    ChunkMove, Entry, Location, ManifestEntry, SegmentId, SegmentLen, Source, SyncPolicy,
+};
 
 use super::State;
 
@@ -9,6 +11,10 @@ impl State {
     /// Notes how long segments are, which a commit says before its entries.
     pub(super) fn note(&mut self, segments: &[SegmentLen]) {
         for told in segments {
+            // A collect has removed it: whoever names it is dead, and will be refused.
+            let Some(row) = self.tables.segments.get_mut(&told.segment) else { continue };
+            row.bytes = row.bytes.max(told.bytes);
+            row.sealed |= told.sealed;
             let is_there = match (self.config.sync, self.disk.file(told.segment)) {
                 (_, None) => false,
                 (SyncPolicy::Commit, Some(file)) => file.is_synced_to(told.bytes),
@@ -19,13 +25,6 @@ impl State {
                 self.violate(format!(
                     "segment {segment} is said to have {bytes} bytes, and they are not all synced"
                 ));
-            }
-            match self.tables.segments.get_mut(&told.segment) {
-                Some(row) => {
-                    row.bytes = row.bytes.max(told.bytes);
-                    row.sealed |= told.sealed;
-                }
-                None => self.violate(format!("segment {} is not registered", told.segment)),
             }
         }
     }
@@ -56,6 +55,23 @@ impl State {
             broken.push(format!("an object of {} bytes has chunks of {end}", complete.size));
         }
         self.violations.append(&mut broken);
+    }
+
+    /// Notes what is wrong with a move.
+    pub(super) fn watch_move(&mut self, moved: &ChunkMove) {
+        let Some(row) = self.tables.chunks.get(&moved.chunk) else { return };
+        let entry = ManifestEntry { offset: 0, id: row.id, source: Source::Written(moved.to) };
+        if let Err(what) = self.chunk_len(&entry) {
+            self.violate(format!("a copy: {what}"));
+        }
+    }
+
+    /// Notes what names a segment that is taken away.
+    pub(super) fn watch_removal(&mut self, segment: SegmentId) {
+        let named = self.tables.chunks.values().filter(|row| row.at.segment == segment).count();
+        if named > 0 {
+            self.violate(format!("segment {segment} is removed, and {named} chunks are in it"));
+        }
     }
 
     /// A chunk's length, if it is what its id says and where it must be.

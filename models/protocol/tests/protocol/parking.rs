@@ -145,8 +145,7 @@ fn a_parked_upload_whose_session_has_expired_is_refused() {
         let other = rig.clone();
         let expires = start(move || {
             let expired = other.memory.expire();
-            let epoch = other.memory.condemn_unreferenced();
-            other.memory.sweep(epoch);
+            other.collect().expect("nothing fails");
             expired
         });
         let put = put_in_turns(&rig, "a", BYTES, &[6, 19]);

@@ -7,10 +7,10 @@ use drystone_models::explore::{finish, start};
 pub(crate) use drystone_protocol::bucket;
 use drystone_protocol::machine;
 use drystone_store::{
-    Condition, Ingest, Key, ObjectMeta, PutFailure, PutTarget, Result, Store, StoreConfig,
-    StoreError, Stored, Target,
+    CollectOptions, CollectStage, Collected, Condition, Ingest, Key, ObjectMeta, Pace, PutFailure,
+    PutTarget, Result, Store, StoreConfig, StoreError, Stored, Target,
 };
-use drystone_sync::thread::JoinHandle;
+use drystone_sync::thread::{JoinHandle, yield_now};
 use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory};
 
 pub(crate) const CHUNK_BYTES: u64 = 4;
@@ -115,6 +115,21 @@ impl Rig {
         self.store.delete(&bucket(), &key(name)).expect("the records are well")
     }
 
+    /// A collect that waits for nothing and rewrites whatever it can.
+    pub(crate) fn collect(&self) -> Result<Collected> {
+        self.store.collect(eager(), &mut |_, _| Pace::DoNotWait)
+    }
+
+    /// A collect that waits for the sessions under way.
+    pub(crate) fn collect_all(&self) -> Result<Collected> {
+        self.store.collect(eager(), &mut |stage, _| {
+            if matches!(stage, CollectStage::Wait(_)) {
+                yield_now();
+            }
+            Pace::GoOn
+        })
+    }
+
     /// What an acknowledged put promises, and a refused one.
     pub(crate) fn assert_fate(&self, name: &str, bytes: &[u8], outcome: &PutResult) {
         match outcome {
@@ -136,6 +151,11 @@ impl Rig {
         assert_eq!(usage.ingests.now, 0, "an ingest's permit did not come back");
         self.memory.verify();
     }
+}
+
+/// No dead byte may stay.
+pub(crate) fn eager() -> CollectOptions {
+    CollectOptions { dry_run: false, full: false, dead_percent_max: 0, lease_ms: 1000 }
 }
 
 /// Both must succeed.

@@ -154,45 +154,6 @@ fn an_expired_session_leaves_nothing_visible() {
     });
 }
 
-/// The upload may begin before the chunks are condemned, then the collector has to wait for it; or
-/// after, then it has to take them back.
-#[test]
-fn a_known_chunk_survives_the_collector() {
-    check(Scope::STORE, || {
-        let rig = Rig::with_buffers(4);
-        rig.put("old", SHORT).expect("nothing fails");
-        rig.delete("old");
-        let put = rig.start_put("new", SHORT);
-        let epoch = rig.memory.condemn_unreferenced();
-        // The first look-up was the old object's.
-        rig.memory.wait_for_finds(2);
-        rig.memory.sweep(epoch);
-        rig.memory.sweep(epoch);
-        expect_stored([put]);
-        rig.memory.sweep(epoch);
-        assert_eq!(rig.get("new").as_deref(), Some(SHORT), "an acknowledged object is not there");
-        rig.finish();
-    });
-}
-
-/// All of it may have gone, or none, when the upload asks.
-#[test]
-fn a_chunk_that_was_swept_is_written_again() {
-    check(Scope::STORE, || {
-        let rig = Rig::with_buffers(4);
-        rig.put("old", SHORT).expect("nothing fails");
-        rig.delete("old");
-        let put = rig.start_put("new", SHORT);
-        for _ in 0..3 {
-            let epoch = rig.memory.condemn_unreferenced();
-            rig.memory.sweep(epoch);
-        }
-        expect_stored([put]);
-        assert_eq!(rig.get("new").as_deref(), Some(SHORT), "an acknowledged object is not there");
-        rig.finish();
-    });
-}
-
 #[test]
 fn objects_of_one_ingest_do_not_mix() {
     check(Scope::STORE, || {
