@@ -10,7 +10,7 @@
 //! - a segment whose sync has failed is never appended to, cut, or let go of again;
 //! - what may still be committed, or may have been, is not cut: [`Tails`].
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use drystone_store::{
     Appended, CommitBatch, CommitOutcome, Location, Records, Result, SegmentId, SegmentLen,
@@ -41,9 +41,9 @@ pub struct Appender {
     /// One sync at a time: the kernel reports a write-back error once for each open file, so of two
     /// syncs side by side one would believe that all is well. Taken before `failed`.
     syncing: Mutex<()>,
-    /// Segments whose sync failed: what they hold un-synced is lost, and a later sync would not say
-    /// so. A leaf lock.
-    failed: Mutex<BTreeSet<SegmentId>>,
+    /// Segments whose sync failed, and how: what they hold un-synced is lost, and a later sync would
+    /// not say so. A leaf lock.
+    failed: Mutex<BTreeMap<SegmentId, StoreError>>,
     /// Files of such segments. Kept, and so locked, until the end: a commit under way may still
     /// name what was synced of them before. One for each failed sync.
     broken: Mutex<Vec<Box<dyn OwnedFile>>>,
@@ -64,7 +64,7 @@ impl Appender {
             tails: PlainArc::default(),
             room: Room::default(),
             syncing: Mutex::new(()),
-            failed: Mutex::new(BTreeSet::new()),
+            failed: Mutex::new(BTreeMap::new()),
             broken: Mutex::new(Vec::new()),
         }
     }
@@ -168,16 +168,13 @@ impl Appender {
             return Err(not_synced(segment, "an earlier sync of it failed"));
         }
         self.files.sync(segment).inspect_err(|error| {
-            // One that a collect has removed is no reason to think ill of the disk.
-            if !error.is_missing() {
-                self.failed.lock().insert(segment);
-            }
+            self.failed.lock().insert(segment, error.clone());
         })
     }
 
     /// Whether nothing more should be appended to `segment`.
     fn is_broken(&self, segment: SegmentId) -> bool {
-        self.failed.lock().contains(&segment)
+        self.failed.lock().contains_key(&segment)
     }
 
     fn note_failure(&self, error: &StoreError) {
@@ -242,17 +239,18 @@ impl SegmentStorage for Appender {
     }
 
     fn settle(&self, segments: &[SegmentId]) -> Vec<Result<Settled>> {
-        let synced: Vec<_> = segments.iter().map(|segment| self.sync_once(*segment)).collect();
-        // Another thread's sync may have failed since.
+        // What fails here is remembered as broken.
+        for segment in segments {
+            let _ = self.sync_once(*segment);
+        }
         let failed = self.failed.lock();
-        let settled = |(segment, synced): (&SegmentId, Result<()>)| match synced {
-            Err(error) if error.is_missing() => Err(error),
-            _ if failed.contains(segment) => {
-                Err(not_synced(*segment, "its bytes may not have reached the disk"))
-            }
-            _ => Ok(Settled::Open),
+        let settled = |segment: &SegmentId| match failed.get(segment) {
+            // A collect may have removed it, because its session was dead.
+            Some(error) if error.is_missing() => Err(error.clone()),
+            Some(_) => Err(not_synced(*segment, "its bytes may not have reached the disk")),
+            None => Ok(Settled::Open),
         };
-        segments.iter().zip(synced).map(settled).collect()
+        segments.iter().map(settled).collect()
     }
 
     fn note_commit(&self, told: &[SegmentLen], outcome: CommitOutcome) {

@@ -20,17 +20,26 @@ pub(crate) const STEPS: [&str; 4] = [FIRST, PARTS_AND_REGIONS, CHUNKS_OF_SEGMENT
 
 /// For each version but the last: what stands in for what its tables lack, where they cannot be
 /// changed. Only for the connection that runs it, which may not write either.
-pub(crate) const STAND_INS: [&str; STEPS.len() - 1] = [
-    "
-CREATE TEMP VIEW buckets AS SELECT id, name, created_ms, public, NULL AS region FROM main.buckets;
-CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_meta);
-",
-    // Nothing that reads needs the index.
-    "",
-    "
-DROP VIEW IF EXISTS temp.buckets;
+pub(crate) const STAND_INS: [&[&str]; STEPS.len() - 1] = [
+    &[
+        "CREATE TEMP VIEW buckets AS
+             SELECT id, name, created_ms, public, NULL AS region, NULL AS lifecycle
+             FROM main.buckets;
+         CREATE TEMP TABLE object_parts (manifest, upload, number, offset, size, system_meta);",
+        WITHOUT_COLLECT,
+    ],
+    &[WITHOUT_LIFECYCLE, WITHOUT_COLLECT],
+    &[WITHOUT_LIFECYCLE, WITHOUT_COLLECT],
+];
+
+const WITHOUT_LIFECYCLE: &str = "
 CREATE TEMP VIEW buckets AS
     SELECT id, name, created_ms, public, region, NULL AS lifecycle FROM main.buckets;
+";
+
+const WITHOUT_COLLECT: &str = "
+CREATE TEMP VIEW manifests AS
+    SELECT id, session, size, content, NULL AS condemned FROM main.manifests;
 CREATE TEMP VIEW chunks AS
     SELECT id, hash, segment, offset, length, condemned, NULL AS damaged FROM main.chunks;
 CREATE TEMP VIEW segments AS
@@ -38,18 +47,18 @@ CREATE TEMP VIEW segments AS
         (SELECT coalesce(sum(c.length), 0) FROM main.chunks c WHERE c.segment = s.id) AS live
     FROM main.segments s;
 CREATE TEMP TABLE pins (session, manifest);
-",
-];
+";
 
 /// What collect, scrub and expiry need.
 ///
 /// What has lost its last reference is condemned by the transaction that takes the reference away,
 /// with the epoch as that transaction reads it. So a collect finds its work in the partial indices.
-/// Until `scanned` is 1, what was left by earlier versions is looked for first.
+/// Until `scanned` is 1, what was left by earlier versions is looked for first: not in a new store.
 ///
 /// `live` is kept by triggers: no statement that moves chunks can forget it.
 const COLLECT: &str = "
-INSERT INTO meta VALUES ('scanned', 0);
+INSERT INTO meta SELECT 'scanned',
+    NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM chunks);
 
 ALTER TABLE sessions ADD COLUMN late_ms INTEGER;
 

@@ -78,7 +78,7 @@ impl Memory {
     pub fn new(config: MemoryConfig) -> Self {
         let state = State {
             config,
-            tables: Tables::default(),
+            tables: Tables::new(),
             logged: None,
             disk: Disk::default(),
             faults: Faults::default(),
@@ -154,7 +154,9 @@ impl Memory {
     /// Every process is dead from now on. What it had written stays as it is: by itself this is a
     /// SIGKILL.
     pub fn power_off(&self) {
-        self.shared.lock().faults.power_off();
+        let mut state = self.shared.lock();
+        state.faults.power_off();
+        state.disk.release_all();
     }
 
     /// Cuts the power: [`power_off`](Self::power_off), and what was not synced is lost as `seed`
@@ -219,7 +221,7 @@ impl Memory {
     /// With all of them.
     pub fn verify(&self) {
         let violations = self.violations();
-        assert!(violations.is_empty(), "{}", violations.join("\n"));
+        assert!(violations.is_empty(), "the protocol was broken: {}", violations.join("\n"));
     }
 
     /// Length of a segment as a process sees it, in bytes, with what was appended and never

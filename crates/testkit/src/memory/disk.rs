@@ -95,6 +95,11 @@ impl Disk {
         }
     }
 
+    /// Every process is dead.
+    pub(super) fn release_all(&mut self) {
+        self.files.values_mut().for_each(|file| file.owner = None);
+    }
+
     pub(super) fn limit(&mut self, room: u64) {
         self.room = Some(room);
     }

@@ -73,6 +73,11 @@ pub(super) struct BegunUpload {
 }
 
 impl Tables {
+    pub(super) fn new() -> Self {
+        // There is nothing of an earlier version.
+        Self { is_scanned: true, ..Self::default() }
+    }
+
     pub(super) fn next_id(&mut self) -> u64 {
         self.ids += 1;
         self.ids

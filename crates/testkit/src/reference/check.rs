@@ -82,9 +82,12 @@ impl Driver<'_> {
         let holds = |present: &Option<Value>| when.holds(present);
         match self.store().delete_if(&bucket(place.second_bucket), &key(place), condition) {
             Ok(deleted) => {
-                let could = self
-                    .model
-                    .settle(place, |present| present.is_some() == deleted && holds(present));
+                // On a full disk a transaction that is in doubt is tried once more, and may find
+                // its own work.
+                let in_doubt = !deleted && self.fired() > fired_before;
+                let could = self.model.settle(place, |present| {
+                    (present.is_some() == deleted || in_doubt) && holds(present)
+                });
                 assert!(could, "{}: deleted is {deleted}, and could not be", self.doing);
                 self.model.set(place, None);
             }

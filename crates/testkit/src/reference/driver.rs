@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use drystone_chunker::{ChunkId, Chunking, Cutter};
-use drystone_store::{BucketName, Key, Records, Store, StoreConfig, StoreError, SyncPolicy};
+use drystone_store::{
+    BucketName, CollectOptions, Key, Pace, Records, Store, StoreConfig, StoreError, SyncPolicy,
+};
 use drystone_sync::PlainArc;
 
 use crate::conformance::Opened;
@@ -164,6 +166,12 @@ impl<'a> Driver<'a> {
             Op::Complete { slot, which, when } => self.complete(*slot, *which, *when),
             Op::Abort(slot) => self.abort(*slot),
             Op::RemoveBucket => self.remove_bucket(),
+            Op::Collect => self.collect(),
+            Op::Expire => {
+                if let Some(machine) = self.backend.machine() {
+                    machine.expire();
+                }
+            }
             Op::Reopen => self.reopen(),
             Op::Crash(seed) => self.crash(u64::from(*seed)),
             Op::Mishap(mishap) => {
@@ -195,6 +203,23 @@ impl<'a> Driver<'a> {
     /// The store of the process that is running.
     pub(super) fn store(&self) -> &Store {
         self.store.as_ref().expect("between two operations a store is open")
+    }
+
+    /// Nothing that anything names may go. How much else goes depends on sessions that have not
+    /// ended.
+    fn collect(&mut self) {
+        let options =
+            CollectOptions { dry_run: false, full: false, dead_percent_max: 5, lease_ms: 1000 };
+        let fired = self.fired();
+        let collected = self.store().collect(options, &mut |_, _| Pace::DoNotWait);
+        if let Err(error) = collected {
+            self.excuse(&error, fired);
+        }
+        // What was acknowledged once may have been deleted since, and be gone.
+        self.stored.clear();
+        if self.backend.machine().is_none_or(|machine| !machine.is_armed() && !machine.is_off()) {
+            self.check_everything();
+        }
     }
 
     fn reopen(&mut self) {

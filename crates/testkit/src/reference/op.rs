@@ -189,6 +189,10 @@ pub enum Op {
     Abort(u8),
     /// Removes the second bucket, if it is empty, and makes it again.
     RemoveBucket,
+    /// Gives space back, as far as it can be done without waiting.
+    Collect,
+    /// The leases of all sessions run out.
+    Expire,
     /// Closes the store and opens it again.
     Reopen,
     /// The power is cut while nothing is under way.

@@ -4,10 +4,14 @@ use std::io::ErrorKind;
 
 use drystone_chunker::ChunkId;
 use drystone_models::explore::{Scope, check, finish, start};
-use drystone_store::{Condition, PutFailure, StoreConfig, StoreError};
+use drystone_store::{
+    CollectOptions, Condition, CopySource, CopyTarget, Pace, PutFailure, Store, StoreConfig,
+    StoreError,
+};
+use drystone_sync::thread::yield_now;
 use drystone_testkit::memory::{Fault, FaultPlan, Io};
 
-use crate::rig::{Rig, bucket, config, expect_stored, key};
+use crate::rig::{Rig, bucket, config, eager, expect_stored, key, target};
 
 const SHORT: &[u8] = b"aaaabbbbcccc";
 /// Shares two chunks with the other one.
@@ -17,12 +21,20 @@ const LONGER: &[u8] = b"aaaaccccddddeeee";
 const SCOPE: Scope = Scope::STORE;
 
 impl Rig {
+    /// The store after its process has died.
+    fn reopen(&self) -> Self {
+        let (records, segments) = self.memory.open();
+        let store = Store::with_steps_of(1024, records, segments, config());
+        Self { memory: self.memory.clone(), store: store.expect("threads are to be had") }
+    }
+
     /// For the end of a scenario: nothing holds anything back any more, so every byte that no
     /// object names must go.
     fn finish_clean(self, objects: &[(&str, &[u8])]) {
         for _ in 0..2 {
             self.collect_all().expect("nothing fails");
         }
+        self.memory.verify();
         for (name, bytes) in objects {
             assert_eq!(self.get(name).as_deref(), Some(*bytes), "an acknowledged object is gone");
         }
@@ -63,7 +75,9 @@ fn two_collects_do_no_more_than_one() {
         rig.delete("old");
         let put = rig.start_put("new", LONGER);
         let other = rig.clone();
-        let collects = start(move || other.collect().map(drop));
+        let full = CollectOptions { full: true, ..eager() };
+        let collects =
+            start(move || other.store.collect(full, &mut |_, _| Pace::DoNotWait).map(drop));
         rig.collect().expect("nothing fails");
         finish(collects).expect("nothing fails");
         expect_stored([put]);
@@ -114,9 +128,90 @@ fn a_dead_upload_leaves_nothing() {
                 "another failure: {failure}"
             );
         }
+        rig.memory.verify();
         rig.assert_fate("a", SHORT, &outcome);
         let left: &[(&str, &[u8])] = if outcome.is_ok() { &[("a", SHORT)] } else { &[] };
         rig.finish_clean(left);
+    });
+}
+
+/// Its process is killed at any moment, and never ends its session.
+#[test]
+fn a_killed_upload_leaves_nothing() {
+    check(SCOPE.shuttle(3_000), || {
+        let rig = Rig::with_steps_of(1, StoreConfig { buffers: 4, ..config() }, &[]);
+        rig.put("kept", LONGER).expect("nothing fails");
+        let put = rig.start_put("a", SHORT);
+        let memory = rig.memory.clone();
+        let kills = start(move || memory.power_off());
+        let outcome = finish(put);
+        finish(kills);
+        let again = rig.reopen();
+        again.memory.expire();
+        let stored = again.get("a");
+        assert!(stored.is_some() || outcome.is_err(), "an acknowledged object is gone");
+        let mut left: Vec<(&str, &[u8])> = vec![("kept", LONGER)];
+        left.extend(stored.as_deref().map(|bytes| ("a", bytes)));
+        again.finish_clean(&left);
+    });
+}
+
+/// It took back what a collect had condemned, and then it is refused.
+#[test]
+fn a_hit_of_a_refused_upload_is_swept() {
+    check(SCOPE, || {
+        let rig = Rig::with_buffers(4);
+        rig.put("kept", b"xxxx").expect("nothing fails");
+        rig.put("old", SHORT).expect("nothing fails");
+        rig.delete("old");
+        let other = rig.clone();
+        let collects = start(move || other.collect().map(drop));
+        let refused = finish(rig.start_put_if("kept", SHORT, Condition::IfAbsent));
+        assert!(refused.is_err(), "a condition was forgotten");
+        finish(collects).expect("nothing fails");
+        rig.finish_clean(&[("kept", b"xxxx")]);
+    });
+}
+
+/// The segment that an upload has written into is condemned, and waits for it. Then another one
+/// begins, in the next epoch, and has the same bytes; and the first one fails.
+#[test]
+fn an_upload_does_not_rely_on_bytes_of_an_earlier_epoch() {
+    check(SCOPE.shuttle(600), || {
+        let rig = Rig::with_buffers(4);
+        rig.put("old", SHORT).expect("nothing fails");
+        rig.delete("old");
+        // Stops with the old chunks gone, and their segment there.
+        let stopped = rig.store.collect(eager(), &mut |_, done| {
+            if done.chunks == 3 { Pace::Stop } else { Pace::GoOn }
+        });
+        assert!(stopped.expect("nothing fails").is_partial, "it was not stopped");
+        let mut first = rig.ingest().expect("the store is open");
+        let mut fails = first.begin(None);
+        fails.push(b"ddddeeee").expect("nothing fails");
+        fails.push(b"f").expect("nothing fails");
+        let (parked, tail) = fails.park().expect("nothing fails");
+        drop(tail);
+        rig.collect().expect("nothing fails");
+        let mut second = rig.ingest().expect("the store is open");
+        let mut goes_on = second.begin(None);
+        goes_on.push(b"ddddeeeeg").expect("nothing fails");
+        let (waits, tail) = goes_on.park().expect("nothing fails");
+        drop(tail);
+        drop((parked, first));
+        rig.collect().expect("nothing fails");
+        let mut goes_on = second.resume(waits);
+        goes_on.push(b"g").expect("nothing fails");
+        let pending = goes_on.finish(target("new")).expect("nothing fails");
+        if let Err(error) = pending.wait(&mut second) {
+            panic!("a put failed: {error}");
+        }
+        drop(second);
+        // A worker that has nothing to do any more for the first one may still hold a buffer.
+        while rig.store.usage().buffers.now > 0 {
+            yield_now();
+        }
+        rig.finish_clean(&[("new", b"ddddeeeeg")]);
     });
 }
 
@@ -129,8 +224,8 @@ fn copies_and_overwrites_beside_a_collect_are_whole() {
         let other = rig.clone();
         let collects = start(move || other.collect().map(drop));
         let put = rig.start_put("a", LONGER);
-        let source = drystone_store::CopySource { bucket: bucket(), key: key("a"), content: None };
-        let to = drystone_store::CopyTarget {
+        let source = CopySource { bucket: bucket(), key: key("a"), content: None };
+        let to = CopyTarget {
             bucket: bucket(),
             key: key("b"),
             meta: None,
@@ -181,6 +276,30 @@ fn a_collect_that_fails_has_harmed_nothing() {
             rig.collect_all().expect("nothing fails");
         }
         assert_eq!(rig.get("new").as_deref(), Some(LONGER), "an acknowledged object is gone");
+    });
+}
+
+/// Each request that a collect makes fails once, by itself.
+#[test]
+fn every_request_of_a_collect_may_fail() {
+    check(SCOPE.shuttle(60), || {
+        let rig = Rig::with_buffers(4);
+        rig.put("new", LONGER).expect("nothing fails");
+        for after in 0.. {
+            rig.put("old", SHORT).expect("nothing fails");
+            rig.delete("old");
+            rig.memory.arm(FaultPlan { io: None, after, fault: Fault::Fail(ErrorKind::Other) });
+            drop(rig.collect());
+            if rig.memory.is_armed() {
+                break;
+            }
+            rig.memory.verify();
+            assert_eq!(rig.get("new").as_deref(), Some(LONGER), "an acknowledged object is gone");
+        }
+        rig.memory.disarm();
+        rig.collect_all().expect("nothing fails");
+        assert_eq!(rig.get("new").as_deref(), Some(LONGER), "an acknowledged object is gone");
+        rig.finish();
     });
 }
 
@@ -247,6 +366,7 @@ fn a_damaged_chunk_is_not_copied() {
         let collected = rig.collect_all();
         rig.memory.disarm();
         drop(collected);
+        rig.memory.verify();
         assert_eq!(rig.get("new").as_deref(), Some(SHORT), "damage was copied");
         rig.finish();
     });
