@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod bucket;
 mod cat;
+mod check;
 mod collect;
 mod commands;
 mod counting_alloc;
@@ -21,6 +22,7 @@ mod output;
 mod progress;
 mod put;
 mod restore;
+mod scrub;
 mod serve;
 mod serving;
 mod settings;
@@ -81,6 +83,8 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Command::Rm(args) => commands::rm(&settings, &args, output),
         Command::Stat(args) => commands::stat(&settings, &args, output),
         Command::Collect(args) => collect::run(&settings, &args, output),
+        Command::Scrub(args) => scrub::run(&settings, &args, output),
+        Command::Check => check::run(&settings, output),
         Command::Serve(args) => serve::run(&settings, &args, output),
         Command::Key(command) => key::run(&settings, &command, output),
         Command::Bucket(command) => bucket::run(&settings, &command, output),

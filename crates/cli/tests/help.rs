@@ -31,6 +31,8 @@ fn every_command_has_help_and_a_manual_page() {
         "ls",
         "rm",
         "stat",
+        "scrub",
+        "check",
         "plan",
         "bench",
         "serve",

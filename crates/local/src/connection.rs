@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::format::{OpenError, failed};
-use crate::{migration, plain_file, schema};
+use crate::{LocalConfig, migration, plain_file, schema};
 
 /// How long a transaction waits for another process's. Transactions are short; a minute means that
 /// something is wrong.
@@ -44,7 +44,7 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
 /// Opens the database, which must exist.
 pub(crate) fn open(
     path: &Path,
-    sync: SyncPolicy,
+    config: &LocalConfig,
     cache_bytes: u64,
 ) -> Result<Connection, OpenError> {
     // SQLite itself would open whatever lies there.
@@ -78,7 +78,7 @@ pub(crate) fn open(
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = migration::version(&db)?;
-        db.pragma_update(None, "synchronous", synchronous(sync))?;
+        db.pragma_update(None, "synchronous", synchronous(config.sync))?;
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
         // Negative: in KiB instead of pages.
@@ -88,7 +88,11 @@ pub(crate) fn open(
         db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         Ok((db, application, version))
     };
-    let (mut db, application, version) = match opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+    let access = match config.read_only {
+        true => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        false => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let (mut db, application, version) = match opened(path, access) {
         Err(error) if is_read_only(path, &error) => {
             let file = frozen(path)?;
             let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;

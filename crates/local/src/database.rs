@@ -93,11 +93,11 @@ impl SqliteRecords {
     ) -> std::result::Result<Self, OpenError> {
         // Before the connections, and so dropped after them, also when one cannot be opened.
         let growth = Growth::of(path);
-        let connection = connection::open(path, config.sync, config.writer_cache_bytes)?;
+        let connection = connection::open(path, config, config.writer_cache_bytes)?;
         let count = config.readers.max(1);
         let mut readers = Vec::with_capacity(count);
         for _ in 0..count {
-            readers.push(connection::open(path, config.sync, config.reader_cache_bytes)?);
+            readers.push(connection::open(path, config, config.reader_cache_bytes)?);
         }
         let is_read_only = connection.is_readonly(rusqlite::MAIN_DB).unwrap_or(false);
         let reader_permits = Permits::new(count, count).owner();

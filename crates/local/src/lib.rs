@@ -18,10 +18,12 @@ mod migration;
 mod plain_file;
 mod readers;
 mod records;
+mod records_check;
 mod records_collect;
 mod records_keys;
 mod records_manifest;
 mod records_read;
+mod records_scrub;
 mod records_tables;
 mod records_uploads;
 mod reserve;
@@ -56,6 +58,8 @@ pub struct LocalConfig {
     pub segment_readers: usize,
     /// A segment is sealed before it passes this length, in bytes.
     pub segment_bytes_max: u64,
+    /// Nothing is written, also where it could be: every transaction that would fails.
+    pub read_only: bool,
 }
 
 impl Default for LocalConfig {
@@ -67,6 +71,7 @@ impl Default for LocalConfig {
             writer_cache_bytes: 8 << 20,
             segment_readers: 8,
             segment_bytes_max: 512 << 20,
+            read_only: false,
         }
     }
 }
@@ -118,7 +123,8 @@ impl LocalStore {
         let records = SqliteRecords::open_with_room(&records_path(folder), config, &files)?;
         let was_open_to_others = !records.is_read_only && close_to_others(folder);
         // From now on a put may find there what was put with `SyncPolicy::Never`.
-        records.sync_leftovers().map_err(|error| match error {
+        let synced = if config.read_only { Ok(()) } else { records.sync_leftovers() };
+        synced.map_err(|error| match error {
             StoreError::Inconsistent(detail) => {
                 OpenError::DamagedRecords { path: records_path(folder), detail }
             }

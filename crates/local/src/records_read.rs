@@ -45,11 +45,13 @@ pub(crate) fn find_chunks(
     let transaction = db.unchecked_transaction()?;
     let mut found = Vec::with_capacity(ids.len());
     {
-        let mut statement = transaction
-            .prepare_cached("SELECT id, condemned IS NOT NULL FROM chunks WHERE hash = ?1")?;
+        let mut statement = transaction.prepare_cached(
+            "SELECT id, condemned IS NOT NULL, damaged IS NOT NULL FROM chunks WHERE hash = ?1",
+        )?;
         for id in ids {
             let row = statement.query_row([&id.0[..]], |row| {
-                Ok(KnownChunk { chunk: ChunkRef(uint(row.get(0)?)?), condemned: row.get(1)? })
+                let chunk = ChunkRef(uint(row.get(0)?)?);
+                Ok(KnownChunk { chunk, condemned: row.get(1)?, damaged: row.get(2)? })
             });
             found.push(row.optional()?);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use drystone_store::rules::Tables;
+use drystone_store::rules::{Tables, scrub};
 use drystone_store::{
     BucketName, ChunkMove, ChunkRef, Composite, ContentHash, Entry, Epoch, Key, ManifestId,
     NamedPart, ObjectRow, PartRow, PartTarget, PlainSlice, Result, SegmentLen, SessionId, Source,
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connection::{Halt, is_wrong_value};
 use crate::database::{int, uint};
-use crate::{records_collect, records_manifest, records_read, records_uploads};
+use crate::{records_collect, records_manifest, records_read, records_scrub, records_uploads};
 
 /// What a transaction works on, and what it has looked up already.
 pub(crate) struct SqlTables<'a> {
@@ -134,11 +134,18 @@ impl Tables for SqlTables<'_> {
                     // stays, and the bytes that were written here are garbage.
                     let mut insert = self.db.prepare_cached(
                         "INSERT INTO chunks (hash, segment, offset, length) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT (hash) DO UPDATE SET condemned = NULL RETURNING id",
+                         ON CONFLICT (hash) DO UPDATE SET condemned = NULL
+                         RETURNING id, damaged IS NOT NULL, segment, offset",
                     )?;
                     let (segment, offset) = (int(at.segment.0), int(at.offset));
                     let values = params![&chunk.id.0[..], segment, offset, at.len];
-                    insert.query_row(values, |row| row.get::<_, i64>(0))?
+                    let (row, damaged, there) = insert.query_row(values, |row| {
+                        Ok((row.get(0)?, row.get(1)?, (row.get(2)?, row.get(3)?)))
+                    })?;
+                    if scrub::heals(damaged, there == (segment, offset)) {
+                        records_scrub::heal(self.db, row, at)?;
+                    }
+                    row
                 }
             };
             add.execute(params![manifest, int(chunk.offset), row])?;

@@ -44,7 +44,8 @@ CREATE TEMP VIEW chunks AS
     SELECT id, hash, segment, offset, length, condemned, NULL AS damaged FROM main.chunks;
 CREATE TEMP VIEW segments AS
     SELECT s.id, s.bytes, s.sealed, s.adoptions, s.unsynced, NULL AS condemned,
-        (SELECT coalesce(sum(c.length), 0) FROM main.chunks c WHERE c.segment = s.id) AS live
+        (SELECT coalesce(sum(c.length), 0) FROM main.chunks c WHERE c.segment = s.id) AS live,
+        NULL AS verified_ms, NULL AS verified_to
     FROM main.segments s;
 CREATE TEMP TABLE pins (session, manifest);
 ";
@@ -92,6 +93,26 @@ CREATE TRIGGER chunks_moved AFTER UPDATE OF segment ON chunks BEGIN
 END;
 
 ALTER TABLE buckets ADD COLUMN lifecycle TEXT;
+
+-- A scrub reads chunks in the order of their bytes, and so does whoever rewrites a segment.
+DROP INDEX chunks_segment;
+CREATE INDEX chunks_segment ON chunks (segment, offset);
+ALTER TABLE segments ADD COLUMN verified_ms INTEGER;
+ALTER TABLE segments ADD COLUMN verified_to INTEGER;
+CREATE TABLE scrubs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    began_ms   INTEGER NOT NULL,
+    since_ms   INTEGER,
+    last_chunk INTEGER NOT NULL,
+    segment    INTEGER NOT NULL,
+    offset     INTEGER NOT NULL,
+    chunk      INTEGER NOT NULL,
+    is_over    INTEGER NOT NULL,
+    chunks     INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    bad        INTEGER NOT NULL,
+    well_again INTEGER NOT NULL
+);
 ";
 
 /// What a collector looks up before it rewrites or removes a segment.

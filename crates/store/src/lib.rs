@@ -36,6 +36,7 @@ mod records;
 mod rewrite;
 mod rows;
 pub mod rules;
+mod scrub;
 mod segments;
 mod session;
 mod store;
@@ -76,6 +77,10 @@ pub use records::{
 pub use rows::{
     BucketRow, KnownChunk, ManifestRow, NewBucket, ObjectMeta, ObjectRow, ObjectVersion, Session,
     TAGS, Totals,
+};
+pub use scrub::{
+    Affected, BadChunk, Check, CheckRecords, Finding, Healer, Owner, PlacedChunk, Scrub, ScrubAsk,
+    ScrubCounts, ScrubNote, ScrubPlace, ScrubRecords, ScrubRound, SegmentFacts, SliceOf,
 };
 pub use segments::{Appended, CommitOutcome, Hold, SegmentStorage, Settled};
 pub use session::{LEASE_MS_MAX, SessionHandle, UploadSession};

@@ -8,11 +8,11 @@ use std::ops::{Bound, Range};
 use drystone_chunker::ChunkId;
 
 use crate::{
-    BucketName, BucketRow, ChunkMove, ChunkRef, CommitBatch, CommitResult, Completion,
-    CondemnedTotals, Condition, CopySource, CopyTarget, Epoch, Epochs, Key, KeyRow, KnownChunk,
-    ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRow, PartRow,
-    PartTarget, Result, ScanFrom, SegmentId, SegmentLen, SegmentRow, Session, SessionId,
-    StoredChunk, SweepFrom, Swept, Totals, UploadId, UploadRow,
+    BucketName, BucketRow, CheckRecords, ChunkMove, ChunkRef, CommitBatch, CommitResult,
+    Completion, CondemnedTotals, Condition, CopySource, CopyTarget, Epoch, Epochs, Key, KeyRow,
+    KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRow,
+    PartRow, PartTarget, Result, ScanFrom, ScrubRecords, SegmentId, SegmentLen, SegmentRow,
+    Session, SessionId, StoredChunk, SweepFrom, Swept, Totals, UploadId, UploadRow,
 };
 
 /// Objects that one transaction deletes, at most.
@@ -35,6 +35,8 @@ pub trait Records:
     + UploadRecords
     + KeyRecords
     + CollectRecords
+    + ScrubRecords
+    + CheckRecords
 {
 }
 
@@ -47,6 +49,8 @@ impl<T> Records for T where
         + UploadRecords
         + KeyRecords
         + CollectRecords
+        + ScrubRecords
+        + CheckRecords
 {
 }
 

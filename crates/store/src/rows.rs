@@ -138,6 +138,9 @@ pub struct KnownChunk {
     pub chunk: ChunkRef,
     /// A collector found it unreferenced; it must be revived before it counts as known.
     pub condemned: bool,
+    /// A scrub found its bytes damaged. It counts as missing: whoever has the bytes writes them
+    /// again.
+    pub damaged: bool,
 }
 
 /// Counts over the whole store.

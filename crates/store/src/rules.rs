@@ -6,6 +6,7 @@
 //! one without transactions too, if it is a map under a lock.
 
 mod collect;
+pub mod scrub;
 mod tables;
 
 use std::ops::Range;

@@ -9,8 +9,8 @@ use drystone_sync::{Mutex, PlainArc, bound};
 use crate::segments::Placed;
 use crate::upload::{Done, Piece};
 use crate::{
-    Appended, ChunkRef, Epoch, Location, ManifestId, Records, Result, SegmentStorage, SessionId,
-    Source, StoreError,
+    Appended, ChunkRef, Epoch, KnownChunk, Location, ManifestId, Records, Result, SegmentStorage,
+    SessionId, Source, StoreError,
 };
 
 /// Rows of a failed upload that one transaction takes back: about as many as one of its steps
@@ -182,11 +182,14 @@ impl Writer {
         ids: &[ChunkId],
     ) -> Result<Vec<Option<ChunkRef>>> {
         let known = self.records.find_chunks(ids)?;
-        let mut found: Vec<_> = known.iter().map(|known| known.map(|row| row.chunk)).collect();
+        // Of a chunk that is damaged the bytes are written again, which heals it.
+        let sound = |known: &Option<KnownChunk>| known.filter(|row| !row.damaged);
+        let mut found: Vec<_> =
+            known.iter().map(|known| sound(known).map(|row| row.chunk)).collect();
         // Those that a collect may be about to sweep. Mostly there are none.
         let mut condemned: BTreeMap<SessionId, Vec<usize>> = BTreeMap::new();
         for (at, row) in known.iter().enumerate() {
-            if row.is_some_and(|row| row.condemned) {
+            if found[at].is_some() && row.is_some_and(|row| row.condemned) {
                 condemned.entry(pieces[claimed[at]].upload().session).or_default().push(at);
             }
         }

@@ -12,13 +12,15 @@ use std::ops::{Bound, Range};
 
 use drystone_chunker::{ChunkId, Chunking};
 use drystone_store::{
-    BucketName, BucketRecords, BucketRow, ChunkMove, ChunkRecords, ChunkRef, CollectRecords,
-    CommitBatch, CommitResult, Completion, CondemnedTotals, Condition, CopySource, CopyTarget,
-    Epoch, Epochs, Key, KeyRecords, KeyRow, KnownChunk, ManifestId, ManifestRow, NamedPart,
-    NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow, ObjectVersion, PartRow,
-    PartTarget, PutFailure, PutTarget, Records, Result, ScanFrom, SegmentId, SegmentLen,
-    SegmentRecords, SegmentRow, Session, SessionId, SessionRecords, Store, StoreConfig, StoreError,
-    StoredChunk, SweepFrom, Swept, SyncPolicy, Target, Totals, UploadId, UploadRecords, UploadRow,
+    BucketName, BucketRecords, BucketRow, CheckRecords, ChunkMove, ChunkRecords, ChunkRef,
+    CollectRecords, CommitBatch, CommitResult, Completion, CondemnedTotals, Condition, CopySource,
+    CopyTarget, Epoch, Epochs, Key, KeyRecords, KeyRow, KnownChunk, ManifestId, ManifestRow,
+    NamedPart, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow, ObjectVersion,
+    Owner, PartRow, PartTarget, PlacedChunk, PutFailure, PutTarget, Records, Result, ScanFrom,
+    ScrubAsk, ScrubNote, ScrubPlace, ScrubRecords, ScrubRound, SegmentFacts, SegmentId, SegmentLen,
+    SegmentRecords, SegmentRow, Session, SessionId, SessionRecords, SliceOf, Store, StoreConfig,
+    StoreError, StoredChunk, SweepFrom, Swept, SyncPolicy, Target, Totals, UploadId, UploadRecords,
+    UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -168,6 +170,34 @@ pass_on! {
             -> Vec<SegmentRow>;
         fn sweep_segment(segment: SegmentId, upto: Epoch) -> bool;
         fn last_segment() -> Option<SegmentId>;
+    }
+    ScrubRecords {
+        fn begin_scrub(ask: &ScrubAsk) -> ScrubRound;
+        fn chunks_to_scrub(since_ms: Option<u64>, after: ScrubPlace, limit: usize)
+            -> Vec<PlacedChunk>;
+        fn note_scrub(round: u64, note: &ScrubNote) -> ();
+        fn placed_chunk(chunk: ChunkRef) -> Option<PlacedChunk>;
+        fn placed_chunk_of(id: &ChunkId) -> Option<PlacedChunk>;
+        fn damaged_chunks(after: ChunkRef, limit: usize) -> Vec<PlacedChunk>;
+        fn chunk_bytes() -> u64;
+        fn manifests_of(chunk: ChunkRef, after: Option<ManifestId>, limit: usize)
+            -> Vec<ManifestId>;
+        fn place_in(chunk: ChunkRef, manifest: ManifestId, range: Range<u64>) -> Option<u64>;
+        fn slices_of(part: ManifestId, after: Option<(ManifestId, u64)>, limit: usize)
+            -> Vec<SliceOf>;
+        fn objects_of(manifest: ManifestId, after: Option<(&BucketName, &Key)>, limit: usize)
+            -> Vec<Owner>;
+        fn parts_of(manifest: ManifestId, after: Option<(UploadId, u32)>, limit: usize)
+            -> Vec<Owner>;
+    }
+    CheckRecords {
+        fn segment_facts(after: Option<SegmentId>, limit: usize) -> Vec<SegmentFacts>;
+        fn has_segments(segments: &[SegmentId]) -> Vec<bool>;
+        fn segments_without_row(after: Option<SegmentId>, limit: usize) -> Vec<SegmentId>;
+        fn objects_to_check(bucket: &BucketName, after: Option<&Key>, limit: usize)
+            -> Vec<(Key, bool)>;
+        fn parts_to_check(after: Option<(UploadId, u32)>, limit: usize)
+            -> Vec<(UploadId, u32, bool)>;
     }
 }
 

@@ -15,6 +15,7 @@ mod manifests;
 mod multipart;
 mod names;
 mod objects;
+mod scrub;
 mod segments;
 mod sessions;
 
@@ -138,6 +139,15 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("an_empty_object_has_an_empty_manifest", manifests::an_empty_object_has_an_empty_manifest),
     ("a_pending_manifest_becomes_an_object", manifests::a_pending_manifest_becomes_an_object),
     ("a_pending_manifest_is_invisible", manifests::a_pending_manifest_is_invisible),
+    (
+        "chunks_are_scrubbed_in_the_order_of_their_bytes",
+        scrub::chunks_are_scrubbed_in_the_order_of_their_bytes,
+    ),
+    ("a_scrub_remembers_where_it_was", scrub::a_scrub_remembers_where_it_was),
+    ("what_was_verified_may_be_left_out", scrub::what_was_verified_may_be_left_out),
+    ("a_marked_chunk_is_healed_by_its_bytes", scrub::a_marked_chunk_is_healed_by_its_bytes),
+    ("what_a_chunk_is_in_is_found", scrub::what_a_chunk_is_in_is_found),
+    ("a_check_is_told_what_there_is", scrub::a_check_is_told_what_there_is),
     ("appended_bytes_read_back", segments::appended_bytes_read_back),
     ("reads_beyond_the_end_say_so", segments::reads_beyond_the_end_say_so),
     ("what_is_held_is_not_given_back", segments::what_is_held_is_not_given_back),

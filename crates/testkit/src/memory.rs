@@ -23,6 +23,7 @@ mod disk;
 mod faults;
 mod objects;
 mod records;
+mod scrub;
 mod segments;
 mod tables;
 mod transaction;

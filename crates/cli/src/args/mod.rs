@@ -4,6 +4,7 @@
 mod advice_tests;
 mod bucket;
 mod serve;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use self::bucket::{BucketCommand, BucketSetArgs};
 pub(crate) use self::serve::{
     KeyCommand, KeyCreateArgs, LogFormat, SecretArg, ServeArgs, ServingArgs,
 };
+pub(crate) use self::upkeep::ScrubArgs;
 use crate::home;
 
 /// This command has a command line of its own. It is recognised before this one is parsed.
@@ -153,6 +155,10 @@ pub(crate) enum Command {
     Stat(StatArgs),
     /// Give the space back of what was deleted or overwritten
     Collect(CollectArgs),
+    /// Read and verify every chunk, and name the objects that are damaged
+    Scrub(ScrubArgs),
+    /// Compare the records with the segments, without reading the chunks
+    Check,
     /// Serve the store over S3 and plain HTTP
     Serve(ServeArgs),
     /// Make, list and revoke the keys that clients use

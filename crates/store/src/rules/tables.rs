@@ -54,7 +54,8 @@ pub trait Tables {
 
     /// Adds an entry's chunks to its manifest, or to a new one, which stays pending in the entry's
     /// session unless the entry completes it. The first row of a chunk stays: one that is there
-    /// already is taken back from a collector.
+    /// already is taken back from a collector. It moves if the new place [heals](super::scrub::heals)
+    /// it.
     fn add_to_manifest(&mut self, entry: &Entry) -> Result<ManifestId, Self::Halt>;
 
     /// Moves a session to the current epoch.

@@ -159,6 +159,11 @@ impl SegmentFile {
         self.bytes.extend_from_slice(&part[kept - from..]);
     }
 
+    /// Flips the bits of a byte, as a disk does by itself. Returns whether it is there.
+    pub(super) fn flip(&mut self, offset: u64) -> bool {
+        self.bytes.get_mut(offset as usize).map(|byte| *byte = !*byte).is_some()
+    }
+
     pub(super) fn cut(&mut self, len: u64) {
         self.bytes.truncate(len as usize);
         self.dirty_from(len as usize);

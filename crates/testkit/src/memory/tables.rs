@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
+use drystone_store::rules::scrub::heals;
 use drystone_store::{
     BucketName, BucketRow, ChunkRef, ContentHash, Epoch, Key, KeyRow, KnownChunk, Location,
-    ManifestId, ManifestRow, ObjectPart, ObjectParts, ObjectRow, PartRow, PlainSlice, SegmentId,
-    SegmentLen, SessionId, Source, TAGS, Totals, UploadId, UploadRow,
+    ManifestId, ManifestRow, ObjectPart, ObjectParts, ObjectRow, PartRow, PlainSlice, ScrubRound,
+    SegmentId, SegmentLen, SessionId, Source, TAGS, Totals, UploadId, UploadRow,
 };
 
 #[derive(Clone, Default)]
@@ -29,6 +30,10 @@ pub(super) struct Tables {
     pub(super) condemned_segments: BTreeMap<SegmentId, Epoch>,
     pub(super) last_segment: Option<SegmentId>,
     pub(super) is_scanned: bool,
+    /// The newest scrub.
+    pub(super) scrub: Option<ScrubRound>,
+    /// When everything in a segment up to which chunk was verified.
+    pub(super) verified: BTreeMap<SegmentId, (u64, ChunkRef)>,
     /// One counter for all ids, so that an id used as one of another kind is found out.
     ids: u64,
 }
@@ -47,6 +52,8 @@ pub(super) struct ChunkRow {
     pub(super) condemned: Option<Epoch>,
     /// A transaction that reads it fails to.
     pub(super) unreadable: bool,
+    /// Since when it is marked.
+    pub(super) damaged: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -111,6 +118,10 @@ impl Tables {
         self.manifests.values().filter(|manifest| manifest.session.is_some()).count()
     }
 
+    pub(super) fn chunk(&self, id: &ChunkId) -> Option<&ChunkRow> {
+        self.chunks.get(self.chunk_ids.get(id)?)
+    }
+
     pub(super) fn chunk_mut(&mut self, id: &ChunkId) -> Option<&mut ChunkRow> {
         self.chunks.get_mut(self.chunk_ids.get(id)?)
     }
@@ -122,7 +133,9 @@ impl Tables {
 
     pub(super) fn find(&self, id: &ChunkId) -> Option<KnownChunk> {
         let chunk = *self.chunk_ids.get(id)?;
-        Some(KnownChunk { chunk, condemned: self.chunks[&chunk].condemned.is_some() })
+        let row = &self.chunks[&chunk];
+        let (condemned, damaged) = (row.condemned.is_some(), row.damaged.is_some());
+        Some(KnownChunk { chunk, condemned, damaged })
     }
 
     pub(super) fn unsealed(&self, limit: usize) -> Vec<SegmentId> {
@@ -229,11 +242,18 @@ impl Tables {
             Source::Written(at) => at,
         };
         if let Some(&row) = self.chunk_ids.get(&id) {
-            self.chunks.entry(row).and_modify(|known| known.condemned = None);
+            self.chunks.entry(row).and_modify(|known| {
+                known.condemned = None;
+                let there = (known.at.segment, known.at.offset);
+                if heals(known.damaged.is_some(), there == (at.segment, at.offset)) {
+                    (known.at, known.damaged) = (at, None);
+                }
+            });
             return row;
         }
         let row = ChunkRef(self.next_id());
-        self.chunks.insert(row, ChunkRow { id, at, condemned: None, unreadable: false });
+        self.chunks
+            .insert(row, ChunkRow { id, at, condemned: None, unreadable: false, damaged: None });
         self.chunk_ids.insert(id, row);
         row
     }
