@@ -6,6 +6,7 @@ use drystone_store::{Key, StoreError};
 
 use crate::args::CatArgs;
 use crate::exit::{Exit, Outcome, Usage};
+use crate::heartbeat::Heartbeat;
 use crate::open::open;
 use crate::output;
 use crate::settings::Settings;
@@ -13,12 +14,14 @@ use crate::settings::Settings;
 pub(crate) fn run(settings: &Settings, args: &CatArgs) -> Outcome {
     let bucket = settings.bucket(&args.bucket)?;
     let open = open(settings)?;
+    let _heartbeat = Heartbeat::of_readers(&open.store)?;
     let mut out = output::stdout()?;
     for name in &args.names {
         let key = Key::new(name).map_err(StoreError::Name)?;
-        let object = open.store.stat(&bucket, &key)?;
-        let range = args.range.as_deref().map(|text| parse_range(text, object.size)).transpose()?;
-        open.store.read(object, range).copy_to(&mut out)??;
+        let object = open.store.open(&bucket, &key)?;
+        let size = object.row().size;
+        let range = args.range.as_deref().map(|text| parse_range(text, size)).transpose()?;
+        open.store.read(&object, range).copy_to(&mut out)??;
     }
     Ok(Exit::Success)
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use drystone_pool::{Order, WorkerPool};
-use drystone_store::{BucketName, Key, ObjectMeta, ObjectRow, Store, StoreError};
+use drystone_store::{BucketName, Key, ObjectMeta, ObjectRow, OpenObject, Store, StoreError};
 use serde::Serialize;
 
 use crate::args::GetArgs;
 use crate::exit::{Exit, Outcome, Usage};
+use crate::heartbeat::Heartbeat;
 use crate::interrupt::Interrupt;
 use crate::new_folder::NewFolder;
 use crate::open::open;
@@ -33,6 +34,7 @@ pub(crate) fn run(settings: &Settings, args: &GetArgs, output: &Output) -> Outco
     let bucket = settings.bucket(&args.bucket)?;
     let interrupt = Interrupt::catch(output)?;
     let open = open(settings)?;
+    let _heartbeat = Heartbeat::of_readers(&open.store)?;
     let progress = Progress::new(output, None);
     let mut get = Get {
         store: &open.store,
@@ -84,9 +86,9 @@ impl Get<'_> {
             && !args.dest.is_dir()
             && !args.dest.as_os_str().to_string_lossy().ends_with('/');
         if as_file && let Some(object) = self.object(&args.names[0])? {
-            let reader = self.store.read(object.clone(), None);
+            let reader = self.store.read(&object, None);
             let result = single(&args.dest, args.force, self.interrupt.clone(), reader);
-            return self.note((object, result));
+            return self.note((object.row().clone(), result));
         }
         let cannot = || format!("cannot open the folder {}", args.dest.display());
         let made = NewFolder::make(&args.dest).with_context(cannot)?;
@@ -115,10 +117,10 @@ impl Get<'_> {
             match self.object(name)? {
                 Some(object) => {
                     let file =
-                        object.key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-                    let reader = self.store.read(object.clone(), None);
+                        object.row().key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+                    let reader = self.store.read(&object, None);
                     let result = destination.restorer(&|_| Ok(None)).object(&file, reader);
-                    self.note((object, result))?;
+                    self.note((object.row().clone(), result))?;
                 }
                 None => self.folder(name, destination, &restorers)?,
             }
@@ -127,11 +129,11 @@ impl Get<'_> {
     }
 
     /// The object with exactly this name. A name that ends with `/` names a folder.
-    fn object(&self, name: &str) -> anyhow::Result<Option<ObjectRow>> {
+    fn object(&self, name: &str) -> anyhow::Result<Option<OpenObject>> {
         if name.ends_with('/') {
             return Ok(None);
         }
-        match self.store.stat(&self.bucket, &Key::new(name).map_err(StoreError::Name)?) {
+        match self.store.open(&self.bucket, &Key::new(name).map_err(StoreError::Name)?) {
             Ok(object) => Ok(Some(object)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -161,8 +163,10 @@ impl Get<'_> {
             let known = |path: &str| folder_meta(&store, &of, format!("{above}{path}/"));
             let mut restorer = target.restorer(&known);
             let restore = |object: ObjectRow| {
+                // Looked up again: what is listed may have been overwritten since.
+                let reader = store.get(&of, &object.key, None).map_err(RestoreError::Store);
                 let result =
-                    restorer.object(&object.key.as_str()[cut..], store.read(object.clone(), None));
+                    reader.and_then(|reader| restorer.object(&object.key.as_str()[cut..], reader));
                 (object, result)
             };
             Ok::<Vec<Restored>, StoreError>(batch.into_iter().map(restore).collect())

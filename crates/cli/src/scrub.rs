@@ -214,7 +214,7 @@ fn repair(
         None => Some(File::open(from).with_context(|| format!("cannot read {}", from.display()))?),
     };
     let healer = store.healer(LEASE_MS)?;
-    let heartbeat = Heartbeat::start(healer.handle())?;
+    let heartbeat = Heartbeat::of_upload(healer.handle())?;
     let total = file.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.len());
     let progress = Progress::new(output, total);
     let mut each = |bytes| {

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use drystone_pool::Slice;
-use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, StoreError};
+use drystone_store::{BucketName, Key, ObjectReader, ObjectRow, OpenObject, StoreError};
 use drystone_sync::{Mutex, PlainArc};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
@@ -61,7 +61,10 @@ enum Opened {
 pub struct ObjectBody {
     edge: PlainArc<Edge>,
     share: Share,
-    object: ObjectRow,
+    key: Key,
+    /// Kept until the end, so that the object stays readable when the client is slow and it is
+    /// deleted meanwhile. `None` if all of it is here.
+    open: Option<OpenObject>,
     /// What is left to send.
     range: Range<u64>,
     /// All of it, when it is small: then nothing is leased any more.
@@ -100,9 +103,9 @@ impl Edge {
         let large = self.large.try_take();
         let whole_bytes_max = if large.is_some() { PIECE_BYTES } else { SMALL_PIECES_BYTES_MAX };
         let found = self.call(move |store| {
-            let mut reader = store.get(&bucket, &key, None)?;
+            let (reader, whole) = store.get_small(&bucket, &key, whole_bytes_max)?;
             let object = reader.object().clone();
-            let opened = match reader.read_small(whole_bytes_max)? {
+            let opened = match whole {
                 Some(bytes) => Opened::Whole(bytes.into(), large),
                 None => Opened::Reader(Box::new(reader)),
             };
@@ -119,20 +122,23 @@ impl Found {
     pub async fn body(self, edge: &PlainArc<Edge>, range: Range<u64>) -> Result<ObjectBody, Fault> {
         let Self { object, share, opened } = self;
         let is_whole = range == (0..object.size);
-        let (whole, reader) = match opened {
+        let (whole, open, reader) = match opened {
             // A range lies inside the object, whose size is that of the bytes.
             Opened::Whole(bytes, large) => {
                 let part = bytes.slice(range.start as usize..range.end as usize);
                 let large = large.filter(|_| bytes.len() > SMALL_PIECES_BYTES_MAX);
-                (Some((part, large)), None)
+                (Some((part, large)), None, None)
             }
-            Opened::Reader(reader) => (None, Some(*reader).filter(|_| is_whole)),
+            Opened::Reader(reader) => {
+                (None, Some(reader.open().clone()), Some(*reader).filter(|_| is_whole))
+            }
         };
         let state = State { holds: None, asked: Instant::now(), probation_bytes: 0 };
         let body = ObjectBody {
             edge: PlainArc::clone(edge),
             share,
-            object,
+            key: object.key,
+            open,
             range,
             whole,
             holding: PlainArc::new(Holding { state: Mutex::new(state) }),
@@ -181,8 +187,8 @@ impl ObjectBody {
                 None => (None, None),
             }
         };
-        let (store, object, range) =
-            (self.edge.store.clone(), self.object.clone(), from..self.range.end);
+        let (store, open, range) =
+            (self.edge.store.clone(), self.open.clone(), from..self.range.end);
         let holding = PlainArc::clone(&self.holding);
         self.edge.want_buffers();
         self.edge.block(move || {
@@ -190,7 +196,9 @@ impl ObjectBody {
             // The turn is dropped last: the next turn finds the buffers of this one, except those
             // that a worker is still reading into.
             let (turn, holding, store) = (turn, holding, store);
-            let mut reader = reader.unwrap_or_else(|| store.read(object, Some(range)));
+            let reader = reader.or_else(|| open.map(|open| store.read(&open, Some(range))));
+            // Only a body that has all of it is without: it fetches nothing.
+            let Some(mut reader) = reader else { return Ok(false) };
             let slice = reader.next_slice();
             let mut state = holding.state.lock();
             state.asked = Instant::now();
@@ -229,7 +237,7 @@ impl ObjectBody {
                         Ok(true) => Ok(()),
                         Ok(false) => Err(io::ErrorKind::UnexpectedEof.into()),
                         Err(error) => {
-                            tracing::error!(%error, key = %self.object.key, "a download broke off");
+                            tracing::error!(%error, key = %self.key, "a download broke off");
                             Err(error)
                         }
                     });

@@ -43,10 +43,20 @@ impl Edge {
             }
             if beat_at.elapsed() >= BEAT {
                 beat_at = Instant::now();
-                let ingest_slots = PlainArc::clone(&self.ingest_slots);
+                let (store, ingest_slots) =
+                    (self.store.clone(), PlainArc::clone(&self.ingest_slots));
+                let beat = move || {
+                    ingest_slots.beat();
+                    if let Err(error) = store.move_readers_on() {
+                        tracing::warn!(
+                            %error,
+                            "objects that are read now may break off if they are deleted"
+                        );
+                    }
+                };
                 // Not among the calls: those may all wait for a slow disk, and the sessions must
                 // outlive that.
-                let _ = tokio::task::spawn_blocking(move || ingest_slots.beat()).await;
+                let _ = tokio::task::spawn_blocking(beat).await;
             }
         }
     }

@@ -22,6 +22,7 @@ mod records_check;
 mod records_collect;
 mod records_keys;
 mod records_manifest;
+mod records_pins;
 mod records_read;
 mod records_scrub;
 mod records_tables;

@@ -25,6 +25,15 @@ fn lease(lease_ms: u64) -> Result<i64> {
     rules::check_lease(lease_ms).map(|()| int(lease_ms))
 }
 
+/// Begins a session in the current epoch.
+pub(crate) fn begin_session(tx: &Transaction<'_>, lease_ms: i64) -> rusqlite::Result<Session> {
+    let epoch: i64 =
+        tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
+    let sql = format!("INSERT INTO sessions (epoch, expires_ms) VALUES (?1, {NOW_MS} + ?2)");
+    tx.execute(&sql, params![epoch, lease_ms])?;
+    Ok(Session { id: SessionId(uint(tx.last_insert_rowid())?), epoch: Epoch(uint(epoch)?) })
+}
+
 /// The row of a bucket that must be there.
 fn bucket_row(db: &Connection, name: &BucketName) -> Result<i64, Halt> {
     rules::bucket(&mut SqlTables::of(db), name)
@@ -33,14 +42,7 @@ fn bucket_row(db: &Connection, name: &BucketName) -> Result<i64, Halt> {
 impl SessionRecords for SqliteRecords {
     fn begin_session(&self, lease_ms: u64) -> Result<Session> {
         let lease = lease(lease_ms)?;
-        self.write("cannot begin an upload session", |tx| -> Result<_, Halt> {
-            let epoch: i64 =
-                tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))?;
-            let sql =
-                format!("INSERT INTO sessions (epoch, expires_ms) VALUES (?1, {NOW_MS} + ?2)");
-            tx.execute(&sql, params![epoch, lease])?;
-            Ok(Session { id: SessionId(uint(tx.last_insert_rowid())?), epoch: Epoch(uint(epoch)?) })
-        })
+        self.write("cannot begin an upload session", |tx| begin_session(tx, lease))
     }
 
     fn extend_session(&self, session: SessionId, lease_ms: u64) -> Result<()> {

@@ -17,9 +17,7 @@ const IS_MANIFEST_NAMED: &str = "
         OR EXISTS (SELECT 1 FROM manifest_parts WHERE part = ?1)
         OR EXISTS (SELECT 1 FROM parts WHERE manifest = ?1)
         OR EXISTS (SELECT 1 FROM manifests m JOIN sessions s ON s.id = m.session
-                   WHERE m.id = ?1 AND s.dead = 0)
-        OR EXISTS (SELECT 1 FROM pins p JOIN sessions s ON s.id = p.session
-                   WHERE p.manifest = ?1 AND s.dead = 0)";
+                   WHERE m.id = ?1 AND s.dead = 0)";
 
 const SEGMENT_COLUMNS: &str = "id, bytes, live, sealed";
 

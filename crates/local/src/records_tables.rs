@@ -13,7 +13,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connection::{Halt, is_wrong_value};
 use crate::database::{int, uint};
-use crate::{records_collect, records_manifest, records_read, records_scrub, records_uploads};
+use crate::{
+    records_collect, records_manifest, records_pins, records_read, records_scrub, records_uploads,
+};
 
 /// What a transaction works on, and what it has looked up already.
 pub(crate) struct SqlTables<'a> {
@@ -25,6 +27,10 @@ pub(crate) struct SqlTables<'a> {
 impl<'a> SqlTables<'a> {
     pub(crate) fn of(db: &'a Connection) -> Self {
         Self { db, sessions: BTreeMap::new(), buckets: BTreeMap::new() }
+    }
+
+    pub(crate) fn db(&self) -> &'a Connection {
+        self.db
     }
 
     /// Notes how long segments are. A length never goes back: two groups can note the same segment.
@@ -237,6 +243,10 @@ impl Tables for SqlTables<'_> {
 
     fn is_manifest_named(&mut self, manifest: ManifestId) -> Result<bool, Halt> {
         Ok(records_collect::is_manifest_named(self.db, manifest)?)
+    }
+
+    fn is_manifest_pinned(&mut self, manifest: ManifestId) -> Result<bool, Halt> {
+        Ok(records_pins::is_pinned(self.db, int(manifest.0))?)
     }
 
     fn is_chunk_named(&mut self, chunk: ChunkRef) -> Result<bool, Halt> {

@@ -74,6 +74,13 @@ CREATE TABLE pins (
     PRIMARY KEY (session, manifest)
 ) WITHOUT ROWID;
 CREATE INDEX pins_manifest ON pins (manifest);
+-- So every pin is one of a live session, whatever ends a session.
+CREATE TRIGGER sessions_ended AFTER DELETE ON sessions BEGIN
+    DELETE FROM pins WHERE session = OLD.id;
+END;
+CREATE TRIGGER sessions_died AFTER UPDATE OF dead ON sessions WHEN NEW.dead = 1 BEGIN
+    DELETE FROM pins WHERE session = OLD.id;
+END;
 
 ALTER TABLE chunks ADD COLUMN damaged INTEGER;
 CREATE INDEX chunks_damaged ON chunks (damaged) WHERE damaged IS NOT NULL;

@@ -94,7 +94,8 @@ pub struct Collected {
     pub dead_bytes: u64,
     /// Bytes in segments that are chunks'.
     pub live_bytes: u64,
-    /// Not everything was done: it was stopped, or did not wait for a session.
+    /// Not everything was done: it was stopped, or did not wait for a session, or readers hold what
+    /// was deleted.
     pub is_partial: bool,
 }
 
@@ -235,13 +236,14 @@ impl Collect<'_> {
                 Kind::Manifests => records.sweep_manifests(upto, after, STEP_ROWS)?,
                 Kind::Chunks | Kind::Segments => records.sweep_chunks(upto, after, STEP_ROWS)?,
             };
-            let Swept { gone: count, bytes, pardoned, unreadable, next } = swept;
+            let Swept { gone: count, bytes, pardoned, pinned, unreadable, next } = swept;
             match kind {
                 Kind::Manifests => self.done.manifests += count,
                 Kind::Chunks | Kind::Segments => self.done.chunks += count,
             }
             self.done.chunk_bytes += bytes;
             self.done.pardoned += pardoned;
+            self.done.is_partial |= pinned > 0;
             self.done.unreadable += unreadable;
             gone += count;
             from = next;

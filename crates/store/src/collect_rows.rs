@@ -55,6 +55,8 @@ pub struct Swept {
     pub bytes: u64,
     /// Those that turned out to be named by something, and stay.
     pub pardoned: u64,
+    /// Manifests that readers hold. They stay condemned.
+    pub pinned: u64,
     /// Those that could not be read, and stay.
     pub unreadable: u64,
     /// Where to go on; `None` when there are no more.

@@ -110,6 +110,13 @@ pub enum StoreError {
         /// What differs.
         detail: String,
     },
+    /// An object was deleted or overwritten while it was read, and a collect has taken away what
+    /// was not read yet.
+    #[error("object `{key}` was deleted or replaced while it was read; read it again")]
+    Replaced {
+        /// The object that was read.
+        key: Key,
+    },
     /// A name was refused.
     #[error(transparent)]
     Name(#[from] NameError),

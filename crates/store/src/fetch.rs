@@ -1,16 +1,22 @@
 //! Gets: reads an object's chunks a bounded way ahead, verifies each, and hands them on in order.
 
+mod slot;
+
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::ops::Range;
 
 use drystone_chunker::ChunkId;
 use drystone_pool::{BufferOwner, Lease, Slice};
-use drystone_sync::{Arc, Condvar, Mutex, PlainArc, bound};
+use drystone_sync::{Arc, PlainArc, bound};
 
+use self::slot::{Delivery, Slot};
 use crate::ids::ContentHasher;
 use crate::store::Inner;
-use crate::{Key, ManifestId, ManifestRow, ObjectRow, Records, Result, SegmentStorage, StoreError};
+use crate::{
+    BucketName, Key, ManifestId, ManifestRow, ObjectRow, OpenObject, Records, Result,
+    SegmentStorage, StoreError,
+};
 
 /// Manifest rows read at a time.
 const PAGE_ROWS: usize = bound(256, 2);
@@ -21,7 +27,7 @@ const INLINE_BYTES_MAX: u64 = bound(256 << 10, 12) as u64;
 /// Reads a range of one object. Every chunk is verified before a byte of it leaves.
 pub struct ObjectReader {
     inner: PlainArc<Inner>,
-    object: ObjectRow,
+    open: OpenObject,
     chunks: PlainArc<Chunks>,
     owner: BufferOwner,
     /// What is left to hand on.
@@ -36,43 +42,16 @@ pub struct ObjectReader {
     is_empty_checked: bool,
 }
 
-/// A chunk on its way from a worker.
-struct Slot {
-    /// A leaf lock.
-    state: Mutex<Option<Result<Slice>>>,
-    arrived: Condvar,
-}
-
-/// Fills its slot once, also when it is dropped without a result.
-struct Delivery(Option<Arc<Slot>>);
-
-impl Delivery {
-    fn deliver(mut self, result: Result<Slice>) {
-        self.fill(result);
-    }
-
-    fn fill(&mut self, result: Result<Slice>) {
-        if let Some(slot) = self.0.take() {
-            *slot.state.lock() = Some(result);
-            slot.arrived.notify_one();
-        }
-    }
-}
-
-impl Drop for Delivery {
-    fn drop(&mut self) {
-        self.fill(Err(StoreError::Closed));
-    }
-}
-
 impl ObjectReader {
-    pub(crate) fn new(inner: PlainArc<Inner>, object: ObjectRow, range: Range<u64>) -> Self {
+    pub(crate) fn new(inner: PlainArc<Inner>, open: OpenObject, range: Range<u64>) -> Self {
+        let object = &open.row;
         let end = range.end.min(object.size);
         let range = range.start.min(end)..end;
         let owner = inner.buffers.owner();
         let chunks = PlainArc::new(Chunks {
             records: PlainArc::clone(&inner.records),
             segments: PlainArc::clone(&inner.segments),
+            bucket: open.bucket.clone(),
             key: object.key.clone(),
             manifest: object.manifest,
         });
@@ -81,7 +60,7 @@ impl ObjectReader {
         let (page, ahead) = (VecDeque::new(), VecDeque::new());
         Self {
             inner,
-            object,
+            open,
             chunks,
             owner,
             range,
@@ -109,7 +88,12 @@ impl ObjectReader {
 
     /// The object that is read.
     pub fn object(&self) -> &ObjectRow {
-        &self.object
+        &self.open.row
+    }
+
+    /// The same, to read it again later.
+    pub fn open(&self) -> &OpenObject {
+        &self.open
     }
 
     /// Whether the next chunk is on its way or here: then [`next_slice`](Self::next_slice) waits
@@ -131,10 +115,7 @@ impl ObjectReader {
         }
         self.read_ahead()?;
         let Some((row, slot)) = self.ahead.pop_front() else {
-            return Err(StoreError::Inconsistent(format!(
-                "the manifest of `{}` ends early",
-                self.object.key
-            )));
+            return Err(self.damage(format!("the manifest of `{}` ends early", self.chunks.key)));
         };
         let chunk = slot.take()?;
         if !(row.offset..row.end()).contains(&self.range.start) {
@@ -159,7 +140,8 @@ impl ObjectReader {
         let Some(content) = &mut self.content else { return Ok(()) };
         content.chunk(&row.chunk, u64::from(row.at.len));
         let is_last = self.range.is_empty();
-        if is_last && (row.end() != self.object.size || content.finish() != self.object.content) {
+        if is_last && (row.end() != self.open.row.size || content.finish() != self.open.row.content)
+        {
             return Err(self.other_chunks());
         }
         Ok(())
@@ -167,21 +149,24 @@ impl ObjectReader {
 
     /// An object of no bytes has no chunks.
     fn check_empty(&mut self) -> Result<()> {
-        if self.object.size > 0 || std::mem::replace(&mut self.is_empty_checked, true) {
+        if self.open.row.size > 0 || std::mem::replace(&mut self.is_empty_checked, true) {
             return Ok(());
         }
-        let rows = self.inner.records.manifest_page(self.object.manifest, 0, 1)?;
+        let rows = self.inner.records.manifest_page(self.open.row.manifest, 0, 1)?;
         if rows.is_empty() { Ok(()) } else { Err(self.other_chunks()) }
     }
 
     fn gap(&self) -> StoreError {
-        StoreError::Inconsistent(format!("the manifest of `{}` has a gap", self.object.key))
+        self.damage(format!("the manifest of `{}` has a gap", self.chunks.key))
     }
 
     fn other_chunks(&self) -> StoreError {
-        let detail =
-            format!("the chunks of `{}` are not those that it was stored with", self.object.key);
-        StoreError::Inconsistent(detail)
+        let key = &self.chunks.key;
+        self.damage(format!("the chunks of `{key}` are not those that it was stored with"))
+    }
+
+    fn damage(&self, detail: String) -> StoreError {
+        self.chunks.replaced().unwrap_or(StoreError::Inconsistent(detail))
     }
 
     /// All of an object of at most `max` bytes, in memory of its own instead of a leased buffer.
@@ -191,7 +176,7 @@ impl ObjectReader {
     /// # Errors
     /// As of [`next_slice`](Self::next_slice).
     pub fn read_small(&mut self, max: usize) -> Result<Option<Vec<u8>>> {
-        let size = self.object.size;
+        let size = self.open.row.size;
         let is_known =
             self.range == (0..size) && self.page.back().map_or(0, ManifestRow::end) == size;
         let is_plain = self.page.iter().all(|row| row.skip == 0 && row.len == row.at.len);
@@ -256,7 +241,7 @@ impl ObjectReader {
     fn next_row(&mut self) -> Result<Option<ManifestRow>> {
         if self.page.is_empty() && self.page_next < self.range.end {
             let rows = self.inner.records.manifest_page(
-                self.object.manifest,
+                self.open.row.manifest,
                 self.page_next,
                 PAGE_ROWS,
             )?;
@@ -270,32 +255,20 @@ impl ObjectReader {
     }
 
     fn fetch(&mut self, row: ManifestRow, lease: Lease) {
-        if self.object.size <= INLINE_BYTES_MAX {
+        if self.open.row.size <= INLINE_BYTES_MAX {
             // Not by way of a delivery: it notifies a waiter, which is a system call even if no
             // thread waits.
             let read = self.chunks.read(row, lease);
-            let slot = Slot { state: Mutex::new(Some(read)), arrived: Condvar::new() };
+            let slot = Slot::new(Some(read));
             self.ahead.push_back((row, Arc::new(slot)));
             return;
         }
-        let slot = Arc::new(Slot { state: Mutex::new(None), arrived: Condvar::new() });
-        let delivery = Delivery(Some(Arc::clone(&slot)));
+        let slot = Arc::new(Slot::new(None));
+        let delivery = Delivery::to(&slot);
         self.ahead.push_back((row, slot));
         let chunks = PlainArc::clone(&self.chunks);
         // A closed pool drops the job, and with it the delivery, which says so.
         let _ = self.inner.workers.submit(move || delivery.deliver(chunks.read(row, lease)));
-    }
-}
-
-impl Slot {
-    fn take(&self) -> Result<Slice> {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(result) = state.take() {
-                return result;
-            }
-            state = self.arrived.wait(state);
-        }
     }
 }
 
@@ -306,6 +279,7 @@ impl Slot {
 struct Chunks {
     records: PlainArc<dyn Records>,
     segments: PlainArc<dyn SegmentStorage>,
+    bucket: BucketName,
     key: Key,
     manifest: ManifestId,
 }
@@ -345,7 +319,10 @@ impl Chunks {
                         row = moved;
                         continue;
                     }
-                    None => "the segment is missing".into(),
+                    None => match self.replaced() {
+                        Some(replaced) => return Err(replaced),
+                        None => "the segment is missing".into(),
+                    },
                 },
                 io::ErrorKind::InvalidData => format!("the segment cannot be read: {source}"),
                 _ => return Err(error),
@@ -369,6 +346,17 @@ impl Chunks {
             (now.chunk, now.offset, now.at.len) == (row.chunk, row.offset, row.at.len)
         };
         Ok(rows.into_iter().find(same).filter(|now| now.at != row.at))
+    }
+
+    /// Why something is missing, if the object is no longer the one that is read: an object that is
+    /// not protected is a collect's as soon as it is deleted.
+    fn replaced(&self) -> Option<StoreError> {
+        let is_the_same = match self.records.object(&self.bucket, &self.key) {
+            Ok(found) => found.is_some_and(|row| row.manifest == self.manifest),
+            Err(StoreError::NoSuchBucket(_)) => false,
+            Err(_) => true,
+        };
+        (!is_the_same).then(|| StoreError::Replaced { key: self.key.clone() })
     }
 
     fn corrupt(&self, row: &ManifestRow, detail: String) -> StoreError {

@@ -32,6 +32,9 @@ mod listing;
 mod multipart;
 mod names;
 mod parked;
+mod pin_records;
+mod reader_pins;
+mod reading;
 mod records;
 mod rewrite;
 mod rows;
@@ -70,6 +73,9 @@ pub use multipart::{
 };
 pub use names::{BucketName, Key, NameError};
 pub use parked::Parked;
+pub use pin_records::PinRecords;
+pub use reader_pins::READERS_LEASE_MS;
+pub use reading::OpenObject;
 pub use records::{
     BucketRecords, ChunkRecords, CollectRecords, DELETES_MAX, KeyRecords, ObjectRecords, Records,
     SegmentRecords, SessionRecords, UploadRecords,

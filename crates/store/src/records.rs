@@ -11,8 +11,8 @@ use crate::{
     BucketName, BucketRow, CheckRecords, ChunkMove, ChunkRef, CommitBatch, CommitResult,
     Completion, CondemnedTotals, Condition, CopySource, CopyTarget, Epoch, Epochs, Key, KeyRow,
     KnownChunk, ManifestId, ManifestRow, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRow,
-    PartRow, PartTarget, Result, ScanFrom, ScrubRecords, SegmentId, SegmentLen, SegmentRow,
-    Session, SessionId, StoredChunk, SweepFrom, Swept, Totals, UploadId, UploadRow,
+    PartRow, PartTarget, PinRecords, Result, ScanFrom, ScrubRecords, SegmentId, SegmentLen,
+    SegmentRow, Session, SessionId, StoredChunk, SweepFrom, Swept, Totals, UploadId, UploadRow,
 };
 
 /// Objects that one transaction deletes, at most.
@@ -37,6 +37,7 @@ pub trait Records:
     + CollectRecords
     + ScrubRecords
     + CheckRecords
+    + PinRecords
 {
 }
 
@@ -51,6 +52,7 @@ impl<T> Records for T where
         + CollectRecords
         + ScrubRecords
         + CheckRecords
+        + PinRecords
 {
 }
 

@@ -6,11 +6,13 @@
 //! one without transactions too, if it is a map under a lock.
 
 mod collect;
+mod pins;
 pub mod scrub;
 mod tables;
 
 use std::ops::Range;
 
+pub use self::pins::{PinTables, pin_manifests};
 pub use collect::{
     condemn_left, condemn_unreferenced, move_chunks, revive_chunks, sweep_chunks, sweep_manifests,
     take_back,

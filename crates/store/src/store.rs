@@ -1,18 +1,19 @@
 //! The store: everything that outlives one operation.
 
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 
 use drystone_chunker::Chunking;
 use drystone_pool::{BufferPool, Owner, Permits, Usage, WorkerPool};
-use drystone_sync::{PlainArc, bound};
+use drystone_sync::PlainArc;
 
 use crate::commit::Committer;
 use crate::listing::list_folded;
+use crate::reader_pins::ReaderPins;
 use crate::upload::STEP_CHUNKS_MAX;
 use crate::write::Writer;
 use crate::{
-    BucketName, BucketRow, Condition, DELETES_MAX, FoldedPage, Ingest, Key, NewBucket,
-    ObjectReader, ObjectRow, Records, Result, SegmentStorage, StoreError, Totals,
+    BucketName, BucketRow, Condition, DELETES_MAX, FoldedPage, Ingest, Key, NewBucket, ObjectRow,
+    Records, Result, SegmentStorage, StoreError, Totals,
 };
 
 /// What a store may use. The numbers come from a plan; see `drystone plan`.
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     /// One permit for each pair of buffers, or fewer.
     pub(crate) ingests: Owner,
     ingest_permits: Permits,
+    pub(crate) reader_pins: PlainArc<ReaderPins>,
 }
 
 /// What has gone into a store since it was opened.
@@ -83,9 +85,6 @@ pub struct StoreUsage {
     /// Ingests.
     pub ingests: Usage,
 }
-
-/// Rows of a manifest that are read together with the object: enough for all of a small one.
-const FIRST_ROWS: usize = bound(4, 2);
 
 impl Store {
     /// A store over `records` and `segments`; starts the workers.
@@ -131,10 +130,12 @@ impl Store {
             Committer::new(records.clone(), PlainArc::clone(&segments), config.commit_queue_bytes);
         let writer = Writer::new(PlainArc::clone(&records), PlainArc::clone(&segments));
         let ingest_permits = Permits::new(config.ingests, config.ingests);
+        let reader_pins = ReaderPins::new(PlainArc::clone(&records));
         let inner = Inner {
             buffers: BufferPool::new(config.buffers, config.buffer_bytes, config.buffers),
             ingests: ingest_permits.owner(),
             ingest_permits,
+            reader_pins,
             workers: PlainArc::new(workers),
             writer: PlainArc::new(writer),
             committer,
@@ -162,29 +163,6 @@ impl Store {
     pub fn stat(&self, bucket: &BucketName, key: &Key) -> Result<ObjectRow> {
         let object = self.inner.records.object(bucket, key)?;
         object.ok_or_else(|| StoreError::NotFound { bucket: bucket.clone(), key: key.clone() })
-    }
-
-    /// Reads an object, or the part of it inside `range` (bytes).
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::NoSuchBucket`].
-    pub fn get(
-        &self,
-        bucket: &BucketName,
-        key: &Key,
-        range: Option<Range<u64>>,
-    ) -> Result<ObjectReader> {
-        let found = self.inner.records.object_to_read(bucket, key, FIRST_ROWS)?;
-        let not_found = || StoreError::NotFound { bucket: bucket.clone(), key: key.clone() };
-        let (object, rows) = found.ok_or_else(not_found)?;
-        let reader = self.read(object, range);
-        Ok(reader.with_first_rows(rows))
-    }
-
-    /// Reads an object that was looked up or listed before.
-    pub fn read(&self, object: ObjectRow, range: Option<Range<u64>>) -> ObjectReader {
-        let range = range.unwrap_or(0..object.size);
-        ObjectReader::new(PlainArc::clone(&self.inner), object, range)
     }
 
     /// One page of objects in the order of their keys' bytes.

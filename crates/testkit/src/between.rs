@@ -16,11 +16,11 @@ use drystone_store::{
     CollectRecords, CommitBatch, CommitResult, Completion, CondemnedTotals, Condition, CopySource,
     CopyTarget, Epoch, Epochs, Key, KeyRecords, KeyRow, KnownChunk, ManifestId, ManifestRow,
     NamedPart, NewBucket, NewKey, ObjectMeta, ObjectParts, ObjectRecords, ObjectRow, ObjectVersion,
-    Owner, PartRow, PartTarget, PlacedChunk, PutFailure, PutTarget, Records, Result, ScanFrom,
-    ScrubAsk, ScrubNote, ScrubPlace, ScrubRecords, ScrubRound, SegmentFacts, SegmentId, SegmentLen,
-    SegmentRecords, SegmentRow, Session, SessionId, SessionRecords, SliceOf, Store, StoreConfig,
-    StoreError, StoredChunk, SweepFrom, Swept, SyncPolicy, Target, Totals, UploadId, UploadRecords,
-    UploadRow,
+    Owner, PartRow, PartTarget, PinRecords, PlacedChunk, PutFailure, PutTarget, Records, Result,
+    ScanFrom, ScrubAsk, ScrubNote, ScrubPlace, ScrubRecords, ScrubRound, SegmentFacts, SegmentId,
+    SegmentLen, SegmentRecords, SegmentRow, Session, SessionId, SessionRecords, SliceOf, Store,
+    StoreConfig, StoreError, StoredChunk, SweepFrom, Swept, SyncPolicy, Target, Totals, UploadId,
+    UploadRecords, UploadRow,
 };
 use drystone_sync::{Mutex, PlainArc};
 
@@ -149,6 +149,17 @@ pass_on! {
         fn key(access: &str) -> Option<KeyRow>;
         fn keys(after: Option<&str>, limit: usize) -> Vec<KeyRow>;
         fn revoke_key(access: &str) -> bool;
+    }
+    PinRecords {
+        fn begin_reading(lease_ms: u64) -> Session;
+        fn epoch() -> Epoch;
+        fn pin_manifests(
+            session: SessionId,
+            epoch: Epoch,
+            lease_ms: u64,
+            manifests: &[ManifestId]
+        ) -> ();
+        fn is_pinned(manifest: ManifestId) -> bool;
     }
     CollectRecords {
         fn advance_epoch() -> Epoch;

@@ -15,6 +15,7 @@ mod manifests;
 mod multipart;
 mod names;
 mod objects;
+mod pins;
 mod scrub;
 mod segments;
 mod sessions;
@@ -93,6 +94,12 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("a_session_moves_on_with_an_entry", sessions::a_session_moves_on_with_an_entry),
     ("a_dead_session_commits_nothing", sessions::a_dead_session_commits_nothing),
     ("one_refused_entry_leaves_the_others", sessions::one_refused_entry_leaves_the_others),
+    (
+        "pins_are_replaced_and_go_with_their_session",
+        pins::pins_are_replaced_and_go_with_their_session,
+    ),
+    ("readers_move_on_and_never_back", pins::readers_move_on_and_never_back),
+    ("a_move_renews_the_lease", pins::a_move_renews_the_lease),
     ("chunks_are_found_in_the_order_asked", chunks::chunks_are_found_in_the_order_asked),
     ("the_first_row_of_a_chunk_stays", chunks::the_first_row_of_a_chunk_stays),
     ("a_vanished_chunk_is_refused", chunks::a_vanished_chunk_is_refused),

@@ -22,6 +22,7 @@ mod collect;
 mod disk;
 mod faults;
 mod objects;
+mod pins;
 mod records;
 mod scrub;
 mod segments;

@@ -312,7 +312,7 @@ fn a_chunk_that_a_collect_moved_is_not_bad() {
     put(&open(&memory), "a", &bytes);
     let (records, inner) = memory.open();
     let is_due = AtomicBool::new(true);
-    let segments = MovedBeforeTheRead { inner, memory: memory.clone(), is_due };
+    let segments = MovedBeforeTheRead { inner, memory, is_due };
     let store = store_of(records, PlainArc::new(segments));
     let (counts, bad) = scrub(&store, &ALL);
     assert!((counts.chunks, bad.len()) == (25, 0), "{counts:?} {bad:?}");

@@ -33,7 +33,7 @@ pub(crate) fn run(settings: &Settings, args: &PutArgs, output: &Output) -> Outco
     let open = open(settings)?;
     open.store.create_bucket(&bucket)?;
     let ingest = open.store.ingest(LEASE_MS)?;
-    let heartbeat = Heartbeat::start(ingest.session().handle())?;
+    let heartbeat = Heartbeat::of_upload(ingest.session().handle())?;
     let (walk_depth_max, store_folder) = (open.plan.walk_depth_max, settings.store()?);
     let progress = Progress::new(output, None);
     let progress = match progress.is_hidden() {

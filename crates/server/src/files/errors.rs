@@ -97,7 +97,7 @@ fn fault_status(fault: &Fault) -> StatusCode {
             StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => StatusCode::NOT_FOUND,
             StoreError::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
             StoreError::BucketNotEmpty(_) => StatusCode::CONFLICT,
-            StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Closed | StoreError::Replaced { .. } => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Name(_) => StatusCode::BAD_REQUEST,
             error if error.is_full() => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -110,7 +110,7 @@ pub(super) fn store(refused: &StoreError) -> S3Error {
         StoreError::TooManySlices { .. } => S3ErrorCode::InvalidRequest,
         StoreError::PreconditionFailed { .. } => S3ErrorCode::PreconditionFailed,
         StoreError::Name(refused) => return name(refused),
-        StoreError::SessionExpired | StoreError::Closed => {
+        StoreError::SessionExpired | StoreError::Closed | StoreError::Replaced { .. } => {
             return come_back(error(S3ErrorCode::ServiceUnavailable, message));
         }
         full if full.is_full() => {

@@ -142,6 +142,7 @@ pub fn sweep_manifests<T: Tables>(
         match sweep_manifest(tables, ManifestId(at.id), &mut left) {
             Ok(Fate::Gone) => swept.gone += 1,
             Ok(Fate::Named) => swept.pardoned += 1,
+            Ok(Fate::Pinned) => swept.pinned += 1,
             Ok(Fate::Begun) => {
                 swept.next = Some(done);
                 return Ok(swept);
@@ -161,6 +162,8 @@ enum Fate {
     Gone,
     /// Something names it.
     Named,
+    /// Readers hold it. It keeps its stamp.
+    Pinned,
     /// Some of it is left.
     Begun,
 }
@@ -173,6 +176,9 @@ fn sweep_manifest<T: Tables>(
     if tables.is_manifest_named(manifest)? {
         tables.stamp_manifest(manifest, None)?;
         return Ok(Fate::Named);
+    }
+    if tables.is_manifest_pinned(manifest)? {
+        return Ok(Fate::Pinned);
     }
     let chunks = tables.take_rows(manifest, *left)?;
     loosen_chunks(tables, &chunks)?;

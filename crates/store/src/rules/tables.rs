@@ -105,9 +105,12 @@ pub trait Tables {
     /// The current epoch.
     fn epoch(&mut self) -> Result<Epoch, Self::Halt>;
 
-    /// Whether a manifest is an object's or a part's, has slices in another one, is pinned or
-    /// pending in a live session.
+    /// Whether a manifest is an object's or a part's, has slices in another one, or is pending in a
+    /// live session.
     fn is_manifest_named(&mut self, manifest: ManifestId) -> Result<bool, Self::Halt>;
+
+    /// Whether readers hold a manifest, in a live session.
+    fn is_manifest_pinned(&mut self, manifest: ManifestId) -> Result<bool, Self::Halt>;
 
     /// Whether a manifest names a chunk, whatever manifest that is.
     fn is_chunk_named(&mut self, chunk: ChunkRef) -> Result<bool, Self::Halt>;

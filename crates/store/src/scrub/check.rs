@@ -113,8 +113,8 @@ impl Check {
             Stage::Segments(after) => self.segments(after, &mut found)?,
             Stage::Unknown(after) => self.unknown(after, &mut found)?,
             Stage::Files(after) => self.files(after, &mut found)?,
-            Stage::Bucket(after) => self.bucket(after)?,
-            Stage::Objects(bucket, after) => self.objects(bucket, after, &mut found)?,
+            Stage::Bucket(after) => self.bucket(after.as_ref())?,
+            Stage::Objects(bucket, after) => self.objects(bucket, after.as_ref(), &mut found)?,
             Stage::Parts(after) => self.parts(after, &mut found)?,
             Stage::Done => return Ok(None),
         };
@@ -186,18 +186,18 @@ impl Check {
         !read.is_err_and(|error| is_gone(&error))
     }
 
-    fn bucket(&self, after: Option<BucketName>) -> Result<Stage> {
-        let bucket = self.inner.records.buckets(after.as_ref(), 1)?.pop();
+    fn bucket(&self, after: Option<&BucketName>) -> Result<Stage> {
+        let bucket = self.inner.records.buckets(after, 1)?.pop();
         Ok(bucket.map_or(Stage::Parts(None), |bucket| Stage::Objects(bucket.name, None)))
     }
 
     fn objects(
         &mut self,
         bucket: BucketName,
-        after: Option<Key>,
+        after: Option<&Key>,
         found: &mut Vec<Finding>,
     ) -> Result<Stage> {
-        let page = self.inner.records.objects_to_check(&bucket, after.as_ref(), PAGE_ROWS)?;
+        let page = self.inner.records.objects_to_check(&bucket, after, PAGE_ROWS)?;
         self.looked_at += page.len() as u64;
         let lost = page.iter().filter(|(_, has_manifest)| !has_manifest);
         found.extend(

@@ -7,8 +7,8 @@ use drystone_chunker::ChunkId;
 use drystone_store::{
     Appended, BucketName, CommitBatch, Complete, Completion, Condition, ContentHash, CopySource,
     Entry, Key, Location, ManifestEntry, ManifestId, NamedPart, NewBucket, ObjectMeta,
-    ObjectRecords as _, ObjectRow, PartTarget, PutTarget, Records, SegmentId, SegmentLen,
-    SegmentStorage, Source, Store, SyncPolicy,
+    ObjectRecords as _, ObjectRow, OpenObject, PartTarget, PutTarget, Records, SegmentId,
+    SegmentLen, SegmentStorage, Source, Store, SyncPolicy,
 };
 
 use crate::memory::{Memory, MemoryConfig};
@@ -65,11 +65,13 @@ pub fn manifest_page(data: &[u8]) {
 
 fn check_ranges(store: &Store, object: &ObjectRow, bytes: &[u8], ranges: &[(u16, u16)]) {
     assert_eq!(object.size, bytes.len() as u64);
+    let bucket = BucketName::new("walls").expect("a good name");
+    let open = OpenObject::unpinned(bucket, object.clone());
     let whole = (0, u16::MAX);
     for &(from, len) in ranges.iter().take(40).chain([&whole]) {
         let (from, end) = (u64::from(from), u64::from(from) + u64::from(len));
         let mut found = Vec::new();
-        let copied = store.read(object.clone(), Some(from..end)).copy_to(&mut found);
+        let copied = store.read(&open, Some(from..end)).copy_to(&mut found);
         copied.expect("nothing is damaged").expect("a vector takes everything");
         let end = (end as usize).min(bytes.len());
         assert_eq!(found, bytes[(from as usize).min(end)..end], "{from}..{end}");

@@ -9,7 +9,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use drystone_chunker::{ChunkId, Chunking, Cutter};
 use drystone_local::{LocalConfig, LocalStore};
 use drystone_store::{
-    Condition, ContentHash, ObjectMeta, ObjectRow, PutTarget, Store, StoreConfig, SyncPolicy,
+    Condition, ContentHash, ObjectMeta, ObjectRow, OpenObject, PutTarget, Store, StoreConfig,
+    SyncPolicy,
 };
 use drystone_sync::PlainArc;
 
@@ -82,7 +83,8 @@ fn read_everything(template: &Template, opened: LocalStore) {
         let bucket = bucket.name;
         for row in store.list(&bucket, "", Bound::Unbounded, ROWS_MAX).unwrap_or_default() {
             let _ = store.stat(&bucket, &row.key);
-            check_object(template, &store, &*records, &row);
+            let open = OpenObject::unpinned(bucket.clone(), row);
+            check_object(template, &store, &*records, &open);
         }
     }
 }
@@ -91,12 +93,13 @@ fn check_object(
     template: &Template,
     store: &Store,
     records: &dyn drystone_store::Records,
-    row: &ObjectRow,
+    open: &OpenObject,
 ) {
+    let row = open.row();
     // The whole, and a part that begins in the middle: a damaged size may be anything.
     let middle = row.size.min(1 << 20) / 2;
     for from in [0, middle] {
-        let mut reader = store.read(row.clone(), Some(from..row.size));
+        let mut reader = store.read(open, Some(from..row.size));
         let mut found = Vec::new();
         let mut slices = 0;
         let ended = loop {

@@ -40,13 +40,13 @@ impl Memory {
 }
 
 impl Tables {
-    fn is_live_pin(&self, manifest: ManifestId) -> bool {
+    fn is_live_pending(&self, manifest: ManifestId) -> bool {
         let row = self.manifests.get(&manifest);
         row.and_then(|row| row.session).is_some_and(|session| self.is_live(session))
     }
 
     pub(super) fn is_manifest_named(&self, manifest: ManifestId) -> bool {
-        self.is_reachable(manifest) || self.is_live_pin(manifest)
+        self.is_reachable(manifest) || self.is_live_pending(manifest)
     }
 
     /// Whether there is a way to a manifest from an object or an upload.

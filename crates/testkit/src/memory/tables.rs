@@ -1,6 +1,6 @@
 //! The tables of the records, and what the rules of the store ask of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use drystone_chunker::ChunkId;
@@ -34,6 +34,8 @@ pub(super) struct Tables {
     pub(super) scrub: Option<ScrubRound>,
     /// When everything in a segment up to which chunk was verified.
     pub(super) verified: BTreeMap<SegmentId, (u64, ChunkRef)>,
+    /// Manifests that sessions of readers hold; also those of dead sessions.
+    pub(super) pins: BTreeSet<(SessionId, ManifestId)>,
     /// One counter for all ids, so that an id used as one of another kind is found out.
     ids: u64,
 }
@@ -208,7 +210,9 @@ impl Tables {
         let Some(manifest) = self.manifests.get(&manifest) else { return Vec::new() };
         let mut rows = self.plain_rows(manifest);
         for (offset, slice) in &manifest.slices {
-            let plain = self.plain_rows(&self.manifests[&slice.manifest]);
+            // It may have been swept, with the composite that is read all the same.
+            let Some(part) = self.manifests.get(&slice.manifest) else { continue };
+            let plain = self.plain_rows(part);
             rows.extend(
                 plain.iter().filter_map(|row| row.in_slice(*offset, slice.from, slice.len)),
             );

@@ -164,6 +164,10 @@ impl rules::Tables for State {
         Ok(self.tables.is_manifest_named(manifest))
     }
 
+    fn is_manifest_pinned(&mut self, manifest: ManifestId) -> Result<bool> {
+        Ok(self.tables.is_pinned(manifest))
+    }
+
     fn is_chunk_named(&mut self, chunk: ChunkRef) -> Result<bool> {
         Ok(self.tables.is_chunk_named(chunk))
     }

@@ -214,6 +214,8 @@ impl Rig {
         let usage = store.usage();
         assert_eq!(usage.buffers.now, 0, "a buffer was not given back");
         assert_eq!(usage.ingests.now, 0, "an ingest has not ended");
+        // The session of its readers ends with it.
+        drop(store);
         assert_eq!(memory.expire(), 0, "a session outlives its uploads");
         memory.verify();
     }

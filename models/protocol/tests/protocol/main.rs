@@ -21,6 +21,8 @@ mod one_key;
 #[cfg(not(model_loom))]
 mod parking;
 #[cfg(not(model_loom))]
+mod reading;
+#[cfg(not(model_loom))]
 mod rig;
 #[cfg(not(model_loom))]
 mod store;

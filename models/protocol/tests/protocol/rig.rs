@@ -120,10 +120,16 @@ impl Rig {
         self.store.collect(eager(), &mut |_, _| Pace::DoNotWait)
     }
 
+    pub(crate) fn collect_now(&self) {
+        self.collect().expect("nothing fails");
+    }
+
     /// A collect that waits for the sessions under way.
     pub(crate) fn collect_all(&self) -> Result<Collected> {
         self.store.collect(eager(), &mut |stage, _| {
             if matches!(stage, CollectStage::Wait(_)) {
+                // As a heartbeat does.
+                let _ = self.store.move_readers_on();
                 yield_now();
             }
             Pace::GoOn
