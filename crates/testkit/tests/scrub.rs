@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use drystone_appender::Appender;
 use drystone_chunker::{ChunkId, Chunking};
 use drystone_store::{
-    Appended, BadChunk, BucketName, ChunkRef, Completion, Condition, CopySource, Finding, Key,
-    Location, NamedPart, ObjectMeta, PartTarget, PutTarget, Records, ScrubAsk, ScrubCounts,
-    SegmentId, SegmentStorage, Settled, Store, StoreConfig, StoreError, SyncPolicy, Target,
+    Appended, BadChunk, BucketName, ChunkRef, CollectOptions, Completion, Condition, CopySource,
+    Finding, Key, Location, NamedPart, ObjectMeta, Pace, PartTarget, PutTarget, Records, ScrubAsk,
+    ScrubCounts, SegmentId, SegmentStorage, Settled, Store, StoreConfig, StoreError, SyncPolicy,
+    Target,
 };
 use drystone_sync::PlainArc;
 use drystone_testkit::memory::{Fault, FaultPlan, Io, Memory, MemoryConfig};
@@ -292,7 +293,10 @@ impl SegmentStorage for MovedBeforeTheRead {
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<(), StoreError> {
         if self.is_due.swap(false, Ordering::Relaxed) {
-            self.memory.move_chunks();
+            let options =
+                CollectOptions { dry_run: false, full: false, dead_percent_max: 0, lease_ms: 1000 };
+            let collected = open(&self.memory).collect(options, &mut |_, _| Pace::DoNotWait);
+            assert_eq!(collected.unwrap().rewritten, 1);
         }
         self.inner.read(at, into)
     }
@@ -309,7 +313,11 @@ impl SegmentStorage for MovedBeforeTheRead {
 #[test]
 fn a_chunk_that_a_collect_moved_is_not_bad() {
     let (memory, bytes) = (machine(), Noise::new(1).bytes(400));
-    put(&open(&memory), "a", &bytes);
+    let store = open(&memory);
+    put(&store, "b", &Noise::new(2).bytes(400));
+    put(&store, "a", &bytes);
+    assert!(store.delete(&bucket(), &key("b")).unwrap());
+    drop(store);
     let (records, inner) = memory.open();
     let is_due = AtomicBool::new(true);
     let segments = MovedBeforeTheRead { inner, memory, is_due };
