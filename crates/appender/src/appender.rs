@@ -41,8 +41,8 @@ pub struct Appender {
     /// One sync at a time: the kernel reports a write-back error once for each open file, so of two
     /// syncs side by side one would believe that all is well. Taken before `failed`.
     syncing: Mutex<()>,
-    /// Segments whose sync failed, and how: what they hold un-synced is lost, and a later sync would
-    /// not say so. A leaf lock.
+    /// Segments whose sync failed, and how: what they hold un-synced is lost, and a later sync
+    /// would not say so. A leaf lock.
     failed: Mutex<BTreeMap<SegmentId, StoreError>>,
     /// Files of such segments. Kept, and so locked, until the end: a commit under way may still
     /// name what was synced of them before. One for each failed sync.

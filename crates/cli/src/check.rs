@@ -28,7 +28,8 @@ pub(crate) fn run(settings: &Settings, output: &Output) -> Outcome {
         output.report(&serde_json::json!({ "summary": summary }))?;
     } else {
         output.note(format!(
-            "checked {looked_at} rows and segments: {damages} are damaged, {leftovers} are left over"
+            "checked {looked_at} rows and segments: {damages} are damaged, {leftovers} are left \
+             over"
         ));
     }
     if damages > 0 {

@@ -98,7 +98,8 @@ pub(crate) fn run(settings: &Settings, args: &CollectArgs, output: &Output) -> O
     progress.finish();
     let done = done?;
     if output.json {
-        output.json(&Report::new(&done, args.dry_run))?;
+        let summary = Report::new(&done, args.dry_run);
+        output.json(&serde_json::json!({ "summary": summary }))?;
     } else if args.dry_run {
         output::print(dry_run(&done))?;
     } else {

@@ -23,9 +23,9 @@ fn damaged() -> Sandbox {
 }
 
 fn flip(segment: &Path, at: usize) {
-    let mut bytes = fs::read(segment).unwrap();
+    let mut bytes = fs::read(segment).expect("a segment");
     bytes[at] ^= 0x10;
-    fs::write(segment, bytes).unwrap();
+    fs::write(segment, bytes).expect("a segment");
 }
 
 #[test]

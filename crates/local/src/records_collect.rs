@@ -53,6 +53,12 @@ pub(crate) fn is_manifest_named(db: &Connection, manifest: ManifestId) -> rusqli
     db.prepare_cached(IS_MANIFEST_NAMED)?.query_row([int(manifest.0)], |row| row.get(0))
 }
 
+/// Whether a live session pins a manifest. Triggers remove the pins of the others.
+pub(crate) fn is_pinned(db: &Connection, manifest: ManifestId) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM pins WHERE manifest = ?1 LIMIT 1";
+    db.prepare_cached(sql)?.exists([int(manifest.0)])
+}
+
 pub(crate) fn is_chunk_named(db: &Connection, chunk: ChunkRef) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM manifest_chunks WHERE chunk = ?1 LIMIT 1";
     db.prepare_cached(sql)?.exists([int(chunk.0)])

@@ -2,17 +2,13 @@
 
 use drystone_store::rules::{self, PinTables};
 use drystone_store::{Epoch, ManifestId, PinRecords, Result, Session, SessionId};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use crate::connection::Halt;
 use crate::database::{NOW_MS, SqliteRecords, int, uint};
 use crate::records::begin_session;
+use crate::records_collect;
 use crate::records_tables::SqlTables;
-
-/// Whether a live session pins a manifest. Triggers remove the pins of the others.
-pub(crate) fn is_pinned(db: &Connection, manifest: i64) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM pins WHERE manifest = ?1 LIMIT 1")?.exists([manifest])
-}
 
 impl PinRecords for SqliteRecords {
     fn begin_reading(&self, lease_ms: u64) -> Result<Session> {
@@ -42,7 +38,7 @@ impl PinRecords for SqliteRecords {
     }
 
     fn is_pinned(&self, manifest: ManifestId) -> Result<bool> {
-        self.read("cannot look for readers", |db| is_pinned(db, int(manifest.0)))
+        self.read("cannot look for readers", |db| records_collect::is_pinned(db, manifest))
     }
 }
 

@@ -13,9 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::connection::{Halt, is_wrong_value};
 use crate::database::{int, uint};
-use crate::{
-    records_collect, records_manifest, records_pins, records_read, records_scrub, records_uploads,
-};
+use crate::{records_collect, records_manifest, records_read, records_scrub, records_uploads};
 
 /// What a transaction works on, and what it has looked up already.
 pub(crate) struct SqlTables<'a> {
@@ -246,7 +244,7 @@ impl Tables for SqlTables<'_> {
     }
 
     fn is_manifest_pinned(&mut self, manifest: ManifestId) -> Result<bool, Halt> {
-        Ok(records_pins::is_pinned(self.db, int(manifest.0))?)
+        Ok(records_collect::is_pinned(self.db, manifest)?)
     }
 
     fn is_chunk_named(&mut self, chunk: ChunkRef) -> Result<bool, Halt> {

@@ -321,10 +321,9 @@ fn a_power_cut_anywhere_loses_nothing() {
         let outcome = finish(put);
         finish(collects);
         finish(cuts);
-        let (records, segments) = rig.memory.open();
-        let store = drystone_store::Store::with_steps_of(1024, records, segments, config());
-        let again =
-            Rig { memory: rig.memory.clone(), store: store.expect("threads are to be had") };
+        let again = rig.reopen();
+        // The sessions of the dead process, before this one has any.
+        again.memory.expire();
         again.memory.verify();
         assert_eq!(again.get("kept").as_deref(), Some(LONGER), "an acknowledged object is gone");
         if outcome.is_ok() {
