@@ -91,6 +91,10 @@ impl Driver<'_> {
                 assert!(could, "{}: deleted is {deleted}, and could not be", self.doing);
                 self.model.set(place, None);
             }
+            // As above: the first of two attempts may have done it.
+            Err(StoreError::PreconditionFailed { .. }) if self.fired() > fired_before => {
+                self.model.may_be(place, None);
+            }
             Err(StoreError::PreconditionFailed { .. }) => {
                 let could = self.model.settle(place, |present| !holds(present));
                 assert!(could, "{}: the condition holds", self.doing);
