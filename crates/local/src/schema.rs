@@ -61,8 +61,6 @@ const COLLECT: &str = "
 INSERT INTO meta SELECT 'scanned',
     NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM chunks);
 
-ALTER TABLE sessions ADD COLUMN late_ms INTEGER;
-
 ALTER TABLE manifests ADD COLUMN condemned INTEGER;
 CREATE INDEX manifests_condemned ON manifests (condemned) WHERE condemned IS NOT NULL;
 CREATE INDEX chunks_condemned ON chunks (condemned) WHERE condemned IS NOT NULL;
