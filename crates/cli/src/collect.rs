@@ -1,8 +1,8 @@
 //! `drystone collect`: gives space back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use drystone_store::{CollectOptions, CollectStage, Collected, Pace};
+use drystone_store::{CollectOptions, CollectStage, Collected, Pace, StoreError};
 use serde::Serialize;
 
 use crate::args::CollectArgs;
@@ -71,12 +71,13 @@ pub(crate) fn run(settings: &Settings, args: &CollectArgs, output: &Output) -> O
     let options = CollectOptions {
         dry_run: args.dry_run,
         full: args.full,
+        despite_damage: args.despite_damage,
         dead_percent_max: args.dead_percent,
         lease_ms: LEASE_MS,
     };
     let progress = Progress::new(output, None);
     let patience = Duration::from_secs(args.wait);
-    let mut waited: Option<Instant> = None;
+    let mut waited = Duration::ZERO;
     let mut shown = 0;
     let done = open.store.collect(options, &mut |stage, done| {
         if interrupt.check().is_err() {
@@ -88,15 +89,15 @@ pub(crate) fn run(settings: &Settings, args: &CollectArgs, output: &Output) -> O
         if !matches!(stage, CollectStage::Wait(_)) {
             return Pace::GoOn;
         }
-        let since = *waited.get_or_insert_with(Instant::now);
-        if since.elapsed() >= patience {
+        if waited >= patience {
             return Pace::DoNotWait;
         }
         std::thread::sleep(LOOK_EVERY);
+        waited += LOOK_EVERY;
         Pace::GoOn
     });
     progress.finish();
-    let done = done?;
+    let done = done.map_err(advise)?;
     if output.json {
         let summary = Report::new(&done, args.dry_run);
         output.json(&serde_json::json!({ "summary": summary }))?;
@@ -115,6 +116,13 @@ pub(crate) fn run(settings: &Settings, args: &CollectArgs, output: &Output) -> O
         ));
         return Ok(Exit::Damaged);
     }
+    if done.is_full {
+        output.note(
+            "the disk is full: what could be removed is removed; free some space, and run it again \
+             to rewrite segments with dead bytes",
+        );
+        return Ok(Exit::DiskFull);
+    }
     if done.busy > 0 && !args.dry_run {
         output.note(format!(
             "{} segments with dead bytes are in use by another process, which gives their space \
@@ -130,6 +138,18 @@ pub(crate) fn run(settings: &Settings, args: &CollectArgs, output: &Output) -> O
         return Ok(Exit::Partial);
     }
     Ok(Exit::Success)
+}
+
+fn advise(error: StoreError) -> anyhow::Error {
+    let is_missing = matches!(error, StoreError::MissingSegment(_));
+    let error = anyhow::Error::from(error);
+    if !is_missing {
+        return error;
+    }
+    error.context(
+        "nothing was changed. Put the segment back; or, if it is lost, let `drystone scrub` name \
+         what was in it, and run `drystone collect --despite-damage`",
+    )
 }
 
 fn told(stage: CollectStage, done: &Collected) -> String {

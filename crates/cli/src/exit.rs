@@ -89,7 +89,9 @@ impl Exit {
     pub(crate) fn of_store(error: &StoreError) -> Self {
         match error {
             StoreError::NotFound { .. } | StoreError::NoSuchBucket(_) => Self::NotFound,
-            StoreError::Corrupt { .. } | StoreError::Inconsistent(_) => Self::Damaged,
+            StoreError::Corrupt { .. }
+            | StoreError::Inconsistent(_)
+            | StoreError::MissingSegment(_) => Self::Damaged,
             StoreError::Name(_) => Self::Usage,
             error if error.is_full() => Self::DiskFull,
             _ => Self::Failed,

@@ -55,9 +55,13 @@ fn a_store_whose_segments_are_missing_is_left_alone() {
     std::fs::rename(&segment, &aside).expect("a folder that can be written to");
     let refused = sandbox.fails(5, args!["collect"]);
     refused.says(&["is missing, and chunks are in it"]);
-    std::fs::rename(&aside, &segment).expect("a folder that can be written to");
-    let collected = sandbox.ok(args!["--json", "collect"]);
+    // Lost for good: what was deleted goes, and what is lost is told of.
+    let collected = sandbox.run(args!["--json", "collect", "--despite-damage"]);
+    assert_eq!(collected.code, Some(0), "{}", collected.err);
     assert_eq!(collected.summary("chunk_bytes"), 100_000);
+    sandbox.fails(5, args!["cat", "kept"]);
+    std::fs::rename(&aside, &segment).expect("a folder that can be written to");
+    sandbox.ok(args!["collect"]);
     assert_eq!(sandbox.cat("kept"), Noise::new(2).bytes(100_000));
 }
 

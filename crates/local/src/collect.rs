@@ -88,6 +88,11 @@ impl CollectRecords for SqliteRecords {
         moves: &[ChunkMove],
         segments: &[SegmentLen],
     ) -> Result<u64> {
+        // Whatever the policy is: the old place may have been promised to outlive a power cut by
+        // another process, and the next sync of the log makes this transaction last.
+        for told in segments {
+            self.segments().sync_with_names(told.segment)?;
+        }
         self.write_durably("cannot note where chunks are now", |tx| {
             let mut tables = SqlTables::of(tx);
             tables.note(segments, self.sync)?;

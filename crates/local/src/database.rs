@@ -138,6 +138,10 @@ impl SqliteRecords {
         Ok(opened)
     }
 
+    pub(crate) fn segments(&self) -> &SegmentFiles {
+        &self.segments
+    }
+
     pub(crate) fn read<T, E: Into<Halt>>(
         &self,
         what: &'static str,

@@ -38,6 +38,14 @@ pub(crate) fn run(db: &mut Connection, version: i64) -> rusqlite::Result<i64> {
         }
         return Ok(schema::VERSION);
     }
+    // An index over millions of rows is sorted in files, not in memory.
+    db.pragma_update(None, "temp_store", "FILE")?;
+    let moved = take_missing_steps(db);
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    moved
+}
+
+fn take_missing_steps(db: &mut Connection) -> rusqlite::Result<i64> {
     // Of several processes one gets the lock. The others wait for it, and then find nothing left to
     // do.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -305,6 +305,8 @@ pub(crate) fn condemned_segments(
 /// Stamps sealed segments without chunks, and takes the stamp of others away.
 pub(crate) fn condemn_segments(db: &Connection) -> rusqlite::Result<u64> {
     let epoch = int(epoch(db)?.0);
+    let sql = "UPDATE segments SET condemned = NULL WHERE condemned IS NOT NULL AND live > 0";
+    db.prepare_cached(sql)?.execute([])?;
     let sql = "UPDATE segments SET condemned = ?1
                WHERE condemned IS NULL AND sealed = 1 AND live = 0
                    AND NOT EXISTS (SELECT 1 FROM chunks WHERE segment = segments.id)";

@@ -30,6 +30,9 @@ pub struct CollectOptions {
     pub dry_run: bool,
     /// Look at all rows for what nothing names, as the first collect does.
     pub full: bool,
+    /// Go on although segments are missing that chunks are in. What was in them and was deleted
+    /// counts as collected.
+    pub despite_damage: bool,
     /// Segments are rewritten until there are at most so many dead bytes for each hundred live
     /// ones.
     pub dead_percent_max: u32,
@@ -90,10 +93,12 @@ pub struct Collected {
     pub busy: u64,
     /// What is condemned and was not swept. In a dry run, all that is condemned.
     pub left: CondemnedTotals,
-    /// Bytes in segments that are no chunk's.
+    /// Bytes in segments that are no chunk's, without segments that only wait to be removed.
     pub dead_bytes: u64,
     /// Bytes in segments that are chunks'.
     pub live_bytes: u64,
+    /// Segments were not rewritten because the disk is full.
+    pub is_full: bool,
     /// Not everything was done: it was stopped, or did not wait for a session, or readers hold what
     /// was deleted.
     pub is_partial: bool,
@@ -130,9 +135,9 @@ impl Store {
     /// collect leaves room for others.
     ///
     /// # Errors
-    /// [`StoreError::Inconsistent`], before anything is changed, when segments are missing that
-    /// records name, or when there are later ones than the records know. The records' and the
-    /// segments' own.
+    /// [`StoreError::MissingSegment`], before anything is changed, when chunks are in a segment that
+    /// is not there; [`StoreError::Inconsistent`] when there are later segments than the records
+    /// know. The records' and the segments' own.
     pub fn collect(&self, options: CollectOptions, pace: AskPace<'_>) -> Result<Collected> {
         let mut run = Collect { inner: &self.inner, options, done: Collected::default(), pace };
         match run.run() {
@@ -158,13 +163,18 @@ impl Collect<'_> {
         }
         self.sweep(Kind::Chunks)?;
         self.inner.segments.trim();
-        self.count_bytes()?;
-        Rewrite::new(self).run()?;
-        self.inner.records.condemn_segments()?;
-        self.sweep(Kind::Segments)?;
+        // What only takes room goes before anything is copied: the disk may be full.
+        self.remove_empty()?;
         self.remove_strays()?;
+        Rewrite::new(self).run()?;
+        self.remove_empty()?;
         self.done.left = self.inner.records.condemned()?;
         self.count_bytes()
+    }
+
+    fn remove_empty(&mut self) -> Result<(), Ended> {
+        self.inner.records.condemn_segments()?;
+        self.sweep(Kind::Segments).map(drop)
     }
 
     /// To be called between any two transactions. Returns whether waiting is worth it.
@@ -203,7 +213,10 @@ impl Collect<'_> {
         let Some(youngest) = condemned.youngest.filter(|_| kind.count(&condemned) > 0) else {
             return Ok(false);
         };
-        if records.epochs()?.current <= youngest {
+        let current = records.epochs()?.current;
+        // A damaged row may say anything; it must not be waited for.
+        let youngest = youngest.min(current);
+        if current <= youngest {
             records.advance_epoch()?;
         }
         let mut gone = 0;
@@ -304,11 +317,8 @@ impl Collect<'_> {
             }
             Ok(())
         })?;
-        match missing {
-            Some(id) => {
-                let detail = format!("segment {id} is missing, and chunks are in it");
-                Err(StoreError::Inconsistent(detail).into())
-            }
+        match missing.filter(|_| !self.options.despite_damage) {
+            Some(id) => Err(StoreError::MissingSegment(id).into()),
             None => Ok(()),
         }
     }
@@ -367,13 +377,14 @@ impl Collect<'_> {
     }
 
     /// How much of the segments is dead.
-    fn count_bytes(&mut self) -> Result<(), Ended> {
+    pub(crate) fn count_bytes(&mut self) -> Result<(), Ended> {
         let (mut after, mut live, mut dead) = (None, 0, 0);
         loop {
             let page = self.inner.records.segments(after, SEGMENTS_PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.segment);
-            for row in page {
+            // One that is sealed and that no chunk is in waits for its end.
+            for row in page.iter().filter(|row| row.live > 0 || !row.sealed) {
                 live += row.live;
                 dead += row.dead();
             }

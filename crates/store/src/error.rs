@@ -138,6 +138,9 @@ pub enum StoreError {
         #[source]
         source: PlainArc<dyn Error + Send + Sync>,
     },
+    /// A collect has changed nothing: chunks are in a segment that is not there.
+    #[error("segment {0} is missing, and chunks are in it")]
+    MissingSegment(SegmentId),
     /// The records contradict themselves or the segments.
     #[error("the store's records are inconsistent: {0}")]
     Inconsistent(String),

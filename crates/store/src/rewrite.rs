@@ -38,8 +38,22 @@ impl<'a, 'run> Rewrite<'a, 'run> {
         Self { run, session: None, transactions: 0, skipped: BTreeSet::new(), dead_bytes: 0 }
     }
 
+    /// What a full disk leaves undone is left to the next run.
     pub(crate) fn run(mut self) -> Result<(), Ended> {
+        match self.run_all() {
+            Err(Ended::Failed(error)) if error.is_full() => {
+                self.run.done.is_full = true;
+                self.run.done.is_partial = true;
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    fn run_all(&mut self) -> Result<(), Ended> {
         let header_bytes = self.run.inner.segments.header_bytes();
+        // Without those that wait to be removed: no chunk is in them.
+        self.run.count_bytes()?;
         self.dead_bytes = self.run.done.dead_bytes;
         loop {
             let page = self.run.inner.records.wasteful_segments(header_bytes, SEGMENTS_PAGE)?;
@@ -53,16 +67,32 @@ impl<'a, 'run> Rewrite<'a, 'run> {
                     return Ok(());
                 }
                 self.skipped.insert(row.segment);
-                if !row.sealed && !self.run.inner.segments.seal(row.segment)? {
-                    self.run.done.busy += 1;
+                // Whatever comes of it: what this run cannot give back is no reason to copy more.
+                self.dead_bytes = self.dead_bytes.saturating_sub(row.dead());
+                if !row.sealed && !self.seal(row.segment)? {
                     continue;
                 }
                 if self.copy_all(row.segment)? {
                     self.skipped.remove(&row.segment);
-                    self.dead_bytes = self.dead_bytes.saturating_sub(row.dead());
                     self.run.done.rewritten += u64::from(row.live > 0);
                 }
             }
+        }
+    }
+
+    /// Whether a segment is sealed now. One that is damaged is no reason to leave the others.
+    fn seal(&mut self, segment: SegmentId) -> Result<bool> {
+        match self.run.inner.segments.seal(segment) {
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                self.run.done.busy += 1;
+                Ok(false)
+            }
+            Err(error @ StoreError::Storage { .. }) if !error.is_full() => {
+                self.run.done.unreadable += 1;
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -76,6 +106,8 @@ impl<'a, 'run> Rewrite<'a, 'run> {
     /// Copies every chunk of a segment. Returns whether none is left in it.
     fn copy_all(&mut self, segment: SegmentId) -> Result<bool, Ended> {
         let (mut after, mut is_whole) = (None, true);
+        // Before the places are read: nothing removes the segment from then on.
+        self.keep_session()?;
         loop {
             let page = self.run.inner.records.chunks_in(segment, after, CHUNKS_PAGE)?;
             let Some(last) = page.last() else { return Ok(is_whole) };

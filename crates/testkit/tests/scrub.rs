@@ -293,8 +293,13 @@ impl SegmentStorage for MovedBeforeTheRead {
 
     fn read(&self, at: Location, into: &mut [u8]) -> Result<(), StoreError> {
         if self.is_due.swap(false, Ordering::Relaxed) {
-            let options =
-                CollectOptions { dry_run: false, full: false, dead_percent_max: 0, lease_ms: 1000 };
+            let options = CollectOptions {
+                dry_run: false,
+                full: false,
+                despite_damage: false,
+                dead_percent_max: 0,
+                lease_ms: 1000,
+            };
             let collected = open(&self.memory).collect(options, &mut |_, _| Pace::DoNotWait);
             assert_eq!(collected.unwrap().rewritten, 1);
         }
@@ -323,7 +328,8 @@ fn a_chunk_that_a_collect_moved_is_not_bad() {
     let segments = MovedBeforeTheRead { inner, memory, is_due };
     let store = store_of(records, PlainArc::new(segments));
     let (counts, bad) = scrub(&store, &ALL);
-    assert!((counts.chunks, bad.len()) == (25, 0), "{counts:?} {bad:?}");
+    // Those of the other object may have gone before they were looked at.
+    assert!(counts.chunks >= 25 && bad.is_empty(), "{counts:?} {bad:?}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn advice_is_found_and_judged() {
         assert!(is_understood(good), "{good}");
     }
     for bad in
-        ["drystone collect", "key remove", "drystone ls --everything", "drystone key revoke a b"]
+        ["drystone vacuum", "key remove", "drystone ls --everything", "drystone key revoke a b"]
     {
         assert!(!is_understood(bad), "{bad}");
     }

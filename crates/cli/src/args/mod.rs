@@ -295,6 +295,9 @@ pub(crate) struct CollectArgs {
     /// Look at every row for what nothing names, as the first collect of a store does
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) full: bool,
+    /// Go on although segments are missing: what was in them is lost
+    #[arg(long)]
+    pub(crate) despite_damage: bool,
     /// Rewrite segments until at most so many dead bytes are left for each hundred live ones
     #[arg(long, value_name = "PERCENT", default_value_t = 5)]
     pub(crate) dead_percent: u32,

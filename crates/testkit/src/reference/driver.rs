@@ -208,8 +208,13 @@ impl<'a> Driver<'a> {
     /// Nothing that anything names may go. How much else goes depends on sessions that have not
     /// ended.
     fn collect(&mut self) {
-        let options =
-            CollectOptions { dry_run: false, full: false, dead_percent_max: 5, lease_ms: 1000 };
+        let options = CollectOptions {
+            dry_run: false,
+            full: false,
+            despite_damage: false,
+            dead_percent_max: 5,
+            lease_ms: 1000,
+        };
         let fired = self.fired();
         let collected = self.store().collect(options, &mut |_, _| Pace::DoNotWait);
         if let Err(error) = collected {

@@ -383,7 +383,7 @@ fn a_collect_of_a_damaged_store_changes_nothing() {
         rig.memory.lose_segments();
         let rows = (rig.memory.chunk_rows(), rig.memory.manifest_rows());
         let refused = rig.collect();
-        assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "damage went unnoticed");
+        assert!(matches!(refused, Err(StoreError::MissingSegment(_))), "damage went unnoticed");
         assert_eq!((rig.memory.chunk_rows(), rig.memory.manifest_rows()), rows, "rows were swept");
         rig.finish();
     });

@@ -161,7 +161,13 @@ impl Rig {
 
 /// No dead byte may stay.
 pub(crate) fn eager() -> CollectOptions {
-    CollectOptions { dry_run: false, full: false, dead_percent_max: 0, lease_ms: 1000 }
+    CollectOptions {
+        dry_run: false,
+        full: false,
+        despite_damage: false,
+        dead_percent_max: 0,
+        lease_ms: 1000,
+    }
 }
 
 /// Both must succeed.
