@@ -7,6 +7,7 @@ mod room;
 // Four threads and more for each store: beyond what loom can explore.
 #[cfg(not(model_loom))]
 mod collect;
+#[cfg(not(model_loom))]
 mod damage;
 #[cfg(not(model_loom))]
 mod doubt;
