@@ -101,8 +101,8 @@ fn scrub(store: &Store, args: &ScrubArgs, interrupt: &Interrupt, output: &Output
     }
     if bad > 0 {
         output.note(
-            "put the same bytes again to heal them, or run `drystone scrub --repair-from FILE` with a \
-             file or a store that has them",
+            "put the same bytes again to heal them, or run `drystone scrub --repair-from FILE` \
+             with a file or a store that has them",
         );
     }
     Ok(match (is_over, bad) {
