@@ -28,6 +28,25 @@ fn a_chunk_that_is_moved_is_read_where_it_is_now() {
     });
 }
 
+/// A small object is read without a session, which nothing waits for.
+#[test]
+fn a_small_object_is_read_where_it_is_now() {
+    check(Scope::STORE, || {
+        let rig = Rig::with_buffers(4);
+        rig.put("b", b"xxxxyyyyzzzz").expect("nothing fails");
+        rig.put("a", b"aaaabbbb").expect("nothing fails");
+        assert!(rig.delete("b"), "it is there");
+        let other = rig.clone();
+        let reads = start(move || {
+            let read = other.store.get_small(&bucket(), &key("a"), 12);
+            read.unwrap_or_else(|error| panic!("a visible object is not whole: {error}")).1
+        });
+        rig.collect_all().expect("nothing fails");
+        assert_eq!(finish(reads).as_deref(), Some(&b"aaaabbbb"[..]), "wrong bytes were read");
+        rig.finish();
+    });
+}
+
 /// The records say once more that the chunk is there: it is lost, and the reader must not ask for
 /// ever.
 #[test]
