@@ -160,24 +160,36 @@ pub(crate) fn upload_without_bucket(db: &Connection) -> rusqlite::Result<Option<
     db.prepare_cached(sql)?.query_row([], |row| uint(row.get(0)?).map(UploadId)).optional()
 }
 
-/// Removes the last `limit` rows. Read first: what cannot be read stays.
+/// Removes the last rows of a manifest from the table that `read` and `remove` name. Returns what
+/// they point at. They are read first, so that what cannot be read stays.
+fn take_last(
+    db: &Connection,
+    [read, remove]: [&str; 2],
+    manifest: ManifestId,
+    limit: usize,
+) -> rusqlite::Result<Vec<u64>> {
+    let mut statement = db.prepare_cached(read)?;
+    let rows = statement.query_map(params![int(manifest.0), limit_of(limit)], |row| {
+        Ok((uint(row.get(0)?)?, uint(row.get(1)?)?))
+    })?;
+    let rows: Vec<(u64, u64)> = rows.collect::<rusqlite::Result<_>>()?;
+    if let Some((_, first)) = rows.last() {
+        db.prepare_cached(remove)?.execute(params![int(manifest.0), int(*first)])?;
+    }
+    Ok(rows.into_iter().map(|(target, _)| target).collect())
+}
+
 pub(crate) fn take_rows(
     db: &Connection,
     manifest: ManifestId,
     limit: usize,
 ) -> rusqlite::Result<Vec<ChunkRef>> {
-    let sql = "SELECT chunk, offset FROM manifest_chunks WHERE manifest = ?1
-               ORDER BY offset DESC LIMIT ?2";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![int(manifest.0), limit_of(limit)], |row| {
-        Ok((ChunkRef(uint(row.get(0)?)?), uint(row.get(1)?)?))
-    })?;
-    let rows: Vec<(ChunkRef, u64)> = rows.collect::<rusqlite::Result<_>>()?;
-    if let Some((_, first)) = rows.last() {
-        db.prepare_cached("DELETE FROM manifest_chunks WHERE manifest = ?1 AND offset >= ?2")?
-            .execute(params![int(manifest.0), int(*first)])?;
-    }
-    Ok(rows.into_iter().map(|(chunk, _)| chunk).collect())
+    let sql = [
+        "SELECT chunk, offset FROM manifest_chunks WHERE manifest = ?1
+         ORDER BY offset DESC LIMIT ?2",
+        "DELETE FROM manifest_chunks WHERE manifest = ?1 AND offset >= ?2",
+    ];
+    Ok(take_last(db, sql, manifest, limit)?.into_iter().map(ChunkRef).collect())
 }
 
 pub(crate) fn take_slices(
@@ -185,18 +197,12 @@ pub(crate) fn take_slices(
     manifest: ManifestId,
     limit: usize,
 ) -> rusqlite::Result<Vec<ManifestId>> {
-    let sql = "SELECT part, offset FROM manifest_parts WHERE manifest = ?1
-               ORDER BY offset DESC LIMIT ?2";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![int(manifest.0), limit_of(limit)], |row| {
-        Ok((ManifestId(uint(row.get(0)?)?), uint(row.get(1)?)?))
-    })?;
-    let rows: Vec<(ManifestId, u64)> = rows.collect::<rusqlite::Result<_>>()?;
-    if let Some((_, first)) = rows.last() {
-        db.prepare_cached("DELETE FROM manifest_parts WHERE manifest = ?1 AND offset >= ?2")?
-            .execute(params![int(manifest.0), int(*first)])?;
-    }
-    Ok(rows.into_iter().map(|(part, _)| part).collect())
+    let sql = [
+        "SELECT part, offset FROM manifest_parts WHERE manifest = ?1
+         ORDER BY offset DESC LIMIT ?2",
+        "DELETE FROM manifest_parts WHERE manifest = ?1 AND offset >= ?2",
+    ];
+    Ok(take_last(db, sql, manifest, limit)?.into_iter().map(ManifestId).collect())
 }
 
 pub(crate) fn remove_manifest(db: &Connection, manifest: ManifestId) -> rusqlite::Result<()> {

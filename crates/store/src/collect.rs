@@ -280,8 +280,8 @@ impl Collect<'_> {
                             self.done.removed += 1;
                             self.done.removed_bytes += row.bytes;
                         }
-                        // Who has just sealed it may not have closed it yet. From now on it is a
-                        // stray.
+                        // The process that has just sealed it may not have closed the file yet.
+                        // From now on the file is a stray.
                         Err(error) if error.is_busy() => {}
                         Err(error) => return Err(error.into()),
                     }

@@ -11,7 +11,7 @@ impl State {
     /// Notes how long segments are, which a commit says before its entries.
     pub(super) fn note(&mut self, segments: &[SegmentLen]) {
         for told in segments {
-            // A collect has removed it: whoever names it is dead, and will be refused.
+            // A collect has removed it. A session that names it is dead, and will be refused.
             let Some(row) = self.tables.segments.get_mut(&told.segment) else { continue };
             row.bytes = row.bytes.max(told.bytes);
             row.sealed |= told.sealed;

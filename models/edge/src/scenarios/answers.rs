@@ -70,7 +70,7 @@ pub async fn one_that_is_not_read_holds_up_no_other() {
     });
     assert_eq!(other.await.expect("no panic"), ANSWER_BYTES, "an answer ended early");
     assert_eq!(read(unread).await, ANSWER_BYTES, "an answer ended early");
-    // Who made an answer gives its turn back after the last page was taken.
+    // The maker of an answer gives its turn back after the last page was taken.
     rig.settle().await;
     rig.finish();
 }

@@ -110,8 +110,8 @@ fn uploads_that_share_chunks_do_not_share_their_end() {
     });
 }
 
-/// Its lease runs out at any moment. What it had written is garbage, and whoever found it is not
-/// harmed.
+/// Its lease runs out at any moment. What the upload had written is garbage, and an
+/// upload that found it is not harmed.
 #[test]
 fn a_dead_upload_leaves_nothing() {
     check(SCOPE.shuttle(3_000), || {
